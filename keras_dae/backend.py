@@ -1,0 +1,212 @@
+"""Which backend, device and threads a process uses; set before keras is imported."""
+
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from keras_dae.errors import UsageError, check
+
+# Backends that keras 3 can fit these models with, and the package each one needs.
+BACKENDS = {"torch": "torch", "jax": "jax", "tensorflow": "tensorflow"}
+DEFAULT_BACKEND = "torch"
+DEVICES = ("auto", "cpu", "cuda")
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+
+
+def set_default_backend() -> None:
+    """Choose torch unless `KERAS_BACKEND` says otherwise.
+
+    Keras writes its own default to a file on first import; that file is not the
+    user's wish, so the environment variable decides alone.
+    """
+    os.environ.setdefault("KERAS_BACKEND", DEFAULT_BACKEND)
+
+
+def name() -> str:
+    """Return the chosen backend: torch, jax or tensorflow.
+
+    Raises:
+        UsageError: `KERAS_BACKEND` names no backend that can train, or one whose
+            package is not installed.
+    """
+    chosen = os.environ.get("KERAS_BACKEND", DEFAULT_BACKEND)
+    check(
+        chosen in BACKENDS,
+        f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}.",
+        KERAS_BACKEND=chosen,
+    )
+    if importlib.util.find_spec(BACKENDS[chosen]) is None:
+        raise UsageError(
+            f"KERAS_BACKEND={chosen} needs the package {BACKENDS[chosen]}, which is "
+            f'not installed; pip install "keras-dae[{chosen}]" brings it.'
+        )
+    return chosen
+
+
+def select(device: str = "auto", threads: int | None = None) -> None:
+    """Choose device and threads for this process; call it before keras is imported.
+
+    Args:
+        device: 'auto' (CUDA where it is present), 'cpu' or 'cuda'.
+        threads: CPU threads of one operation; None leaves the backend's own choice.
+
+    Raises:
+        UsageError: an unknown device, or 'cuda' where the backend finds none.
+    """
+    check(
+        device in DEVICES, f"device must be one of {', '.join(DEVICES)}.", device=device
+    )
+    check(threads is None or threads > 0, "threads must be positive.", threads=threads)
+    backend = name()
+    if threads is not None:
+        for variable in _THREAD_VARIABLES:
+            os.environ[variable] = str(threads)
+    if device == "cpu":
+        _hide_accelerators(backend)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if backend == "torch" and threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    if device == "cuda" and not has_cuda():
+        raise UsageError(
+            f"--device cuda was asked for, but {backend} finds no CUDA device here; "
+            "use --device cpu or auto."
+        )
+
+
+def _hide_accelerators(backend: str) -> None:
+    if backend == "torch":
+        os.environ["KERAS_TORCH_DEVICE"] = "cpu"
+    elif backend == "jax":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    else:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+
+def has_cuda() -> bool:
+    """Tell whether the chosen backend sees a CUDA device."""
+    backend = name()
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    if backend == "jax":
+        import jax
+
+        return any(device.platform == "gpu" for device in jax.devices())
+    import tensorflow
+
+    return bool(tensorflow.config.list_physical_devices("GPU"))
+
+
+def device() -> str:
+    """Return the device that the backend computes on, as a user would name it."""
+    backend = name()
+    if backend == "torch":
+        import torch
+        from keras.src.backend.torch.core import get_device
+
+        chosen = str(get_device())
+        if chosen.startswith("cuda"):
+            return f"{chosen} ({torch.cuda.get_device_name()})"
+        return chosen
+    return "cuda" if has_cuda() else "cpu"
+
+
+def threads() -> int:
+    """Return the CPU threads that one operation of the backend uses."""
+    if name() == "torch":
+        import torch
+
+        return int(torch.get_num_threads())
+    return int(os.environ.get("OMP_NUM_THREADS", available_cores()))
+
+
+def available_cores() -> int:
+    """Return the CPU cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def summary() -> str:
+    """Return backend, device and threads in one line, for the first line of output."""
+    chosen = name()
+    return (
+        f"{chosen} {package_version(BACKENDS[chosen])} on {device()}, "
+        f"{threads()} thread{'s' if threads() != 1 else ''}"
+    )
+
+
+def package_version(package: str) -> str:
+    """Return the installed version of `package`, or 'not installed'."""
+    for candidate in (package, f"{package}-cpu"):
+        try:
+            return version(candidate)
+        except PackageNotFoundError:
+            continue
+    return "not installed"
+
+
+def hardware() -> str:
+    """Return the processor, its cores and the device in one line."""
+    text = f"{processor()}, {available_cores()} cores"
+    return text if device() == "cpu" else f"{text}, {device()}"
+
+
+def processor() -> str:
+    """Return the processor's name as the operating system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def environment() -> dict[str, Any]:
+    """Return what a result depends on beside its configuration.
+
+    Versions, backend, device, threads, commit (None outside a checkout, '-dirty'
+    appended where files differ from it) and the command line.
+    """
+    packages = ("keras-dae", "keras", *BACKENDS.values(), "numpy", "matplotlib")
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{package: package_version(package) for package in packages},
+        },
+        "backend": name(),
+        "device": device(),
+        "threads": threads(),
+        "hardware": hardware(),
+        "platform": platform.platform(),
+        "commit": _commit(),
+        "command": sys.argv[1:],
+    }
+
+
+def _commit() -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,23 @@
+"""What a user did wrong, said in one sentence; the command line prints it and exits.
+
+Every message has one form: what is wrong, what is accepted, the value received.
+"""
+
+
+class KerasDAEError(ValueError):
+    """A failure that the user can act on; the command line exits with 1."""
+
+    exit_code = 1
+
+
+class UsageError(KerasDAEError):
+    """A value that another command line or configuration would mend; exits with 2."""
+
+    exit_code = 2
+
+
+def check(condition: bool, rule: str, **received: object) -> None:
+    """Raise `UsageError` with the rule and the values received, unless it holds."""
+    if not condition:
+        values = ", ".join(f"{name}={value!r}" for name, value in received.items())
+        raise UsageError(f"{rule} Received: {values}.")

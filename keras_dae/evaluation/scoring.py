@@ -1,0 +1,133 @@
+"""From denoisers and test images to rows of figures."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_dae.evaluation.baselines import BASELINES, Denoiser
+from keras_dae.evaluation.metrics import mse, summarise
+from keras_dae.errors import KerasDAEError
+from keras_dae.images.datasets import Splits
+from keras_dae.images.noise import Noise, describe_noise
+from keras_dae.images.pairs import TEST, frozen_arrays, noise_sha256
+from keras_dae.models.files import load
+from keras_dae.training.runs import RunFolder
+
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class TestBench:
+    """The frozen noisy test images that every denoiser of a study answers.
+
+    Attributes:
+        splits: the data set.
+        noise: the noise added to its test images.
+        seed: what the noise is drawn from; the same for every model.
+    """
+
+    __test__ = False  # not a test class, whatever its name
+
+    splits: Splits
+    noise: Noise
+    seed: int = 0
+
+    @cached_property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Noisy and clean test images, float32 (N, H, W, C)."""
+        return frozen_arrays(
+            self.splits.test,
+            self.noise,
+            seed=self.seed,
+            split=TEST,
+            low=self.splits.low,
+            high=self.splits.high,
+        )
+
+    def describe_noise(self) -> dict[str, Any]:
+        """Return kind, parameters, and the hash of the noisy test images."""
+        return {**describe_noise(self.noise), "test_sha256": noise_sha256(self.pairs[0])}
+
+    def errors(self, denoise: Denoiser) -> np.ndarray:
+        """Return the mean squared error of each denoised test image, shape (N,).
+
+        Raises:
+            KerasDAEError: an answer of another shape, or one that is not finite.
+        """
+        noisy, clean = self.pairs
+        parts = []
+        for start in range(0, len(noisy), BATCH):
+            answer = np.asarray(denoise(noisy[start : start + BATCH]))
+            if answer.shape != clean[start : start + BATCH].shape:
+                raise KerasDAEError(
+                    f"The denoiser answers shape {answer.shape}, the clean images have "
+                    f"{clean[start : start + BATCH].shape}."
+                )
+            if not np.isfinite(answer).all():
+                raise KerasDAEError("The denoiser answers values that are not finite.")
+            parts.append(mse(clean[start : start + BATCH], answer))
+        return np.concatenate(parts)
+
+    @property
+    def pixels(self) -> int:
+        """Values of one image."""
+        return int(np.prod(self.splits.image_shape))
+
+
+def model_denoiser(model: keras.Model) -> Denoiser:
+    """Return `model` as a function of arrays."""
+    return lambda noisy: np.asarray(
+        model.predict(noisy, batch_size=BATCH, verbose=0), dtype=np.float32
+    )
+
+
+def score_model(bench: TestBench, path: Path) -> tuple[dict[str, Any], np.ndarray]:
+    """Return the figures of a `.keras` file, from the file alone, and its errors.
+
+    Raises:
+        KerasDAEError: not a readable model, or one for images of another shape.
+    """
+    model = load(path)
+    expected = tuple(model.input_shape[1:])
+    if expected != bench.splits.image_shape:
+        raise KerasDAEError(
+            f"{path} denoises images of shape {expected}; {bench.splits.name} holds "
+            f"{bench.splits.image_shape}."
+        )
+    errors = bench.errors(model_denoiser(model))
+    row = {"parameters": model.count_params(), "test": summarise(errors, bench.pixels)}
+    return row, errors
+
+
+def score_run(bench: TestBench, folder: RunFolder) -> tuple[dict[str, Any], np.ndarray]:
+    """Return the row of a run for `results.json`, and its error on each test image."""
+    config, history = folder.config(), folder.history()
+    scored, errors = score_model(bench, folder.model_path)
+    row = {
+        "name": f"DAE_{config.depth}_{config.latent}",
+        "depth": config.depth,
+        "latent": config.latent,
+        "seed": config.seed,
+        "parameters": scored["parameters"],
+        "epochs": len(history["loss"]),
+        "val_loss": history["val_loss"][-1],
+        "test": scored["test"],
+        "seconds": round(sum(history["seconds"]) + sum(history["val_seconds"]), 1),
+    }
+    return row, errors
+
+
+def score_baselines(
+    bench: TestBench, names: Iterable[str] = tuple(BASELINES)
+) -> list[dict[str, Any]]:
+    """Return a row for each named baseline."""
+    rows = []
+    for name in names:
+        errors = bench.errors(BASELINES[name](bench.splits))
+        rows.append({"name": name, "test": summarise(errors, bench.pixels)})
+    return rows

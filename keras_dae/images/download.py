@@ -1,0 +1,81 @@
+"""Downloads: bounded in time, checked by hash, moved into place only when whole."""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_dae.errors import KerasDAEError
+
+CONNECT_SECONDS = 5.0
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Download:
+    """Where a file lies, and the hash ('sha256:...' or 'md5:...') of its bytes."""
+
+    url: str
+    known_hash: str
+
+    @property
+    def filename(self) -> str:
+        """Return the file's own name, the last part of its address."""
+        return self.url.rpartition("/")[2]
+
+
+def fetch(downloads: tuple[Download, ...], folder: Path, seconds: float) -> list[Path]:
+    """Download what `folder` does not hold yet and return the paths.
+
+    Args:
+        downloads: the files.
+        folder: where they go; a file appears there only when its hash is right.
+        seconds: how long all of them may take together.
+
+    Raises:
+        KerasDAEError: no network, too slow, or bytes of another hash.
+    """
+    import pooch  # brings requests, which takes time to import
+    import requests
+
+    logging.getLogger("pooch").setLevel(logging.ERROR)
+    deadline = time.monotonic() + seconds
+
+    def stream(url: str, output: str, _: Any) -> None:
+        with (
+            requests.get(url, stream=True, timeout=(CONNECT_SECONDS, seconds)) as answer,
+            open(output, "wb") as file,
+        ):
+            answer.raise_for_status()
+            for chunk in answer.iter_content(_CHUNK):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"not finished within {seconds:g} seconds")
+                file.write(chunk)
+
+    paths = []
+    for download in downloads:
+        try:
+            path = pooch.retrieve(
+                download.url,
+                download.known_hash,
+                fname=download.filename,
+                path=folder,
+                downloader=stream,
+            )
+        except (OSError, ValueError, requests.RequestException) as error:
+            raise KerasDAEError(
+                f"{download.filename} is not on this machine and could not be "
+                f"downloaded from {download.url} ({_why(error)}); set KERAS_DAE_DATA "
+                "or --data-dir to a folder that holds it."
+            ) from error
+        paths.append(Path(path))
+    return paths
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return str(error)
+    if type(error).__name__ == "ValueError":
+        return "its bytes do not have the known hash"
+    return type(error).__name__

@@ -1,0 +1,137 @@
+"""The generator of noisy and clean pairs: NumPy in, NumPy out, no hidden state.
+
+Every random number is a pure function of integers, so a pair does not depend on
+what was drawn before it, on the backend, or on an interruption:
+
+- training: image order from `[seed, TRAIN, epoch]`, noise from `[seed, TRAIN,
+  epoch, batch]`; fresh noise in every epoch (paper, algorithm 1);
+- validation and test: noise from `[seed, split, block]` for fixed blocks of
+  `FROZEN_BLOCK` images, so it is the same for every model, batch size and epoch.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_dae.errors import check
+from keras_dae.images.noise import Noise
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+FROZEN_BLOCK = 256
+
+
+def normalise(images: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return `images` as float32, max-min normalised to [0, 1] (paper, section 2.2).
+
+    Args:
+        images: any real dtype and shape.
+        low: value that becomes 0; smaller ones are clipped to it.
+        high: value that becomes 1; larger ones are clipped to it.
+    """
+    scaled = images.astype(np.float32)
+    if low != 0:
+        scaled -= np.float32(low)
+    scaled /= np.float32(high - low)
+    return np.clip(scaled, 0.0, 1.0, out=scaled)
+
+
+def frozen_pairs(
+    images: np.ndarray, noise: Noise, *, seed: int, split: int, low: float, high: float
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (noisy, clean) in blocks, the same ones however often it is called.
+
+    Shapes are (n, height, width, channels) with n at most `FROZEN_BLOCK`, values
+    float32 in [0, 1] (noisy beyond it where the noise does not clip).
+    """
+    for block, start in enumerate(range(0, len(images), FROZEN_BLOCK)):
+        clean = normalise(images[start : start + FROZEN_BLOCK], low, high)
+        yield noise(clean, np.random.default_rng([seed, split, block])), clean
+
+
+def frozen_arrays(
+    images: np.ndarray, noise: Noise, *, seed: int, split: int, low: float, high: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return all of `frozen_pairs` as two arrays of shape (N, H, W, C)."""
+    pairs = frozen_pairs(images, noise, seed=seed, split=split, low=low, high=high)
+    noisy, clean = zip(*pairs, strict=True)
+    return np.concatenate(noisy), np.concatenate(clean)
+
+
+def noise_sha256(noisy: np.ndarray) -> str:
+    """Return the sha256 over the bytes of noisy images: which noise was drawn."""
+    return hashlib.sha256(np.ascontiguousarray(noisy).data).hexdigest()
+
+
+class NoisyCleanPairs(keras.utils.PyDataset):
+    """Noisy and clean batches for `model.fit`, freshly drawn in each epoch.
+
+    `pairs[i]` is `(noisy, clean)`, float32 of shape (batch, H, W, C), and depends
+    on `(seed, epoch, i)` alone. The epoch is set from outside (see `EpochClock`),
+    since keras calls a data set's own epoch hooks at other times too. Pass
+    `shuffle=False` to `fit`: the order is drawn here.
+
+    Args:
+        images: (N, H, W, C), kept as they are (uint8 for image files).
+        noise: a noise of `keras_dae.images.noise`.
+        batch_size: images in a batch; the last batch holds the rest.
+        seed: what order and noise are drawn from.
+        low: image value that becomes 0.
+        high: image value that becomes 1.
+
+    Raises:
+        UsageError: no images, or a batch size below 1.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        noise: Noise,
+        *,
+        batch_size: int,
+        seed: int,
+        low: float = 0,
+        high: float = 255,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check(batch_size > 0, "batch_size must be positive.", batch_size=batch_size)
+        check(len(images) > 0, "A data set needs images.", images=len(images))
+        self.images, self.noise = images, noise
+        self.batch_size, self.seed = batch_size, seed
+        self.low, self.high = low, high
+        self.epoch = 0
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        """Return the batches of one epoch."""
+        return -(-len(self.images) // self.batch_size)
+
+    def order(self) -> np.ndarray:
+        """Return the permutation of the images in the current epoch."""
+        if self._order is None or self._order[0] != self.epoch:
+            rng = np.random.default_rng([self.seed, TRAIN, self.epoch])
+            self._order = (self.epoch, rng.permutation(len(self.images)))
+        return self._order[1]
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return batch `index` of the current epoch as (noisy, clean)."""
+        start = index * self.batch_size
+        rows = self.order()[start : start + self.batch_size]
+        clean = normalise(self.images[rows], self.low, self.high)
+        rng = np.random.default_rng([self.seed, TRAIN, self.epoch, index])
+        return self.noise(clean, rng), clean
+
+
+class EpochClock(keras.callbacks.Callback):
+    """Tell the training pairs which epoch it is, also after a resume."""
+
+    def __init__(self, pairs: NoisyCleanPairs) -> None:
+        super().__init__()
+        self.pairs = pairs
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Set the epoch that orders and noises are drawn for."""
+        self.pairs.epoch = epoch

@@ -1,0 +1,1 @@
+"""What learns: geometry, builders, and model files."""

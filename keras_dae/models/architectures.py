@@ -1,0 +1,277 @@
+"""Geometry of symmetric convolutional autoencoders: pure data, no keras.
+
+An encoder is a tuple of `Conv` rows; the decoder mirrors it with transposed
+convolutions. Every reducing convolution divides exactly, so that the mirrored
+transpose lands on the input size: 'valid' with `(size - kernel) % strides == 0`, or
+'same' with `size % strides == 0`. Its kernel is at least twice its stride, so that
+each pixel is seen, and later drawn, from at least two positions an axis.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from math import prod
+
+from keras_dae.errors import UsageError, check
+
+DEPTHS = (1, 3, 5)
+LATENTS = (13, 8, 5)
+LATENT_CHANNELS = 4
+# Bounds of the search for a schedule. 12 is the smallest kernel that takes 28 to 5
+# in one step with the overlap above.
+MAX_KERNEL = 12
+MODERATE_STRIDE = 3
+MAX_DEPTH = 64
+MAX_IMAGE_SIZE = 4096
+
+
+@dataclass(frozen=True)
+class Conv:
+    """One convolution of the encoder, and its mirror in the decoder.
+
+    Attributes:
+        filters: channels that the convolution gives.
+        kernel_size: side of its square kernel, in pixels.
+        strides: step between kernel positions, in pixels.
+        padding: 'valid' or 'same'.
+    """
+
+    filters: int
+    kernel_size: int
+    strides: int = 1
+    padding: str = "valid"
+
+    def output_size(self, size: int) -> int:
+        """Return the side of the output for an input of side `size`."""
+        if self.padding == "same":
+            return -(-size // self.strides)
+        return (size - self.kernel_size) // self.strides + 1
+
+    def __str__(self) -> str:
+        size = f"{self.kernel_size}x{self.kernel_size}"
+        stride = f"/{self.strides}" if self.strides > 1 else ""
+        return f"{size}{stride}" + (" same" if self.padding == "same" else "")
+
+
+@dataclass(frozen=True)
+class DAESpec:
+    """A denoising autoencoder as data: what `build` turns into a Keras model.
+
+    Attributes:
+        image_size: side of the square image, in pixels.
+        channels: channels of the image (1 grey, 3 colour).
+        layers: the encoder's convolutions in order; the last one gives the latent.
+    """
+
+    image_size: int
+    channels: int
+    layers: tuple[Conv, ...]
+
+    @property
+    def depth(self) -> int:
+        """Convolutions in the encoder, and transposed ones in the decoder."""
+        return len(self.layers)
+
+    @property
+    def name(self) -> str:
+        """The paper's name, such as DAE_5_13 for depth 5 and a latent of 13x13."""
+        return f"DAE_{self.depth}_{self.sizes[-1]}"
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Sides of the feature maps from the image to the latent, both included."""
+        sizes = [self.image_size]
+        for layer in self.layers:
+            sizes.append(layer.output_size(sizes[-1]))
+        return tuple(sizes)
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of the feature maps from the image to the latent."""
+        return (self.channels, *(layer.filters for layer in self.layers))
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Shape of one image, channels last."""
+        return (self.image_size, self.image_size, self.channels)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Shape of the latent, channels last; the paper writes (4, 13, 13)."""
+        return (self.sizes[-1], self.sizes[-1], self.widths[-1])
+
+    @property
+    def latent_ratio(self) -> float:
+        """Latent values by image values: the paper's "compression rate" (table 1)."""
+        return prod(self.latent_shape) / prod(self.image_shape)
+
+    @property
+    def parameters(self) -> int:
+        """Trainable weights and biases of encoder and decoder."""
+        total = 0
+        for layer, (given, made) in zip(
+            self.layers, pairwise(self.widths), strict=True
+        ):
+            total += 2 * layer.kernel_size**2 * given * made + made + given
+        return total
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for one image; a transpose costs what its mirror costs."""
+        rows = zip(
+            self.layers, self.sizes[1:], pairwise(self.widths), strict=True
+        )
+        return sum(
+            2 * (size * layer.kernel_size) ** 2 * given * made
+            for layer, size, (given, made) in rows
+        )
+
+    @property
+    def receptive_field(self) -> int:
+        """Side of the input square that one latent value sees, in pixels.
+
+        Padding is counted as seen, so the figure may exceed the image.
+        """
+        field, jump = 1, 1
+        for layer in self.layers:
+            field += (layer.kernel_size - 1) * jump
+            jump *= layer.strides
+        return field
+
+
+@dataclass(frozen=True, order=True)
+class Step:
+    """One reducing convolution of a schedule, without its filters."""
+
+    kernel_size: int
+    strides: int
+    padding: str
+
+
+@lru_cache(maxsize=256)
+def reduction(size: int, latent: int, depth: int) -> tuple[Step, ...] | None:
+    """Return the reducing convolutions from `size` to `latent`, None if there are none.
+
+    Fewest convolutions first, then the smallest kernels together; strides above
+    `MODERATE_STRIDE` only where `depth` convolutions do not suffice without them.
+    """
+    for max_stride in (MODERATE_STRIDE, MAX_KERNEL // 2):
+        steps = _shortest(size, latent, max_stride)
+        if steps is not None and len(steps) <= depth:
+            return steps
+    return None
+
+
+def _shortest(size: int, latent: int, max_stride: int) -> tuple[Step, ...] | None:
+    queue: list[tuple[int, int, int, tuple[Step, ...]]] = [(0, 0, -size, ())]
+    settled = set()
+    while queue:
+        count, kernels, negative, steps = heapq.heappop(queue)
+        if -negative == latent:
+            return steps
+        if -negative in settled:
+            continue
+        settled.add(-negative)
+        for reached, step in _steps(-negative, max_stride):
+            if reached >= latent and reached not in settled:
+                row = (count + 1, kernels + step.kernel_size, -reached)
+                heapq.heappush(queue, (*row, (*steps, step)))
+    return None
+
+
+def _steps(size: int, max_stride: int) -> Iterator[tuple[int, Step]]:
+    for strides in range(1, max_stride + 1):
+        for kernel in range(2 * strides, min(MAX_KERNEL, size) + 1):
+            if (size - kernel) % strides == 0:
+                yield (size - kernel) // strides + 1, Step(kernel, strides, "valid")
+        if strides > 1 and size % strides == 0:
+            yield size // strides, Step(2 * strides, strides, "same")
+
+
+# (depth, latent) -> channels between image and latent.
+FILTERS = {
+    (3, 13): 48,
+    (3, 8): 48,
+    (3, 5): 32,
+    (5, 13): 40,
+    (5, 8): 48,
+    (5, 5): 40,
+}
+DEFAULT_FILTERS = 32
+
+
+def default_filters(depth: int, latent: int) -> int:
+    """Return the channels between image and latent of the study's family."""
+    return FILTERS.get((depth, latent), DEFAULT_FILTERS)
+
+
+def plan(
+    depth: int,
+    latent: int,
+    image_shape: tuple[int, int, int] = (28, 28, 1),
+    filters: int | None = None,
+) -> DAESpec:
+    """Return the architecture of `depth` convolutions down to a latent of this side.
+
+    The reducing convolutions come first; the remaining ones are 3x3 'same' at the
+    latent's resolution. The last one gives the latent's 4 channels (table 1).
+
+    Args:
+        depth: convolutions in the encoder, and transposed ones in the decoder.
+        latent: side of the latent, in pixels.
+        image_shape: height, width (equal) and channels of the images.
+        filters: channels between image and latent; None takes `FILTERS`.
+
+    Raises:
+        UsageError: a value out of range, or no exact schedule; names the nearest
+            latent side that has one.
+    """
+    height, width, channels = image_shape
+    check(height == width, "Images must be square.", height=height, width=width)
+    check(
+        2 <= height <= MAX_IMAGE_SIZE,
+        f"The image side must be from 2 to {MAX_IMAGE_SIZE}.",
+        image_size=height,
+    )
+    check(1 <= depth <= MAX_DEPTH, f"depth must be from 1 to {MAX_DEPTH}.", depth=depth)
+    check(
+        1 <= latent <= height,
+        f"latent must be from 1 to the image side {height}.",
+        latent=latent,
+    )
+    steps = reduction(height, latent, depth)
+    if steps is None:
+        raise UsageError(_no_schedule(height, latent, depth))
+    width_between = filters or default_filters(depth, latent)
+    check(width_between > 0, "filters must be positive.", filters=filters)
+    same = [Step(3, 1, "same")] * (depth - len(steps))
+    rows = [
+        Conv(width_between, step.kernel_size, step.strides, step.padding)
+        for step in (*steps, *same)
+    ]
+    rows[-1] = replace(rows[-1], filters=LATENT_CHANNELS)
+    return DAESpec(height, channels, tuple(rows))
+
+
+def _no_schedule(size: int, latent: int, depth: int) -> str:
+    reachable = [
+        side for side in range(1, size + 1) if reduction(size, side, depth) is not None
+    ]
+    nearest = min(reachable, key=lambda side: (abs(side - latent), -side))
+    deeper = next(
+        (more for more in range(depth + 1, 13) if reduction(size, latent, more)), None
+    )
+    hint = f", and a latent of {latent} needs depth {deeper}" if deeper else ""
+    return (
+        f"No {depth} convolution{'s' if depth > 1 else ''} take {size}x{size} exactly to "
+        f"{latent}x{latent} with kernels from twice the stride to {MAX_KERNEL}; the "
+        f"nearest latent at depth {depth} is {nearest}{hint}. Received: "
+        f"depth={depth}, latent={latent}."
+    )
+
+
+def paper_specs() -> list[DAESpec]:
+    """Return the nine of table 1, deepest first, as the table lists them."""
+    return [plan(depth, latent) for depth in reversed(DEPTHS) for latent in LATENTS]

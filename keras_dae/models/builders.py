@@ -1,0 +1,142 @@
+"""From a `DAESpec` to a plain functional Keras model, and to its two halves."""
+
+from itertools import pairwise
+from math import log, prod, sqrt
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_dae.errors import KerasDAEError
+from keras_dae.models.architectures import DAESpec
+
+# The sigmoid of -2 is about the mean pixel of MNIST. Started at a bias of 0, the
+# output is 0.5 everywhere; the first updates push every pixel down and kill the
+# ReLUs behind it, and the model answers a black image for good.
+DEFAULT_OUTPUT_BIAS = -2.0
+
+
+def build(
+    spec: DAESpec, *, seed: int = 0, output_bias: float = DEFAULT_OUTPUT_BIAS
+) -> keras.Model:
+    """Build the denoising autoencoder that `spec` describes (paper, section 3.2).
+
+    Input and output are float32 of shape (batch, H, W, C), the output in (0, 1).
+    ReLU follows each layer but the last, whose activation is a sigmoid. The model
+    holds built-in layers only, so `keras.models.load_model` opens its file; the
+    bottleneck is `model.get_layer("latent")`.
+
+    Args:
+        spec: the geometry, of `keras_dae.models.architectures.plan`.
+        seed: what the weights are drawn from, equally on every backend.
+        output_bias: the last bias, `logit(mean pixel)` of the training images.
+
+    Example:
+        >>> build(plan(depth=5, latent=13)).output_shape
+        (None, 28, 28, 1)
+    """
+    noisy = x = keras.Input(spec.image_shape, name="noisy")
+    for number, row in enumerate(spec.layers, 1):
+        x = layers.Conv2D(
+            row.filters,
+            row.kernel_size,
+            strides=row.strides,
+            padding=row.padding,
+            activation="relu",
+            kernel_initializer="he_normal",
+            data_format="channels_last",
+            name="latent" if number == spec.depth else f"encoder_{number}",
+        )(x)
+    mirrored = zip(reversed(spec.layers), reversed(spec.widths[:-1]), strict=True)
+    for number, (row, filters) in enumerate(mirrored, 1):
+        last = number == spec.depth
+        x = layers.Conv2DTranspose(
+            filters,
+            row.kernel_size,
+            strides=row.strides,
+            padding=row.padding,
+            # With an exact division the mirrored transpose needs no extra rows;
+            # keras's default would add some where the kernel is below the stride.
+            output_padding=0 if row.padding == "valid" else None,
+            activation="sigmoid" if last else "relu",
+            kernel_initializer="he_normal",
+            data_format="channels_last",
+            name="denoised" if last else f"decoder_{number}",
+        )(x)
+    model = keras.Model(noisy, x, name=spec.name)
+    model.set_weights(initial_weights(spec, seed=seed, output_bias=output_bias))
+    return model
+
+
+def initial_weights(
+    spec: DAESpec, *, seed: int, output_bias: float
+) -> list[np.ndarray]:
+    """Draw the starting weights, in the order of `model.get_weights()`.
+
+    He's normal initialisation, with the fan-in of a transposed convolution counted
+    as what one output pixel sees: `in * (kernel / strides)**2`. Drawn in NumPy, so
+    that every backend starts from the same numbers.
+    """
+    rng = np.random.default_rng([seed])
+    weights: list[np.ndarray] = []
+    steps = list(zip(spec.layers, pairwise(spec.widths), strict=True))
+    for row, (given, made) in steps:
+        shape = (row.kernel_size, row.kernel_size, given, made)
+        weights += [_he_normal(rng, shape, prod(shape[:3])), np.zeros(made, "float32")]
+    for row, (made, given) in reversed(steps):
+        # keras keeps the kernel of a transpose as (height, width, out, in).
+        shape = (row.kernel_size, row.kernel_size, made, given)
+        seen = given * (row.kernel_size / row.strides) ** 2
+        weights += [_he_normal(rng, shape, seen), np.zeros(made, "float32")]
+    weights[-1] += np.float32(output_bias)
+    return weights
+
+
+def _he_normal(
+    rng: np.random.Generator, shape: tuple[int, ...], fan_in: float
+) -> np.ndarray:
+    return rng.standard_normal(shape, dtype=np.float32) * np.float32(sqrt(2 / fan_in))
+
+
+def output_bias(mean_pixel: float) -> float:
+    """Return `logit(mean_pixel)`, at which the sigmoid starts on the mean image.
+
+    Args:
+        mean_pixel: mean of the clean training images in [0, 1]; taken no nearer
+            than 0.01 to either end.
+    """
+    mean = min(max(mean_pixel, 0.01), 0.99)
+    return log(mean / (1 - mean))
+
+
+def encoder(model: keras.Model) -> keras.Model:
+    """Return the half from the noisy image to the latent; weights are shared.
+
+    Raises:
+        KerasDAEError: the model has no layer named 'latent'.
+    """
+    return keras.Model(model.input, _latent(model).output, name=f"{model.name}_encoder")
+
+
+def decoder(model: keras.Model) -> keras.Model:
+    """Return the half from the latent to the denoised image; weights are shared.
+
+    Raises:
+        KerasDAEError: the model has no layer named 'latent'.
+    """
+    latent = _latent(model)
+    after = model.layers[model.layers.index(latent) + 1 :]
+    x = start = keras.Input(latent.output.shape[1:], name="latent_values")
+    for layer in after:
+        x = layer(x)
+    return keras.Model(start, x, name=f"{model.name}_decoder")
+
+
+def _latent(model: keras.Model) -> keras.layers.Layer:
+    try:
+        return model.get_layer("latent")
+    except ValueError as error:
+        raise KerasDAEError(
+            f"The model {model.name} has no layer named 'latent', so it has no "
+            "encoder and decoder to take apart."
+        ) from error

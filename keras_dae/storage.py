@@ -1,0 +1,108 @@
+"""Files: written whole or not at all, read with one clear sentence when damaged."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_dae.errors import KerasDAEError
+
+SCHEMA = 1
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; move it there only if the block succeeds.
+
+    The temporary file keeps the suffix, since several writers choose their format
+    by it. On any error, an interrupt included, it is removed and `path` is untouched.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
+        )
+        os.close(handle)
+    except OSError as error:
+        raise KerasDAEError(f"Cannot write {path}: {reason(error)}.") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise KerasDAEError(f"Cannot write {path}: {reason(error)}.") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def reason(error: OSError) -> str:
+    """Return the operating system's words for `error`, without its number."""
+    return error.strerror or str(error)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write `text` to `path` as UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, value: dict[str, Any]) -> None:
+    """Write `value` to `path` as JSON with `schema` as its first key."""
+    write_text(path, dump_json({"schema": SCHEMA, **value}))
+
+
+def dump_json(value: Any) -> str:
+    """Return `value` as indented JSON; NaN and infinity are refused, not written."""
+    return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
+    """Read a JSON object that `write_json` wrote.
+
+    Raises:
+        KerasDAEError: unreadable, not JSON, not an object, or of another schema.
+    """
+    path = Path(path)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
+    except (ValueError, RecursionError) as error:
+        raise KerasDAEError(f"{path} is not valid JSON; it may be damaged.") from error
+    if not isinstance(value, dict):
+        raise KerasDAEError(f"{path} holds no JSON object.")
+    if value.get("schema") != SCHEMA:
+        raise KerasDAEError(
+            f"{path} has schema {value.get('schema')!r}; "
+            f"this version of keras_dae reads schema {SCHEMA}."
+        )
+    return value
+
+
+def array_sha256(*arrays: np.ndarray) -> str:
+    """Return the sha256 over dtype, shape and bytes of each array, in order.
+
+    The hash is of the content, so it does not depend on the file that held it.
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,223 @@
+"""One run: a configuration and a data set in, a fitted model and its history out."""
+
+import gc
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_dae import backend
+from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.images.datasets import Splits
+from keras_dae.images.noise import describe_noise
+from keras_dae.images.pairs import (
+    VALIDATION,
+    EpochClock,
+    NoisyCleanPairs,
+    frozen_arrays,
+    normalise,
+)
+from keras_dae.models.architectures import DAESpec
+from keras_dae.models.builders import build, output_bias
+from keras_dae.models.files import load, save
+from keras_dae.storage import write_json
+from keras_dae.training.config import RunConfig
+from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
+
+
+
+def fit(
+    config: RunConfig,
+    splits: Splits,
+    out: Path,
+    *,
+    resume: bool = False,
+    callbacks: list[keras.callbacks.Callback] | None = None,
+) -> RunFolder:
+    """Train one model with `model.fit` (paper, algorithm 1) and keep it in a folder.
+
+    Every epoch ends with a whole history and model on disk. Interrupted at any
+    time, `resume=True` goes on to the weights of an uninterrupted run (same
+    machine, backend and thread count).
+
+    Args:
+        config: what to train, and how.
+        splits: the data; its test images are not touched.
+        out: folder of runs; this one becomes `out / run_name(...)`.
+        resume: go on with the run that is there, if any.
+        callbacks: more keras callbacks, such as a progress bar.
+
+    Raises:
+        UsageError: a run is there and `resume` is not set, or it was made with
+            another configuration.
+        KerasDAEError: nothing can be written, or the loss became NaN.
+    """
+    spec = config.plan(splits.image_shape)
+    folder = RunFolder(out / run_name(config, splits.name))
+    pairs = NoisyCleanPairs(
+        splits.train,
+        config.make_noise(),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        low=splits.low,
+        high=splits.high,
+    )
+    model, history = _start(config, spec, splits, folder, pairs, resume)
+    done = len(history["loss"])
+    if done < config.epochs:
+        model.fit(
+            pairs,
+            validation_data=validation_arrays(config, splits),
+            validation_batch_size=1000,
+            initial_epoch=done,
+            epochs=config.epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                EpochClock(pairs),
+                Recorder(folder, history),
+                *(callbacks or []),
+            ],
+        )
+    return folder
+
+
+def validation_arrays(
+    config: RunConfig, splits: Splits
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frozen (noisy, clean) validation arrays of shape (N, H, W, C)."""
+    return frozen_arrays(
+        splits.validation,
+        config.make_noise(),
+        seed=config.data_seed,
+        split=VALIDATION,
+        low=splits.low,
+        high=splits.high,
+    )
+
+
+def _start(
+    config: RunConfig,
+    spec: DAESpec,
+    splits: Splits,
+    folder: RunFolder,
+    pairs: NoisyCleanPairs,
+    resume: bool,
+) -> tuple[keras.Model, dict[str, list[float]]]:
+    """Return model and history, new ones or those that the folder holds."""
+    record = {
+        "config": config.model_dump(),
+        "dataset": splits.describe(),
+        "noise": describe_noise(config.make_noise()),
+        "model": spec.name,
+        "parameters": spec.parameters,
+    }
+    if folder.config_path.exists():
+        _check_same_run(folder, record, resume)
+        if folder.model_path.exists():
+            return _continue(folder, len(pairs))
+    else:
+        write_json(folder.config_path, record)
+    write_json(folder.environment_path, backend.environment())
+    model = build(spec, seed=config.seed, output_bias=_output_bias(splits))
+    model.compile(optimizer=_adam(config, len(pairs)), loss="mse")
+    return model, {key: [] for key in HISTORY_KEYS}
+
+
+def _check_same_run(folder: RunFolder, record: dict[str, Any], resume: bool) -> None:
+    if not resume:
+        raise UsageError(
+            f"{folder.path} already holds a run; --resume goes on with it, and another "
+            "--out starts afresh."
+        )
+    found = folder.record()
+    for part in ("config", "dataset"):
+        for key, wanted in record[part].items():
+            if found.get(part, {}).get(key) != wanted:
+                raise UsageError(
+                    f"{folder.path} holds a run of another configuration and cannot be "
+                    f"resumed with this one: {key} is {found.get(part, {}).get(key)!r} "
+                    f"there. Received: {key}={wanted!r}."
+                )
+
+
+def _continue(
+    folder: RunFolder, steps: int
+) -> tuple[keras.Model, dict[str, list[float]]]:
+    """Return the saved model and the history up to it.
+
+    The history is written before the model, so a kill between the two leaves it an
+    epoch ahead; the optimizer's own step count says which epoch the weights are of.
+    """
+    model = load(folder.model_path, compiled=True)
+    done, rest = divmod(int(model.optimizer.iterations), steps)
+    history = folder.history()
+    if rest or done > len(history["loss"]):
+        raise KerasDAEError(
+            f"{folder.model_path} and {folder.history_path} are not of one run; remove "
+            f"{folder.path} to train anew."
+        )
+    return model, {key: column[:done] for key, column in history.items()}
+
+
+def _output_bias(splits: Splits) -> float:
+    """Mean over blocks, so that the images are never float all at once."""
+    starts = range(0, len(splits.train), 4096)
+    sums = [
+        normalise(splits.train[start : start + 4096], splits.low, splits.high).sum(
+            dtype=np.float64
+        )
+        for start in starts
+    ]
+    return output_bias(sum(sums) / splits.train.size)
+
+
+def _adam(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
+    rate: Any = config.learning_rate
+    if config.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps * config.epochs)
+    return keras.optimizers.Adam(rate)
+
+
+class Recorder(keras.callbacks.Callback):
+    """Write history, model and best model after each epoch, each one atomically."""
+
+    def __init__(self, folder: RunFolder, history: dict[str, list[float]]) -> None:
+        super().__init__()
+        self.folder, self.history = folder, history
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Start the clock and note the learning rate of the epoch's first step."""
+        self._rate = float(self.model.optimizer.learning_rate)
+        self._began = self._fitted = time.perf_counter()
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Note when training ended and validation began."""
+        self._fitted = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write what the epoch gave; stop at a loss that is not a number."""
+        ended, logs = time.perf_counter(), logs or {}
+        entry = {
+            "loss": float(logs["loss"]),
+            "val_loss": float(logs["val_loss"]),
+            "seconds": round(self._fitted - self._began, 3),
+            "val_seconds": round(ended - self._fitted, 3),
+            "learning_rate": self._rate,
+        }
+        if not np.isfinite([entry["loss"], entry["val_loss"]]).all():
+            raise KerasDAEError(
+                f"The loss became {entry['loss']} in epoch {epoch + 1}; the model of "
+                f"the epoch before is kept in {self.folder.path}. A lower --lr helps."
+            )
+        best = min(self.history["val_loss"], default=float("inf"))
+        for key, value in entry.items():
+            self.history[key].append(value)
+        self.folder.write_history(self.history)
+        if entry["val_loss"] < best:
+            save(self.model, self.folder.best_path)
+        save(self.model, self.folder.model_path, optimizer=True)
+        gc.collect()  # keras on torch keeps each step's batch in a reference cycle

@@ -1,0 +1,114 @@
+"""The run folder: what one training leaves behind, and how it is found again.
+
+    DIR/<data>-<model>-seed<seed>/
+        config.json       the checked configuration, the data and noise really used
+        environment.json  versions, backend, device, threads, commit, command
+        history.json      one entry an epoch
+        model.keras       the weights after the last finished epoch, with optimizer
+        best.keras        the weights of the epoch with the lowest validation loss
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.storage import read_json, write_json
+from keras_dae.training.config import RunConfig, make_config
+
+DEFAULT_RUNS = Path("artifacts/runs")
+HISTORY_KEYS = ("loss", "val_loss", "seconds", "val_seconds", "learning_rate")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and records of one run."""
+
+    path: Path
+
+    @property
+    def config_path(self) -> Path:
+        """The checked configuration and what was really used."""
+        return self.path / "config.json"
+
+    @property
+    def history_path(self) -> Path:
+        """Losses, seconds and learning rate, one entry an epoch."""
+        return self.path / "history.json"
+
+    @property
+    def model_path(self) -> Path:
+        """The model after the last finished epoch."""
+        return self.path / "model.keras"
+
+    @property
+    def best_path(self) -> Path:
+        """The model of the epoch with the lowest validation loss."""
+        return self.path / "best.keras"
+
+    @property
+    def environment_path(self) -> Path:
+        """Versions, backend, hardware, commit and command."""
+        return self.path / "environment.json"
+
+    def config(self) -> RunConfig:
+        """Return the configuration that the run was made with."""
+        return make_config(self.record()["config"])
+
+    def record(self) -> dict[str, Any]:
+        """Return `config.json`: config, dataset, noise, model, parameters."""
+        record = read_json(self.config_path)
+        if not isinstance(record.get("config"), dict):
+            raise KerasDAEError(f"{self.config_path} holds no run's configuration.")
+        return record
+
+    def history(self) -> dict[str, list[float]]:
+        """Return the history; empty lists before the first epoch has finished."""
+        if not self.history_path.exists():
+            return {key: [] for key in HISTORY_KEYS}
+        history = read_json(self.history_path)
+        columns = {key: history.get(key) for key in HISTORY_KEYS}
+        lengths = {
+            len(column) if isinstance(column, list) else -1
+            for column in columns.values()
+        }
+        if len(lengths) != 1 or -1 in lengths:
+            raise KerasDAEError(
+                f"{self.history_path} is no history: it needs lists of one length "
+                f"named {', '.join(HISTORY_KEYS)}."
+            )
+        return columns  # type: ignore[return-value]
+
+    def write_history(self, history: dict[str, list[float]]) -> None:
+        """Write the history whole or not at all."""
+        write_json(self.history_path, dict(history))
+
+    def finished(self, config: RunConfig) -> bool:
+        """Tell whether this folder holds all epochs of exactly this configuration."""
+        if not (self.config_path.exists() and self.model_path.exists()):
+            return False
+        same = self.config() == config
+        return same and len(self.history()["loss"]) == config.epochs
+
+
+def run_name(config: RunConfig, data: str) -> str:
+    """Return the name of a run's folder, such as mnist-DAE_5_13-seed0."""
+    label = "npz-" + Path(data[4:]).stem if data.startswith("npz:") else data
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
+    return f"{safe}-DAE_{config.depth}_{config.latent}-seed{config.seed}"
+
+
+def find_runs(directory: Path) -> list[RunFolder]:
+    """Return the run folders in `directory`, or the folder itself if it is one.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if (directory / "config.json").is_file():
+        return [RunFolder(directory)]
+    found = sorted(path.parent for path in directory.glob("*/config.json"))
+    if not found:
+        raise UsageError(
+            f"There is no run in {directory}; train one first, or name its folder."
+        )
+    return [RunFolder(path) for path in found]
