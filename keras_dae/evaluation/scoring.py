@@ -51,7 +51,10 @@ class TestBench:
 
     def describe_noise(self) -> dict[str, Any]:
         """Return kind, parameters, and the hash of the noisy test images."""
-        return {**describe_noise(self.noise), "test_sha256": noise_sha256(self.pairs[0])}
+        return {
+            **describe_noise(self.noise),
+            "test_sha256": noise_sha256(self.pairs[0]),
+        }
 
     def errors(self, denoise: Denoiser) -> np.ndarray:
         """Return the mean squared error of each denoised test image, shape (N,).

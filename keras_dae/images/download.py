@@ -44,7 +44,9 @@ def fetch(downloads: tuple[Download, ...], folder: Path, seconds: float) -> list
 
     def stream(url: str, output: str, _: Any) -> None:
         with (
-            requests.get(url, stream=True, timeout=(CONNECT_SECONDS, seconds)) as answer,
+            requests.get(
+                url, stream=True, timeout=(CONNECT_SECONDS, seconds)
+            ) as answer,
             open(output, "wb") as file,
         ):
             answer.raise_for_status()

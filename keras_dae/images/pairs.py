@@ -10,7 +10,7 @@ what was drawn before it, on the backend, or on an interruption:
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -81,6 +81,10 @@ class NoisyCleanPairs(keras.utils.PyDataset):
         low: image value that becomes 0.
         high: image value that becomes 1.
 
+    Attributes:
+        epoch: the epoch, from 0, that batches are drawn for.
+        on_batch: called with epoch and images before it, for a progress bar.
+
     Raises:
         UsageError: no images, or a batch size below 1.
     """
@@ -103,6 +107,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):
         self.batch_size, self.seed = batch_size, seed
         self.low, self.high = low, high
         self.epoch = 0
+        self.on_batch: Callable[[int, int], None] | None = None
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
@@ -121,6 +126,8 @@ class NoisyCleanPairs(keras.utils.PyDataset):
         start = index * self.batch_size
         rows = self.order()[start : start + self.batch_size]
         clean = normalise(self.images[rows], self.low, self.high)
+        if self.on_batch is not None:
+            self.on_batch(self.epoch, start)
         rng = np.random.default_rng([self.seed, TRAIN, self.epoch, index])
         return self.noise(clean, rng), clean
 

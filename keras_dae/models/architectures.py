@@ -11,8 +11,9 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 from math import prod
+from typing import Any
 
 from keras_dae.errors import UsageError, check
 
@@ -120,9 +121,7 @@ class DAESpec:
     @property
     def macs(self) -> int:
         """Multiply-adds for one image; a transpose costs what its mirror costs."""
-        rows = zip(
-            self.layers, self.sizes[1:], pairwise(self.widths), strict=True
-        )
+        rows = zip(self.layers, self.sizes[1:], pairwise(self.widths), strict=True)
         return sum(
             2 * (size * layer.kernel_size) ** 2 * given * made
             for layer, size, (given, made) in rows
@@ -194,10 +193,10 @@ def _steps(size: int, max_stride: int) -> Iterator[tuple[int, Step]]:
 FILTERS = {
     (3, 13): 48,
     (3, 8): 48,
-    (3, 5): 32,
+    (3, 5): 48,
     (5, 13): 40,
-    (5, 8): 48,
-    (5, 5): 40,
+    (5, 8): 64,
+    (5, 5): 48,
 }
 DEFAULT_FILTERS = 32
 
@@ -275,3 +274,26 @@ def _no_schedule(size: int, latent: int, depth: int) -> str:
 def paper_specs() -> list[DAESpec]:
     """Return the nine of table 1, deepest first, as the table lists them."""
     return [plan(depth, latent) for depth in reversed(DEPTHS) for latent in LATENTS]
+
+
+def _counted(texts: list[str]) -> Iterator[str]:
+    """Yield each text once, with how often it stands in a row: 'a', '3 of b'."""
+    for text, same in groupby(texts):
+        count = len(list(same))
+        yield text if count == 1 else f"{count} of {text}"
+
+
+def architecture_row(spec: DAESpec) -> dict[str, Any]:
+    """Return a row of table 1, with what the paper leaves open beside it."""
+    return {
+        "name": spec.name,
+        "depth": spec.depth,
+        "latent": spec.latent_shape[0],
+        "latent_shape": list(spec.latent_shape),
+        "latent_ratio": spec.latent_ratio,
+        "layers": ", ".join(_counted([str(layer) for layer in spec.layers])),
+        "filters": spec.layers[0].filters,
+        "parameters": spec.parameters,
+        "macs": spec.macs,
+        "receptive_field": spec.receptive_field,
+    }

@@ -14,6 +14,9 @@ from keras_dae.models.architectures import DAESpec
 # output is 0.5 everywhere; the first updates push every pixel down and kill the
 # ReLUs behind it, and the model answers a black image for good.
 DEFAULT_OUTPUT_BIAS = -2.0
+# The last kernel starts at a tenth of He's scale: the first answer is then the mean
+# pixel and not noise, whose suppression would kill latent maps.
+OUTPUT_SCALE = 0.1
 
 
 def build(
@@ -73,29 +76,41 @@ def initial_weights(
 ) -> list[np.ndarray]:
     """Draw the starting weights, in the order of `model.get_weights()`.
 
-    He's normal initialisation, with the fan-in of a transposed convolution counted
-    as what one output pixel sees: `in * (kernel / strides)**2`. Drawn in NumPy, so
-    that every backend starts from the same numbers.
+    He's normal initialisation, each kernel centred (see `_he_normal`), with the
+    fan-in of a transposed convolution counted as what one output pixel sees:
+    `in * (kernel / strides)**2`. Drawn in NumPy, so that every backend starts from
+    the same numbers.
     """
     rng = np.random.default_rng([seed])
     weights: list[np.ndarray] = []
     steps = list(zip(spec.layers, pairwise(spec.widths), strict=True))
     for row, (given, made) in steps:
         shape = (row.kernel_size, row.kernel_size, given, made)
-        weights += [_he_normal(rng, shape, prod(shape[:3])), np.zeros(made, "float32")]
+        kernel = _he_normal(rng, shape, prod(shape[:3]), inputs=2)
+        weights += [kernel, np.zeros(made, "float32")]
     for row, (made, given) in reversed(steps):
         # keras keeps the kernel of a transpose as (height, width, out, in).
         shape = (row.kernel_size, row.kernel_size, made, given)
         seen = given * (row.kernel_size / row.strides) ** 2
-        weights += [_he_normal(rng, shape, seen), np.zeros(made, "float32")]
+        kernel = _he_normal(rng, shape, seen, inputs=3)
+        weights += [kernel, np.zeros(made, "float32")]
+    weights[-2] *= np.float32(OUTPUT_SCALE)
     weights[-1] += np.float32(output_bias)
     return weights
 
 
 def _he_normal(
-    rng: np.random.Generator, shape: tuple[int, ...], fan_in: float
+    rng: np.random.Generator, shape: tuple[int, ...], fan_in: float, inputs: int
 ) -> np.ndarray:
-    return rng.standard_normal(shape, dtype=np.float32) * np.float32(sqrt(2 / fan_in))
+    """Draw a kernel and centre it over what each output channel sees.
+
+    What a ReLU passes on is positive; a kernel whose weights sum to less than 0
+    answers it with 0 wherever it looks, and no gradient ever wakes it. Four latent
+    maps are few enough to miss one.
+    """
+    kernel = rng.standard_normal(shape, dtype=np.float32)
+    kernel *= np.float32(sqrt(2 / fan_in))
+    return kernel - kernel.mean(axis=(0, 1, inputs), keepdims=True)
 
 
 def output_bias(mean_pixel: float) -> float:

@@ -33,8 +33,11 @@ def save(model: keras.Model, path: Path | str, *, optimizer: bool = False) -> No
         optimizer: whether training can go on exactly from the file, at three times
             its size.
     """
+    # A new model over the same layers has no optimizer to save; keras's own
+    # include_optimizer is ignored for .keras files.
+    saved = model if optimizer else keras.Model(model.input, model.output, model.name)
     with replacing(path) as temporary:
-        keras.saving.save_model(model, temporary, include_optimizer=optimizer)
+        keras.saving.save_model(saved, temporary)
 
 
 def load(path: Path | str, *, compiled: bool = False) -> keras.Model:

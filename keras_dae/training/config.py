@@ -4,12 +4,17 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.noise import PAPER_SIGMA, Noise, make_noise
 from keras_dae.models.architectures import DAESpec, plan
 from keras_dae.storage import reason
+
+
+# Adam moves every weight by about the rate, whatever the layer's width: a single
+# layer with 16 inputs a filter takes, and needs, larger steps than deep ones.
+DEFAULT_RATES = {1: 2e-2}
 
 
 class RunConfig(BaseModel):
@@ -29,10 +34,20 @@ class RunConfig(BaseModel):
     clip: bool = True
     epochs: int = Field(15, ge=1)
     batch_size: int = Field(64, ge=1)
-    learning_rate: float = Field(3e-3, gt=0)
+    learning_rate: float = Field(3e-3, gt=0)  # see DEFAULT_RATES
+    warmup_steps: int = Field(500, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     seed: int = Field(0, ge=0)
     data_seed: int = Field(0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_by_depth(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fill in the learning rate that suits the depth, where none is given."""
+        if values.get("learning_rate") is None:
+            rate = DEFAULT_RATES.get(values.get("depth", 5), 3e-3)
+            return {**values, "learning_rate": rate}
+        return values
 
     def make_noise(self) -> Noise:
         """Return the noise that training and evaluation add."""
@@ -56,6 +71,37 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
     except ValidationError as error:
         raise UsageError(_sentence(error)) from error
     return config
+
+
+# Field -> command-line option; the options of `train` and `sweep` follow from it.
+OPTIONS = {
+    "data": "--data",
+    "depth": "--depth",
+    "latent": "--latent",
+    "filters": "--filters",
+    "noise": "--noise",
+    "sigma": "--sigma",
+    "clip": "--clip/--no-clip",
+    "epochs": "--epochs",
+    "batch_size": "--batch-size",
+    "learning_rate": "--lr",
+    "warmup_steps": "--warmup-steps",
+    "schedule": "--schedule",
+    "seed": "--seed",
+    "data_seed": "--data-seed",
+}
+
+
+def option_arguments(config: RunConfig) -> list[str]:
+    """Return the command-line arguments that stand for `config`, each one named."""
+    arguments: list[str] = []
+    for field, option in OPTIONS.items():
+        value = getattr(config, field)
+        if isinstance(value, bool):
+            arguments.append(option.split("/")[0 if value else 1])
+        elif value is not None:
+            arguments += [option, str(value)]
+    return arguments
 
 
 def read_toml(path: Path | str) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from keras_dae.models.builders import build, output_bias
 from keras_dae.models.files import load, save
 from keras_dae.storage import write_json
 from keras_dae.training.config import RunConfig
+from keras_dae.training.progress import FitProgress
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
-
 
 
 def fit(
@@ -35,7 +35,7 @@ def fit(
     out: Path,
     *,
     resume: bool = False,
-    callbacks: list[keras.callbacks.Callback] | None = None,
+    progress: FitProgress | None = None,
 ) -> RunFolder:
     """Train one model with `model.fit` (paper, algorithm 1) and keep it in a folder.
 
@@ -48,7 +48,7 @@ def fit(
         splits: the data; its test images are not touched.
         out: folder of runs; this one becomes `out / run_name(...)`.
         resume: go on with the run that is there, if any.
-        callbacks: more keras callbacks, such as a progress bar.
+        progress: shown while training; none by default.
 
     Raises:
         UsageError: a run is there and `resume` is not set, or it was made with
@@ -65,23 +65,23 @@ def fit(
         low=splits.low,
         high=splits.high,
     )
+    if resume and folder.config_path.exists() and folder.finished(config):
+        _check_same_run(folder, _record(config, splits, spec), resume)
+        return folder
     model, history = _start(config, spec, splits, folder, pairs, resume)
-    done = len(history["loss"])
-    if done < config.epochs:
-        model.fit(
-            pairs,
-            validation_data=validation_arrays(config, splits),
-            validation_batch_size=1000,
-            initial_epoch=done,
-            epochs=config.epochs,
-            shuffle=False,
-            verbose=0,
-            callbacks=[
-                EpochClock(pairs),
-                Recorder(folder, history),
-                *(callbacks or []),
-            ],
-        )
+    recorder = Recorder(folder, history, config.epochs, progress)
+    if progress is not None:
+        pairs.on_batch = progress.batch
+    model.fit(
+        pairs,
+        validation_data=validation_arrays(config, splits),
+        validation_batch_size=1000,
+        initial_epoch=len(history["loss"]),
+        epochs=config.epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[EpochClock(pairs), recorder],
+    )
     return folder
 
 
@@ -108,13 +108,7 @@ def _start(
     resume: bool,
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     """Return model and history, new ones or those that the folder holds."""
-    record = {
-        "config": config.model_dump(),
-        "dataset": splits.describe(),
-        "noise": describe_noise(config.make_noise()),
-        "model": spec.name,
-        "parameters": spec.parameters,
-    }
+    record = _record(config, splits, spec)
     if folder.config_path.exists():
         _check_same_run(folder, record, resume)
         if folder.model_path.exists():
@@ -125,6 +119,16 @@ def _start(
     model = build(spec, seed=config.seed, output_bias=_output_bias(splits))
     model.compile(optimizer=_adam(config, len(pairs)), loss="mse")
     return model, {key: [] for key in HISTORY_KEYS}
+
+
+def _record(config: RunConfig, splits: Splits, spec: DAESpec) -> dict[str, Any]:
+    return {
+        "config": config.model_dump(),
+        "dataset": splits.describe(),
+        "noise": describe_noise(config.make_noise()),
+        "model": spec.name,
+        "parameters": spec.parameters,
+    }
 
 
 def _check_same_run(folder: RunFolder, record: dict[str, Any], resume: bool) -> None:
@@ -153,8 +157,10 @@ def _continue(
     epoch ahead; the optimizer's own step count says which epoch the weights are of.
     """
     model = load(folder.model_path, compiled=True)
-    done, rest = divmod(int(model.optimizer.iterations), steps)
     history = folder.history()
+    done, rest = 0, 1
+    if getattr(model, "optimizer", None) is not None:
+        done, rest = divmod(int(model.optimizer.iterations), steps)
     if rest or done > len(history["loss"]):
         raise KerasDAEError(
             f"{folder.model_path} and {folder.history_path} are not of one run; remove "
@@ -176,18 +182,36 @@ def _output_bias(splits: Splits) -> float:
 
 
 def _adam(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
-    rate: Any = config.learning_rate
-    if config.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, steps * config.epochs)
+    """Adam, its rate rising linearly for `warmup_steps`, then held or falling to 0."""
+    total = steps * config.epochs
+    warmup = min(config.warmup_steps, total // 2)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup else config.learning_rate,
+        total - warmup,
+        alpha=1.0 if config.schedule == "constant" else 0.0,
+        warmup_target=config.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
     return keras.optimizers.Adam(rate)
 
 
 class Recorder(keras.callbacks.Callback):
-    """Write history, model and best model after each epoch, each one atomically."""
+    """Write history, model and best model after each epoch, each one atomically.
 
-    def __init__(self, folder: RunFolder, history: dict[str, list[float]]) -> None:
+    Until the last epoch the model's file carries the optimizer, so that training can
+    go on; the finished one does without, at a third of the size.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        history: dict[str, list[float]],
+        epochs: int,
+        progress: FitProgress | None,
+    ) -> None:
         super().__init__()
         self.folder, self.history = folder, history
+        self.epochs, self.progress = epochs, progress
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock and note the learning rate of the epoch's first step."""
@@ -219,5 +243,8 @@ class Recorder(keras.callbacks.Callback):
         self.folder.write_history(self.history)
         if entry["val_loss"] < best:
             save(self.model, self.folder.best_path)
-        save(self.model, self.folder.model_path, optimizer=True)
+        last = epoch + 1 == self.epochs
+        save(self.model, self.folder.model_path, optimizer=not last)
+        if self.progress is not None:
+            self.progress.epoch(epoch + 1, entry)
         gc.collect()  # keras on torch keeps each step's batch in a reference cycle

@@ -1,11 +1,12 @@
 """The run folder: what one training leaves behind, and how it is found again.
 
-    DIR/<data>-<model>-seed<seed>/
-        config.json       the checked configuration, the data and noise really used
-        environment.json  versions, backend, device, threads, commit, command
-        history.json      one entry an epoch
-        model.keras       the weights after the last finished epoch, with optimizer
-        best.keras        the weights of the epoch with the lowest validation loss
+DIR/<data>-<model>-seed<seed>/
+    config.json       the checked configuration, the data and noise really used
+    environment.json  versions, backend, device, threads, commit, command
+    history.json      one entry an epoch
+    model.keras       the weights after the last finished epoch; with the
+                      optimizer's state until all epochs are done
+    best.keras        the weights of the epoch with the lowest validation loss
 """
 
 from dataclasses import dataclass

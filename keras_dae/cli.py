@@ -1,0 +1,465 @@
+"""The command line: parse, one library call, print.
+
+Nothing here imports keras, torch or matplotlib at module level, so that `--help`
+answers at once; each command imports what it needs when it runs.
+"""
+
+import functools
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from keras_dae import __version__
+from keras_dae.errors import KerasDAEError
+
+DEFAULT_RUNS = "artifacts/runs"
+DEFAULT_STUDY = "artifacts/study"
+
+
+class Group(click.Group):
+    """A group that lists commands in the order of a study, and speaks of mistakes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands as they were added."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Turn a user's mistake into one sentence and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except KerasDAEError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo(
+                "Interrupted. What was finished is kept; the same command with "
+                "--resume (train) or as it stands (sweep, reproduce) goes on.",
+                err=True,
+            )
+            ctx.exit(130)
+
+
+@click.group(cls=Group, context_settings={"max_content_width": 88})
+@click.version_option(__version__, prog_name="keras-dae")
+def main() -> None:
+    """Denoising autoencoders on Keras 3: train, evaluate, reproduce the study.
+
+    KERAS_BACKEND chooses torch (default), jax or tensorflow.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _apply(options: list[Callable[..., Any]]) -> Callable[[Any], Any]:
+    return lambda command: functools.reduce(
+        lambda wrapped, option: option(wrapped), reversed(options), command
+    )
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+data_dir = click.option(
+    "--data-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    envvar="KERAS_DAE_DATA",
+    help="Folder that holds mnist.npz or Fashion-MNIST's files.  [env: KERAS_DAE_DATA]",
+)
+machine_options = _apply(
+    [
+        click.option(
+            "--device",
+            type=click.Choice(["auto", "cpu", "cuda"]),
+            default="auto",
+            show_default=True,
+            help="Where to compute; auto takes CUDA where it is present.",
+        ),
+        click.option(
+            "--threads", type=click.IntRange(min=1), help="CPU threads of one process."
+        ),
+    ]
+)
+# The configuration's fields as options; a default of None leaves the value to
+# --config, and beyond that to RunConfig.
+recipe_options = _apply(
+    [
+        click.option(
+            "--config",
+            "config_file",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="TOML file of configuration keys; options win over it.",
+        ),
+        click.option("--data", help="auto, mnist, mnist5k, fashion-mnist or npz:PATH."),
+        click.option("--filters", type=int, help="Channels between image and latent."),
+        click.option("--noise", help="Kind of noise.  [default: gaussian]"),
+        click.option("--sigma", type=float, help="Its strength.  [default: 0.5]"),
+        click.option(
+            "--clip/--no-clip", default=None, help="Clip noisy images to [0, 1]."
+        ),
+        click.option("--epochs", type=int, help="Passes over the data.  [default: 15]"),
+        click.option("--batch-size", type=int, help="Images a step.  [default: 64]"),
+        click.option("--lr", "learning_rate", type=float, help="Adam's learning rate."),
+        click.option("--warmup-steps", type=int, help="Steps until the full rate."),
+        click.option("--schedule", help="cosine or constant."),
+        click.option("--data-seed", type=int, help="Draws split and test noise."),
+    ]
+)
+model_options = _apply(
+    [
+        click.option("--depth", type=int, help="Convolutions a side.  [default: 5]"),
+        click.option("--latent", type=int, help="Side of the latent.  [default: 13]"),
+        click.option("--seed", type=int, help="Draws weights, order and noise."),
+    ]
+)
+grid_options = _apply(
+    [
+        click.option(
+            "--depths", default="1,3,5", show_default=True, help="Depths, by commas."
+        ),
+        click.option(
+            "--latents", default="13,8,5", show_default=True, help="Sides, by commas."
+        ),
+        click.option("--seeds", default=3, show_default=True, help="Seeds 0 to N-1."),
+        click.option(
+            "--jobs",
+            type=click.IntRange(min=1),
+            help="Processes at a time.  [default: one a core]",
+        ),
+    ]
+)
+
+
+def out_option(default: str, what: str) -> Callable[[Any], Any]:
+    """Return the --out option of a command."""
+    return click.option(
+        "--out",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=default,
+        show_default=True,
+        help=what,
+    )
+
+
+@main.command()
+@as_json
+@click.option("--depth", "depths", multiple=True, type=int, help="Other depths.")
+@click.option("--latent", "latents", multiple=True, type=int, help="Other latents.")
+@click.option("--size", default=28, show_default=True, help="Side of the images.")
+@click.option(
+    "--channels", default=1, show_default=True, help="Channels of the images."
+)
+@click.option("--filters", type=int, help="Channels between image and latent.")
+def models(
+    as_json: bool,
+    depths: tuple[int, ...],
+    latents: tuple[int, ...],
+    size: int,
+    channels: int,
+    filters: int | None,
+) -> None:
+    """List the nine models of table 1, or others."""
+    from keras_dae.models.architectures import (
+        DEPTHS,
+        LATENTS,
+        architecture_row,
+        plan,
+    )
+    from keras_dae.tables import architecture_table
+
+    rows = [
+        architecture_row(plan(depth, latent, (size, size, channels), filters))
+        for depth in depths or tuple(reversed(DEPTHS))
+        for latent in latents or LATENTS
+    ]
+    _show(rows, architecture_table, as_json)
+
+
+@main.command()
+@model_options
+@recipe_options
+@data_dir
+@out_option(DEFAULT_RUNS, "Folder of runs; this one gets a folder of its own in it.")
+@click.option("--resume", is_flag=True, help="Go on with the run that is there.")
+@machine_options
+@as_json
+def train(
+    config_file: Path | None,
+    data_dir: Path | None,
+    out: Path,
+    resume: bool,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train one model and keep it in a run folder."""
+    from keras_dae import backend
+    from keras_dae.training.progress import FitProgress
+
+    config = _config(config_file, options)
+    splits = _load(config, data_dir)
+    spec = config.plan(splits.image_shape)
+    backend.select(device, threads)
+    _say(backend.summary())
+    _say(
+        f"{splits.name}: {len(splits.train):,} images train, "
+        f"{len(splits.validation):,} validate"
+    )
+    from keras_dae.training.fitting import fit
+
+    with FitProgress(spec.name, epochs=config.epochs, images=len(splits.train)) as bar:
+        folder = fit(config, splits, out, resume=resume, progress=bar)
+    history = folder.history()
+    row = {
+        "run": str(folder.path),
+        "name": spec.name,
+        "parameters": spec.parameters,
+        "epochs": len(history["loss"]),
+        "loss": history["loss"][-1],
+        "val_loss": history["val_loss"][-1],
+        "seconds": round(sum(history["seconds"]), 1),
+    }
+    if as_json:
+        _echo_json(row)
+    else:
+        click.echo(
+            f"{row['name']}: validation MSE {row['val_loss']:.5f} after "
+            f"{row['epochs']} epochs, {row['seconds']:.0f} s of training; {row['run']}"
+        )
+
+
+@main.command()
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@data_dir
+@out_option(DEFAULT_RUNS, "Where to look for runs when none is named.")
+@machine_options
+@as_json
+def evaluate(
+    runs: tuple[Path, ...],
+    data_dir: Path | None,
+    out: Path,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Score RUNS (default: every run found) on the test images."""
+    from keras_dae import backend
+    from keras_dae.training.runs import find_runs
+
+    folders = [folder for run in runs or (out,) for folder in find_runs(run)]
+    backend.select(device, threads)
+    _say(backend.summary())
+    from keras_dae.study import evaluate as score
+    from keras_dae.tables import results_table
+
+    scored = score(folders, data_dir, _say)
+    results = [one.results for one in scored]
+    if as_json:
+        _echo_json({"schema": 1, "results": results})
+        return
+    for one in results:
+        _print(results_table(one))
+
+
+@main.command()
+@grid_options
+@recipe_options
+@data_dir
+@out_option(DEFAULT_RUNS, "Folder of runs.")
+@machine_options
+@as_json
+def sweep(
+    config_file: Path | None,
+    data_dir: Path | None,
+    out: Path,
+    depths: str,
+    latents: str,
+    seeds: int,
+    jobs: int | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train every depth, latent and seed, several processes at a time."""
+    from keras_dae.tables import jobs_table
+    from keras_dae.training.sweep import job_rows
+    from keras_dae.training.sweep import sweep as run_all
+
+    configs = _grid(config_file, options, depths, latents, seeds, data_dir)
+    done = run_all(configs, out, jobs=jobs, data_dir=data_dir, device=device)
+    rows = job_rows(done)
+    _show(rows, jobs_table, as_json)
+    if any(row["state"] == "failed" for row in rows):
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@data_dir
+@out_option(DEFAULT_RUNS, "Where to look for runs when none is named.")
+@click.option(
+    "--figures",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="artifacts/figures",
+    show_default=True,
+    help="Folder of the PNG files.",
+)
+@machine_options
+@as_json
+def plot(
+    runs: tuple[Path, ...],
+    data_dir: Path | None,
+    out: Path,
+    figures: Path,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Draw figures 1 to 7 of the paper from saved RUNS."""
+    from keras_dae import backend
+    from keras_dae.training.runs import find_runs
+
+    folders = [folder for run in runs or (out,) for folder in find_runs(run)]
+    backend.select(device, threads)
+    _say(backend.summary())
+    from keras_dae.study import plot as draw
+
+    written = draw(folders, figures, data_dir, _say)
+    if as_json:
+        _echo_json({"figures": [str(path) for path in written]})
+    else:
+        for path in written:
+            click.echo(path)
+
+
+@main.command()
+@grid_options
+@recipe_options
+@data_dir
+@out_option(DEFAULT_STUDY, "Folder of results, figures, report and runs.")
+@machine_options
+@as_json
+def reproduce(
+    config_file: Path | None,
+    data_dir: Path | None,
+    out: Path,
+    depths: str,
+    latents: str,
+    seeds: int,
+    jobs: int | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Carry out the whole study: train, score, decide the claims, report."""
+    from keras_dae import backend
+    from keras_dae.tables import claims_table, results_table
+
+    configs = _grid(config_file, options, depths, latents, seeds, data_dir)
+    backend.select(device, threads)
+    _say(backend.summary())
+    from keras_dae.study import reproduce as carry_out
+
+    results = carry_out(
+        configs, out, jobs=jobs, data_dir=data_dir, device=device, say=_say
+    )
+    if as_json:
+        _echo_json(results)
+        return
+    _print(results_table(results))
+    _print(claims_table(results["claims"]))
+    click.echo(f"Report: {out / 'report.html'} and {out / 'report.md'}")
+
+
+def _config(config_file: Path | None, options: dict[str, Any]) -> Any:
+    from keras_dae.training.config import make_config, read_toml
+
+    given = {key: value for key, value in options.items() if value is not None}
+    return make_config(read_toml(config_file) if config_file else {}, given)
+
+
+def _load(config: Any, data_dir: Path | None) -> Any:
+    from keras_dae.images.datasets import load
+
+    splits = load(config.data, data_dir, config.data_seed)
+    if config.data == "auto" and splits.name != "mnist":
+        _say(
+            f"The full MNIST is not at hand; {splits.name} is used in its place "
+            f"({len(splits.train) + len(splits.validation):,} training images)."
+        )
+    return splits
+
+
+def _grid(
+    config_file: Path | None,
+    options: dict[str, Any],
+    depths: str,
+    latents: str,
+    seeds: int,
+    data_dir: Path | None,
+) -> list[Any]:
+    """Return the checked configurations of a grid, the data set named."""
+    base = _config(config_file, options)
+    splits = _load(base, data_dir)
+    configs = [
+        _config(
+            config_file,
+            {
+                **options,
+                "data": splits.name,
+                "depth": depth,
+                "latent": latent,
+                "seed": seed,
+            },
+        )
+        for seed in range(seeds)
+        for depth in _integers("--depths", depths)
+        for latent in _integers("--latents", latents)
+    ]
+    for config in configs:
+        config.plan(splits.image_shape)  # says at once what has no schedule
+    return configs
+
+
+def _integers(option: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(
+            f"{option} takes whole numbers separated by commas, not {text!r}."
+        ) from None
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _echo_json(value: Any) -> None:
+    from keras_dae.storage import dump_json
+
+    click.echo(dump_json(value), nl=False)
+
+
+def _show(
+    rows: list[dict[str, Any]],
+    table: Callable[[list[dict[str, Any]]], Any],
+    as_json: bool,
+) -> None:
+    if as_json:
+        _echo_json(rows)
+    else:
+        _print(table(rows))
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console
+
+    # Rows in a file or a pipe are not folded to a terminal that is not there.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -1,0 +1,81 @@
+"""Progress of long work, on standard error: bars on a terminal, lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+def new_progress() -> Progress:
+    """Return a progress display with bar, elapsed and remaining time."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+
+
+class FitProgress:
+    """One training: throughput, losses and remaining time.
+
+    Without a terminal, one line an epoch is written in place of the bar.
+    """
+
+    def __init__(self, label: str, *, epochs: int, images: int, quiet: bool = False):
+        self.label, self.epochs, self.images, self.quiet = label, epochs, images, quiet
+        self._display = new_progress()
+        self._task: TaskID | None = None
+        self._began = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        if not self.quiet:
+            self._display.start()
+            total = self.epochs * self.images
+            self._task = self._display.add_task(self.label, total=total, note="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._display.stop()
+
+    def batch(self, epoch: int, images: int) -> None:
+        """Say that `images` of `epoch` (from 0) have been handed out."""
+        if self._task is not None:
+            self._display.update(self._task, completed=epoch * self.images + images)
+
+    def epoch(self, number: int, entry: dict[str, Any]) -> None:
+        """Say what epoch `number` (from 1) gave: an entry of the history."""
+        rate = self.images / max(entry["seconds"], 1e-9)
+        note = (
+            f"loss {entry['loss']:.5f}  val {entry['val_loss']:.5f}  "
+            f"{rate:,.0f} images/s"
+        )
+        if self._task is not None:
+            self._display.update(self._task, completed=number * self.images, note=note)
+        if not self.quiet and self._display.disable:
+            spent = time.perf_counter() - self._began
+            print(
+                f"{self.label} epoch {number}/{self.epochs}  {note}  {spent:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
