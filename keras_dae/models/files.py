@@ -35,7 +35,9 @@ def save(model: keras.Model, path: Path | str, *, optimizer: bool = False) -> No
     """
     # A new model over the same layers has no optimizer to save; keras's own
     # include_optimizer is ignored for .keras files.
-    saved = model if optimizer else keras.Model(model.input, model.output, model.name)
+    saved = (
+        model if optimizer else keras.Model(model.input, model.output, name=model.name)
+    )
     with replacing(path) as temporary:
         keras.saving.save_model(saved, temporary)
 
