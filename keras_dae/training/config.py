@@ -14,7 +14,7 @@ from keras_dae.storage import reason
 
 # Adam moves every weight by about the rate, whatever the layer's width: a single
 # layer with 16 inputs a filter takes, and needs, larger steps than deep ones.
-DEFAULT_RATES = {1: 2e-2}
+DEFAULT_RATES = {1: 5e-2}
 
 
 class RunConfig(BaseModel):
