@@ -238,7 +238,7 @@ def test_loss(models: Rows, floors: Rows) -> Figure:
         upper.set_ylim(0.85 * min(above.values()), 1.08 * max(above.values()))
         upper.spines["bottom"].set_visible(False)
         upper.tick_params(bottom=False, labelbottom=False)
-        _floor_lines(upper, above)
+        _floor_lines(upper, above, gap=0.14)
         for axes, edge in ((upper, 0), (lower, 1)):  # the break in the axis
             mark = {"marker": [(-1, -0.6), (1, 0.6)], "ms": 10, "color": GREY}
             axes.plot(0, edge, transform=axes.transAxes, clip_on=False, **mark)
@@ -247,7 +247,7 @@ def test_loss(models: Rows, floors: Rows) -> Figure:
     lower.set(ylim=(0, top), ylabel="test mean squared error (mean over pixels)")
     lower.grid(axis="y")
     _draw_bars(lower, bars, latent_colours(models))
-    _floor_lines(lower, below)
+    _floor_lines(lower, below, gap=0.06)
     return figure
 
 
@@ -284,14 +284,14 @@ def _draw_bars(axes: Axes, bars: Bars, colours: Mapping[int, str]) -> None:
         )  # fmt: skip
 
 
-def _floor_lines(axes: Axes, heights: Mapping[str, float]) -> None:
-    """Draw a labelled line for each baseline; labels are kept apart at the right."""
+def _floor_lines(axes: Axes, heights: Mapping[str, float], gap: float) -> None:
+    """Draw a labelled line for each baseline; labels keep `gap` (of the axis) apart."""
     low, high = axes.get_ylim()
     place = -1.0
     for name, height in sorted(heights.items(), key=lambda item: item[1]):
         axes.axhline(height, color=GREY, lw=1, ls=(0, (4, 3)))
         line = (height - low) / (high - low)
-        place = max(line, place + 0.14)
+        place = max(line, place + gap)
         axes.annotate(
             f"{name} {height:.4f}", (1, line), (1.03, place),
             xycoords="axes fraction", va="center", fontsize=9,

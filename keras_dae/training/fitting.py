@@ -116,8 +116,8 @@ def _start(
     else:
         write_json(folder.config_path, record)
     write_json(folder.environment_path, backend.environment())
-    model = build(spec, seed=config.seed, output_bias=_output_bias(splits))
-    model.compile(optimizer=_adam(config, len(pairs)), loss="mse")
+    model = build(spec, seed=config.seed, output_bias=mean_bias(splits))
+    model.compile(optimizer=adam(config, len(pairs)), loss="mse")
     return model, {key: [] for key in HISTORY_KEYS}
 
 
@@ -169,8 +169,9 @@ def _continue(
     return model, {key: column[:done] for key, column in history.items()}
 
 
-def _output_bias(splits: Splits) -> float:
-    """Mean over blocks, so that the images are never float all at once."""
+def mean_bias(splits: Splits) -> float:
+    """Return the output bias at which a model starts on the mean training pixel."""
+    # Block by block, so that the images are never float all at once.
     starts = range(0, len(splits.train), 4096)
     sums = [
         normalise(splits.train[start : start + 4096], splits.low, splits.high).sum(
@@ -181,8 +182,8 @@ def _output_bias(splits: Splits) -> float:
     return output_bias(sum(sums) / splits.train.size)
 
 
-def _adam(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
-    """Adam, its rate rising linearly for `warmup_steps`, then held or falling to 0."""
+def adam(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
+    """Return Adam, its rate rising linearly for `warmup_steps`, then held or falling to 0."""
     total = steps * config.epochs
     warmup = min(config.warmup_steps, total // 2)
     rate = keras.optimizers.schedules.CosineDecay(

@@ -1,0 +1,33 @@
+"""Fixtures for all tests: no network, no user's folders, small data."""
+
+import numpy as np
+import pytest
+
+from keras_dae.images import datasets
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch, tmp_path_factory):
+    """Hide the user's data folders and the network, here and in child processes."""
+    monkeypatch.delenv("KERAS_DAE_DATA", raising=False)
+    monkeypatch.setenv("KERAS_DAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # a port that nobody answers
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost")
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """The 5,000 genuine digits, split."""
+    return datasets.load("mnist5k")
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Splits of 24, 6 and 7 random uint8 images of 8x8, holding 0 and 255."""
+    images = np.random.default_rng(5).integers(0, 256, (37, 8, 8), dtype=np.uint8)
+    images[:30, 0, 0], images[:30, 0, 1] = 0, 255
+    arrays = datasets.Arrays(images[:30], None, images[30:], None)
+    return datasets.split("tiny", arrays, arrays.sha256(), 0)

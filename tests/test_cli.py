@@ -1,0 +1,263 @@
+"""The command line: exit codes, one sentence for a mistake, nothing lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from keras_dae.cli import main
+from keras_dae.training.runs import RunFolder
+
+QUICK = [*("--epochs", "1", "--batch-size", "32", "--threads", "1")]
+SMALL = ["--depth", "1", "--latent", "5", *QUICK]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A data set of 120 random images in an npz file, as an option's value."""
+    path = tmp_path_factory.mktemp("data") / "images.npz"
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (120, 28, 28), dtype=np.uint8)
+    np.savez(path, x_train=images[:100], x_test=images[100:])
+    return f"npz:{path}"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, data):
+    """A folder with one finished run."""
+    out = tmp_path_factory.mktemp("runs")
+    result = run("train", *SMALL, "--data", data, "--out", str(out))
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def sentence(result, code: int) -> str:
+    """Return the one line that was printed for a mistake; check how it ended."""
+    assert result.exit_code == code, result.output
+    lines = [line for line in result.stderr.splitlines() if "rror" in line]
+    assert len(lines) == 1, result.output
+    assert "Traceback" not in result.output
+    return lines[0]
+
+
+def test_models_lists_table_1_as_json():
+    rows = json.loads(run("models", "--json").stdout)
+    assert [row["name"] for row in rows] == [
+        f"DAE_{depth}_{latent}" for depth in (5, 3, 1) for latent in (13, 8, 5)
+    ]
+    assert [round(100 * row["latent_ratio"], 2) for row in rows[:3]] == [
+        *(86.22, 32.65, 12.76),
+    ]
+
+
+def test_models_prints_a_table():
+    out = run("models").stdout
+    assert "DAE_1_13" in out
+    assert "86.22%" in out
+    assert "133" in out
+
+
+def test_train_then_evaluate_as_json(runs, data):
+    (name,) = [path.name for path in runs.iterdir()]
+    assert name == "npz-images-DAE_1_5-seed0"
+    result = run("evaluate", str(runs / name), "--json")
+    assert result.exit_code == 0, result.output
+    (scored,) = json.loads(result.stdout)["results"]
+    (row,) = scored["models"]
+    assert row["name"] == "DAE_1_5"
+    assert row["test"]["mse_sum"] == pytest.approx(784 * row["test"]["mse"])
+    assert row["test"]["psnr"] == pytest.approx(-10 * np.log10(row["test"]["mse"]))
+    assert {floor["name"] for floor in scored["floors"]} >= {
+        *("noisy input", "all black", "mean image"),
+    }
+    assert scored["dataset"]["test"] == 20
+
+
+def test_evaluate_prints_models_beside_floors(runs):
+    out = run("evaluate", "--out", runs).stdout
+    assert "DAE_1_5" in out
+    assert "all black" in out
+
+
+def test_evaluation_is_of_the_file_alone(runs, tmp_path):
+    (folder,) = runs.iterdir()
+    first = json.loads(run("evaluate", folder, "--json").stdout)["results"][0]
+    copy = tmp_path / folder.name
+    copy.mkdir()
+    for name in ("config.json", "history.json", "model.keras"):
+        (copy / name).write_bytes((folder / name).read_bytes())
+    again = json.loads(run("evaluate", copy, "--json").stdout)["results"][0]
+    assert again["models"] == first["models"]
+
+
+BAD_TRAIN = [
+    (["--depth", "0"], "depth=0"),
+    (["--latent", "40"], "latent=40"),
+    (["--depth", "1", "--latent", "16"], "nearest latent at depth 1 is 17"),
+    (["--sigma", "-1"], "sigma=-1"),
+    (["--sigma", "nan"], "sigma=nan"),
+    (["--noise", "gausian"], "noise='gausian'"),
+    (["--data", "mnist6"], "data='mnist6'"),
+    (["--data", "npz:"], "data='npz:'"),
+    (["--data", "npz:/nowhere/images.npz"], "/nowhere/images.npz"),
+    (["--epochs", "0"], "epochs=0"),
+    (["--device", "cuda"], "--device cuda was asked for"),
+    (["--device", "tpu"], "'tpu'"),
+    (["--epochs", "many"], "'many'"),
+    (["--nonsense"], "--nonsense"),
+]
+
+
+@pytest.mark.parametrize(("options", "named"), BAD_TRAIN)
+def test_bad_options_exit_with_2(tmp_path, data, options, named):
+    out = tmp_path / "runs"
+    result = run("train", "--data", data, *options, "--out", out)
+    assert named in sentence(result, 2)
+    assert not out.exists()
+
+
+def test_an_unknown_configuration_key_exits_with_2(tmp_path, data):
+    path = tmp_path / "mine.toml"
+    path.write_text("depht = 3\n")
+    result = run("train", "--data", data, "--config", path, "--out", tmp_path / "runs")
+    assert "Unknown configuration key depht" in sentence(result, 2)
+
+
+def test_options_win_over_the_configuration_file(tmp_path, data):
+    path = tmp_path / "mine.toml"
+    path.write_text("depth = 3\nlatent = 5\nsigma = 0.25\nepochs = 9\n")
+    options = ["--depth", "1", *QUICK, "--data", data, "--out", tmp_path / "runs"]
+    assert run("train", "--config", path, *options).exit_code == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    config = RunFolder(folder).config()
+    assert (config.depth, config.latent, config.sigma, config.epochs) == (
+        *(1, 5, 0.25, 1),
+    )
+
+
+BAD_NPZ = {
+    "lacks": ({"x": np.zeros((9, 28, 28), "uint8")}, "lacks x_train and x_test"),
+    "floats": ({"x_train": np.full((9, 28, 28), 1.5)}, "floats outside [0, 1]"),
+    "size": ({"x_train": np.arange(9, dtype="uint8").reshape(9, 1, 1)}, "image_size=1"),
+    "oblong": ({"x_train": np.arange(54, dtype="uint8").reshape(9, 2, 3)}, "square"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_NPZ)
+def test_a_bad_npz_is_named(tmp_path, kind):
+    arrays, named = BAD_NPZ[kind]
+    path = tmp_path / "bad.npz"
+    if "x_train" in arrays:
+        arrays = {**arrays, "x_test": arrays["x_train"]}
+    np.savez(path, **arrays)
+    before = path.read_bytes()
+    result = run("train", "--data", f"npz:{path}", "--out", tmp_path / "runs")
+    assert result.exit_code in (1, 2)
+    assert named in sentence(result, result.exit_code)
+    assert path.read_bytes() == before
+
+
+def test_an_existing_run_is_not_overwritten(runs, data):
+    (folder,) = runs.iterdir()
+    before = (folder / "model.keras").read_bytes()
+    result = run("train", *SMALL, "--data", data, "--out", runs)
+    assert "--resume goes on with it" in sentence(result, 2)
+    assert (folder / "model.keras").read_bytes() == before
+
+
+def test_resume_of_another_configuration_is_refused(runs, data):
+    options = [*SMALL, "--sigma", "0.3", "--data", data, "--out", runs, "--resume"]
+    assert "sigma is 0.5 there" in sentence(run("train", *options), 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half", b"not a model"])
+def test_a_damaged_model_exits_with_1(runs, tmp_path, content):
+    (folder,) = runs.iterdir()
+    copy = tmp_path / folder.name
+    copy.mkdir()
+    for name in ("config.json", "history.json"):
+        (copy / name).write_bytes((folder / name).read_bytes())
+    (copy / "model.keras").write_bytes(content)
+    assert "model.keras" in sentence(run("evaluate", copy), 1)
+
+
+def test_no_runs_exits_with_2(tmp_path):
+    assert "There is no run in" in sentence(run("evaluate", tmp_path), 2)
+
+
+@pytest.mark.parametrize("backend", ["theano", "numpy", ""])
+def test_an_unknown_backend_exits_with_2(tmp_path, data, backend):
+    result = subprocess.run(
+        [sys.executable, "-m", "keras_dae", "train", *SMALL, "--data", data],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert f"KERAS_BACKEND={backend!r}" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, data, monkeypatch):
+    """No space left, provoked where the bytes are forced to disk."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    out = tmp_path / "runs"
+    result = run("train", *SMALL, "--data", data, "--out", out)
+    assert "No space left on device" in sentence(result, 1)
+    assert [path for path in out.rglob("*") if path.is_file()] == []
+
+
+def test_an_interrupt_leaves_a_resumable_run(tmp_path, data):
+    out = tmp_path / "runs"
+    options = ["--depth", "1", "--latent", "5", "--data", data, "--out", str(out)]
+    command = [sys.executable, "-m", "keras_dae", "train", *options, "--epochs", "400"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    history = out / "npz-images-DAE_1_5-seed0" / "history.json"
+    while not history.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    done = len(json.loads(history.read_text())["loss"])
+    assert 1 <= done < 400
+    resumed = run("train", *options, "--epochs", "400", "--resume", "--json")
+    assert json.loads(resumed.stdout)["epochs"] == 400
+    assert not list(out.rglob(".*"))
+
+
+def test_sweep_skips_what_is_finished_and_reports_what_fails(tmp_path, data):
+    options = ["--depths", "1", "--latents", "13,5", "--seeds", "1", *QUICK]
+    options += ["--data", data, "--out", tmp_path, "--jobs", "2", "--json"]
+    rows = json.loads(run("sweep", *options).stdout)
+    assert [row["state"] for row in rows] == ["done", "done"]
+    broken = tmp_path / "npz-images-DAE_1_5-seed0" / "model.keras"
+    broken.write_bytes(b"damaged")
+    (broken.parent / "history.json").unlink()
+    result = run("sweep", *options)
+    rows = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert [row["state"] for row in rows] == ["skipped", "failed"]
+    assert "model.keras" in rows[1]["reason"]
+
+
+def test_bad_grids_exit_with_2(tmp_path, data):
+    result = run("sweep", "--data", data, "--depths", "1,x", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "'1,x'" in result.output

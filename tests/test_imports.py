@@ -1,0 +1,90 @@
+"""The house rules: imports run one way, and the command line starts light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import keras_dae
+
+PACKAGE = Path(keras_dae.__file__).parent
+# Each layer may import those before it; `images` and `models` do not know each other.
+ALLOWED = {
+    "errors": set(),
+    "storage": {"errors"},
+    "backend": {"errors"},
+    "tables": set(),
+    "images": {"errors", "storage"},
+    "models": {"errors", "storage"},
+    "training": {"errors", "storage", "backend", "images", "models"},
+    "evaluation": {"errors", "storage", "images", "models", "training"},
+    "reporting": {"errors", "storage", "models", "evaluation"},
+    "study": {
+        *("errors", "storage", "backend", "images", "models", "training"),
+        *("evaluation", "reporting"),
+    },
+}
+FREE = {"__init__", "__main__", "cli"}
+HEAVY = ("keras", "torch", "jax", "tensorflow", "matplotlib", "scipy", "pydantic")
+COMMANDS = ["models", "train", "evaluate", "sweep", "plot", "reproduce"]
+
+
+def layer(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported_layers(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "keras_dae":
+            names = [f"keras_dae.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        found |= {name.split(".")[1] for name in names if name.startswith("keras_dae.")}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.name)
+def test_imports_run_one_way(path):
+    own = layer(path)
+    if own in FREE:
+        return
+    assert imported_layers(path) - {own} <= ALLOWED[own]
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_help_loads_nothing_heavy(command):
+    code = (
+        "import sys\n"
+        "from keras_dae.cli import main\n"
+        f"main({[*command, '--help']!r}, standalone_mode=False)\n"
+        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "print('LOADED', loaded)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "LOADED []"
+    assert "Usage:" in done.stdout
+
+
+def test_architecture_page_names_only_what_exists():
+    root = PACKAGE.parent
+    words = (root / "ARCHITECTURE.md").read_text().replace("`", " ").split()
+    paths = [word.rstrip(".,:;") for word in words if "/" in word and "*" not in word]
+    named = [path for path in paths if path.startswith(("keras_dae/", "tests/"))]
+    assert named
+    assert [path for path in named if not (root / path).exists()] == []
+
+
+def test_public_names_load():
+    for name in keras_dae.__all__:
+        assert getattr(keras_dae, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        keras_dae.nothing  # noqa: B018

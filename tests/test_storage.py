@@ -1,0 +1,145 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from keras_dae.errors import KerasDAEError
+from keras_dae.storage import (
+    SCHEMA,
+    array_sha256,
+    read_json,
+    replacing,
+    write_json,
+    write_text,
+)
+
+
+def test_json_comes_back_with_the_schema_first(tmp_path):
+    path = tmp_path / "new" / "record.json"
+    write_json(path, {"name": "naïve", "values": [1, 2.5, None]})
+    assert read_json(path) == {
+        "schema": SCHEMA,
+        "name": "naïve",
+        "values": [1, 2.5, None],
+    }
+    assert next(iter(json.loads(path.read_text(encoding="utf-8")))) == "schema"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f'{{"schema": {SCHEMA - 1}}}', f"schema {SCHEMA - 1}"),
+        (f'{{"schema": {SCHEMA + 1}}}', f"schema {SCHEMA + 1}"),
+        ('{"name": 1}', "schema None"),
+        ("[1, 2]", "no JSON object"),
+        ("", "not valid JSON"),
+        ('{"schema": 1', "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+    ],
+)
+def test_read_json_refuses(tmp_path, text, says):
+    path = tmp_path / "record.json"
+    path.write_text(text)
+    with pytest.raises(KerasDAEError, match=says) as refused:
+        read_json(path)
+    assert str(path) in str(refused.value)
+
+
+def test_read_json_refuses_bytes_that_are_no_text(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(KerasDAEError, match="not valid JSON"):
+        read_json(path)
+
+
+@pytest.mark.parametrize("name", ["missing.json", "."])
+def test_read_json_of_no_file(tmp_path, name):
+    with pytest.raises(KerasDAEError, match="Cannot read"):
+        read_json(tmp_path / name)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_write_json_refuses_what_json_has_not(tmp_path, value):
+    path = tmp_path / "record.json"
+    write_json(path, {"loss": 1.0})
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"loss": value})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), ValueError, KeyboardInterrupt])
+def test_a_failing_write_leaves_the_old_file(tmp_path, error):
+    path = tmp_path / "note.txt"
+    path.write_text("old")
+    with (
+        pytest.raises((KerasDAEError, ValueError, KeyboardInterrupt)),
+        replacing(path) as temporary,
+    ):
+        temporary.write_text("ne")
+        raise error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_shows_only_when_whole(tmp_path):
+    path = tmp_path / "note.txt"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+        assert temporary.suffix == ".txt"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(KerasDAEError, match="Cannot write"):
+        write_text(tmp_path / "file" / "note.txt", "text")
+
+
+def test_a_folder_is_not_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(KerasDAEError, match="Cannot write"):
+        write_text(tmp_path / "folder", "text")
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
+
+
+BASE = np.arange(6, dtype=np.uint8).reshape(2, 3)
+
+
+def test_array_sha256_is_of_the_content():
+    strided = np.arange(12, dtype=np.uint8).reshape(2, 6)[:, :3].copy(order="F")
+    strided[:] = BASE
+    assert array_sha256(strided) == array_sha256(BASE)
+    # printf '|u1(2, 3)\0\1\2\3\4\5' | sha256sum
+    assert array_sha256(BASE) == (
+        "6dbfa661f92b4bffd7cb2ea7e83c24ad44681b06d5cc1edd6f144af02fe540e4"
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        BASE.reshape(3, 2),
+        BASE.astype(np.int8),
+        BASE.astype(np.uint16),
+        BASE[::-1],
+        np.append(BASE, 6),
+    ],
+    ids=["shape", "sign", "width", "order", "length"],
+)
+def test_array_sha256_depends_on(other):
+    assert array_sha256(other) != array_sha256(BASE)
+
+
+def test_array_sha256_depends_on_the_order_of_arrays():
+    assert array_sha256(BASE, BASE + 1) != array_sha256(BASE + 1, BASE)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), ()], ids=["empty", "scalar"])
+def test_array_sha256_takes_any_shape(shape):
+    assert len(array_sha256(np.zeros(shape))) == 64

@@ -1,0 +1,79 @@
+"""The configuration: what is accepted, and the one sentence for what is not."""
+
+import pytest
+
+from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.training.config import (
+    OPTIONS,
+    RunConfig,
+    make_config,
+    option_arguments,
+    read_toml,
+)
+
+
+def test_defaults_are_the_papers():
+    config = make_config()
+    assert (config.epochs, config.noise, config.sigma, config.clip) == (
+        *(15, "gaussian", 0.5, True),
+    )
+
+
+def test_later_layers_win():
+    assert make_config({"epochs": 3, "seed": 1}, {"epochs": 4}).epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"depth": 0}, "depth=0"),
+        ({"depth": -1}, "depth=-1"),
+        ({"latent": 0}, "latent=0"),
+        ({"sigma": -1}, "sigma=-1"),
+        ({"sigma": float("nan")}, "sigma=nan"),
+        ({"sigma": float("inf")}, "sigma=inf"),
+        ({"epochs": 0}, "epochs=0"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"learning_rate": 0}, "learning_rate=0"),
+        ({"seed": -1}, "seed=-1"),
+        ({"schedule": "step"}, "schedule='step'"),
+        ({"noise": "gausian"}, "noise='gausian'"),
+        ({"epochs": "many"}, "epochs='many'"),
+        ({"layers": 3}, "Unknown configuration key layers"),
+    ],
+)
+def test_bad_values_are_named_in_one_sentence(given, named):
+    with pytest.raises(UsageError) as caught:
+        make_config(given)
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_rate_follows_the_depth_unless_given():
+    assert make_config({"depth": 1}).learning_rate > make_config().learning_rate
+    assert make_config({"depth": 1, "learning_rate": 1e-4}).learning_rate == 1e-4
+
+
+def test_each_field_has_one_option():
+    assert set(OPTIONS) == set(RunConfig.model_fields)
+
+
+def test_option_arguments_stand_for_the_whole_configuration():
+    arguments = option_arguments(make_config({"clip": False, "seed": 7}))
+    assert "--no-clip" in arguments
+    assert arguments[arguments.index("--seed") + 1] == "7"
+    assert arguments[arguments.index("--lr") + 1] == "0.003"
+
+
+@pytest.mark.parametrize("name", ["paper.toml", "quick.toml"])
+def test_committed_configurations_are_valid(request, name):
+    path = request.config.rootpath / "configs" / name
+    assert make_config(read_toml(path)).epochs >= 15
+
+
+@pytest.mark.parametrize("content", [b"depth = ", b"\xff\xfe", b"[" * 5000])
+def test_damaged_toml_is_named(tmp_path, content):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(KerasDAEError, match=r"bad\.toml is not valid TOML"):
+        read_toml(path)

@@ -1,0 +1,179 @@
+"""One run: what it leaves behind, and that a resumed one is the same to the bit."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.images.datasets import Arrays, split
+from keras_dae.models.files import load
+from keras_dae.training import fitting
+from keras_dae.training.config import make_config
+from keras_dae.training.fitting import Recorder, fit
+from keras_dae.training.runs import HISTORY_KEYS, RunFolder, find_runs
+
+SMALL = {"depth": 1, "latent": 5, "epochs": 4, "batch_size": 16, "warmup_steps": 2}
+
+
+@pytest.fixture
+def splits():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (100, 28, 28), dtype=np.uint8)
+    return split("random", Arrays(images[:90], None, images[90:], None), "0" * 64, 0)
+
+
+@pytest.fixture
+def config():
+    return make_config(SMALL)
+
+
+def weights(folder: RunFolder, name: str = "model.keras") -> list[np.ndarray]:
+    return load(folder.path / name).get_weights()
+
+
+def equal(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def losses(folder: RunFolder) -> dict[str, list[float]]:
+    history = folder.history()
+    return {key: history[key] for key in ("loss", "val_loss", "learning_rate")}
+
+
+class Stop(Recorder):
+    """A recorder that is interrupted after two epochs, as Ctrl-C would."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_the_folder_holds_what_was_done(tmp_path, config, splits):
+    folder = fit(config, splits, tmp_path)
+    assert folder.path.name == "random-DAE_1_5-seed0"
+    names = {path.name for path in folder.path.iterdir()}
+    assert names == {
+        *("config.json", "environment.json", "history.json"),
+        *("model.keras", "best.keras"),
+    }
+    history = json.loads(folder.history_path.read_text())
+    assert history["schema"] == 1
+    assert {key: len(history[key]) for key in HISTORY_KEYS} == dict.fromkeys(
+        HISTORY_KEYS, 4
+    )
+    assert history["loss"][-1] < history["loss"][0]
+    record = folder.record()
+    assert record["dataset"]["sha256"] == "0" * 64
+    assert (record["dataset"]["train"], record["dataset"]["validation"]) == (72, 18)
+    assert folder.config() == config
+    assert folder.finished(config)
+    assert not folder.finished(make_config(SMALL, {"epochs": 5}))
+
+
+def test_an_interrupted_run_resumes_to_the_same_bits(
+    tmp_path, config, splits, monkeypatch
+):
+    whole = fit(config, splits, tmp_path / "whole")
+    monkeypatch.setattr(fitting, "Recorder", Stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, splits, tmp_path / "halves")
+    monkeypatch.undo()
+    (half,) = find_runs(tmp_path / "halves")
+    assert len(half.history()["loss"]) == 2
+    resumed = fit(config, splits, tmp_path / "halves", resume=True)
+    assert losses(resumed) == losses(whole)
+    for name in ("model.keras", "best.keras"):
+        assert equal(weights(resumed, name), weights(whole, name))
+
+
+def test_a_history_ahead_of_the_model_is_cut_back(
+    tmp_path, config, splits, monkeypatch
+):
+    whole = fit(config, splits, tmp_path / "whole")
+    monkeypatch.setattr(fitting, "Recorder", Stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, splits, tmp_path / "halves")
+    monkeypatch.undo()
+    (half,) = find_runs(tmp_path / "halves")
+    history = half.history()
+    for column in history.values():
+        column.append(0.5)  # as if killed between the two files of epoch 3
+    half.write_history(history)
+    resumed = fit(config, splits, tmp_path / "halves", resume=True)
+    assert losses(resumed) == losses(whole)
+    assert equal(weights(resumed), weights(whole))
+
+
+def test_batches_and_start_depend_on_the_seed_alone(tmp_path, config, splits):
+    one = fit(config, splits, tmp_path / "one")
+    same = fit(config, splits, tmp_path / "same")
+    other = fit(make_config(SMALL, {"seed": 1}), splits, tmp_path / "one")
+    assert equal(weights(one), weights(same))
+    assert not equal(weights(one), weights(other))
+
+
+def test_a_run_is_not_overwritten_unasked(tmp_path, config, splits):
+    folder = fit(config, splits, tmp_path)
+    before = folder.model_path.read_bytes()
+    with pytest.raises(UsageError, match="already holds a run"):
+        fit(config, splits, tmp_path)
+    assert folder.model_path.read_bytes() == before
+
+
+def test_resuming_with_another_configuration_names_the_difference(
+    tmp_path, config, splits
+):
+    folder = fit(config, splits, tmp_path)
+    before = folder.model_path.read_bytes()
+    with pytest.raises(UsageError, match=r"sigma is 0\.5 there\. Received: sigma=0\.3"):
+        fit(make_config(SMALL, {"sigma": 0.3}), splits, tmp_path, resume=True)
+    assert folder.model_path.read_bytes() == before
+
+
+def test_a_finished_run_is_left_alone(tmp_path, config, splits):
+    folder = fit(config, splits, tmp_path)
+    before = folder.model_path.read_bytes()
+    fit(config, splits, tmp_path, resume=True)
+    assert folder.model_path.read_bytes() == before
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path, splits):
+    config = make_config(SMALL, {"learning_rate": 3e38, "warmup_steps": 0})
+    with pytest.raises(KerasDAEError, match=r"loss became nan in epoch \d"):
+        fit(config, splits, tmp_path)
+
+
+def test_the_best_model_has_the_lowest_validation_loss(
+    tmp_path, config, splits, monkeypatch
+):
+    kept = []
+    monkeypatch.setattr(
+        fitting, "save", lambda model, path, optimizer=False: kept.append(path.name)
+    )
+    recorder = Recorder(RunFolder(tmp_path), {key: [] for key in HISTORY_KEYS}, 3, None)
+    recorder.set_model(type("Model", (), {"optimizer": type("O", (), {})()})())
+    recorder.model.optimizer.learning_rate = 0.1
+    for epoch, val_loss in enumerate((0.3, 0.4, 0.2)):
+        recorder.on_epoch_begin(epoch)
+        recorder.on_epoch_end(epoch, {"loss": 1.0, "val_loss": val_loss})
+    assert kept == [
+        *("best.keras", "model.keras"),
+        "model.keras",
+        *("best.keras", "model.keras"),
+    ]
+
+
+def test_test_images_are_not_touched(tmp_path, config, splits):
+    class Untouchable:
+        def __getattr__(self, name):
+            raise AssertionError("training touched the test images")
+
+        def __len__(self):
+            return 10
+
+    from dataclasses import replace
+
+    fit(config, replace(splits, test=Untouchable()), tmp_path)
+    assert find_runs(tmp_path)
