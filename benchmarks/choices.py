@@ -2,7 +2,7 @@
 
     python benchmarks/choices.py --data-dir DIR --out artifacts/paper/choices.json
 
-Two tables, each row measured on 24,000 training and 4,000 validation images of MNIST
+Two tables, each row measured on 12,000 training and 4,000 validation images of MNIST
 with the recipe of `configs/paper.toml` cut to `EPOCHS` epochs:
 
 - geometry: other kernels, schedules and widths for the nine;
@@ -23,7 +23,7 @@ from keras_dae.models.architectures import Conv, DAESpec, plan
 from keras_dae.storage import read_json, write_json
 from keras_dae.training.config import RunConfig, make_config, read_toml
 
-TRAIN, VALIDATION, EPOCHS = 24_000, 4_000, 4
+TRAIN, VALIDATION, EPOCHS = 12_000, 4_000, 4
 START_TRAIN, START_EPOCHS, START_SEEDS = 12_000, 1, range(5)
 ROOT = Path(__file__).parents[1]
 
@@ -34,7 +34,7 @@ def same(filters: int, count: int) -> tuple[Conv, ...]:
 
 
 def spec(*layers: Conv) -> DAESpec:
-    """Return the architecture of these convolutions for MNIST; the last gives 4 maps."""
+    """Return the architecture of these convolutions; the last one gives 4 maps."""
     return DAESpec(28, 1, (*layers[:-1], replace(layers[-1], filters=4)))
 
 
@@ -47,10 +47,7 @@ GEOMETRIES: list[tuple[str, str, DAESpec]] = [
     ("DAE_1_5", "8x8/5", spec(Conv(4, 8, 5))),
     ("DAE_1_5", "12x12/4", spec(Conv(4, 12, 4))),
     ("DAE_1_5", "16x16/3", spec(Conv(4, 16, 3))),
-    ("DAE_3_13", "16 filters", plan(3, 13, filters=16)),
-    ("DAE_3_13", "32 filters", plan(3, 13, filters=32)),
     ("DAE_3_8", "7x7/3, 48 filters", plan(3, 8, filters=48)),
-    ("DAE_3_8", "7x7/3, 32 filters", plan(3, 8, filters=32)),
     (
         "DAE_3_8",
         "4x4/2, 6x6, 32 filters",
@@ -58,8 +55,6 @@ GEOMETRIES: list[tuple[str, str, DAESpec]] = [
     ),
     ("DAE_3_5", "4x4/2, 5x5/2, 32 filters", plan(3, 5, filters=32)),
     ("DAE_3_5", "12x12/4, 32 filters", spec(Conv(32, 12, 4), *same(32, 2))),
-    ("DAE_5_8", "7x7/3, 48 filters", plan(5, 8, filters=48)),
-    ("DAE_5_8", "7x7/3, 64 filters", plan(5, 8, filters=64)),
     ("DAE_5_5", "reduce first, 48 filters", plan(5, 5, filters=48)),
     (
         "DAE_5_5",

@@ -292,7 +292,9 @@ def sweep(
     from keras_dae.training.sweep import sweep as run_all
 
     configs = _grid(config_file, options, depths, latents, seeds, data_dir)
-    done = run_all(configs, out, jobs=jobs, data_dir=data_dir, device=device)
+    done = run_all(
+        configs, out, jobs=jobs, data_dir=data_dir, device=device, threads=threads
+    )
     rows = job_rows(done)
     _show(rows, jobs_table, as_json)
     if any(row["state"] == "failed" for row in rows):
@@ -368,7 +370,13 @@ def reproduce(
     from keras_dae.study import reproduce as carry_out
 
     results = carry_out(
-        configs, out, jobs=jobs, data_dir=data_dir, device=device, say=_say
+        configs,
+        out,
+        jobs=jobs,
+        data_dir=data_dir,
+        device=device,
+        threads=threads,
+        say=_say,
     )
     if as_json:
         _echo_json(results)

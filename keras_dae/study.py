@@ -119,6 +119,7 @@ def reproduce(
     jobs: int | None = None,
     data_dir: Path | None = None,
     device: str = "auto",
+    threads: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Carry the whole study through and return its results; resumable.
@@ -129,7 +130,14 @@ def reproduce(
     Raises:
         KerasDAEError: a run failed; says which, and why.
     """
-    done = sweep(configs, out / "runs", jobs=jobs, data_dir=data_dir, device=device)
+    done = sweep(
+        configs,
+        out / "runs",
+        jobs=jobs,
+        data_dir=data_dir,
+        device=device,
+        threads=threads,
+    )
     failed = [job for job in done if job.state == "failed"]
     if failed:
         raise KerasDAEError(_failures(failed))

@@ -66,7 +66,7 @@ def decide(
         the verdict: HOLDS or FAILS where the difference is beyond chance, else
         UNCLEAR.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number, pair in enumerate(pairs):
         worse, better = errors[pair.worse], errors[pair.better]
         draws = bootstrap(worse, better, np.random.default_rng([seed, number]))

@@ -22,7 +22,8 @@ def mse(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
         denoised=denoised.shape,
     )
     difference = clean.astype(np.float64) - denoised
-    return np.square(difference, out=difference).mean(axis=(1, 2, 3))
+    errors: np.ndarray = np.square(difference, out=difference).mean(axis=(1, 2, 3))
+    return errors
 
 
 def psnr_of(error: float) -> float:

@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dae.errors import KerasDAEError
 from keras_dae.evaluation.baselines import BASELINES, Denoiser
 from keras_dae.evaluation.metrics import mse, summarise
-from keras_dae.errors import KerasDAEError
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import Noise, describe_noise
 from keras_dae.images.pairs import TEST, frozen_arrays, noise_sha256

@@ -19,7 +19,6 @@ class Noise(Protocol):
     """What every row of `NOISES` offers."""
 
     kind: ClassVar[str]
-    clip: bool
 
     def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the noisy images: a new float32 array of the shape of `clean`."""
@@ -50,6 +49,7 @@ class Gaussian:
         )
 
     def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return noisy images of the shape of `clean`, float32."""
         noisy = rng.standard_normal(clean.shape, dtype=np.float32)
         noisy *= np.float32(self.sigma)
         noisy += clean
@@ -71,7 +71,8 @@ def make_noise(kind: str, **parameters: Any) -> Noise:
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise UsageError(
-            f"The noise {kind} takes {', '.join(known)}. Received: {', '.join(unknown)}."
+            f"The noise {kind} takes {', '.join(known)}. "
+            f"Received: {', '.join(unknown)}."
         )
     return row(**parameters)
 

@@ -149,7 +149,6 @@ class Step:
     padding: str
 
 
-@lru_cache(maxsize=256)
 def reduction(size: int, latent: int, depth: int) -> tuple[Step, ...] | None:
     """Return the reducing convolutions from `size` to `latent`, None if there are none.
 
@@ -157,27 +156,27 @@ def reduction(size: int, latent: int, depth: int) -> tuple[Step, ...] | None:
     `MODERATE_STRIDE` only where `depth` convolutions do not suffice without them.
     """
     for max_stride in (MODERATE_STRIDE, MAX_KERNEL // 2):
-        steps = _shortest(size, latent, max_stride)
+        steps = _schedules(size, max_stride).get(latent)
         if steps is not None and len(steps) <= depth:
             return steps
     return None
 
 
-def _shortest(size: int, latent: int, max_stride: int) -> tuple[Step, ...] | None:
-    queue: list[tuple[int, int, int, tuple[Step, ...]]] = [(0, 0, -size, ())]
-    settled = set()
+@lru_cache(maxsize=16)
+def _schedules(size: int, max_stride: int) -> dict[int, tuple[Step, ...]]:
+    """Return the best schedule to each side that `size` reduces to (Dijkstra)."""
+    queue: list[tuple[int, int, int, tuple[Step, ...]]] = [(0, 0, size, ())]
+    settled: dict[int, tuple[Step, ...]] = {}
     while queue:
-        count, kernels, negative, steps = heapq.heappop(queue)
-        if -negative == latent:
-            return steps
-        if -negative in settled:
+        count, kernels, side, steps = heapq.heappop(queue)
+        if side in settled:
             continue
-        settled.add(-negative)
-        for reached, step in _steps(-negative, max_stride):
-            if reached >= latent and reached not in settled:
-                row = (count + 1, kernels + step.kernel_size, -reached)
+        settled[side] = steps
+        for reached, step in _steps(side, max_stride):
+            if reached not in settled:
+                row = (count + 1, kernels + step.kernel_size, reached)
                 heapq.heappush(queue, (*row, (*steps, step)))
-    return None
+    return settled
 
 
 def _steps(size: int, max_stride: int) -> Iterator[tuple[int, Step]]:
@@ -264,10 +263,10 @@ def _no_schedule(size: int, latent: int, depth: int) -> str:
     )
     hint = f", and a latent of {latent} needs depth {deeper}" if deeper else ""
     return (
-        f"No {depth} convolution{'s' if depth > 1 else ''} take {size}x{size} exactly to "
-        f"{latent}x{latent} with kernels from twice the stride to {MAX_KERNEL}; the "
-        f"nearest latent at depth {depth} is {nearest}{hint}. Received: "
-        f"depth={depth}, latent={latent}."
+        f"There is no exact way from {size}x{size} to {latent}x{latent} in {depth} "
+        f"convolution{'s' if depth > 1 else ''} with kernels from twice the stride to "
+        f"{MAX_KERNEL}; the nearest latent at depth {depth} is {nearest}{hint}. "
+        f"Received: depth={depth}, latent={latent}."
     )
 
 

@@ -110,7 +110,8 @@ def _he_normal(
     """
     kernel = rng.standard_normal(shape, dtype=np.float32)
     kernel *= np.float32(sqrt(2 / fan_in))
-    return kernel - kernel.mean(axis=(0, 1, inputs), keepdims=True)
+    kernel -= kernel.mean(axis=(0, 1, inputs), keepdims=True)
+    return kernel
 
 
 def output_bias(mean_pixel: float) -> float:

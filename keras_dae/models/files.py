@@ -94,7 +94,7 @@ def inspect(path: Path) -> dict[str, Any]:
             f"{path} is an archive, but not a model that keras saved."
         ) from error
     _check_classes(path, config)
-    return config
+    return dict(config)
 
 
 def _check_classes(path: Path, config: Any) -> None:

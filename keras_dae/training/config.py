@@ -11,7 +11,6 @@ from keras_dae.images.noise import PAPER_SIGMA, Noise, make_noise
 from keras_dae.models.architectures import DAESpec, plan
 from keras_dae.storage import reason
 
-
 # Adam moves every weight by about the rate, whatever the layer's width: a single
 # layer with 16 inputs a filter takes, and needs, larger steps than deep ones.
 DEFAULT_RATES = {1: 5e-2}

@@ -2,7 +2,6 @@
 
 import gc
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +182,7 @@ def mean_bias(splits: Splits) -> float:
 
 
 def adam(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
-    """Return Adam, its rate rising linearly for `warmup_steps`, then held or falling to 0."""
+    """Return Adam whose rate rises for `warmup_steps`, then is held or falls to 0."""
     total = steps * config.epochs
     warmup = min(config.warmup_steps, total // 2)
     rate = keras.optimizers.schedules.CosineDecay(

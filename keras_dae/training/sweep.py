@@ -50,6 +50,7 @@ def sweep(
     jobs: int | None = None,
     data_dir: Path | None = None,
     device: str = "auto",
+    threads: int | None = None,
 ) -> list[Job]:
     """Train every configuration, `jobs` at a time, and return how each one went.
 
@@ -63,13 +64,14 @@ def sweep(
             cores as threads.
         data_dir: folder of the data set's files.
         device: what `backend.select` takes.
+        threads: CPU threads of each process; by default its share of the cores.
     """
     jobs = jobs or backend.available_cores()
     waiting = [Job(c, RunFolder(out / run_name(c, c.data))) for c in configs]
     for job in waiting:
         if job.folder.config_path.exists() and job.folder.finished(job.config):
             job.state = "skipped"
-    threads = max(1, backend.available_cores() // jobs)
+    threads = threads or max(1, backend.available_cores() // jobs)
     arguments = ["--out", str(out), "--threads", str(threads), "--device", device]
     if data_dir is not None:
         arguments += ["--data-dir", str(data_dir)]
@@ -142,8 +144,6 @@ def _collect(job: Job, display: Progress, bar: TaskID) -> None:
     display.remove_task(bar)
     _close(job)
     display.console.print(f"{job.name}: {job.state} after {job.seconds:.0f} s")
-    if display.disable:
-        print(f"{job.name}: {job.state} after {job.seconds:.0f} s", file=sys.stderr)
 
 
 def _epochs_done(job: Job) -> int:

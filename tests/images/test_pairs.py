@@ -61,6 +61,12 @@ def test_batches_of_an_epoch_have_different_noise():
     assert not np.array_equal(pairs[0][0], pairs[1][0])
 
 
+def test_a_batch_has_other_noise_in_another_epoch():
+    pairs = make(np.full((16, 4, 4, 1), 128, np.uint8), 8)
+    draws = [pairs[1][0] for pairs.epoch in range(2)]
+    assert not np.array_equal(*draws)
+
+
 def test_a_batch_depends_on_seed_epoch_and_index_alone(tiny):
     one, other = make(tiny.train), make(tiny.train)
     places = [(epoch, index) for epoch in range(3) for index in range(len(one))]

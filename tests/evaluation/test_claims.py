@@ -1,0 +1,219 @@
+import numpy as np
+import pytest
+
+from keras_dae.evaluation.claims import (
+    DRAWS,
+    SHALLOWER,
+    SMALLER_LATENT,
+    Pair,
+    bootstrap,
+    count_verdicts,
+    decide,
+    holm,
+    paper_pairs,
+    two_sided_p,
+    verdict,
+)
+from keras_dae.models.architectures import paper_specs
+
+SPECS = {spec.name: spec for spec in paper_specs()}
+PAIR = Pair(SMALLER_LATENT, "DAE_5_5", "DAE_5_13")
+
+
+def errors(mean, seed, seeds=3, images=200):
+    """Errors of `seeds` trainings: a spread over images, a small one over seeds."""
+    rng = np.random.default_rng(seed)
+    return (
+        mean + rng.normal(0, 0.002, (seeds, images)) + rng.normal(0, 0.0001, (seeds, 1))
+    )
+
+
+def decided(worse, better, **kwargs):
+    both = {PAIR.worse: worse, PAIR.better: better}
+    (row,) = decide([PAIR], both, SPECS, **kwargs)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("values", "corrected"),
+    [
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
+        ([0.02], [0.02]),
+        ([0.6, 0.5], [1, 1]),
+        ([0.01, 0.01, 0.01], [0.03, 0.03, 0.03]),
+        ([0.03, 0.02, 0.001], [0.04, 0.04, 0.003]),
+        ([], []),
+    ],
+)
+def test_holm_by_hand(values, corrected):
+    assert holm(values) == pytest.approx(corrected, abs=1e-12)
+
+
+def test_paper_pairs():
+    pairs = paper_pairs(paper_specs())
+    assert set(paper_pairs(paper_specs()[::-1])) == set(pairs)
+    smaller = {
+        (f"DAE_{depth}_{small}", f"DAE_{depth}_{large}")
+        for depth in (1, 3, 5)
+        for small, large in ((5, 8), (5, 13), (8, 13))
+    }
+    shallower = {
+        (f"DAE_{shallow}_{latent}", f"DAE_{deep}_{latent}")
+        for latent in (5, 8, 13)
+        for shallow, deep in ((1, 3), (1, 5), (3, 5))
+    }
+    for claim, expected in ((SMALLER_LATENT, smaller), (SHALLOWER, shallower)):
+        found = [(pair.worse, pair.better) for pair in pairs if pair.claim == claim]
+        assert len(found) == 9
+        assert set(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("worse", "better", "expected"),
+    [
+        (errors(0.012, 1), errors(0.010, 2), "HOLDS"),
+        (errors(0.010, 1), errors(0.012, 2), "FAILS"),
+        (errors(0.010, 1), errors(0.010, 2), "UNCLEAR"),
+        (errors(0.010, 1), errors(0.010, 1), "UNCLEAR"),
+        (errors(0.012, 1, seeds=1), errors(0.010, 2, seeds=1), "HOLDS"),
+        (np.full((2, 9), 0.01), np.full((2, 9), 0.01), "UNCLEAR"),
+    ],
+    ids=["clear", "reversed", "equal", "identical", "one seed", "constant"],
+)
+def test_verdicts(worse, better, expected):
+    row = decided(worse, better)
+    assert row["verdict"] == expected
+    assert row["difference"] == pytest.approx(worse.mean() - better.mean())
+    assert row["low"] <= row["difference"] <= row["high"]
+    assert 0 < row["p"] <= row["p_holm"] <= 1
+    # An interval that leaves out 0 and a small p are one statement.
+    assert (row["low"] > 0 or row["high"] < 0) == (expected != "UNCLEAR")
+
+
+def test_rows_are_corrected_together():
+    near = errors(0.0102, 5)
+    means = {"DAE_5_13": errors(0.01, 6), "DAE_5_8": near, "DAE_5_5": errors(0.012, 7)}
+    pairs = [
+        Pair(SMALLER_LATENT, "DAE_5_8", "DAE_5_13"),
+        Pair(SMALLER_LATENT, "DAE_5_5", "DAE_5_8"),
+        Pair(SMALLER_LATENT, "DAE_5_5", "DAE_5_13"),
+    ]
+    rows = decide(pairs, means, SPECS)
+    assert [(row["worse"], row["better"]) for row in rows] == [
+        (pair.worse, pair.better) for pair in pairs
+    ]
+    assert [row["p_holm"] for row in rows] == holm([row["p"] for row in rows])
+    assert decide(pairs, means, SPECS) == rows
+
+
+def test_the_seed_draws_the_interval():
+    worse, better = errors(0.0101, 1), errors(0.01, 2)
+    one, again, other = (decided(worse, better, seed=seed) for seed in (0, 0, 1))
+    assert one == again
+    assert one["low"] != other["low"]
+    assert one["difference"] == other["difference"]
+
+
+def test_a_row_tells_what_the_pair_confounds():
+    row = decided(errors(0.012, 1), errors(0.01, 2, seeds=2))
+    worse, better = SPECS[PAIR.worse], SPECS[PAIR.better]
+    assert row["confounds"] == {
+        "parameters": [worse.parameters, better.parameters],
+        "macs": [worse.macs, better.macs],
+        "receptive_field": [worse.receptive_field, better.receptive_field],
+    }
+    assert row["seeds"] == [3, 2]
+    assert (row["claim"], row["worse"], row["better"]) == (
+        PAIR.claim,
+        PAIR.worse,
+        PAIR.better,
+    )
+
+
+def test_spread_by_hand():
+    """Seed means 1, 3 and 2, 2, 5: variances 2 and 3."""
+    worse = np.array([[1.0, 1], [3, 3]])
+    better = np.array([[2.0, 2], [1, 3], [5, 5]])
+    assert decided(worse, better)["spread"] == pytest.approx(5**0.5)
+
+
+@pytest.mark.parametrize("seeds", [(1, 1), (1, 3), (3, 1)])
+def test_no_spread_for_one_seed(seeds):
+    row = decided(*(errors(0.01, 1, seeds=count) for count in seeds))
+    assert row["spread"] is None
+
+
+def test_the_bootstrap_covers_the_known_difference():
+    """Intervals of 95 %, each over images of its own."""
+    truth, covered = 0.0002, 0
+    for seed in range(40):
+        rng = np.random.default_rng([3, seed])
+        better = rng.normal(0.01, 0.002, (1, 100))
+        worse = better + truth + rng.normal(0, 0.001, (1, 100))
+        draws = bootstrap(worse, better, np.random.default_rng(seed))
+        low, high = np.quantile(draws, (0.025, 0.975))
+        covered += low <= truth <= high
+    # 38 are expected; four standard errors of that count are 5.5.
+    assert covered >= 33
+
+
+def test_the_bootstrap_has_the_right_width():
+    """The images are paired: only the spread of their differences counts."""
+    rng = np.random.default_rng(9)
+    better = rng.normal(0.5, 0.1, (1, 400))
+    difference = rng.normal(0, 0.01, 400)
+    draws = bootstrap(better + difference, better, np.random.default_rng(0))
+    assert draws.shape == (DRAWS,)
+    expected = difference.std() / 400**0.5
+    # The standard error of a standard deviation of 4,000 draws.
+    assert abs(draws.std() - expected) < 4 * expected / (2 * DRAWS) ** 0.5
+    assert abs(draws.mean() - difference.mean()) < 4 * expected / DRAWS**0.5
+
+
+def test_the_bootstrap_draws_seeds_anew():
+    """Of two trainings at 0 and 1, means are 0, 1/2, 1 at odds of 1, 2, 1."""
+    worse = np.array([[0.0] * 5, [1.0] * 5])
+    draws = bootstrap(worse, np.zeros((1, 5)), np.random.default_rng(0)).round(9)
+    for value, share in ((0, 0.25), (0.5, 0.5), (1, 0.25)):
+        error = (share * (1 - share) / DRAWS) ** 0.5
+        assert abs((draws == value).mean() - share) < 4 * error
+
+
+@pytest.mark.parametrize(
+    ("draws", "p"),
+    [
+        (np.full(99, 1.0), 2 / 100),
+        (np.full(99, -1.0), 2 / 100),
+        (np.r_[np.full(95, 1.0), np.full(4, -1.0)], 10 / 100),
+        (np.zeros(99), 1),
+        (np.r_[-1.0, 1.0], 1),
+    ],
+)
+def test_two_sided_p_by_hand(draws, p):
+    assert two_sided_p(draws) == pytest.approx(p)
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "expected"),
+    [
+        (0.1, 0.049, "HOLDS"),
+        (-0.1, 0.049, "FAILS"),
+        (0.1, 0.05, "UNCLEAR"),
+        (0.0, 1.0, "UNCLEAR"),
+    ],
+)
+def test_verdict(difference, p, expected):
+    assert verdict(difference, p) == expected
+
+
+def test_count_verdicts():
+    rows = [
+        {"claim": "a", "verdict": "HOLDS"},
+        {"claim": "b", "verdict": "UNCLEAR"},
+        {"claim": "a", "verdict": "FAILS"},
+        {"claim": "a", "verdict": "HOLDS"},
+    ]
+    assert dict(count_verdicts(rows)) == {
+        "a": {"HOLDS": 2, "FAILS": 1, "UNCLEAR": 0},
+        "b": {"HOLDS": 0, "FAILS": 0, "UNCLEAR": 1},
+    }

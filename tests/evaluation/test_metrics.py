@@ -1,0 +1,77 @@
+import math
+
+import numpy as np
+import pytest
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
+
+from keras_dae.errors import UsageError
+from keras_dae.evaluation.metrics import METRICS, mse, psnr, psnr_of, summarise
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(1)
+    return rng.random((2, 5, 9, 7, 3), dtype=np.float32)
+
+
+def test_equal_to_scikit_image(images):
+    clean, denoised = images
+    wide = images.astype(np.float64)
+    for index, (one, other) in enumerate(zip(*wide, strict=True)):
+        error = mean_squared_error(one, other)
+        ratio = peak_signal_noise_ratio(one, other, data_range=1.0)
+        assert mse(clean, denoised)[index] == pytest.approx(error, rel=0, abs=1e-12)
+        assert psnr(clean, denoised)[index] == pytest.approx(ratio, rel=0, abs=1e-12)
+
+
+def test_by_hand():
+    clean = np.array([[0, 0.5], [1, 1]], np.float32).reshape(1, 2, 2, 1)
+    denoised = np.array([[0, 0], [1, 0.5]], np.float32).reshape(1, 2, 2, 1)
+    assert mse(clean, denoised).tolist() == [0.125]  # (0.25 + 0.25) / 4
+    assert psnr(clean, denoised)[0] == pytest.approx(9.0308998699)  # 10 log10 8
+    assert psnr_of(0.01) == pytest.approx(20)
+
+
+def test_exact_answers(images):
+    clean = images[0]
+    assert mse(clean, clean).tolist() == [0] * 5
+    assert psnr(clean, clean).tolist() == [math.inf] * 5
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_every_metric(images, metric):
+    before = images.copy()
+    values = metric(*images)
+    assert (values.shape, values.dtype) == ((5,), np.float64)
+    for index in range(5):
+        alone = metric(*images[:, index : index + 1])
+        assert alone[0] == pytest.approx(values[index], rel=1e-12)
+    np.testing.assert_array_equal(images, before)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((2, 4, 4, 1), (2, 4, 4, 3)),
+        ((2, 4, 4, 1), (1, 4, 4, 1)),
+        ((2, 4, 4, 1), (2, 4, 4)),
+        ((2, 4, 4), (2, 4, 4)),
+    ],
+)
+def test_shapes_that_differ_are_refused(metric, one, other):
+    with pytest.raises(UsageError, match="one shape") as refused:
+        metric(np.zeros(one), np.zeros(other))
+    assert str(one) in str(refused.value)
+    assert str(other) in str(refused.value)
+
+
+def test_summarise():
+    row = summarise(np.array([0.005, 0.015]), pixels=300)
+    assert row["mse"] == pytest.approx(0.01)
+    assert row["mse_sum"] == pytest.approx(3)
+    assert row["psnr"] == pytest.approx(20)  # of the mean error, not the mean psnr
+
+
+def test_summarise_exact_answers():
+    assert summarise(np.zeros(3), 784) == {"mse": 0, "mse_sum": 0, "psnr": None}

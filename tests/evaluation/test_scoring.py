@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+
+from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.evaluation import scoring
+from keras_dae.evaluation.baselines import BASELINES
+from keras_dae.evaluation.scoring import (
+    TestBench,
+    model_denoiser,
+    score_baselines,
+    score_model,
+)
+from keras_dae.images.noise import Gaussian
+from keras_dae.models.architectures import Conv, DAESpec, plan
+from keras_dae.models.builders import build
+from keras_dae.models.files import save
+
+
+@pytest.fixture
+def bench(tiny):
+    return TestBench(tiny, Gaussian())
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build(DAESpec(8, 1, (Conv(2, 4, 2),)), seed=1)
+
+
+def test_the_bench_is_frozen(tiny, bench):
+    again, other = TestBench(tiny, Gaussian()), TestBench(tiny, Gaussian(), seed=1)
+    assert bench.describe_noise() == again.describe_noise()
+    assert bench.describe_noise() != other.describe_noise()
+    assert bench.describe_noise().keys() == {"kind", "sigma", "clip", "test_sha256"}
+    noisy, clean = bench.pairs
+    np.testing.assert_array_equal(clean, tiny.test / np.float32(255))
+    assert not np.array_equal(noisy, clean)
+    assert bench.pixels == 64
+
+
+def test_errors_by_hand(bench):
+    noisy, clean = bench.pairs
+    assert bench.errors(lambda noisy: clean).tolist() == [0] * 7
+    expected = ((noisy.astype(float) - clean) ** 2).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(bench.errors(lambda noisy: noisy), expected, rtol=1e-12)
+
+
+def spoiled(value):
+    def denoise(noisy):
+        answer = noisy.copy()
+        answer[-1, 3, 4] = value
+        return answer
+
+    return denoise
+
+
+@pytest.mark.parametrize(
+    ("denoise", "says"),
+    [
+        (lambda noisy: noisy[..., 0], r"shape \(7, 8, 8\).*\(7, 8, 8, 1\)"),
+        (lambda noisy: noisy[:-1], r"shape \(6, 8, 8, 1\)"),
+        (lambda noisy: noisy.mean(), r"shape \(\)"),
+        (spoiled(np.nan), "not finite"),
+        (spoiled(np.inf), "not finite"),
+    ],
+)
+def test_errors_refuses(bench, denoise, says):
+    with pytest.raises(KerasDAEError, match=says):
+        bench.errors(denoise)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 100])
+def test_errors_do_not_depend_on_the_batch_size(bench, model, monkeypatch, batch):
+    whole = bench.errors(model_denoiser(model))
+    monkeypatch.setattr(scoring, "BATCH", batch)
+    # A convolution may add in another order for another batch.
+    parts = bench.errors(model_denoiser(model))
+    np.testing.assert_allclose(parts, whole, rtol=1e-6)
+    median = BASELINES["median 3x3"](bench.splits)
+    alone = [bench.errors(median) for scoring.BATCH in (batch, 500)]
+    np.testing.assert_array_equal(*alone)
+
+
+def test_score_model_from_its_file(bench, model, tmp_path):
+    path = tmp_path / "model.keras"
+    save(model, path)
+    row, errors = score_model(bench, path)
+    np.testing.assert_array_equal(errors, bench.errors(model_denoiser(model)))
+    assert row["parameters"] == (4 * 4 * 2 + 2) + (4 * 4 * 2 + 1) == 67
+    assert row["test"]["mse"] == pytest.approx(errors.mean())
+    assert row["test"]["mse_sum"] == pytest.approx(64 * errors.mean())
+
+
+def test_score_model_refuses_images_of_another_shape(bench, tmp_path):
+    path = tmp_path / "model.keras"
+    save(build(plan(1, 13)), path)
+    with pytest.raises(KerasDAEError, match=r"\(28, 28, 1\).*tiny.*\(8, 8, 1\)"):
+        score_model(bench, path)
+
+
+def test_score_model_of_no_file(bench, tmp_path):
+    with pytest.raises(UsageError, match="no model file"):
+        score_model(bench, tmp_path / "model.keras")
+
+
+def test_score_baselines(bench):
+    rows = {row["name"]: row["test"] for row in score_baselines(bench)}
+    assert list(rows) == list(BASELINES)
+    black = np.square(bench.pairs[1], dtype=float).mean()
+    assert rows["all black"]["mse"] == pytest.approx(black, rel=1e-12)
+    assert [row["name"] for row in score_baselines(bench, ["all black"])] == [
+        "all black"
+    ]

@@ -1,0 +1,72 @@
+"""The README's commands and its library example run as they stand there."""
+
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from keras_dae.cli import main
+
+# What a command of the README is shortened by, so that the test ends soon.
+SHORTER = {
+    "train": ["--data", "mnist5k", "--epochs", "1", "--threads", "1"],
+    "sweep": ["--data", "mnist5k", "--epochs", "1", "--depths", "1", "--seeds", "1"],
+    "evaluate": ["--threads", "1"],
+    "plot": ["--threads", "1"],
+    "models": [],
+}
+
+
+@pytest.fixture
+def readme(request):
+    return (request.config.rootpath / "README.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def commands(text: str) -> list[list[str]]:
+    """Return the words after `python cli.py` or `keras-dae`, comments left out."""
+    found = []
+    for line in "\n".join(blocks(text, "sh")).splitlines():
+        words = shlex.split(line, comments=True)
+        for start in (["python", "cli.py"], ["keras-dae"]):
+            if words[: len(start)] == start:
+                found.append(words[len(start) :])
+    return found
+
+
+def test_the_readme_shows_each_command(readme):
+    assert {words[0] for words in commands(readme)} == {*SHORTER, "reproduce"}
+
+
+def test_its_commands_run(readme, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words in commands(readme):
+        if words[0] == "reproduce":
+            continue  # its own test, in test_study.py
+        result = CliRunner().invoke(main, [*words, *SHORTER[words[0]]])
+        assert result.exit_code == 0, (words, result.output)
+    assert len(list(tmp_path.glob("artifacts/figures/figure*.png"))) == 7
+
+
+def test_its_library_example_runs(readme, tmp_path):
+    (example,) = blocks(readme, "python")
+    lines = [line for line in example.splitlines() if line.strip()]
+    assert len(lines) <= 12
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_its_pictures_and_links_exist(readme, request):
+    links = re.findall(r"\]\(([^)#]+)\)", readme)
+    local = [link for link in links if not link.startswith("http")]
+    assert local
+    missing = [link for link in local if not (request.config.rootpath / link).exists()]
+    assert missing == []
