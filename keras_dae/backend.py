@@ -149,6 +149,12 @@ def summary() -> str:
     )
 
 
+def versions() -> str:
+    """Return backend and keras with their versions, in one line."""
+    package = BACKENDS[name()]
+    return f"{package} {package_version(package)}, keras {package_version('keras')}"
+
+
 def package_version(package: str) -> str:
     """Return the installed version of `package`, or 'not installed'."""
     for candidate in (package, f"{package}-cpu"):

@@ -86,6 +86,17 @@ machine_options = _apply(
 )
 # The configuration's fields as options; a default of None leaves the value to
 # --config, and beyond that to RunConfig.
+test_options = _apply(
+    [
+        click.option("--data", help="auto, mnist, mnist5k, fashion-mnist or npz:PATH."),
+        click.option("--noise", help="Kind of noise.  [default: gaussian]"),
+        click.option("--sigma", type=float, help="Its strength.  [default: 0.5]"),
+        click.option(
+            "--clip/--no-clip", default=None, help="Clip noisy images to [0, 1]."
+        ),
+        click.option("--data-seed", type=int, help="Draws split and test noise."),
+    ]
+)
 recipe_options = _apply(
     [
         click.option(
@@ -94,19 +105,13 @@ recipe_options = _apply(
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="TOML file of configuration keys; options win over it.",
         ),
-        click.option("--data", help="auto, mnist, mnist5k, fashion-mnist or npz:PATH."),
+        test_options,
         click.option("--filters", type=int, help="Channels between image and latent."),
-        click.option("--noise", help="Kind of noise.  [default: gaussian]"),
-        click.option("--sigma", type=float, help="Its strength.  [default: 0.5]"),
-        click.option(
-            "--clip/--no-clip", default=None, help="Clip noisy images to [0, 1]."
-        ),
         click.option("--epochs", type=int, help="Passes over the data.  [default: 15]"),
         click.option("--batch-size", type=int, help="Images a step.  [default: 64]"),
         click.option("--lr", "learning_rate", type=float, help="Adam's learning rate."),
         click.option("--warmup-steps", type=int, help="Steps until the full rate."),
         click.option("--schedule", help="cosine or constant."),
-        click.option("--data-seed", type=int, help="Draws split and test noise."),
     ]
 )
 model_options = _apply(
@@ -202,10 +207,11 @@ def train(
     from keras_dae.training.progress import FitProgress
 
     config = _config(config_file, options)
-    splits = _load(config, data_dir)
-    spec = config.plan(splits.image_shape)
     backend.select(device, threads)
     _say(backend.summary())
+    splits = _load(config, data_dir)
+    config = config.model_copy(update={"data": splits.name})
+    spec = config.plan(splits.image_shape)
     _say(
         f"{splits.name}: {len(splits.train):,} images train, "
         f"{len(splits.validation):,} validate"
@@ -235,6 +241,7 @@ def train(
 
 @main.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@test_options
 @data_dir
 @out_option(DEFAULT_RUNS, "Where to look for runs when none is named.")
 @machine_options
@@ -246,19 +253,29 @@ def evaluate(
     device: str,
     threads: int | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Score RUNS (default: every run found) on the test images."""
+    """Score RUNS (default: every run found) on the test images.
+
+    A run is scored on the data and noise that it was trained with. A RUN may also be a
+    .keras file of any origin; --data, --noise, --sigma and --clip are for those.
+    """
     from keras_dae import backend
     from keras_dae.training.runs import find_runs
 
-    folders = [folder for run in runs or (out,) for folder in find_runs(run)]
+    files = [run for run in runs if run.suffix == ".keras"]
+    config = _config(None, options)
+    places = [run for run in runs if run not in files] if runs else [out]
+    folders = [folder for place in places for folder in find_runs(place)]
     backend.select(device, threads)
     _say(backend.summary())
     from keras_dae.study import evaluate as score
+    from keras_dae.study import evaluate_files
     from keras_dae.tables import results_table
 
-    scored = score(folders, data_dir, _say)
-    results = [one.results for one in scored]
+    results = [one.results for one in score(folders, data_dir, _say)] if folders else []
+    if files:
+        results.append(evaluate_files(files, config, data_dir, _say))
     if as_json:
         _echo_json({"schema": 1, "results": results})
         return
@@ -364,9 +381,10 @@ def reproduce(
     from keras_dae import backend
     from keras_dae.tables import claims_table, results_table
 
-    configs = _grid(config_file, options, depths, latents, seeds, data_dir)
+    _config(config_file, options)  # a bad value is said before a backend is loaded
     backend.select(device, threads)
     _say(backend.summary())
+    configs = _grid(config_file, options, depths, latents, seeds, data_dir)
     from keras_dae.study import reproduce as carry_out
 
     results = carry_out(

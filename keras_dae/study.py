@@ -16,6 +16,7 @@ from keras_dae.evaluation.scoring import (
     TestBench,
     model_denoiser,
     score_baselines,
+    score_model,
     score_run,
 )
 from keras_dae.images.datasets import Splits, load
@@ -83,6 +84,42 @@ def evaluate(
     return scored
 
 
+def evaluate_files(
+    paths: Iterable[Path],
+    config: RunConfig,
+    data_dir: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Score `.keras` files of any origin on the test images of a configuration.
+
+    Args:
+        paths: the files.
+        config: names the data set and the noise; the rest of it is not used.
+        data_dir: folder of the data sets' files.
+        say: told what is being done, a line at a time.
+    """
+    splits = load(config.data, data_dir, config.data_seed)
+    bench = TestBench(splits, config.make_noise(), config.data_seed)
+    rows = []
+    for path in paths:
+        say(f"scoring {path}")
+        row, _ = score_model(bench, path)
+        rows.append({"name": path.stem, "file": str(path), **row})
+    return _results(bench, rows)
+
+
+def _results(bench: TestBench, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return `rows` with the floors, and with what they were measured on."""
+    return {
+        "dataset": bench.splits.describe(),
+        "noise": bench.describe_noise(),
+        "hardware": backend.hardware(),
+        "backend": backend.versions(),
+        "models": rows,
+        "floors": score_baselines(bench, (*FLOORS, *MEDIANS)),
+    }
+
+
 def _data_name(folder: RunFolder) -> str:
     """Return the data set that the run really used, 'auto' resolved."""
     return str(folder.record()["dataset"]["name"])
@@ -100,14 +137,8 @@ def _score(
         rows.append(row)
         errors.setdefault(row["name"], []).append(of_images)
         specs[row["name"]] = folder.config().plan(bench.splits.image_shape)
-    results = {
-        "dataset": bench.splits.describe(),
-        "noise": bench.describe_noise(),
-        "hardware": backend.hardware(),
-        "models": rows,
-        "floors": score_baselines(bench, (*FLOORS, *MEDIANS)),
-        "architectures": [architecture_row(spec) for spec in specs.values()],
-    }
+    results = _results(bench, rows)
+    results["architectures"] = [architecture_row(spec) for spec in specs.values()]
     stacked = {name: np.stack(parts) for name, parts in errors.items()}
     return Scored(results, stacked, specs, folders, bench)
 

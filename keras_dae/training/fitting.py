@@ -74,7 +74,7 @@ def fit(
     model.fit(
         pairs,
         validation_data=validation_arrays(config, splits),
-        validation_batch_size=1000,
+        validation_batch_size=128,
         initial_epoch=len(history["loss"]),
         epochs=config.epochs,
         shuffle=False,

@@ -4,9 +4,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -73,11 +74,13 @@ def sweep(
             job.state = "skipped"
     threads = threads or max(1, backend.available_cores() // jobs)
     arguments = ["--out", str(out), "--threads", str(threads), "--device", device]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if data_dir is not None:
-        arguments += ["--data-dir", str(data_dir)]
+        environment["KERAS_DAE_DATA"] = str(data_dir)
+    start = partial(_start, arguments=arguments, environment=environment)
     with new_progress() as display:
         try:
-            for _ in _run(waiting, jobs, arguments, display):
+            for _ in _run(waiting, jobs, start, display):
                 time.sleep(_POLL_SECONDS)
         finally:
             _stop(waiting)
@@ -85,7 +88,7 @@ def sweep(
 
 
 def _run(
-    all_jobs: list[Job], jobs: int, arguments: list[str], display: Progress
+    all_jobs: list[Job], jobs: int, start: Callable[[Job], None], display: Progress
 ) -> Iterator[None]:
     """Start and collect processes; yields while there is something to wait for."""
     epochs = sum(job.config.epochs for job in all_jobs)
@@ -95,7 +98,7 @@ def _run(
         running = [job for job in all_jobs if job.state == "running"]
         waiting = [job for job in all_jobs if job.state == "waiting"]
         for job in waiting[: max(0, jobs - len(running))]:
-            _start(job, arguments)
+            start(job)
             bars[job.name] = display.add_task(
                 job.name, total=job.config.epochs, note=""
             )
@@ -113,7 +116,7 @@ def _run(
         yield
 
 
-def _start(job: Job, arguments: list[str]) -> None:
+def _start(job: Job, arguments: list[str], environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "keras_dae", "train", "--resume"]
     command += option_arguments(job.config) + arguments
     try:
@@ -128,7 +131,7 @@ def _start(job: Job, arguments: list[str]) -> None:
         stdin=subprocess.DEVNULL,
         stdout=job.log,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env=environment,
     )
     job.state, job.seconds = "running", time.monotonic()
 

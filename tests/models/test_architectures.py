@@ -152,12 +152,6 @@ def test_refused(arguments, says):
         plan(*arguments)
 
 
-@pytest.mark.xfail(strict=True, reason="it says 'No 1 convolution take'")
-def test_no_schedule_in_good_english():
-    with pytest.raises(UsageError, match="No single convolution takes"):
-        plan(1, 3)
-
-
 @pytest.mark.xfail(strict=True, reason="0 filters are taken for none given")
 def test_no_filters_are_refused():
     with pytest.raises(UsageError, match="filters=0"):
