@@ -81,7 +81,7 @@ def read_json(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except OSError as error:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
     except (ValueError, RecursionError) as error:
@@ -94,6 +94,10 @@ def read_json(path: Path | str) -> dict[str, Any]:
             f"this version of keras_dae reads schema {SCHEMA}."
         )
     return value
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
 
 
 def array_sha256(*arrays: np.ndarray) -> str:

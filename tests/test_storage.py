@@ -59,7 +59,6 @@ def test_read_json_of_no_file(tmp_path, name):
         read_json(tmp_path / name)
 
 
-@pytest.mark.xfail(strict=True, reason="Python's json reads NaN, which JSON has not")
 def test_read_json_refuses_nan(tmp_path):
     path = tmp_path / "record.json"
     path.write_text(f'{{"schema": {SCHEMA}, "loss": NaN}}')

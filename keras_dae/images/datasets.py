@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError, check
-from keras_dae.images.download import Download, fetch
+from keras_dae.images.download import Download, NotAvailableError, fetch
 from keras_dae.storage import array_sha256, reason
 
 VALIDATION_SHARE = 0.2
@@ -152,9 +152,10 @@ def resolve(name: str, data_dir: Path | str | None = None) -> str:
     if name != "auto":
         _row(name)
         return name
+    folder = _data_dir(data_dir)
     try:
-        DATASETS["mnist"].read(_data_dir(data_dir), AUTO_SECONDS)
-    except KerasDAEError:
+        DATASETS["mnist"].read(folder, AUTO_SECONDS)
+    except NotAvailableError:
         return "mnist5k"
     return "mnist"
 
@@ -283,22 +284,31 @@ def read_npz(path: Path) -> Arrays:
     if not path.is_file():
         raise UsageError(f"There is no data file {path}.")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             found = {key: file[key] for key in NPZ_KEYS if key in file}
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise KerasDAEError(f"{path} is not a readable npz file.") from error
     except OSError as error:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
-    except TypeError as error:  # a bare array: np.load gives no archive
-        raise KerasDAEError(f"{path} is not an npz archive.") from error
+    except (TypeError, RuntimeError, MemoryError) as error:
+        # A bare array is no archive; a damaged header claims another format or size.
+        raise KerasDAEError(f"{path} is not a readable npz archive.") from error
+    # What is no array in the archive comes as bytes.
+    found = {k: value for k, value in found.items() if isinstance(value, np.ndarray)}
     missing = [key for key in ("x_train", "x_test") if key not in found]
     if missing:
         raise KerasDAEError(
             f"{path} lacks {' and '.join(missing)}; an npz data set holds x_train and "
             "x_test, and may hold y_train and y_test."
         )
-    for key in ("x_train", "x_test"):
-        _check_images(path, key, found[key])
+    for part in ("train", "test"):
+        _check_images(path, f"x_{part}", found[f"x_{part}"])
+        if f"y_{part}" in found:
+            _check_labels(path, part, found[f"y_{part}"], len(found[f"x_{part}"]))
+    if (found["x_train"].dtype == np.uint8) != (found["x_test"].dtype == np.uint8):
+        raise KerasDAEError(
+            f"x_train and x_test in {path} must both be uint8 or both be floats."
+        )
     return Arrays(*(found.get(key) for key in NPZ_KEYS))  # type: ignore[arg-type]
 
 
@@ -315,10 +325,20 @@ def _check_images(path: Path, key: str, images: np.ndarray) -> None:
             f"{key} in {path} must be uint8, or floats within [0, 1]. "
             f"Received: {images.dtype}."
         )
-    if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
+    if np.isnan(images).any():
+        raise KerasDAEError(f"{key} in {path} holds NaN; floats must be within [0, 1].")
+    if not (images.min() >= 0 and images.max() <= 1):
         raise KerasDAEError(
-            f"{key} in {path} holds floats outside [0, 1] (or NaN). "
-            f"Received: {np.nanmin(images):g} to {np.nanmax(images):g}."
+            f"{key} in {path} holds floats outside [0, 1]. "
+            f"Received: {images.min():g} to {images.max():g}."
+        )
+
+
+def _check_labels(path: Path, part: str, labels: np.ndarray, images: int) -> None:
+    if labels.shape != (images,) or labels.dtype.kind not in "iu":
+        raise KerasDAEError(
+            f"y_{part} in {path} must hold one whole number for each of the {images} "
+            f"images. Received: shape {labels.shape}, {labels.dtype}."
         )
 
 
@@ -333,6 +353,7 @@ def read_idx(path: Path) -> np.ndarray:
     except (OSError, EOFError, zlib.error) as error:
         raise KerasDAEError(f"{path} is not a readable gzip file.") from error
     axes = raw[3] if raw[:3] == b"\0\0\x08" and len(raw) > 3 else 0
+    axes = axes if len(raw) >= 4 + 4 * axes else 0
     shape = tuple(np.frombuffer(raw, ">u4", axes, 4).tolist()) if axes else ()
     if not axes or len(raw) != 4 + 4 * axes + int(np.prod(shape, dtype=object)):
         raise KerasDAEError(f"{path} is not an IDX file of unsigned bytes.")

@@ -12,6 +12,10 @@ CONNECT_SECONDS = 5.0
 _CHUNK = 1 << 16
 
 
+class NotAvailableError(KerasDAEError):
+    """A file is not here and could not be fetched."""
+
+
 @dataclass(frozen=True)
 class Download:
     """Where a file lies, and the hash ('sha256:...' or 'md5:...') of its bytes."""
@@ -34,7 +38,7 @@ def fetch(downloads: tuple[Download, ...], folder: Path, seconds: float) -> list
         seconds: how long all of them may take together.
 
     Raises:
-        KerasDAEError: no network, too slow, or bytes of another hash.
+        NotAvailableError: no network, too slow, or bytes of another hash.
     """
     import pooch  # brings requests, which takes time to import
     import requests
@@ -43,14 +47,15 @@ def fetch(downloads: tuple[Download, ...], folder: Path, seconds: float) -> list
     deadline = time.monotonic() + seconds
 
     def stream(url: str, output: str, _: Any) -> None:
+        left = max(0.1, deadline - time.monotonic())
         with (
-            requests.get(
-                url, stream=True, timeout=(CONNECT_SECONDS, seconds)
-            ) as answer,
+            requests.get(url, stream=True, timeout=(CONNECT_SECONDS, left)) as answer,
             open(output, "wb") as file,
         ):
             answer.raise_for_status()
-            for chunk in answer.iter_content(_CHUNK):
+            # read1 gives what has come so far, so that the clock is looked at even
+            # where a server drips its bytes.
+            while chunk := answer.raw.read1(_CHUNK):
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"not finished within {seconds:g} seconds")
                 file.write(chunk)
@@ -66,7 +71,7 @@ def fetch(downloads: tuple[Download, ...], folder: Path, seconds: float) -> list
                 downloader=stream,
             )
         except (OSError, ValueError, requests.RequestException) as error:
-            raise KerasDAEError(
+            raise NotAvailableError(
                 f"{download.filename} is not on this machine and could not be "
                 f"downloaded from {download.url} ({_why(error)}); set KERAS_DAE_DATA "
                 "or --data-dir to a folder that holds it."

@@ -5,7 +5,6 @@ Each row of `NOISES` is a frozen dataclass; an instance is called as
 """
 
 from dataclasses import asdict, dataclass, fields
-from math import isfinite
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from keras_dae.errors import UsageError, check
 
 PAPER_SIGMA = 0.5
+MAX_SIGMA = 1e6  # well within float32, and far beyond any image
 
 
 class Noise(Protocol):
@@ -34,7 +34,7 @@ class Gaussian:
         clip: whether the sum is clipped to [0, 1], as in the paper.
 
     Raises:
-        UsageError: sigma negative or not finite.
+        UsageError: sigma is no number from 0 to `MAX_SIGMA`.
     """
 
     kind: ClassVar[str] = "gaussian"
@@ -43,8 +43,8 @@ class Gaussian:
 
     def __post_init__(self) -> None:
         check(
-            isfinite(self.sigma) and self.sigma >= 0,
-            "sigma must be a finite number of at least 0.",
+            isinstance(self.sigma, (int, float)) and 0 <= self.sigma <= MAX_SIGMA,
+            f"sigma must be a number from 0 to {MAX_SIGMA:g}.",
             sigma=self.sigma,
         )
 

@@ -123,6 +123,8 @@ class NoisyCleanPairs(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return batch `index` of the current epoch as (noisy, clean)."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
         start = index * self.batch_size
         rows = self.order()[start : start + self.batch_size]
         clean = normalise(self.images[rows], self.low, self.high)

@@ -242,8 +242,9 @@ def plan(
     steps = reduction(height, latent, depth)
     if steps is None:
         raise UsageError(_no_schedule(height, latent, depth))
-    width_between = filters or default_filters(depth, latent)
+    width_between = default_filters(depth, latent) if filters is None else filters
     check(width_between > 0, "filters must be positive.", filters=filters)
+    check(channels > 0, "An image needs channels.", channels=channels)
     same = [Step(3, 1, "same")] * (depth - len(steps))
     rows = [
         Conv(width_between, step.kernel_size, step.strides, step.padding)

@@ -131,7 +131,8 @@ def encoder(model: keras.Model) -> keras.Model:
     Raises:
         KerasDAEError: the model has no layer named 'latent'.
     """
-    return keras.Model(model.input, _latent(model).output, name=f"{model.name}_encoder")
+    latent = _latent(model)
+    return keras.Model(model.inputs, latent.output, name=f"{model.name}_encoder")
 
 
 def decoder(model: keras.Model) -> keras.Model:

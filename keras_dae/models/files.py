@@ -1,19 +1,23 @@
 """`.keras` files: written whole, and looked at before keras builds anything."""
 
 import json
+import lzma
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.storage import replacing
+from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.storage import reason, replacing
 
 MAX_CONFIG_BYTES = 8 << 20
+MAX_WEIGHTS = 1 << 28  # 1 GiB of float32, far beyond any model of this kind
 # What a file may be made of: the functional model and built-in layers without code.
-ALLOWED_CLASSES = {
-    "Functional", "Sequential", "InputLayer",
+MODEL_CLASSES = ("Functional", "Sequential")
+LAYER_CLASSES = {
+    "InputLayer",
     "Conv2D", "Conv2DTranspose", "SeparableConv2D", "DepthwiseConv2D", "Dense",
     "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax",
     "BatchNormalization", "LayerNormalization", "GroupNormalization",
@@ -32,12 +36,21 @@ def save(model: keras.Model, path: Path | str, *, optimizer: bool = False) -> No
         path: the file; what was there is replaced only by a complete one.
         optimizer: whether training can go on exactly from the file, at three times
             its size.
+
+    Raises:
+        UsageError: a name that does not end in `.keras`.
+        KerasDAEError: the file cannot be written.
     """
-    # A new model over the same layers has no optimizer to save; keras's own
-    # include_optimizer is ignored for .keras files.
-    saved = (
-        model if optimizer else keras.Model(model.input, model.output, name=model.name)
+    check(
+        Path(path).suffix == ".keras",
+        "The name of a model's file must end in .keras.",
+        path=str(path),
     )
+    saved = model
+    if not optimizer:
+        # A new model over the same layers has no optimizer to save; keras's own
+        # include_optimizer is ignored for .keras files.
+        saved = keras.Model(model.inputs, model.outputs, name=model.name)
     with replacing(path) as temporary:
         keras.saving.save_model(saved, temporary)
 
@@ -68,8 +81,8 @@ def load(path: Path | str, *, compiled: bool = False) -> keras.Model:
         )
     except Exception as error:  # damage shows as almost any exception in keras
         raise KerasDAEError(
-            f"{path} is damaged: its weights do not fit its architecture "
-            f"({type(error).__name__})."
+            f"{path} cannot be loaded: its weights do not fit its architecture, or it "
+            f"holds more than built-in layers ({type(error).__name__})."
         ) from error
 
 
@@ -80,16 +93,22 @@ def inspect(path: Path) -> dict[str, Any]:
             if archive.testzip() is not None:
                 raise zipfile.BadZipFile
             if archive.getinfo("config.json").file_size > MAX_CONFIG_BYTES:
-                raise KerasDAEError(f"The configuration in {path} is too large.")
+                raise zipfile.LargeZipFile
             config = json.loads(archive.read("config.json"))
             archive.getinfo("model.weights.h5")
+    except zipfile.LargeZipFile as error:
+        raise KerasDAEError(f"The configuration in {path} is too large.") from error
     except OSError as error:
-        raise KerasDAEError(f"Cannot read {path}: {error.strerror}.") from error
-    except (zipfile.BadZipFile, EOFError) as error:
+        raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
+    except (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as error:
         size = path.stat().st_size
         state = "is empty" if size == 0 else "is damaged or not a .keras file"
         raise KerasDAEError(f"{path} {state} ({size} bytes).") from error
-    except (KeyError, ValueError, RecursionError, NotImplementedError) as error:
+    except (
+        KeyError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # no model, no JSON, encrypted
         raise KerasDAEError(
             f"{path} is an archive, but not a model that keras saved."
         ) from error
@@ -98,16 +117,48 @@ def inspect(path: Path) -> dict[str, Any]:
 
 
 def _check_classes(path: Path, config: Any) -> None:
+    """Refuse whatever is not made of `LAYER_CLASSES` of a sensible size."""
     name = config.get("class_name") if isinstance(config, dict) else None
     inner = config.get("config") if isinstance(config, dict) else None
-    if not isinstance(inner, dict) or name not in ALLOWED_CLASSES:
+    if not isinstance(inner, dict) or name not in MODEL_CLASSES:
         raise KerasDAEError(f"{path} holds {name!r}, which is no model to load here.")
-    for layer in inner.get("layers", []):
+    layers = inner.get("layers")
+    if not isinstance(layers, list):
+        raise KerasDAEError(f"{path} holds a model without a list of layers.")
+    for layer in layers:
         found = layer.get("class_name") if isinstance(layer, dict) else None
-        if found not in ALLOWED_CLASSES:
+        if found in MODEL_CLASSES:
+            _check_classes(path, layer)
+        elif not isinstance(found, str) or found not in LAYER_CLASSES:
             raise KerasDAEError(
                 f"{path} holds a layer of class {found!r}; only built-in layers "
                 "without code of their own are loaded."
             )
-        if found in ("Functional", "Sequential"):
-            _check_classes(path, layer)
+    if _most_weights(layers) > MAX_WEIGHTS:
+        raise KerasDAEError(
+            f"{path} describes layers of more than {MAX_WEIGHTS:,} weights together."
+        )
+
+
+def _most_weights(layers: list[Any]) -> int:
+    """Return an upper bound of the weights that keras would make room for."""
+    configs = [layer.get("config") for layer in layers]
+    sizes = [config for config in configs if isinstance(config, dict)]
+    wide = max((_largest(config, ("filters", "units")) for config in sizes), default=1)
+    return sum(
+        _largest(config, ("filters", "units"))
+        * max(wide, _largest(config, ("batch_shape",)))
+        * _largest(config, ("kernel_size", "pool_size")) ** 2
+        for config in sizes
+    )
+
+
+def _largest(config: dict[str, Any], keys: tuple[str, ...]) -> int:
+    """Return the largest whole number under these keys, 1 if there is none."""
+    values = [config.get(key) for key in keys]
+    flat = [
+        number
+        for value in values
+        for number in (value if isinstance(value, list) else [value])
+    ]
+    return max((n for n in flat if isinstance(n, int) and n > 0), default=1)

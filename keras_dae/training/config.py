@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.images.noise import PAPER_SIGMA, Noise, make_noise
+from keras_dae.images.noise import MAX_SIGMA, PAPER_SIGMA, Noise, make_noise
 from keras_dae.models.architectures import DAESpec, plan
 from keras_dae.storage import reason
 
@@ -29,7 +29,7 @@ class RunConfig(BaseModel):
     latent: int = Field(13, ge=1)
     filters: int | None = Field(None, ge=1, le=1024)
     noise: str = "gaussian"
-    sigma: float = Field(PAPER_SIGMA, ge=0)
+    sigma: float = Field(PAPER_SIGMA, ge=0, le=MAX_SIGMA)
     clip: bool = True
     epochs: int = Field(15, ge=1)
     batch_size: int = Field(64, ge=1)

@@ -129,12 +129,7 @@ def test_a_bad_answer_leaves_the_folder_as_it_was(server, cache, kind, why, old)
     assert server.asked == [f"/{kind}/file.bin"]
 
 
-DRIP = pytest.mark.xfail(
-    strict=True, reason="the deadline is looked at only when a whole chunk is there"
-)
-
-
-@pytest.mark.parametrize("kind", ["stall", "crawl", pytest.param("drip", marks=DRIP)])
+@pytest.mark.parametrize("kind", ["stall", "crawl", "drip"])
 def test_a_slow_server_is_given_up(server, cache, kind):
     """The server would go on for 1 to 3 s; the client may take half a second."""
     with pytest.raises(KerasDAEError, match=r"file\.bin"):

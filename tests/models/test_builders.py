@@ -196,7 +196,6 @@ def test_a_model_without_a_latent_has_no_halves(half):
         half(model)
 
 
-@pytest.mark.xfail(strict=True, reason="a Sequential has no attribute 'input'")
 @pytest.mark.parametrize("name", ["latent", "other"])
 def test_encoder_of_a_sequential_model(name):
     conv = keras.layers.Conv2D(2, 3, name=name)
