@@ -4,7 +4,6 @@ Nothing here imports keras, torch or matplotlib at module level, so that `--help
 answers at once; each command imports what it needs when it runs.
 """
 
-import functools
 import signal
 import sys
 from collections.abc import Callable
@@ -15,9 +14,18 @@ import click
 
 from keras_dae import __version__
 from keras_dae.errors import KerasDAEError
-
-DEFAULT_RUNS = "artifacts/runs"
-DEFAULT_STUDY = "artifacts/study"
+from keras_dae.options import (
+    DEFAULT_RUNS,
+    DEFAULT_STUDY,
+    as_json,
+    data_dir,
+    grid_options,
+    machine_options,
+    model_options,
+    out_option,
+    recipe_options,
+    test_options,
+)
 
 
 class Group(click.Group):
@@ -55,99 +63,6 @@ def main() -> None:
 
 def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _apply(options: list[Callable[..., Any]]) -> Callable[[Any], Any]:
-    return lambda command: functools.reduce(
-        lambda wrapped, option: option(wrapped), reversed(options), command
-    )
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-data_dir = click.option(
-    "--data-dir",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    envvar="KERAS_DAE_DATA",
-    help="Folder that holds mnist.npz or Fashion-MNIST's files.  [env: KERAS_DAE_DATA]",
-)
-machine_options = _apply(
-    [
-        click.option(
-            "--device",
-            type=click.Choice(["auto", "cpu", "cuda"]),
-            default="auto",
-            show_default=True,
-            help="Where to compute; auto takes CUDA where it is present.",
-        ),
-        click.option(
-            "--threads", type=click.IntRange(min=1), help="CPU threads of one process."
-        ),
-    ]
-)
-# The configuration's fields as options; a default of None leaves the value to
-# --config, and beyond that to RunConfig.
-test_options = _apply(
-    [
-        click.option("--data", help="auto, mnist, mnist5k, fashion-mnist or npz:PATH."),
-        click.option("--noise", help="Kind of noise.  [default: gaussian]"),
-        click.option("--sigma", type=float, help="Its strength.  [default: 0.5]"),
-        click.option(
-            "--clip/--no-clip", default=None, help="Clip noisy images to [0, 1]."
-        ),
-        click.option("--data-seed", type=int, help="Draws split and test noise."),
-    ]
-)
-recipe_options = _apply(
-    [
-        click.option(
-            "--config",
-            "config_file",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="TOML file of configuration keys; options win over it.",
-        ),
-        test_options,
-        click.option("--filters", type=int, help="Channels between image and latent."),
-        click.option("--epochs", type=int, help="Passes over the data.  [default: 15]"),
-        click.option("--batch-size", type=int, help="Images a step.  [default: 64]"),
-        click.option("--lr", "learning_rate", type=float, help="Adam's learning rate."),
-        click.option("--warmup-steps", type=int, help="Steps until the full rate."),
-        click.option("--schedule", help="cosine or constant."),
-    ]
-)
-model_options = _apply(
-    [
-        click.option("--depth", type=int, help="Convolutions a side.  [default: 5]"),
-        click.option("--latent", type=int, help="Side of the latent.  [default: 13]"),
-        click.option("--seed", type=int, help="Draws weights, order and noise."),
-    ]
-)
-grid_options = _apply(
-    [
-        click.option(
-            "--depths", default="1,3,5", show_default=True, help="Depths, by commas."
-        ),
-        click.option(
-            "--latents", default="13,8,5", show_default=True, help="Sides, by commas."
-        ),
-        click.option("--seeds", default=3, show_default=True, help="Seeds 0 to N-1."),
-        click.option(
-            "--jobs",
-            type=click.IntRange(min=1),
-            help="Processes at a time.  [default: one a core]",
-        ),
-    ]
-)
-
-
-def out_option(default: str, what: str) -> Callable[[Any], Any]:
-    """Return the --out option of a command."""
-    return click.option(
-        "--out",
-        type=click.Path(file_okay=False, path_type=Path),
-        default=default,
-        show_default=True,
-        help=what,
-    )
 
 
 @main.command()
@@ -291,12 +206,8 @@ def evaluate(
 @machine_options
 @as_json
 def sweep(
-    config_file: Path | None,
     data_dir: Path | None,
     out: Path,
-    depths: str,
-    latents: str,
-    seeds: int,
     jobs: int | None,
     device: str,
     threads: int | None,
@@ -308,7 +219,7 @@ def sweep(
     from keras_dae.training.sweep import job_rows
     from keras_dae.training.sweep import sweep as run_all
 
-    configs = _grid(config_file, options, depths, latents, seeds, data_dir)
+    configs = _grid(data_dir, **options)
     done = run_all(
         configs, out, jobs=jobs, data_dir=data_dir, device=device, threads=threads
     )
@@ -365,12 +276,8 @@ def plot(
 @machine_options
 @as_json
 def reproduce(
-    config_file: Path | None,
     data_dir: Path | None,
     out: Path,
-    depths: str,
-    latents: str,
-    seeds: int,
     jobs: int | None,
     device: str,
     threads: int | None,
@@ -381,10 +288,9 @@ def reproduce(
     from keras_dae import backend
     from keras_dae.tables import claims_table, results_table
 
-    _config(config_file, options)  # a bad value is said before a backend is loaded
     backend.select(device, threads)
     _say(backend.summary())
-    configs = _grid(config_file, options, depths, latents, seeds, data_dir)
+    configs = _grid(data_dir, **options)
     from keras_dae.study import reproduce as carry_out
 
     results = carry_out(
@@ -424,27 +330,18 @@ def _load(config: Any, data_dir: Path | None) -> Any:
 
 
 def _grid(
+    data_dir: Path | None,
     config_file: Path | None,
-    options: dict[str, Any],
     depths: str,
     latents: str,
     seeds: int,
-    data_dir: Path | None,
+    **options: Any,
 ) -> list[Any]:
     """Return the checked configurations of a grid, the data set named."""
-    base = _config(config_file, options)
-    splits = _load(base, data_dir)
+    splits = _load(_config(config_file, options), data_dir)
+    named = {**options, "data": splits.name}
     configs = [
-        _config(
-            config_file,
-            {
-                **options,
-                "data": splits.name,
-                "depth": depth,
-                "latent": latent,
-                "seed": seed,
-            },
-        )
+        _config(config_file, {**named, "depth": depth, "latent": latent, "seed": seed})
         for seed in range(seeds)
         for depth in _integers("--depths", depths)
         for latent in _integers("--latents", latents)

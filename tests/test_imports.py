@@ -16,6 +16,7 @@ ALLOWED = {
     "storage": {"errors"},
     "backend": {"errors"},
     "tables": set(),
+    "options": set(),
     "images": {"errors", "storage"},
     "models": {"errors", "storage"},
     "training": {"errors", "storage", "backend", "images", "models"},

@@ -1,0 +1,104 @@
+"""Options that commands share, in groups; click only."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+DEFAULT_RUNS = "artifacts/runs"
+DEFAULT_STUDY = "artifacts/study"
+
+
+def _apply(options: list[Callable[..., Any]]) -> Callable[[Any], Any]:
+    return lambda command: functools.reduce(
+        lambda wrapped, option: option(wrapped), reversed(options), command
+    )
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+data_dir = click.option(
+    "--data-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    envvar="KERAS_DAE_DATA",
+    help="Folder that holds mnist.npz or Fashion-MNIST's files.  [env: KERAS_DAE_DATA]",
+)
+machine_options = _apply(
+    [
+        click.option(
+            "--device",
+            type=click.Choice(["auto", "cpu", "cuda"]),
+            default="auto",
+            show_default=True,
+            help="Where to compute; auto takes CUDA where it is present.",
+        ),
+        click.option(
+            "--threads", type=click.IntRange(min=1), help="CPU threads of one process."
+        ),
+    ]
+)
+# The configuration's fields as options; a default of None leaves the value to
+# --config, and beyond that to RunConfig.
+test_options = _apply(
+    [
+        click.option("--data", help="auto, mnist, mnist5k, fashion-mnist or npz:PATH."),
+        click.option("--noise", help="Kind of noise.  [default: gaussian]"),
+        click.option("--sigma", type=float, help="Its strength.  [default: 0.5]"),
+        click.option(
+            "--clip/--no-clip", default=None, help="Clip noisy images to [0, 1]."
+        ),
+        click.option("--data-seed", type=int, help="Draws split and test noise."),
+    ]
+)
+recipe_options = _apply(
+    [
+        click.option(
+            "--config",
+            "config_file",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="TOML file of configuration keys; options win over it.",
+        ),
+        test_options,
+        click.option("--filters", type=int, help="Channels between image and latent."),
+        click.option("--epochs", type=int, help="Passes over the data.  [default: 15]"),
+        click.option("--batch-size", type=int, help="Images a step.  [default: 64]"),
+        click.option("--lr", "learning_rate", type=float, help="Adam's learning rate."),
+        click.option("--warmup-steps", type=int, help="Steps until the full rate."),
+        click.option("--schedule", help="cosine or constant."),
+    ]
+)
+model_options = _apply(
+    [
+        click.option("--depth", type=int, help="Convolutions a side.  [default: 5]"),
+        click.option("--latent", type=int, help="Side of the latent.  [default: 13]"),
+        click.option("--seed", type=int, help="Draws weights, order and noise."),
+    ]
+)
+grid_options = _apply(
+    [
+        click.option(
+            "--depths", default="1,3,5", show_default=True, help="Depths, by commas."
+        ),
+        click.option(
+            "--latents", default="13,8,5", show_default=True, help="Sides, by commas."
+        ),
+        click.option("--seeds", default=3, show_default=True, help="Seeds 0 to N-1."),
+        click.option(
+            "--jobs",
+            type=click.IntRange(min=1),
+            help="Processes at a time.  [default: one a core]",
+        ),
+    ]
+)
+
+
+def out_option(default: str, what: str) -> Callable[[Any], Any]:
+    """Return the --out option of a command."""
+    return click.option(
+        "--out",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=default,
+        show_default=True,
+        help=what,
+    )
