@@ -353,7 +353,7 @@ def _grid(
 
 def _integers(option: str, text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",")]
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:
         raise click.BadParameter(
             f"{option} takes whole numbers separated by commas, not {text!r}."

@@ -83,7 +83,13 @@ grid_options = _apply(
         click.option(
             "--latents", default="13,8,5", show_default=True, help="Sides, by commas."
         ),
-        click.option("--seeds", default=3, show_default=True, help="Seeds 0 to N-1."),
+        click.option(
+            "--seeds",
+            type=click.IntRange(min=1),
+            default=3,
+            show_default=True,
+            help="How many seeds, from 0.",
+        ),
         click.option(
             "--jobs",
             type=click.IntRange(min=1),

@@ -5,10 +5,12 @@ import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from keras_dae.cli import main
+from keras_dae.storage import read_json
 
 # What a command of the README is shortened by, so that the test ends soon.
 SHORTER = {
@@ -70,3 +72,20 @@ def test_its_pictures_and_links_exist(readme, request):
     assert local
     missing = [link for link in local if not (request.config.rootpath / link).exists()]
     assert missing == []
+
+
+def test_its_results_are_the_committed_ones(readme, request):
+    """Each mean and spread in the README's table follows from results.json."""
+    results = read_json(request.config.rootpath / "artifacts/paper/results.json")
+    rows = re.findall(
+        r"^\| (DAE_\d+_\d+) \|.*?\| (0\.\d+) ± (0\.\d+) \|", readme, re.MULTILINE
+    )
+    assert len(rows) == 9
+    for name, mean, spread in rows:
+        errors = [
+            row["test"]["mse"] for row in results["models"] if row["name"] == name
+        ]
+        assert (mean, spread) == (
+            f"{np.mean(errors):.5f}",
+            f"{np.std(errors, ddof=1):.5f}",
+        )
