@@ -9,6 +9,8 @@ DIR/<data>-<model>-seed<seed>/
     best.keras        the weights of the epoch with the lowest validation loss
 """
 
+import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +91,20 @@ class RunFolder:
         if not (self.config_path.exists() and self.model_path.exists()):
             return False
         same = self.config() == config
-        return same and len(self.history()["loss"]) == config.epochs
+        return same and len(self.history()["loss"]) == config.epochs and self._final()
+
+    def _final(self) -> bool:
+        """Tell whether the model is that of the last epoch: saved without optimizer.
+
+        The history is written first; a kill between the two leaves the model an epoch
+        behind.
+        """
+        try:
+            with zipfile.ZipFile(self.model_path) as archive:
+                model = json.loads(archive.read("config.json"))
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+            return False
+        return isinstance(model, dict) and not model.get("compile_config")
 
 
 def run_name(config: RunConfig, data: str) -> str:

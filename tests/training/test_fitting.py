@@ -7,7 +7,7 @@ import pytest
 
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.datasets import Arrays, split
-from keras_dae.models.files import load
+from keras_dae.models.files import load, save
 from keras_dae.training import fitting
 from keras_dae.training.config import make_config
 from keras_dae.training.fitting import Recorder, fit
@@ -102,6 +102,27 @@ def test_a_history_ahead_of_the_model_is_cut_back(
         column.append(0.5)  # as if killed between the two files of epoch 3
     half.write_history(history)
     resumed = fit(config, splits, tmp_path / "halves", resume=True)
+    assert losses(resumed) == losses(whole)
+    assert equal(weights(resumed), weights(whole))
+
+
+def test_a_kill_before_the_last_model_is_seen(tmp_path, config, splits, monkeypatch):
+    whole = fit(config, splits, tmp_path / "whole")
+
+    def killed(model, path, optimizer=False):
+        if path.name == "model.keras" and not optimizer:
+            raise KeyboardInterrupt
+        save(model, path, optimizer=optimizer)
+
+    monkeypatch.setattr(fitting, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, splits, tmp_path / "cut")
+    monkeypatch.undo()
+    (cut,) = find_runs(tmp_path / "cut")
+    assert len(cut.history()["loss"]) == 4
+    assert not cut.finished(config)
+    resumed = fit(config, splits, tmp_path / "cut", resume=True)
+    assert resumed.finished(config)
     assert losses(resumed) == losses(whole)
     assert equal(weights(resumed), weights(whole))
 
