@@ -14,18 +14,19 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 
 def new_progress() -> Progress:
     """Return a progress display with bar, elapsed and remaining time."""
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=10),  # the rest of 80 columns is for words
         TextColumn("{task.percentage:>3.0f} %"),
         TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
+        TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True)),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(table_column=Column(min_width=7, no_wrap=True)),
         console=Console(stderr=True),
         disable=not sys.stderr.isatty(),
     )
@@ -66,16 +67,14 @@ class FitProgress:
     def epoch(self, number: int, entry: dict[str, Any]) -> None:
         """Say what epoch `number` (from 1) gave: an entry of the history."""
         rate = self.images / max(entry["seconds"], 1e-9)
-        note = (
-            f"loss {entry['loss']:.5f}  val {entry['val_loss']:.5f}  "
-            f"{rate:,.0f} images/s"
-        )
+        note = f"val {entry['val_loss']:.5f}  {rate:,.0f} images/s"
         if self._task is not None:
             self._display.update(self._task, completed=number * self.images, note=note)
         if not self.quiet and self._display.disable:
             spent = time.perf_counter() - self._began
             print(
-                f"{self.label} epoch {number}/{self.epochs}  {note}  {spent:.0f} s",
+                f"{self.label} epoch {number}/{self.epochs}  "
+                f"loss {entry['loss']:.5f}  {note}  {spent:.0f} s",
                 file=sys.stderr,
                 flush=True,
             )
