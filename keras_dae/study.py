@@ -26,7 +26,7 @@ from keras_dae.models.files import load as load_model
 from keras_dae.models.files import save as save_model
 from keras_dae.reporting import figures
 from keras_dae.reporting.report import report_html, report_markdown
-from keras_dae.storage import replacing, write_json, write_text
+from keras_dae.storage import read_json, replacing, write_json, write_text
 from keras_dae.training.config import RunConfig
 from keras_dae.training.runs import RunFolder
 from keras_dae.training.sweep import Job, last_line, sweep
@@ -138,9 +138,33 @@ def _score(
         errors.setdefault(row["name"], []).append(of_images)
         specs[row["name"]] = folder.config().plan(bench.splits.image_shape)
     results = _results(bench, rows)
+    results["trained_with"] = _trained_with(folders)
     results["architectures"] = [architecture_row(spec) for spec in specs.values()]
     stacked = {name: np.stack(parts) for name, parts in errors.items()}
     return Scored(results, stacked, specs, folders, bench)
+
+
+def _trained_with(folders: list[RunFolder]) -> list[dict[str, Any]]:
+    """Return each different setting in which the runs were trained."""
+    found = []
+    for folder in folders:
+        if not folder.environment_path.exists():
+            continue
+        record = read_json(folder.environment_path)
+        setting = {
+            key: record.get(key)
+            for key in (
+                "backend",
+                "device",
+                "threads",
+                "hardware",
+                "commit",
+                "versions",
+            )
+        }
+        if setting not in found:
+            found.append(setting)
+    return found
 
 
 def reproduce(

@@ -1,6 +1,5 @@
 """Downloads: bounded in time, checked by hash, moved into place only when whole."""
 
-import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +42,6 @@ def fetch(downloads: tuple[Download, ...], folder: Path, seconds: float) -> list
     import pooch  # brings requests, which takes time to import
     import requests
 
-    logging.getLogger("pooch").setLevel(logging.ERROR)
     deadline = time.monotonic() + seconds
 
     def stream(url: str, output: str, _: Any) -> None:

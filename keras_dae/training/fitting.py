@@ -114,7 +114,10 @@ def _start(
             return _continue(folder, len(pairs))
     else:
         write_json(folder.config_path, record)
-    write_json(folder.environment_path, backend.environment())
+    write_json(
+        folder.environment_path,
+        {**backend.environment(), "data_sha256": splits.sha256},
+    )
     model = build(spec, seed=config.seed, output_bias=mean_bias(splits))
     model.compile(optimizer=adam(config, len(pairs)), loss="mse")
     return model, {key: [] for key in HISTORY_KEYS}
