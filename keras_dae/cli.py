@@ -184,8 +184,8 @@ def evaluate(
     folders = [folder for place in places for folder in find_runs(place)]
     backend.select(device, threads)
     _say(backend.summary())
-    from keras_dae.study import evaluate as score
-    from keras_dae.study import evaluate_files
+    from keras_dae.evaluation.scored import evaluate as score
+    from keras_dae.evaluation.scored import evaluate_files
     from keras_dae.tables import results_table
 
     results = [one.results for one in score(folders, data_dir, _say)] if folders else []

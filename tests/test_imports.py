@@ -20,10 +20,10 @@ ALLOWED = {
     "images": {"errors", "storage"},
     "models": {"errors", "storage"},
     "training": {"errors", "storage", "backend", "images", "models"},
-    "evaluation": {"errors", "storage", "images", "models", "training"},
+    "evaluation": {"errors", "storage", "backend", "images", "models", "training"},
     "reporting": {"errors", "storage", "models", "evaluation"},
     "study": {
-        *("errors", "storage", "backend", "images", "models", "training"),
+        *("errors", "storage", "images", "models", "training"),
         *("evaluation", "reporting"),
     },
 }

@@ -1,0 +1,166 @@
+"""Runs and files in, everything that a study says of them out."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_dae import backend
+from keras_dae.errors import KerasDAEError
+from keras_dae.evaluation.baselines import FLOORS, MEDIANS
+from keras_dae.evaluation.scoring import (
+    TestBench,
+    score_baselines,
+    score_model,
+    score_run,
+)
+from keras_dae.images.datasets import load
+from keras_dae.models.architectures import DAESpec, architecture_row
+from keras_dae.storage import read_json
+from keras_dae.training.config import RunConfig
+from keras_dae.training.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What an evaluation of runs gives: figures for people, errors for statistics.
+
+    Attributes:
+        results: what `results.json` holds, without the claims.
+        errors: model name -> test errors, shape (seeds, images).
+        specs: model name -> architecture.
+        folders: the runs, in the order of `results["models"]`.
+        bench: the frozen test images.
+    """
+
+    results: dict[str, Any]
+    errors: dict[str, np.ndarray]
+    specs: dict[str, DAESpec]
+    folders: list[RunFolder]
+    bench: TestBench
+
+
+def evaluate(
+    folders: Iterable[RunFolder],
+    data_dir: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Scored]:
+    """Score runs on the test images, one result for each data set and noise.
+
+    Args:
+        folders: runs; each is scored on the data set and noise it was made with.
+        data_dir: folder of the data sets' files.
+        say: told what is being done, a line at a time.
+    """
+    groups: dict[tuple[Any, ...], list[RunFolder]] = {}
+    for folder in folders:
+        config = folder.config()
+        if not folder.model_path.exists():
+            say(f"{folder.path} has no finished epoch yet; left out.")
+            continue
+        groups.setdefault(
+            (_data_name(folder), config.make_noise(), config.data_seed), []
+        ).append(folder)
+    if not groups:
+        raise KerasDAEError("None of the runs has finished an epoch.")
+    scored = []
+    for (data, noise, data_seed), members in groups.items():
+        splits = load(data, data_dir, data_seed)
+        bench = TestBench(splits, noise, data_seed)
+        scored.append(_score(members, bench, say))
+    return scored
+
+
+def evaluate_files(
+    paths: Iterable[Path],
+    config: RunConfig,
+    data_dir: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Score `.keras` files of any origin on the test images of a configuration.
+
+    Args:
+        paths: the files.
+        config: names the data set and the noise; the rest of it is not used.
+        data_dir: folder of the data sets' files.
+        say: told what is being done, a line at a time.
+    """
+    splits = load(config.data, data_dir, config.data_seed)
+    bench = TestBench(splits, config.make_noise(), config.data_seed)
+    rows = []
+    for path in paths:
+        say(f"scoring {path}")
+        row, _ = score_model(bench, path)
+        rows.append({"name": path.stem, "file": str(path), **row})
+    return _results(bench, rows)
+
+
+def _results(bench: TestBench, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return `rows` with the floors, and with what they were measured on."""
+    return {
+        "dataset": bench.splits.describe(),
+        "noise": bench.describe_noise(),
+        "hardware": backend.hardware(),
+        "backend": backend.versions(),
+        "models": rows,
+        "floors": score_baselines(bench, (*FLOORS, *MEDIANS)),
+    }
+
+
+def _data_name(folder: RunFolder) -> str:
+    """Return the data set that the run really used, 'auto' resolved."""
+    return str(folder.record()["dataset"]["name"])
+
+
+def _score(
+    folders: list[RunFolder], bench: TestBench, say: Callable[[str], None]
+) -> Scored:
+    rows: list[dict[str, Any]] = []
+    errors: dict[str, list[np.ndarray]] = {}
+    specs: dict[str, DAESpec] = {}
+    for folder in folders:
+        say(f"scoring {folder.path.name}")
+        row, of_images = score_run(bench, folder)
+        rows.append(row)
+        errors.setdefault(row["name"], []).append(of_images)
+        specs[row["name"]] = folder.config().plan(bench.splits.image_shape)
+    results = _results(bench, rows)
+    results["trained_with"] = _trained_with(folders)
+    results["architectures"] = [architecture_row(spec) for spec in specs.values()]
+    stacked = {name: np.stack(parts) for name, parts in errors.items()}
+    return Scored(results, stacked, specs, folders, bench)
+
+
+def _trained_with(folders: list[RunFolder]) -> list[dict[str, Any]]:
+    """Return each different setting in which the runs were trained."""
+    found = []
+    for folder in folders:
+        if not folder.environment_path.exists():
+            continue
+        record = read_json(folder.environment_path)
+        setting = {
+            key: record.get(key)
+            for key in (
+                "backend",
+                "device",
+                "threads",
+                "hardware",
+                "commit",
+                "versions",
+            )
+        }
+        if setting not in found:
+            found.append(setting)
+    return found
+
+
+def best_runs(scored: Scored) -> dict[str, RunFolder]:
+    """Return each model's run with the lowest final validation loss."""
+    best: dict[str, tuple[float, RunFolder]] = {}
+    for row, folder in zip(scored.results["models"], scored.folders, strict=True):
+        candidate = (row["val_loss"], folder)
+        if row["name"] not in best or candidate[0] < best[row["name"]][0]:
+            best[row["name"]] = candidate
+    return {name: folder for name, (_, folder) in best.items()}
