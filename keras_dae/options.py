@@ -43,8 +43,16 @@ machine_options = _apply(
 test_options = _apply(
     [
         click.option("--data", help="auto, mnist, mnist5k, fashion-mnist or npz:PATH."),
-        click.option("--noise", help="Kind of noise.  [default: gaussian]"),
-        click.option("--sigma", type=float, help="Its strength.  [default: 0.5]"),
+        click.option(
+            "--noise",
+            help="gaussian, salt-pepper, poisson, speckle, uniform, blur, masking; "
+            "kind:strength, joined by + in their order.  [default: gaussian]",
+        ),
+        click.option(
+            "--sigma",
+            type=float,
+            help="Strength of gaussian noise.  [default: 0.5]",
+        ),
         click.option(
             "--clip/--no-clip", default=None, help="Clip noisy images to [0, 1]."
         ),

@@ -8,6 +8,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from keras_dae.images.noise import noise_label
+
 VERDICT_STYLES = {"HOLDS": "green", "FAILS": "red", "UNCLEAR": "yellow"}
 
 
@@ -52,8 +54,7 @@ def results_table(results: dict[str, Any]) -> Table:
     """Return models and floors by test error, means over seeds."""
     data, noise = results["dataset"], results["noise"]
     table = _table(
-        f"Test images of {data['name']} ({data['test']:,}), {noise['kind']} noise, "
-        f"sigma {noise['sigma']:g}{', clipped' if noise['clip'] else ''}",
+        f"Test images of {data['name']} ({data['test']:,}), {noise_label(noise)}",
         *("denoiser", "seeds", "MSE", "± over seeds", "sum over pixels", "PSNR dB"),
         caption=f"MSE: mean over pixels. Data sha256 {data['sha256'][:12]}, "
         f"noisy test images {noise['test_sha256'][:12]}. {results['hardware']}",

@@ -55,7 +55,7 @@ def evaluate(
         say: told what is being done, a line at a time.
     """
     groups: dict[tuple[Any, ...], list[RunFolder]] = {}
-    for folder in folders:
+    for folder in sorted(folders, key=_table_order):
         config = folder.config()
         if not folder.model_path.exists():
             say(f"{folder.path} has no finished epoch yet; left out.")
@@ -71,6 +71,12 @@ def evaluate(
         bench = TestBench(splits, noise, data_seed)
         scored.append(_score(members, bench, say))
     return scored
+
+
+def _table_order(folder: RunFolder) -> tuple[int, int, int]:
+    """Deepest and largest latent first, as in table 1; then by seed."""
+    config = folder.config()
+    return -config.depth, -config.latent, config.seed
 
 
 def evaluate_files(

@@ -1,9 +1,12 @@
 """Noise as pure functions of clean images and a random generator.
 
 Each row of `NOISES` is a frozen dataclass; an instance is called as
-`noise(clean, rng) -> noisy` on float32 images in [0, 1], of any shape.
+`noise(clean, rng) -> noisy` on float32 images in [0, 1], (N, H, W, C) or any shape
+(`blur` needs the former). The first field of a row is its strength, so that a noise
+can be written as `kind:strength`, and several in their order as `blur:1+gaussian:0.3`.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Protocol
 
@@ -25,6 +28,19 @@ class Noise(Protocol):
         ...
 
 
+def _check_strength(name: str, value: object, low: float, high: float) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    check(
+        number and low <= value <= high,  # type: ignore[operator]
+        f"{name} must be a number from {low:g} to {high:g}.",
+        **{name: value},
+    )
+
+
+def _clipped(noisy: np.ndarray, clip: bool) -> np.ndarray:
+    return np.clip(noisy, 0.0, 1.0, out=noisy) if clip else noisy
+
+
 @dataclass(frozen=True)
 class Gaussian:
     """Additive Gaussian noise, clean + sigma * N(0, 1) (paper, section 2.2).
@@ -42,21 +58,193 @@ class Gaussian:
     clip: bool = True
 
     def __post_init__(self) -> None:
-        check(
-            isinstance(self.sigma, (int, float)) and 0 <= self.sigma <= MAX_SIGMA,
-            f"sigma must be a number from 0 to {MAX_SIGMA:g}.",
-            sigma=self.sigma,
-        )
+        _check_strength("sigma", self.sigma, 0, MAX_SIGMA)
 
     def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return noisy images of the shape of `clean`, float32."""
         noisy = rng.standard_normal(clean.shape, dtype=np.float32)
         noisy *= np.float32(self.sigma)
         noisy += clean
-        return np.clip(noisy, 0.0, 1.0, out=noisy) if self.clip else noisy
+        return _clipped(noisy, self.clip)
 
 
-NOISES: dict[str, type[Gaussian]] = {row.kind: row for row in (Gaussian,)}
+@dataclass(frozen=True)
+class Speckle:
+    """Multiplicative Gaussian noise, clean * (1 + sigma * N(0, 1)).
+
+    Attributes:
+        sigma: standard deviation of the factor.
+        clip: whether the product is clipped to [0, 1].
+    """
+
+    kind: ClassVar[str] = "speckle"
+    sigma: float = PAPER_SIGMA
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        _check_strength("sigma", self.sigma, 0, MAX_SIGMA)
+
+    def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return noisy images of the shape of `clean`, float32."""
+        noisy = rng.standard_normal(clean.shape, dtype=np.float32)
+        noisy *= np.float32(self.sigma)
+        noisy += 1
+        noisy *= clean
+        return _clipped(noisy, self.clip)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Additive uniform noise, clean + U(-width, width).
+
+    Attributes:
+        width: half the range of the added values.
+        clip: whether the sum is clipped to [0, 1].
+    """
+
+    kind: ClassVar[str] = "uniform"
+    width: float = PAPER_SIGMA
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        _check_strength("width", self.width, 0, MAX_SIGMA)
+
+    def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return noisy images of the shape of `clean`, float32."""
+        noisy = rng.random(clean.shape, dtype=np.float32)
+        noisy *= np.float32(2 * self.width)
+        noisy += clean - np.float32(self.width)
+        return _clipped(noisy, self.clip)
+
+
+@dataclass(frozen=True)
+class Poisson:
+    """Photon noise, Poisson(clean * peak) / peak.
+
+    Attributes:
+        peak: photons at an image value of 1; fewer are noisier.
+        clip: whether the result is clipped to [0, 1].
+    """
+
+    kind: ClassVar[str] = "poisson"
+    peak: float = 4.0
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        _check_strength("peak", self.peak, 1e-3, MAX_SIGMA)
+
+    def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return noisy images of the shape of `clean`, float32."""
+        # What an earlier noise left below 0 sends no photons.
+        counts = rng.poisson(np.maximum(clean, 0) * self.peak)
+        return _clipped((counts / self.peak).astype(np.float32), self.clip)
+
+
+@dataclass(frozen=True)
+class SaltPepper:
+    """Salt-and-pepper noise: a share of the pixels becomes 0 or 1, evenly.
+
+    Attributes:
+        amount: probability that a value is replaced.
+        clip: has no effect here, since the values put in are 0 and 1.
+    """
+
+    kind: ClassVar[str] = "salt-pepper"
+    amount: float = 0.3
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        _check_strength("amount", self.amount, 0, 1)
+
+    def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return noisy images of the shape of `clean`, float32."""
+        drawn = rng.random(clean.shape, dtype=np.float32)
+        noisy = clean.astype(np.float32)
+        noisy[drawn < self.amount] = 1
+        noisy[drawn < self.amount / 2] = 0
+        return _clipped(noisy, self.clip)
+
+
+@dataclass(frozen=True)
+class Masking:
+    """Masking noise: a share of the values becomes 0.
+
+    The corruption of the first denoising autoencoders (P. Vincent et al., "Extracting
+    and Composing Robust Features with Denoising Autoencoders", ICML 2008).
+
+    Attributes:
+        amount: probability that a value is set to 0.
+        clip: has no effect here beyond clipping what came in.
+    """
+
+    kind: ClassVar[str] = "masking"
+    amount: float = 0.5
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        _check_strength("amount", self.amount, 0, 1)
+
+    def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return noisy images of the shape of `clean`, float32."""
+        kept = rng.random(clean.shape, dtype=np.float32) >= self.amount
+        return _clipped((clean * kept).astype(np.float32), self.clip)
+
+
+@dataclass(frozen=True)
+class Blur:
+    """Gaussian blur of each channel, edges mirrored; no randomness.
+
+    Attributes:
+        sigma: standard deviation of the kernel, in pixels.
+        clip: whether the result is clipped to [0, 1].
+    """
+
+    kind: ClassVar[str] = "blur"
+    sigma: float = 1.0
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        _check_strength("sigma", self.sigma, 0, 1000)
+
+    def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return blurred images of the shape of `clean`, (N, H, W, C), float32."""
+        from scipy.ndimage import gaussian_filter
+
+        blurred = gaussian_filter(clean, (0, self.sigma, self.sigma, 0))
+        return _clipped(blurred.astype(np.float32), self.clip)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Several noises, one after the other; clipped, if at all, at the end.
+
+    Attributes:
+        parts: the noises, the first one applied first.
+        clip: whether the result is clipped to [0, 1].
+    """
+
+    kind: ClassVar[str] = "chain"
+    parts: tuple[Noise, ...]
+    clip: bool = True
+
+    def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return noisy images of the shape of `clean`, float32."""
+        noisy = clean
+        for part in self.parts:
+            noisy = part(noisy, rng)
+        return _clipped(noisy, self.clip)
+
+
+_ROWS: Sequence[type[Any]] = (
+    Gaussian,
+    SaltPepper,
+    Poisson,
+    Speckle,
+    Uniform,
+    Blur,
+    Masking,
+)
+NOISES: dict[str, type[Any]] = {row.kind: row for row in _ROWS}
 
 
 def make_noise(kind: str, **parameters: Any) -> Noise:
@@ -74,9 +262,71 @@ def make_noise(kind: str, **parameters: Any) -> Noise:
             f"The noise {kind} takes {', '.join(known)}. "
             f"Received: {', '.join(unknown)}."
         )
-    return row(**parameters)
+    noise: Noise = row(**parameters)
+    return noise
+
+
+def parse_noise(text: str, *, sigma: float = PAPER_SIGMA, clip: bool = True) -> Noise:
+    """Return the noise that `text` describes, such as `blur:1+gaussian:0.3`.
+
+    Args:
+        text: kinds with their strengths, `kind:strength`, joined by `+` in the order
+            in which they are applied; without a strength the kind's own default.
+        sigma: the strength of `gaussian` where the text gives none.
+        clip: whether the result is clipped to [0, 1].
+
+    Raises:
+        UsageError: an unknown kind, or a strength that is no number or out of range.
+    """
+    words = text.split("+")
+    parts = []
+    for word in words:
+        kind, colon, strength = word.partition(":")
+        alone = len(words) == 1
+        parameters: dict[str, Any] = {"clip": clip and alone}
+        if colon:
+            parameters[_strength_field(kind, text)] = _number(strength, text)
+        elif kind == Gaussian.kind:
+            parameters["sigma"] = sigma
+        parts.append(make_noise(kind, **parameters))
+    return parts[0] if len(parts) == 1 else Chain(tuple(parts), clip)
+
+
+def _strength_field(kind: str, text: str) -> str:
+    check(kind in NOISES, f"noise must be one of {', '.join(NOISES)}.", noise=text)
+    return fields(NOISES[kind])[0].name
+
+
+def _number(strength: str, text: str) -> float:
+    try:
+        return float(strength)
+    except ValueError:
+        raise UsageError(
+            "A noise is written kind:strength, the strength a number. "
+            f"Received: noise={text!r}."
+        ) from None
 
 
 def describe_noise(noise: Noise) -> dict[str, Any]:
     """Return `noise` as JSON values: its kind first, then its parameters."""
+    if isinstance(noise, Chain):
+        parts = [describe_noise(part) for part in noise.parts]
+        kinds = "+".join(part["kind"] for part in parts)
+        return {"kind": kinds, "parts": parts, "clip": noise.clip}
     return {"kind": noise.kind, **asdict(noise)}  # type: ignore[call-overload]
+
+
+def noise_label(described: dict[str, Any]) -> str:
+    """Return what `describe_noise` gave in a few words: `gaussian, sigma 0.5`."""
+    if "parts" in described:
+        words = " then ".join(
+            noise_label({**part, "clip": False}) for part in described["parts"]
+        )
+    else:
+        strengths = [
+            f"{key} {value:g}"
+            for key, value in described.items()
+            if key not in ("kind", "clip", "test_sha256")
+        ]
+        words = ", ".join([described["kind"], *strengths])
+    return words + (", clipped" if described["clip"] else "")

@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from keras_dae.evaluation.claims import LEVEL, count_verdicts
 from keras_dae.evaluation.metrics import psnr_of
+from keras_dae.images.noise import noise_label
 
 Figures = Mapping[str, tuple[str, bytes]]  # file name -> (caption, PNG bytes)
 Rows = list[dict[str, Any]]
@@ -165,14 +166,12 @@ def by_model(models: Rows) -> dict[str, Rows]:
 
 def _facts(results: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
     """Yield what was run, as (name, value, whether to set it as code)."""
-    data, noise, models = results["dataset"], dict(results["noise"]), results["models"]
+    data, noise, models = results["dataset"], results["noise"], results["models"]
     counts = ", ".join(f"{data[k]:,} {k}" for k in ("train", "validation", "test"))
     yield "Data", f"{data['name']}, {counts} images", False
     yield "Data sha256", data["sha256"], True
-    digest, kind = noise.pop("test_sha256"), noise.pop("kind")
-    parameters = [f"{key} {str(value).lower()}" for key, value in noise.items()]
-    yield "Noise", ", ".join([kind, *parameters]), False
-    yield "Noisy test images sha256", digest, True
+    yield "Noise", noise_label(noise), False
+    yield "Noisy test images sha256", noise["test_sha256"], True
     seeds, epochs = ({row[key] for row in models} for key in ("seed", "epochs"))
     yield "Models", f"{len(by_model(models))}, in {len(models)} runs", False
     yield "Seeds", ", ".join(map(str, sorted(seeds))), False

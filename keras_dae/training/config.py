@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.images.noise import MAX_SIGMA, PAPER_SIGMA, Noise, make_noise
+from keras_dae.images.noise import MAX_SIGMA, PAPER_SIGMA, Noise, parse_noise
 from keras_dae.models.architectures import DAESpec, plan
 from keras_dae.storage import reason
 
@@ -50,7 +50,7 @@ class RunConfig(BaseModel):
 
     def make_noise(self) -> Noise:
         """Return the noise that training and evaluation add."""
-        return make_noise(self.noise, sigma=self.sigma, clip=self.clip)
+        return parse_noise(self.noise, sigma=self.sigma, clip=self.clip)
 
     def plan(self, image_shape: tuple[int, int, int]) -> DAESpec:
         """Return the architecture for images of this shape."""

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from keras_dae.errors import UsageError
-from keras_dae.images.noise import Gaussian, describe_noise, make_noise
+from keras_dae.images.noise import (
+    NOISES,
+    Blur,
+    Chain,
+    Gaussian,
+    describe_noise,
+    make_noise,
+    noise_label,
+    parse_noise,
+)
 
 
 @pytest.fixture
@@ -88,3 +97,95 @@ def test_make_and_describe_are_inverse():
     described = describe_noise(noise)
     assert described == {"kind": "gaussian", "sigma": 0.25, "clip": False}
     assert make_noise(**described) == noise
+
+
+class Draws:
+    """A generator whose draws are written down, so that answers can be worked out."""
+
+    def __init__(self, values):
+        self.values = np.array(values, np.float32)
+
+    def standard_normal(self, shape, dtype):
+        return self.values.astype(dtype).reshape(shape)
+
+    def random(self, shape, dtype):
+        return self.values.astype(dtype).reshape(shape)
+
+    def poisson(self, rates):
+        return self.values.reshape(rates.shape) + 0 * rates
+
+
+# (noise, clean values, what is drawn, the answer by hand)
+BY_HAND = [
+    ("gaussian:0.5", [0.2, 0.8], [1, -2], [0.7, -0.2]),
+    ("speckle:0.5", [0.2, 0.8], [1, -4], [0.3, -0.8]),
+    ("uniform:0.5", [0.2, 0.8], [0.25, 1], [-0.05, 1.3]),
+    ("poisson:4", [0.2, 0.8], [1, 6], [0.25, 1.5]),
+    ("salt-pepper:0.4", [0.5, 0.6, 0.7], [0.1, 0.3, 0.5], [0, 1, 0.7]),
+    ("masking:0.4", [0.5, 0.6, 0.7], [0.1, 0.4, 0.5], [0, 0.6, 0.7]),
+]
+
+
+@pytest.mark.parametrize(("text", "clean", "drawn", "answer"), BY_HAND)
+def test_each_noise_by_hand(text, clean, drawn, answer):
+    clean = np.array(clean, np.float32).reshape(1, 1, -1, 1)
+    noisy = parse_noise(text, clip=False)(clean, Draws(drawn))
+    np.testing.assert_allclose(noisy.ravel(), answer, rtol=0, atol=1e-6)
+    clipped = parse_noise(text)(clean, Draws(drawn))
+    np.testing.assert_allclose(clipped.ravel(), np.clip(answer, 0, 1), atol=1e-6)
+
+
+def test_blur_of_a_point_is_the_kernel_and_keeps_the_sum():
+    point = np.zeros((1, 31, 31, 1), np.float32)
+    point[0, 15, 15] = 1
+    blurred = Blur(1.0)(point, None)[0, :, :, 0]
+    # exp(-1/2): the kernel a pixel from its centre, by its centre
+    assert blurred[15, 16] / blurred[15, 15] == pytest.approx(math.exp(-0.5), abs=1e-5)
+    assert blurred.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", NOISES)
+def test_each_row_has_the_form_of_a_noise(kind, clean):
+    noise, before = make_noise(kind), clean.copy()
+    noisy = noise(clean, np.random.default_rng(0))
+    assert (noisy.dtype, noisy.shape) == (np.float32, clean.shape)
+    assert 0 <= noisy.min() <= noisy.max() <= 1
+    np.testing.assert_array_equal(clean, before)
+    assert not np.array_equal(noisy, clean)
+    np.testing.assert_array_equal(noisy, noise(clean, np.random.default_rng(0)))
+    assert make_noise(**describe_noise(noise)) == noise
+    assert parse_noise(kind) == noise
+
+
+def test_a_chain_applies_its_parts_in_order_and_clips_at_the_end(clean):
+    chain = parse_noise("blur:1.5+gaussian:0.3")
+    rng = np.random.default_rng(4)
+    blurred = Blur(1.5, clip=False)(clean, rng)
+    expected = Gaussian(0.3)(blurred, rng)
+    noisy = chain(clean, np.random.default_rng(4))
+    np.testing.assert_array_equal(noisy, expected)
+    assert noise_label(describe_noise(chain)) == (
+        "blur, sigma 1.5 then gaussian, sigma 0.3, clipped"
+    )
+
+
+def test_sigma_is_for_gaussian_without_a_strength():
+    assert parse_noise("gaussian", sigma=0.2) == Gaussian(0.2)
+    assert parse_noise("gaussian:0.3", sigma=0.2) == Gaussian(0.3)
+    assert parse_noise("blur:1+gaussian", sigma=0.2, clip=False) == Chain(
+        (Blur(1.0, clip=False), Gaussian(0.2, clip=False)), clip=False
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "+", "gaussian+", "gaussian:", "gausian:0.5", "gaussian:much"),
+        *("gaussian:nan", "gaussian:-1", "salt-pepper:1.5", "poisson:0"),
+        *("blur:1+", "gaussian:0.5:0.3", "chain"),
+    ],
+)
+def test_a_noise_that_does_not_parse_is_named(text):
+    with pytest.raises(UsageError, match="Received: ") as caught:
+        parse_noise(text)
+    assert "\n" not in str(caught.value)

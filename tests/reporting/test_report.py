@@ -134,7 +134,7 @@ def test_both_reports_have_table_1(results):
 def test_both_reports_say_what_was_run_and_what_mse_is(results):
     expected = (
         "mnist, 48,000 train, 12,000 validation, 10,000 test images", "ab" * 32,
-        "gaussian, sigma 0.5, clip true", "a processor, 2 cores", "torch",
+        "gaussian, sigma 0.5, clipped", "a processor, 2 cores", "torch",
         "keras-dae reproduce", "2, in 4 runs", "0, 1",
         "the mean over the 784 pixel values", "784 times as much",
     )  # fmt: skip
