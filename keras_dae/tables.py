@@ -56,7 +56,9 @@ def results_table(results: dict[str, Any]) -> Table:
     table = _table(
         f"Test images of {data['name']} ({data['test']:,}), {noise_label(noise)}",
         *("denoiser", "seeds", "MSE", "± over seeds", "sum over pixels", "PSNR dB"),
-        caption=f"MSE: mean over pixels. Data sha256 {data['sha256'][:12]}, "
+        "SSIM",
+        caption="MSE: mean over pixels; PSNR of the mean MSE; SSIM: Gaussian window, "
+        f"sigma 1.5. Data sha256 {data['sha256'][:12]}, "
         f"noisy test images {noise['test_sha256'][:12]}. {results['hardware']}",
     )
     by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -65,6 +67,7 @@ def results_table(results: dict[str, Any]) -> Table:
     for name, rows in by_name.items():
         errors = [row["test"]["mse"] for row in rows]
         psnrs = [row["test"]["psnr"] for row in rows]
+        likeness = [row["test"].get("ssim") for row in rows]
         table.add_row(
             name,
             str(len(rows)) if "seed" in rows[0] else "",
@@ -72,6 +75,7 @@ def results_table(results: dict[str, Any]) -> Table:
             f"{np.std(errors, ddof=1):.5f}" if len(rows) > 1 else "",
             f"{np.mean([row['test']['mse_sum'] for row in rows]):.2f}",
             f"{np.mean(psnrs):.2f}" if None not in psnrs else "inf",
+            f"{np.mean(likeness):.3f}" if None not in likeness else "",
         )
     return table
 

@@ -1,6 +1,6 @@
 """From denoisers and test images to rows of figures."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError
 from keras_dae.evaluation.baselines import BASELINES, Denoiser
-from keras_dae.evaluation.metrics import mse, summarise
+from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, ssim, summarise
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import Noise, describe_noise
 from keras_dae.images.pairs import TEST, frozen_arrays, noise_sha256
@@ -56,25 +56,40 @@ class TestBench:
             "test_sha256": noise_sha256(self.pairs[0]),
         }
 
-    def errors(self, denoise: Denoiser) -> np.ndarray:
-        """Return the mean squared error of each denoised test image, shape (N,).
+    def answers(self, denoise: Denoiser) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (clean, denoised) test images, `BATCH` at a time.
 
         Raises:
             KerasDAEError: an answer of another shape, or one that is not finite.
         """
         noisy, clean = self.pairs
-        parts = []
         for start in range(0, len(noisy), BATCH):
+            truth = clean[start : start + BATCH]
             answer = np.asarray(denoise(noisy[start : start + BATCH]))
-            if answer.shape != clean[start : start + BATCH].shape:
+            if answer.shape != truth.shape:
                 raise KerasDAEError(
                     f"The denoiser answers shape {answer.shape}, the clean images have "
-                    f"{clean[start : start + BATCH].shape}."
+                    f"{truth.shape}."
                 )
             if not np.isfinite(answer).all():
                 raise KerasDAEError("The denoiser answers values that are not finite.")
-            parts.append(mse(clean[start : start + BATCH], answer))
-        return np.concatenate(parts)
+            yield truth, answer
+
+    def errors(self, denoise: Denoiser) -> np.ndarray:
+        """Return the mean squared error of each denoised test image, shape (N,)."""
+        return np.concatenate([mse(*pair) for pair in self.answers(denoise)])
+
+    def measure(self, denoise: Denoiser) -> tuple[dict[str, Any], np.ndarray]:
+        """Return the figures of a denoiser, and its error on each test image."""
+        large = min(self.splits.image_shape[:2]) >= SSIM_WINDOW
+        errors, similarities = [], []
+        for pair in self.answers(denoise):
+            errors.append(mse(*pair))
+            if large:
+                similarities.append(ssim(*pair))
+        of_images = np.concatenate(errors)
+        likeness = np.concatenate(similarities) if large else None
+        return summarise(of_images, self.pixels, likeness), of_images
 
     @property
     def pixels(self) -> int:
@@ -102,9 +117,8 @@ def score_model(bench: TestBench, path: Path) -> tuple[dict[str, Any], np.ndarra
             f"{path} denoises images of shape {expected}; {bench.splits.name} holds "
             f"{bench.splits.image_shape}."
         )
-    errors = bench.errors(model_denoiser(model))
-    row = {"parameters": model.count_params(), "test": summarise(errors, bench.pixels)}
-    return row, errors
+    test, errors = bench.measure(model_denoiser(model))
+    return {"parameters": model.count_params(), "test": test}, errors
 
 
 def score_run(bench: TestBench, folder: RunFolder) -> tuple[dict[str, Any], np.ndarray]:
@@ -131,6 +145,6 @@ def score_baselines(
     """Return a row for each named baseline."""
     rows = []
     for name in names:
-        errors = bench.errors(BASELINES[name](bench.splits))
-        rows.append({"name": name, "test": summarise(errors, bench.pixels)})
+        test, _ = bench.measure(BASELINES[name](bench.splits))
+        rows.append({"name": name, "test": test})
     return rows

@@ -253,7 +253,7 @@ def _architectures(rows: Rows) -> Table:
 
 def _results(runs: dict[str, Rows], floors: Rows) -> Table:
     """Return the test figures of each model, and the floors beneath them."""
-    heads = ["model", "runs", "test MSE", "sum over pixels", "PSNR, dB"]
+    heads = ["model", "runs", "test MSE", "sum over pixels", "PSNR, dB", "SSIM"]
     cells = [
         _scores(name, rows, str(len(rows)), f"{mean(r['seconds'] for r in rows):,.0f}")
         for name, rows in runs.items()
@@ -265,7 +265,10 @@ def _results(runs: dict[str, Rows], floors: Rows) -> Table:
 def _scores(name: str, rows: Rows, count: str, seconds: str) -> list[str]:
     errors, sums = _test(rows, "mse"), _test(rows, "mse_sum")
     psnr = f"{psnr_of(mean(errors)):.2f}" if any(errors) else NONE
-    return [name, count, with_spread(errors, 5), with_spread(sums, 3), psnr, seconds]
+    found = [row["test"].get("ssim") for row in rows]
+    likeness = NONE if None in found else f"{mean(found):.3f}"
+    figures = [with_spread(errors, 5), with_spread(sums, 3), psnr, likeness]
+    return [name, count, *figures, seconds]
 
 
 def _comparisons(claims: Rows) -> Iterator[tuple[str, Table]]:

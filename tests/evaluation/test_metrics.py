@@ -2,16 +2,20 @@ import math
 
 import numpy as np
 import pytest
-from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
+from skimage.metrics import (
+    mean_squared_error,
+    peak_signal_noise_ratio,
+    structural_similarity,
+)
 
 from keras_dae.errors import UsageError
-from keras_dae.evaluation.metrics import METRICS, mse, psnr, psnr_of, summarise
+from keras_dae.evaluation.metrics import METRICS, mse, psnr, psnr_of, ssim, summarise
 
 
 @pytest.fixture
 def images():
     rng = np.random.default_rng(1)
-    return rng.random((2, 5, 9, 7, 3), dtype=np.float32)
+    return rng.random((2, 5, 13, 11, 3), dtype=np.float32)
 
 
 def test_equal_to_scikit_image(images):
@@ -74,4 +78,39 @@ def test_summarise():
 
 
 def test_summarise_exact_answers():
-    assert summarise(np.zeros(3), 784) == {"mse": 0, "mse_sum": 0, "psnr": None}
+    assert summarise(np.zeros(3), 784) == {
+        **{"mse": 0, "mse_sum": 0, "psnr": None, "psnr_mean_image": None},
+        "ssim": None,
+    }
+
+
+def test_psnr_in_both_conventions_by_hand():
+    row = summarise(np.array([0.01, 0.0001]), pixels=1)
+    assert row["psnr_mean_image"] == pytest.approx(30)  # the mean of 20 and 40 dB
+    assert row["psnr"] == pytest.approx(-10 * np.log10(0.00505))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ssim_equals_scikit_images(channels):
+    rng = np.random.default_rng(11)
+    clean = rng.random((4, 16, 20, channels))
+    denoised = np.clip(clean + 0.2 * rng.standard_normal(clean.shape), 0, 1)
+    reference = [
+        structural_similarity(
+            one,
+            other,
+            data_range=1.0,
+            channel_axis=-1,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for one, other in zip(clean, denoised, strict=True)
+    ]
+    np.testing.assert_allclose(ssim(clean, denoised), reference, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(ssim(clean, clean), 1, rtol=0, atol=1e-12)
+
+
+def test_ssim_of_images_below_its_window_is_refused():
+    with pytest.raises(UsageError, match="from 11"):
+        ssim(np.zeros((1, 10, 28, 1)), np.zeros((1, 10, 28, 1)))
