@@ -136,7 +136,8 @@ def _notes(pixels: int, one_seed: bool) -> dict[str, str]:
         f"MSE is the mean over the {pixels:,} pixel values of an image, and over the "
         "test images. The paper's loss (section 3.1) is the sum over pixels, "
         f"{pixels:,} times as much; it stands beside the mean. PSNR is that of the "
-        "mean MSE. After \N{PLUS-MINUS SIGN} stands the standard deviation over seeds, "
+        "mean MSE; SSIM has a Gaussian window of sigma 1.5 and a data range of 1. "
+        "After \N{PLUS-MINUS SIGN} stands the standard deviation over seeds, "
         "where there are several. The last rows are floors: answers without learning, "
         "and classical filters."
     )
