@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_dae import backend
-from keras_dae.errors import KerasDAEError
+from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.baselines import FLOORS, MEDIANS
 from keras_dae.evaluation.scoring import (
     TestBench,
@@ -93,6 +93,10 @@ def evaluate_files(
         data_dir: folder of the data sets' files.
         say: told what is being done, a line at a time.
     """
+    paths = list(paths)
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise UsageError(f"There is no model file {missing[0]}.")
     splits = load(config.data, data_dir, config.data_seed)
     bench = TestBench(splits, config.make_noise(), config.data_seed)
     rows = []
