@@ -89,7 +89,7 @@ def models(
         architecture_row,
         plan,
     )
-    from keras_dae.tables import architecture_table
+    from keras_dae.reporting.tables import architecture_table
 
     rows = [
         architecture_row(plan(depth, latent, (size, size, channels), filters))
@@ -186,7 +186,7 @@ def evaluate(
     _say(backend.summary())
     from keras_dae.evaluation.scored import evaluate as score
     from keras_dae.evaluation.scored import evaluate_files
-    from keras_dae.tables import results_table
+    from keras_dae.reporting.tables import results_table
 
     results = [one.results for one in score(folders, data_dir, _say)] if folders else []
     if files:
@@ -215,7 +215,7 @@ def sweep(
     **options: Any,
 ) -> None:
     """Train every depth, latent and seed, several processes at a time."""
-    from keras_dae.tables import jobs_table
+    from keras_dae.reporting.tables import jobs_table
     from keras_dae.training.sweep import job_rows
     from keras_dae.training.sweep import sweep as run_all
 
@@ -286,7 +286,7 @@ def reproduce(
 ) -> None:
     """Carry out the whole study: train, score, decide the claims, report."""
     from keras_dae import backend
-    from keras_dae.tables import claims_table, results_table
+    from keras_dae.reporting.tables import claims_table, results_table
 
     backend.select(device, threads)
     _say(backend.summary())

@@ -15,7 +15,6 @@ ALLOWED = {
     "errors": set(),
     "storage": {"errors"},
     "backend": {"errors"},
-    "tables": {"images"},
     "options": set(),
     "images": {"errors", "storage"},
     "models": {"errors", "storage"},
