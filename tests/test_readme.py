@@ -59,7 +59,7 @@ def test_its_commands_run(readme, tmp_path, monkeypatch):
 def test_its_library_example_runs(readme, tmp_path):
     (example,) = blocks(readme, "python")
     lines = [line for line in example.splitlines() if line.strip()]
-    assert len(lines) <= 12
+    assert len(lines) <= 10
     done = subprocess.run(
         [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True
     )
