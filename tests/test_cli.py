@@ -222,15 +222,22 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, data, monkeypat
     assert [path for path in out.rglob("*") if path.is_file()] == []
 
 
-def test_an_interrupt_leaves_a_resumable_run(tmp_path, data):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_a_resumable_run(tmp_path, data, sent):
     out = tmp_path / "runs"
     options = ["--depth", "1", "--latent", "5", "--data", data, "--out", str(out)]
     command = [sys.executable, "-m", "keras_dae", "train", *options, "--epochs", "60"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A job in the background may have been told to ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     history = out / "npz-images-DAE_1_5-seed0" / "history.json"
     while not history.exists() and process.poll() is None:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, errors = process.communicate()
     assert process.returncode == 130
     assert "--resume" in errors

@@ -41,6 +41,7 @@ def fetch(downloads: tuple[Download, ...], folder: Path, seconds: float) -> list
     """
     import pooch  # brings requests, which takes time to import
     import requests
+    from urllib3.exceptions import HTTPError
 
     deadline = time.monotonic() + seconds
 
@@ -68,7 +69,7 @@ def fetch(downloads: tuple[Download, ...], folder: Path, seconds: float) -> list
                 path=folder,
                 downloader=stream,
             )
-        except (OSError, ValueError, requests.RequestException) as error:
+        except (OSError, ValueError, HTTPError) as error:
             raise NotAvailableError(
                 f"{download.filename} is not on this machine and could not be "
                 f"downloaded from {download.url} ({_why(error)}); set KERAS_DAE_DATA "

@@ -132,7 +132,8 @@ def encoder(model: keras.Model) -> keras.Model:
         KerasDAEError: the model has no layer named 'latent'.
     """
     latent = _latent(model)
-    return keras.Model(model.inputs, latent.output, name=f"{model.name}_encoder")
+    (noisy,) = model.inputs
+    return keras.Model(noisy, latent.output, name=f"{model.name}_encoder")
 
 
 def decoder(model: keras.Model) -> keras.Model:

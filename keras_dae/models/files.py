@@ -50,9 +50,15 @@ def save(model: keras.Model, path: Path | str, *, optimizer: bool = False) -> No
     if not optimizer:
         # A new model over the same layers has no optimizer to save; keras's own
         # include_optimizer is ignored for .keras files.
-        saved = keras.Model(model.inputs, model.outputs, name=model.name)
+        saved = keras.Model(*ends(model), name=model.name)
     with replacing(path) as temporary:
         keras.saving.save_model(saved, temporary)
+
+
+def ends(model: keras.Model) -> tuple[Any, Any]:
+    """Return input and output of any model, bare where there is only one of them."""
+    both = model.inputs, model.outputs
+    return tuple(part[0] if len(part) == 1 else part for part in both)
 
 
 def load(path: Path | str, *, compiled: bool = False) -> keras.Model:
