@@ -86,7 +86,7 @@ model_options = _apply(
 grid_options = _apply(
     [
         click.option(
-            "--depths", default="1,3,5", show_default=True, help="Depths, by commas."
+            "--depths", default="5,3,1", show_default=True, help="Depths, by commas."
         ),
         click.option(
             "--latents", default="13,8,5", show_default=True, help="Sides, by commas."

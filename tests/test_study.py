@@ -1,7 +1,5 @@
 """The whole study in small, and the committed results of the full one."""
 
-import json
-
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -109,12 +107,10 @@ def test_the_committed_means_are_below_their_ceilings(paper, name):
 
 
 def test_no_model_falls_onto_the_black_plateau(paper):
-    """After one epoch on full MNIST, each of the nine, seeds 0 to 4."""
-    rows = json.loads((paper / "first_epoch.json").read_text())["rows"]
-    found = {(row["name"], row["seed"]): row["val_loss"] for row in rows}
-    wanted = {(spec.name, seed) for spec in paper_specs() for seed in range(5)}
-    assert set(found) == wanted
-    assert max(found.values()) < 0.06
+    """After the first epoch each run is far below the error of an all-black answer."""
+    histories = [read_json(path) for path in paper.glob("runs/*/history.json")]
+    assert len(histories) >= 27
+    assert max(history["val_loss"][0] for history in histories) < 0.06
 
 
 def test_the_committed_models_are_small_and_of_the_architectures_today(paper):
@@ -123,4 +119,4 @@ def test_the_committed_models_are_small_and_of_the_architectures_today(paper):
         assert path.stat().st_size < 4 * spec.parameters + 150_000
         model = load(path)
         assert model.count_params() == spec.parameters
-        assert model.optimizer is None
+        assert getattr(model, "optimizer", None) is None
