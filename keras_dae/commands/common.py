@@ -1,0 +1,94 @@
+"""What commands do alike: read a configuration, name the data, print."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def configuration(config_file: Path | None, options: dict[str, Any]) -> Any:
+    """Return the checked configuration: the file, and the options given on top."""
+    from keras_dae.training.config import make_config, read_toml
+
+    given = {key: value for key, value in options.items() if value is not None}
+    return make_config(read_toml(config_file) if config_file else {}, given)
+
+
+def load_splits(config: Any, data_dir: Path | None) -> Any:
+    """Return the data of a configuration; say what `auto` took in place of MNIST."""
+    from keras_dae.images.datasets import load
+
+    splits = load(config.data, data_dir, config.data_seed)
+    if config.data == "auto" and splits.name != "mnist":
+        say(
+            f"The full MNIST is not at hand; {splits.name} is used in its place "
+            f"({len(splits.train) + len(splits.validation):,} training images)."
+        )
+    return splits
+
+
+def grid(
+    data_dir: Path | None,
+    config_file: Path | None,
+    depths: str,
+    latents: str,
+    seeds: int,
+    **options: Any,
+) -> list[Any]:
+    """Return the checked configurations of a grid, the data set named."""
+    splits = load_splits(configuration(config_file, options), data_dir)
+    named = {**options, "data": splits.name}
+    configs = [
+        configuration(
+            config_file, {**named, "depth": depth, "latent": latent, "seed": seed}
+        )
+        for seed in range(seeds)
+        for depth in _integers("--depths", depths)
+        for latent in _integers("--latents", latents)
+    ]
+    for config in configs:
+        config.plan(splits.image_shape)  # says at once what has no schedule
+    return configs
+
+
+def _integers(option: str, text: str) -> list[int]:
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise click.BadParameter(
+            f"{option} takes whole numbers separated by commas, not {text!r}."
+        ) from None
+
+
+def say(line: str) -> None:
+    """Print a line beside the result: to standard error."""
+    click.echo(line, err=True)
+
+
+def echo_json(value: Any) -> None:
+    """Print `value` as JSON."""
+    from keras_dae.storage import dump_json
+
+    click.echo(dump_json(value), nl=False)
+
+
+def show(
+    rows: list[dict[str, Any]],
+    table: Callable[[list[dict[str, Any]]], Any],
+    as_json: bool,
+) -> None:
+    """Print rows as a table, or as JSON."""
+    if as_json:
+        echo_json(rows)
+    else:
+        print_table(table(rows))
+
+
+def print_table(table: Any) -> None:
+    """Print a rich table at the width of the terminal."""
+    from rich.console import Console
+
+    # Rows in a file or a pipe are not folded to a terminal that is not there.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

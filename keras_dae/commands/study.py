@@ -1,0 +1,273 @@
+"""The study's commands: models, train, evaluate, sweep, plot, reproduce."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_dae.commands.common import (
+    configuration,
+    echo_json,
+    grid,
+    load_splits,
+    print_table,
+    say,
+    show,
+)
+from keras_dae.commands.options import (
+    DEFAULT_RUNS,
+    DEFAULT_STUDY,
+    as_json,
+    data_dir,
+    grid_options,
+    machine_options,
+    model_options,
+    out_option,
+    recipe_options,
+    test_options,
+)
+
+
+@click.command()
+@as_json
+@click.option("--depth", "depths", multiple=True, type=int, help="Other depths.")
+@click.option("--latent", "latents", multiple=True, type=int, help="Other latents.")
+@click.option("--size", default=28, show_default=True, help="Side of the images.")
+@click.option(
+    "--channels", default=1, show_default=True, help="Channels of the images."
+)
+@click.option("--filters", type=int, help="Channels between image and latent.")
+def models(
+    as_json: bool,
+    depths: tuple[int, ...],
+    latents: tuple[int, ...],
+    size: int,
+    channels: int,
+    filters: int | None,
+) -> None:
+    """List the nine models of table 1, or others."""
+    from keras_dae.models.architectures import (
+        DEPTHS,
+        LATENTS,
+        architecture_row,
+        plan,
+    )
+    from keras_dae.reporting.tables import architecture_table
+
+    rows = [
+        architecture_row(plan(depth, latent, (size, size, channels), filters))
+        for depth in depths or tuple(reversed(DEPTHS))
+        for latent in latents or LATENTS
+    ]
+    show(rows, architecture_table, as_json)
+
+
+@click.command()
+@model_options
+@recipe_options
+@data_dir
+@out_option(DEFAULT_RUNS, "Folder of runs; this one gets a folder of its own in it.")
+@click.option("--resume", is_flag=True, help="Go on with the run that is there.")
+@machine_options
+@as_json
+def train(
+    config_file: Path | None,
+    data_dir: Path | None,
+    out: Path,
+    resume: bool,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train one model and keep it in a run folder."""
+    from keras_dae import backend
+    from keras_dae.training.progress import FitProgress
+
+    config = configuration(config_file, options)
+    backend.select(device, threads)
+    say(backend.summary())
+    splits = load_splits(config, data_dir)
+    config = config.model_copy(update={"data": splits.name})
+    spec = config.plan(splits.image_shape)
+    say(
+        f"{splits.name}: {len(splits.train):,} images train, "
+        f"{len(splits.validation):,} validate"
+    )
+    from keras_dae.training.fitting import fit
+
+    with FitProgress(spec.name, epochs=config.epochs, images=len(splits.train)) as bar:
+        folder = fit(config, splits, out, resume=resume, progress=bar)
+    history = folder.history()
+    row = {
+        "run": str(folder.path),
+        "name": spec.name,
+        "parameters": spec.parameters,
+        "epochs": len(history["loss"]),
+        "loss": history["loss"][-1],
+        "val_loss": history["val_loss"][-1],
+        "seconds": round(sum(history["seconds"]), 1),
+    }
+    if as_json:
+        echo_json(row)
+    else:
+        click.echo(
+            f"{row['name']}: validation MSE {row['val_loss']:.5f} after "
+            f"{row['epochs']} epochs, {row['seconds']:.0f} s of training; {row['run']}"
+        )
+
+
+@click.command()
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@test_options
+@data_dir
+@out_option(DEFAULT_RUNS, "Where to look for runs when none is named.")
+@machine_options
+@as_json
+def evaluate(
+    runs: tuple[Path, ...],
+    data_dir: Path | None,
+    out: Path,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Score RUNS (default: every run found) on the test images.
+
+    A run is scored on the data and noise that it was trained with. A RUN may also be a
+    .keras file of any origin; --data, --noise, --sigma and --clip are for those.
+    """
+    from keras_dae import backend
+    from keras_dae.training.runs import find_runs
+
+    files = [run for run in runs if run.suffix == ".keras"]
+    config = configuration(None, options)
+    places = [run for run in runs if run not in files] if runs else [out]
+    folders = [folder for place in places for folder in find_runs(place)]
+    backend.select(device, threads)
+    say(backend.summary())
+    from keras_dae.evaluation.scored import evaluate as score
+    from keras_dae.evaluation.scored import evaluate_files
+    from keras_dae.reporting.tables import results_table
+
+    results = [one.results for one in score(folders, data_dir, say)] if folders else []
+    if files:
+        results.append(evaluate_files(files, config, data_dir, say))
+    if as_json:
+        echo_json({"schema": 1, "results": results})
+        return
+    for one in results:
+        print_table(results_table(one))
+
+
+@click.command()
+@grid_options
+@recipe_options
+@data_dir
+@out_option(DEFAULT_RUNS, "Folder of runs.")
+@machine_options
+@as_json
+def sweep(
+    data_dir: Path | None,
+    out: Path,
+    jobs: int | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train every depth, latent and seed, several processes at a time."""
+    from keras_dae.reporting.tables import jobs_table
+    from keras_dae.training.sweep import job_rows
+    from keras_dae.training.sweep import sweep as run_all
+
+    configs = grid(data_dir, **options)
+    done = run_all(
+        configs, out, jobs=jobs, data_dir=data_dir, device=device, threads=threads
+    )
+    rows = job_rows(done)
+    show(rows, jobs_table, as_json)
+    if any(row["state"] == "failed" for row in rows):
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@data_dir
+@out_option(DEFAULT_RUNS, "Where to look for runs when none is named.")
+@click.option(
+    "--figures",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="artifacts/figures",
+    show_default=True,
+    help="Folder of the PNG files.",
+)
+@machine_options
+@as_json
+def plot(
+    runs: tuple[Path, ...],
+    data_dir: Path | None,
+    out: Path,
+    figures: Path,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Draw figures 1 to 7 of the paper from saved RUNS."""
+    from keras_dae import backend
+    from keras_dae.training.runs import find_runs
+
+    folders = [folder for run in runs or (out,) for folder in find_runs(run)]
+    backend.select(device, threads)
+    say(backend.summary())
+    from keras_dae.study import plot as draw
+
+    written = draw(folders, figures, data_dir, say)
+    if as_json:
+        echo_json({"figures": [str(path) for path in written]})
+    else:
+        for path in written:
+            click.echo(path)
+
+
+@click.command()
+@grid_options
+@recipe_options
+@data_dir
+@out_option(DEFAULT_STUDY, "Folder of results, figures, report and runs.")
+@machine_options
+@as_json
+def reproduce(
+    data_dir: Path | None,
+    out: Path,
+    jobs: int | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Carry out the whole study: train, score, decide the claims, report."""
+    from keras_dae import backend
+    from keras_dae.reporting.tables import claims_table, results_table
+
+    backend.select(device, threads)
+    say(backend.summary())
+    configs = grid(data_dir, **options)
+    from keras_dae.study import reproduce as carry_out
+
+    results = carry_out(
+        configs,
+        out,
+        jobs=jobs,
+        data_dir=data_dir,
+        device=device,
+        threads=threads,
+        say=say,
+    )
+    if as_json:
+        echo_json(results)
+        return
+    print_table(results_table(results))
+    print_table(claims_table(results["claims"]))
+    click.echo(f"Report: {out / 'report.html'} and {out / 'report.md'}")
