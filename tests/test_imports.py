@@ -12,23 +12,20 @@ from keras_dae import cli
 
 PACKAGE = Path(keras_dae.__file__).parent
 # Each layer may import those before it; `images` and `models` do not know each other.
+BASE = {"errors", "storage", "streams"}
+STAGES = ("images", "models", "training", "evaluation", "reporting", "study")
 ALLOWED = {
     "errors": set(),
     "storage": {"errors"},
+    "streams": set(),
     "backend": {"errors"},
-    "images": {"errors", "storage"},
-    "models": {"errors", "storage"},
-    "training": {"errors", "storage", "backend", "images", "models"},
-    "evaluation": {"errors", "storage", "backend", "images", "models", "training"},
-    "reporting": {"errors", "storage", "images", "models", "evaluation"},
-    "study": {
-        *("errors", "storage", "images", "models", "training"),
-        *("evaluation", "reporting"),
-    },
-    "commands": {
-        *("errors", "storage", "backend", "images", "models", "training"),
-        *("evaluation", "reporting", "study"),
-    },
+    "images": BASE,
+    "models": BASE,
+    "training": BASE | {"backend", "images", "models"},
+    "evaluation": BASE | {"backend", "images", "models", "training"},
+    "reporting": BASE | {"images", "models", "evaluation"},
+    "study": BASE | set(STAGES) - {"study"},
+    "commands": BASE | {"backend", *STAGES},
 }
 FREE = {"__init__", "__main__", "cli"}
 HEAVY = ("keras", "torch", "jax", "tensorflow", "matplotlib", "scipy", "pydantic")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_dae.models.architectures import DAESpec
+from keras_dae.streams import stream
 
 DRAWS = 4000
 LEVEL = 0.05
@@ -69,7 +70,7 @@ def decide(
     rows: list[dict[str, Any]] = []
     for number, pair in enumerate(pairs):
         worse, better = errors[pair.worse], errors[pair.better]
-        draws = bootstrap(worse, better, np.random.default_rng([seed, number]))
+        draws = bootstrap(worse, better, stream("bootstrap", seed, number))
         difference = float(worse.mean() - better.mean())
         low, high = np.quantile(draws, (LEVEL / 2, 1 - LEVEL / 2))
         rows.append(

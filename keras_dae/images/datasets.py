@@ -16,6 +16,7 @@ import numpy as np
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.download import Download, NotAvailableError, fetch
 from keras_dae.images.readers import Arrays, read_idx, read_npz
+from keras_dae.streams import stream
 
 VALIDATION_SHARE = 0.2
 IDX_FILES = (
@@ -156,7 +157,7 @@ def split(name: str, arrays: Arrays, digest: str, split_seed: int) -> Splits:
             f"Every pixel of x_train in {name} is {low:g}; max-min normalisation "
             "needs at least two values."
         )
-    order = np.random.default_rng([split_seed]).permutation(len(train))
+    order = stream("split", split_seed).permutation(len(train))
     cut = len(train) - round(VALIDATION_SHARE * len(train))
     if not 0 < cut < len(train):
         raise KerasDAEError(

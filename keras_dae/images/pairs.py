@@ -3,14 +3,17 @@
 Every random number is a pure function of integers, so a pair does not depend on
 what was drawn before it, on the backend, or on an interruption:
 
-- training: image order from `[seed, TRAIN, epoch]`, noise from `[seed, TRAIN,
-  epoch, batch]`; fresh noise in every epoch (paper, algorithm 1);
-- validation and test: noise from `[seed, split, block]` for fixed blocks of
-  `FROZEN_BLOCK` images, so it is the same for every model, batch size and epoch.
+- training: image order from (seed, epoch), noise from (seed, epoch, batch); fresh
+  noise in every epoch (paper, algorithm 1);
+- validation and test: noise from (seed, block) for fixed blocks of `FROZEN_BLOCK`
+  images, so it is the same for every model, batch size and epoch.
+
+`keras_dae.streams` turns each of these into a stream of its own.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -18,8 +21,10 @@ import numpy as np
 
 from keras_dae.errors import check
 from keras_dae.images.noise import Noise
+from keras_dae.streams import stream
 
-TRAIN, VALIDATION, TEST = 0, 1, 2
+VALIDATION, TEST = "validation", "test"
+Pair = tuple[np.ndarray, np.ndarray]
 FROZEN_BLOCK = 256
 
 
@@ -39,8 +44,8 @@ def normalise(images: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def frozen_pairs(
-    images: np.ndarray, noise: Noise, *, seed: int, split: int, low: float, high: float
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    images: np.ndarray, noise: Noise, *, seed: int, split: str, low: float, high: float
+) -> Iterator[Pair]:
     """Yield (noisy, clean) in blocks, the same ones however often it is called.
 
     Shapes are (n, height, width, channels) with n at most `FROZEN_BLOCK`, values
@@ -48,12 +53,12 @@ def frozen_pairs(
     """
     for block, start in enumerate(range(0, len(images), FROZEN_BLOCK)):
         clean = normalise(images[start : start + FROZEN_BLOCK], low, high)
-        yield noise(clean, np.random.default_rng([seed, split, block])), clean
+        yield noise(clean, stream(split, seed, block)), clean
 
 
 def frozen_arrays(
-    images: np.ndarray, noise: Noise, *, seed: int, split: int, low: float, high: float
-) -> tuple[np.ndarray, np.ndarray]:
+    images: np.ndarray, noise: Noise, *, seed: int, split: str, low: float, high: float
+) -> Pair:
     """Return all of `frozen_pairs` as two arrays of shape (N, H, W, C)."""
     pairs = frozen_pairs(images, noise, seed=seed, split=split, low=low, high=high)
     noisy, clean = zip(*pairs, strict=True)
@@ -80,6 +85,8 @@ class NoisyCleanPairs(keras.utils.PyDataset):
         seed: what order and noise are drawn from.
         low: image value that becomes 0.
         high: image value that becomes 1.
+        prefetch: draw the next batch in a thread while this one is used; the
+            numbers are the same.
 
     Attributes:
         epoch: the epoch, from 0, that batches are drawn for.
@@ -98,6 +105,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):
         seed: int,
         low: float = 0,
         high: float = 255,
+        prefetch: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -109,6 +117,8 @@ class NoisyCleanPairs(keras.utils.PyDataset):
         self.epoch = 0
         self.on_batch: Callable[[int, int], None] | None = None
         self._order: tuple[int, np.ndarray] | None = None
+        self._thread = ThreadPoolExecutor(1) if prefetch else None
+        self._ahead: tuple[tuple[int, int], Future[Pair]] | None = None
 
     def __len__(self) -> int:
         """Return the batches of one epoch."""
@@ -116,22 +126,38 @@ class NoisyCleanPairs(keras.utils.PyDataset):
 
     def order(self) -> np.ndarray:
         """Return the permutation of the images in the current epoch."""
-        if self._order is None or self._order[0] != self.epoch:
-            rng = np.random.default_rng([self.seed, TRAIN, self.epoch])
-            self._order = (self.epoch, rng.permutation(len(self.images)))
-        return self._order[1]
+        return self._order_of(self.epoch)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> Pair:
         """Return batch `index` of the current epoch as (noisy, clean)."""
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
-        start = index * self.batch_size
-        rows = self.order()[start : start + self.batch_size]
-        clean = normalise(self.images[rows], self.low, self.high)
         if self.on_batch is not None:
-            self.on_batch(self.epoch, start)
-        rng = np.random.default_rng([self.seed, TRAIN, self.epoch, index])
-        return self.noise(clean, rng), clean
+            self.on_batch(self.epoch, index * self.batch_size)
+        if self._thread is None:
+            return self._draw(self.epoch, index)
+        # Kept by key, since fit asks for some batches twice and out of turn.
+        key, ahead = (self.epoch, index), self._ahead
+        if ahead is None or ahead[0] != key:
+            ahead = (key, self._thread.submit(self._draw, *key))
+        pair = ahead[1].result()
+        self._ahead = None
+        if index + 1 < len(self):
+            after = (self.epoch, index + 1)
+            self._ahead = (after, self._thread.submit(self._draw, *after))
+        return pair
+
+    def _order_of(self, epoch: int) -> np.ndarray:
+        if self._order is None or self._order[0] != epoch:
+            permutation = stream("order", self.seed, epoch).permutation
+            self._order = (epoch, permutation(len(self.images)))
+        return self._order[1]
+
+    def _draw(self, epoch: int, index: int) -> Pair:
+        start = index * self.batch_size
+        rows = self._order_of(epoch)[start : start + self.batch_size]
+        clean = normalise(self.images[rows], self.low, self.high)
+        return self.noise(clean, stream("train", self.seed, epoch, index)), clean
 
 
 class EpochClock(keras.callbacks.Callback):

@@ -190,10 +190,10 @@ def _steps(size: int, max_stride: int) -> Iterator[tuple[int, Step]]:
 
 # (depth, latent) -> channels between image and latent.
 FILTERS = {
-    (3, 13): 32,
+    (3, 13): 48,
     (3, 8): 48,
     (3, 5): 32,
-    (5, 13): 40,
+    (5, 13): 48,
     (5, 8): 64,
     (5, 5): 48,
 }

@@ -9,6 +9,7 @@ from keras import layers
 
 from keras_dae.errors import KerasDAEError
 from keras_dae.models.architectures import DAESpec
+from keras_dae.streams import stream
 
 # The sigmoid of -2 is about the mean pixel of MNIST. Started at a bias of 0, the
 # output is 0.5 everywhere; the first updates push every pixel down and kill the
@@ -81,7 +82,7 @@ def initial_weights(
     `in * (kernel / strides)**2`. Drawn in NumPy, so that every backend starts from
     the same numbers.
     """
-    rng = np.random.default_rng([seed])
+    rng = stream("weights", seed)
     weights: list[np.ndarray] = []
     steps = list(zip(spec.layers, pairwise(spec.widths), strict=True))
     for row, (given, made) in steps:

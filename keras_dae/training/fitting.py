@@ -63,6 +63,7 @@ def fit(
         seed=config.seed,
         low=splits.low,
         high=splits.high,
+        prefetch=True,
     )
     if resume and folder.config_path.exists() and folder.finished(config):
         _check_same_run(folder, _record(config, splits, spec), resume)
@@ -71,6 +72,10 @@ def fit(
     recorder = Recorder(folder, history, config.epochs, progress)
     if progress is not None:
         pairs.on_batch = progress.batch
+    if backend.name() == "torch":
+        from keras_dae.training.torch_steps import accelerate
+
+        accelerate(model)
     model.fit(
         pairs,
         validation_data=validation_arrays(config, splits),

@@ -1,0 +1,23 @@
+"""Random numbers as pure functions of integers: one stream for each purpose.
+
+NumPy pads the entropy of a seed with zeros, so that `[7]` and `[7, 0, 0]` are one
+stream. A purpose's number and the count of what follows come first here, and no two
+purposes, and no two lists of integers, share a stream.
+"""
+
+import numpy as np
+
+PURPOSES = {
+    "weights": 1,  # the initial weights of a seed
+    "split": 2,  # which images train and which validate
+    "order": 3,  # (seed, epoch): the permutation of the training images
+    "train": 4,  # (seed, epoch, batch): training noise
+    "validation": 5,  # (seed, block): frozen noise of the validation images
+    "test": 6,  # (seed, block): frozen noise of the test images
+    "bootstrap": 7,  # (seed, comparison): resampling of test errors
+}
+
+
+def stream(purpose: str, *integers: int) -> np.random.Generator:
+    """Return the generator of `purpose` at these non-negative integers."""
+    return np.random.default_rng([PURPOSES[purpose], len(integers), *integers])

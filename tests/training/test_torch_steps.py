@@ -1,0 +1,192 @@
+"""The lean steps on torch give the numbers of keras's own."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dae.images.noise import Gaussian
+from keras_dae.images.pairs import NoisyCleanPairs
+from keras_dae.models.architectures import DEPTHS, LATENTS, plan
+from keras_dae.models.builders import build
+from keras_dae.models.files import load, save
+from keras_dae.training.config import make_config
+from keras_dae.training.fitting import adam
+
+if os.environ.get("KERAS_BACKEND") != "torch":
+    pytest.skip("the lean steps are torch's", allow_module_level=True)
+
+import torch
+
+from keras_dae.training.torch_steps import accelerate, rate_at
+
+NINE = [(depth, latent) for depth in DEPTHS for latent in LATENTS]
+
+
+def digits_like(count, size=28, channels=1):
+    rng = np.random.default_rng(3)
+    blobs = rng.random((count, size, size, channels)) < 0.2
+    return (blobs * rng.integers(1, 256, blobs.shape)).astype(np.uint8)
+
+
+def compiled(spec, steps, **changes):
+    config = make_config({"warmup_steps": 2, **changes})
+    model = build(spec, seed=1)
+    model.compile(optimizer=adam(config, steps), loss="mse")
+    return model
+
+
+def trained(model, images, epochs=2):
+    pairs = NoisyCleanPairs(images, Gaussian(), batch_size=16, seed=0)
+    held_out = (np.zeros((5, *images.shape[1:]), "float32"),) * 2
+    fitted = model.fit(
+        pairs, validation_data=held_out, epochs=epochs, shuffle=False, verbose=0
+    )
+    return fitted.history
+
+
+def agree(spec, images, *, lean=None, plain=None, **kwargs):
+    lean = lean or compiled(spec, 8)
+    plain = plain or compiled(spec, 8)
+    before = lean.get_weights()
+    assert accelerate(lean)
+    histories = trained(lean, images, **kwargs), trained(plain, images, **kwargs)
+    for key in ("loss", "val_loss"):
+        one, other = (history[key] for history in histories)
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+    for one, other, start in zip(
+        lean.get_weights(), plain.get_weights(), before, strict=True
+    ):
+        # Adam moves a weight by the rate however small its gradient is: where that is
+        # rounding alone, the two may part.
+        moved = np.abs(other - start).mean()
+        assert moved > 1e-3
+        assert np.abs(one - other).mean() < 0.15 * moved
+    return lean, plain
+
+
+@pytest.mark.parametrize(("depth", "latent"), NINE)
+def test_losses_and_weights_are_those_of_plain_fit(depth, latent):
+    # 56 images in batches of 16: the last batch is a smaller one.
+    agree(plan(depth, latent), digits_like(56))
+
+
+@pytest.mark.parametrize(("depth", "latent"), [*NINE, (2, 14)])
+def test_gradients_are_those_of_keras(depth, latent):
+    model = compiled(plan(depth, latent), 8)
+    clean = torch.from_numpy(digits_like(16).astype("float32") / 255)
+    torch.mean((model(clean) - clean) ** 2).backward()
+    wanted = [variable.value.grad.clone() for variable in model.trainable_variables]
+    assert accelerate(model)
+    steps = model.train_function.__self__
+    found = torch.autograd.grad(steps._loss(clean, clean), steps.weights)
+    for one, other in zip(found, wanted, strict=True):
+        assert one.shape == other.shape
+        assert float((one - other).abs().max()) < 1e-5 * float(other.abs().max())
+
+
+@pytest.mark.parametrize(
+    ("depth", "latent", "size", "channels"),
+    [(1, 2, 8, 3), (2, 14, 28, 1), (3, 6, 13, 2), (4, 16, 32, 1), (2, 12, 12, 1)],
+)
+def test_other_geometries(depth, latent, size, channels):
+    spec = plan(depth, latent, (size, size, channels))
+    agree(spec, digits_like(40, size, channels))
+
+
+def test_constant_rate_and_training_on():
+    """A second fit, and one of a loaded file, go on from the optimizer's state."""
+    spec, images = plan(1, 8), digits_like(40)
+    models = [compiled(spec, 20, schedule="constant") for _ in range(2)]
+    agree(spec, images, lean=models[0], plain=models[1])
+    agree(spec, images, lean=models[0], plain=models[1])
+
+
+def test_a_saved_model_goes_on_with_keras_steps(tmp_path):
+    spec, images = plan(3, 8), digits_like(40)
+    lean, plain = agree(spec, images)
+    for model, name in ((lean, "lean.keras"), (plain, "plain.keras")):
+        save(model, tmp_path / name, optimizer=True)
+    agree(
+        spec,
+        images,
+        lean=load(tmp_path / "plain.keras", compiled=True),
+        plain=load(tmp_path / "lean.keras", compiled=True),
+    )
+
+
+def test_evaluate_is_the_same():
+    lean, plain = agree(plan(1, 5), digits_like(40))
+    clean = digits_like(20).astype("float32") / 255
+    one, other = (m.evaluate(clean, clean, verbose=0) for m in (lean, plain))
+    assert one == pytest.approx(other, abs=1e-7)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+@pytest.mark.parametrize("warmup", [0, 7])
+def test_rates_are_those_of_keras(schedule, warmup):
+    config = make_config(
+        {"schedule": schedule, "warmup_steps": warmup, "learning_rate": 3e-3}
+    )
+    rate = adam(config, 2)._learning_rate
+    for step in range(35):
+        assert rate_at(rate, step) == pytest.approx(
+            float(rate(step)), rel=2e-6, abs=1e-9
+        )
+    assert rate_at(0.25, 3) == 0.25
+
+
+def refused(change):
+    """Return a model that the lean steps must leave to keras."""
+    spec = plan(2, 14)
+    model = build(spec, seed=0)
+    optimizer, loss = keras.optimizers.Adam(1e-3), "mse"
+    if change == "branches":
+        x = keras.layers.Add()([model.output, model.input])
+        model = keras.Model(model.input, x)
+    elif change == "shared":
+        layer = keras.layers.Conv2D(1, 3, padding="same")
+        start = keras.Input((28, 28, 1))
+        model = keras.Model(start, layer(layer(start)))
+    elif change == "optimizer":
+        optimizer = keras.optimizers.SGD(1e-3)
+    elif change == "clipping":
+        optimizer = keras.optimizers.Adam(1e-3, clipnorm=1.0)
+    elif change == "loss":
+        loss = "mae"
+    elif change == "frozen":
+        model.layers[1].trainable = False
+    elif change == "activation":
+        model.layers[1].activation = keras.activations.gelu
+    elif change == "regulariser":
+        model.layers[1].kernel_regularizer = keras.regularizers.L2(0.1)
+    metrics = ["mae"] if change == "metrics" else None
+    model.compile(optimizer=optimizer, loss=loss, metrics=metrics)
+    return model
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("branches", "shared", "optimizer", "clipping", "loss", "frozen"),
+        *("activation", "regulariser", "metrics"),
+    ],
+)
+def test_what_it_does_not_compute_is_left_to_keras(change):
+    model = refused(change)
+    assert not accelerate(model)
+    assert model.train_function is None
+    assert np.isfinite(trained(model, digits_like(16), epochs=1)["loss"]).all()
+
+
+def test_even_kernels_with_same_padding_are_left_to_keras():
+    start = keras.Input((8, 8, 1))
+    model = keras.Model(start, keras.layers.Conv2D(1, 4, padding="same")(start))
+    model.compile(optimizer=keras.optimizers.Adam(), loss="mse")
+    assert not accelerate(model)
+
+
+def test_torch_is_left_with_gradients_enabled():
+    agree(plan(1, 13), digits_like(40), epochs=1)
+    assert torch.is_grad_enabled()
