@@ -16,6 +16,7 @@ from keras_dae.models.builders import decoder, encoder
 from keras_dae.models.files import load as load_model
 from keras_dae.models.files import save as save_model
 from keras_dae.reporting import figures
+from keras_dae.reporting.intervals import comparisons
 from keras_dae.reporting.report import report_html, report_markdown
 from keras_dae.storage import replacing, write_json, write_text
 from keras_dae.training.config import RunConfig
@@ -66,10 +67,25 @@ def reproduce(
     for name, folder in best.items():
         save_model(load_model(folder.model_path), out / "models" / f"{name}.keras")
     drawn = draw(scored, best)
+    drawn.update(_decided(scored, results["claims"], out))
     _write_figures(drawn, out / "figures")
     write_text(out / "report.md", report_markdown(results, drawn))
     write_text(out / "report.html", report_html(results, drawn))
     return results
+
+
+def _decided(
+    scored: Scored, claims: list[dict[str, Any]], out: Path
+) -> dict[str, tuple[str, bytes]]:
+    """Write `claims.json`; return the figure of the claims, if there are any."""
+    kept = ("dataset", "noise", "hardware", "backend", "architectures")
+    seeds = sorted({row["seed"] for row in scored.results["models"]})
+    record = {key: scored.results[key] for key in kept}
+    write_json(out / "claims.json", {**record, "seeds": seeds, "claims": claims})
+    if not claims:
+        return {}
+    drawn = figures.png_bytes(comparisons(claims))
+    return {"claims.png": (CLAIMS_CAPTION, drawn)}
 
 
 def _failures(failed: list[Job]) -> str:
@@ -136,6 +152,10 @@ def draw(scored: Scored, best: dict[str, RunFolder]) -> dict[str, tuple[str, byt
     }
 
 
+CLAIMS_CAPTION = (
+    "The claims, comparison by comparison: the difference that a claim says is above "
+    "0, with its 95 % interval over seeds and test images."
+)
 FIGURE_CAPTIONS = {
     "figure1-scheme": "Figure 1. The autoencoder {name}, layer by layer, with a test "
     "image on its way through.",

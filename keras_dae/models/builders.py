@@ -18,6 +18,10 @@ DEFAULT_OUTPUT_BIAS = -2.0
 # The last kernel starts at a tenth of He's scale: the first answer is then the mean
 # pixel and not noise, whose suppression would kill latent maps.
 OUTPUT_SCALE = 0.1
+# Depth -> bias of the latent at the start. A lone convolution's maps that begin beyond
+# the ReLU's bend all take part from the first step; from 0, DAE_1_13 ends in one of
+# several minima by its seed.
+LATENT_BIASES = {1: 0.5}
 
 
 def build(
@@ -89,6 +93,7 @@ def initial_weights(
         shape = (row.kernel_size, row.kernel_size, given, made)
         kernel = _he_normal(rng, shape, prod(shape[:3]), inputs=2)
         weights += [kernel, np.zeros(made, "float32")]
+    weights[-1] += np.float32(LATENT_BIASES.get(spec.depth, 0))
     for row, (made, given) in reversed(steps):
         # keras keeps the kernel of a transpose as (height, width, out, in).
         shape = (row.kernel_size, row.kernel_size, made, given)

@@ -276,8 +276,9 @@ def _comparisons(claims: Rows) -> Iterator[tuple[str, Table]]:
     """Yield each claim with the table of its comparisons."""
     heads = ["expected higher", "expected lower", "verdict", "difference"]
     heads += ["95 % interval", "std over seeds", "p (Holm)"]
-    heads += [f"{name}, ratio" for name in CONFOUNDS.values()]
     for claim in dict.fromkeys(row["claim"] for row in claims):
+        of_models = all(row["confounds"] for row in claims if row["claim"] == claim)
+        keys = CONFOUNDS if of_models else {}
         cells = [
             [
                 *(row["worse"], row["better"], row["verdict"]),
@@ -285,12 +286,13 @@ def _comparisons(claims: Rows) -> Iterator[tuple[str, Table]]:
                 f"{row['low']:+.5f} to {row['high']:+.5f}",
                 NONE if row["spread"] is None else f"{row['spread']:.5f}",
                 f"{row['p_holm']:.3f}" if row["p_holm"] >= 0.001 else "< 0.001",
-                *(_ratio(*row["confounds"][key]) for key in CONFOUNDS),
+                *(_ratio(*row["confounds"][key]) for key in keys),
             ]
             for row in claims
             if row["claim"] == claim
         ]
-        yield claim, Table(heads, cells, words=(0, 1, 2))
+        ratios = [f"{name}, ratio" for name in keys.values()]
+        yield claim, Table([*heads, *ratios], cells, words=(0, 1, 2))
 
 
 def _ratio(worse: int, better: int) -> str:

@@ -72,10 +72,7 @@ def fit(
     recorder = Recorder(folder, history, config.epochs, progress)
     if progress is not None:
         pairs.on_batch = progress.batch
-    if backend.name() == "torch":
-        from keras_dae.training.torch_steps import accelerate
-
-        accelerate(model)
+    hasten(model)
     model.fit(
         pairs,
         validation_data=validation_arrays(config, splits),
@@ -87,6 +84,18 @@ def fit(
         callbacks=[EpochClock(pairs), recorder],
     )
     return folder
+
+
+def hasten(model: keras.Model) -> bool:
+    """Give `model`, compiled, faster steps of the same numbers; whether there are any.
+
+    They are torch's, for a chain of convolutions (`keras_dae.training.torch_steps`).
+    """
+    if backend.name() != "torch":
+        return False
+    from keras_dae.training.torch_steps import accelerate
+
+    return accelerate(model)
 
 
 def validation_arrays(
