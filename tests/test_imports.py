@@ -20,6 +20,9 @@ ALLOWED = {
     "models": {"errors", "storage"},
     "training": {"errors", "storage", "backend", "images", "models"},
     "evaluation": {"errors", "storage", "backend", "images", "models", "training"},
+    "denoising": {
+        *("errors", "storage", "images", "models", "training", "evaluation"),
+    },
     "reporting": {"errors", "storage", "images", "models", "evaluation"},
     "study": {
         *("errors", "storage", "images", "models", "training"),
@@ -27,11 +30,14 @@ ALLOWED = {
     },
     "commands": {
         *("errors", "storage", "backend", "images", "models", "training"),
-        *("evaluation", "reporting", "study"),
+        *("evaluation", "reporting", "study", "denoising"),
     },
 }
 FREE = {"__init__", "__main__", "cli"}
-HEAVY = ("keras", "torch", "jax", "tensorflow", "matplotlib", "scipy", "pydantic")
+HEAVY = (
+    *("keras", "torch", "jax", "tensorflow", "matplotlib", "scipy", "pydantic"),
+    *("PIL", "tifffile", "skimage"),
+)
 COMMANDS = [command.name for command in cli.COMMANDS]
 
 

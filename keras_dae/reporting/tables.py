@@ -109,3 +109,35 @@ def jobs_table(rows: list[dict[str, Any]]) -> Table:
             row["run"], row["state"], f"{row['seconds']:.0f}", row["reason"] or ""
         )
     return table
+
+
+def denoise_table(rows: list[dict[str, Any]]) -> Table:
+    """Return what became of each image file."""
+    done = sum(row["state"] == "done" for row in rows)
+    measured = any(row.get("metrics") for row in rows)
+    table = _table(
+        f"{done} of {len(rows)} denoised",
+        *("image", "state", "size", "type", "pages", "noise", "seconds"),
+        *(("MSE before", "after") if measured else ()),
+        "output or reason",
+        caption="noise: its standard deviation, estimated on values from 0 to 1",
+    )
+    for row in rows:
+        known = row.get("width") is not None
+        errors = [row.get("input_metrics"), row.get("metrics")] if measured else []
+        table.add_row(
+            Text(row["input"]),
+            Text(row["state"], style="green" if row["state"] == "done" else "red"),
+            f"{row['width']}x{row['height']} {row['channels']}" if known else "",
+            f"{row['format']} {row['type']}" if known else "",
+            str(row["pages"]) if known else "",
+            f"{row['estimate']['sigma']:.3f}" if row.get("estimate") else "",
+            f"{row['seconds']:.1f}",
+            *(f"{error['mse']:.5f}" if error else "" for error in errors),
+            Text(
+                "; ".join(
+                    filter(None, [row["output"] or row["reason"], row.get("note")])
+                )
+            ),
+        )
+    return table
