@@ -23,6 +23,8 @@ ALLOWED = {
     "denoising": {
         *("errors", "storage", "images", "models", "training", "evaluation"),
     },
+    "interchange": {"errors", "storage", "models"},
+    "doctor": {"errors", "storage", "backend", "images"},
     "reporting": {"errors", "storage", "images", "models", "evaluation"},
     "study": {
         *("errors", "storage", "images", "models", "training"),
@@ -31,6 +33,7 @@ ALLOWED = {
     "commands": {
         *("errors", "storage", "backend", "images", "models", "training"),
         *("evaluation", "reporting", "study", "denoising"),
+        *("interchange", "doctor"),
     },
 }
 FREE = {"__init__", "__main__", "cli"}

@@ -1,5 +1,6 @@
 """The command for images that somebody has: denoise."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -159,13 +160,14 @@ def _run(
             bar = display.add_task(Path(job.name).name[-30:], total=tiles, note=note)
             return lambda done: display.update(bar, advance=done)
 
-        streams = {
-            "stdin": click.get_binary_stream("stdin"),
-            "stdout": click.get_binary_stream("stdout"),
-        }
         warned = False
         for result in denoise_jobs(
-            jobs, task, views=compare is not None, begin=begin, **streams
+            jobs,
+            task,
+            stdin=sys.stdin.buffer,
+            stdout=sys.stdout.buffer,
+            views=compare is not None,
+            begin=begin,
         ):
             rows.append(result.row)
             for bar in display.task_ids:

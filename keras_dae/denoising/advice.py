@@ -70,7 +70,7 @@ def usual(card: dict[str, Any]) -> Ranges:
 
 
 def measure_ranges(noisy: np.ndarray) -> dict[str, list[float]]:
-    """Return the `input` of a card: 1st and 99th percentile over images (N, H, W, C)."""
+    """Return the `input` of a card: percentiles 1 and 99 over images (N, H, W, C)."""
     rows = [describe(image) for image in noisy]
     return {
         key: [
@@ -99,7 +99,7 @@ def advise(seen: dict[str, float], ranges: Ranges, card: dict[str, Any]) -> str 
         return None
     return (
         f"unlike what the model was trained on ({card.get('data', 'unknown data')}, "
-        f"{noise_label(card['noise'])}): {', '.join(found)}; expect little of the result"
+        f"{noise_label(card['noise'])}): {', '.join(found)}; expect little of it"
     )
 
 

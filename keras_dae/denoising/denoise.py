@@ -34,6 +34,7 @@ from keras_dae.denoising.tiles import (
     denoise_rows,
     pad_to,
     tile_count,
+    unpad,
 )
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.images.noise import Noise
@@ -263,12 +264,11 @@ def denoise_page(
     denoise_rows(
         read,
         write,
-        source.shape,  # type: ignore[arg-type]
+        source.shape,
         task.model,
         task.model.tile,
         overlap=_overlap(task),
         batch=max(1, BATCH // shape[2]),
         tick=tick,
     )
-    top, left = ((p - s) // 2 for p, s in zip(source.shape, shape[:2], strict=False))
-    return result[top : top + shape[0], left : left + shape[1]]
+    return unpad(result, shape)

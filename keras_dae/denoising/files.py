@@ -129,15 +129,22 @@ def _sources(text: str, out: str) -> Iterator[Found]:
         yield None, Path("image"), ""
     elif path.is_dir():
         yield from _in_folder(path, Path(out))
-    elif path.exists() or not glob.has_magic(text):
-        problem = "" if path.is_file() else "there is no such file"
-        yield path, Path(path.name), problem
+    elif not glob.has_magic(text) or _is_there(path):
+        yield path, Path(path.name), "" if _is_there(path) else "there is no such file"
     else:
-        matched = sorted(glob.glob(text, recursive=True))
+        matched = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 (absolute ones)
         for name in matched:
             yield from _sources(name, out)
         if not matched:
             yield path, Path(path.name), "no file matches this pattern"
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is a file of this name, readable or not."""
+    try:
+        return path.is_file()
+    except OSError:  # a folder that may not be looked into
+        return False
 
 
 def _in_folder(folder: Path, out: Path) -> Iterator[Found]:

@@ -40,7 +40,8 @@ class TileModel:
             single = np.moveaxis(tiles, 3, 1).reshape(-1, height, width, 1)
             answers = self._answer(single).reshape(number, channels, height, width)
             return np.moveaxis(answers, 1, 3)
-        return self._answer(np.repeat(tiles, 3, axis=3)).mean(axis=3, keepdims=True)
+        grey: np.ndarray = self._answer(np.repeat(tiles, 3, axis=3))
+        return np.asarray(grey.mean(axis=3, keepdims=True))
 
     def _answer(self, tiles: np.ndarray) -> np.ndarray:
         # A shape that was seen before costs jax and tensorflow no compilation.
@@ -50,9 +51,10 @@ class TileModel:
             tiles = np.concatenate(
                 [tiles, np.zeros((wanted - number, *tiles.shape[1:]), np.float32)]
             )
-        answers = np.asarray(
+        answers: np.ndarray = np.asarray(
             keras.ops.convert_to_numpy(self.model.predict_on_batch(tiles)), np.float32
         )
         if not np.isfinite(answers).all():
             raise KerasDAEError("The model answers values that are not finite.")
-        return answers[:number]
+        kept: np.ndarray = answers[:number]
+        return kept

@@ -224,10 +224,15 @@ def denoise_array(
         margin=margin,
         batch=batch,
     )
-    top, left = ((p - s) // 2 for p, s in zip(padded.shape, image.shape[:2]))
-    return out[top : top + image.shape[0], left : left + image.shape[1]]
+    return unpad(out, image.shape)
+
+
+def unpad(padded: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return what `pad_to` was given, from an array of the padded shape."""
+    top, left = ((padded.shape[axis] - shape[axis]) // 2 for axis in (0, 1))
+    return padded[top : top + shape[0], left : left + shape[1]]
 
 
 def default_overlap(tile: tuple[int, int]) -> int:
-    """Return half of the tile's smaller side, at which each pixel is seen four times."""
+    """Return half of the smaller side: each pixel is then seen four times."""
     return min(tile) // 2

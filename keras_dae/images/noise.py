@@ -333,7 +333,7 @@ def noise_label(described: dict[str, Any]) -> str:
 
 
 def short_label(noise: Noise) -> str:
-    """Return a noise for a file's name, such as `gaussian-0.5` or `blur-1+gaussian-0.3`."""
+    """Return a noise for a file's name, such as `blur-1+gaussian-0.3`."""
     parts = noise.parts if isinstance(noise, Chain) else (noise,)
     return "+".join(
         f"{part.kind}-{getattr(part, fields(type(part))[0].name):g}"  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ def comparison(
 
 
 def _shrunk(image: np.ndarray) -> np.ndarray:
-    """Return the means of square blocks, so that the longer side is not above LONGEST."""
+    """Return means of square blocks, so that no side is longer than LONGEST."""
     block = -(-max(image.shape[:2]) // LONGEST)
     if block == 1:
         return image
@@ -47,4 +47,4 @@ def _shrunk(image: np.ndarray) -> np.ndarray:
     rows, columns = min(block, image.shape[0]), min(block, image.shape[1])
     cut = image[: height * rows, : width * columns]
     means: np.ndarray = cut.reshape(height, rows, width, columns, -1).mean(axis=(1, 3))
-    return np.clip(means, 0.0, 1.0)
+    return means.clip(0.0, 1.0)
