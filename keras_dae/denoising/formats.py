@@ -151,6 +151,8 @@ def _read_pillow(name: str, file: BinaryIO, megapixels: float) -> Picture:
         array, note = _pixels(name, file, image)
     if extra["icc_profile"] and array.dtype == np.uint16 and array.ndim == 3:
         note = "the colour profile is not kept"
+    if name == "BMP" and array.ndim == 3 and array.shape[2] == 4:
+        raise UnreadableError("is a BMP image with alpha, which cannot be kept in BMP")
     page = page_of(np.ascontiguousarray(upright(array, orientation)))
     kept = {key: value for key, value in extra.items() if value is not None}
     return Picture(name, [page], kept, note)
