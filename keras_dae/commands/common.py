@@ -86,9 +86,10 @@ def show(
         print_table(table(rows))
 
 
-def print_table(table: Any) -> None:
+def print_table(table: Any, to_error: bool = False) -> None:
     """Print a rich table at the width of the terminal."""
     from rich.console import Console
 
     # Rows in a file or a pipe are not folded to a terminal that is not there.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    stream = sys.stderr if to_error else sys.stdout
+    Console(width=None if stream.isatty() else 160, stderr=to_error).print(table)

@@ -37,8 +37,10 @@ from keras_dae.commands.options import (
     "--channels", default=1, show_default=True, help="Channels of the images."
 )
 @click.option("--filters", type=int, help="Channels between image and latent.")
+@click.option("--pretrained", is_flag=True, help="Those that the package brings.")
 def models(
     as_json: bool,
+    pretrained: bool,
     depths: tuple[int, ...],
     latents: tuple[int, ...],
     size: int,
@@ -52,8 +54,17 @@ def models(
         architecture_row,
         plan,
     )
-    from keras_dae.reporting.tables import architecture_table
+    from keras_dae.reporting.tables import architecture_table, pretrained_table
 
+    if pretrained:
+        from keras_dae.denoising.trained import pretrained_cards
+
+        cards = pretrained_cards()
+        if as_json:
+            echo_json({"schema": 1, "models": cards})
+        else:
+            print_table(pretrained_table(cards))
+        return
     rows = [
         architecture_row(plan(depth, latent, (size, size, channels), filters))
         for depth in depths or tuple(reversed(DEPTHS))

@@ -330,3 +330,12 @@ def noise_label(described: dict[str, Any]) -> str:
         ]
         words = ", ".join([described["kind"], *strengths])
     return words + (", clipped" if described["clip"] else "")
+
+
+def short_label(noise: Noise) -> str:
+    """Return a noise for a file's name, such as `blur-1+gaussian-0.3`."""
+    parts = noise.parts if isinstance(noise, Chain) else (noise,)
+    return "+".join(
+        f"{part.kind}-{getattr(part, fields(type(part))[0].name):g}"  # type: ignore[arg-type]
+        for part in parts
+    )
