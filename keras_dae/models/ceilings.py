@@ -95,7 +95,9 @@ class CeilingSpec:
         return total
 
 
-def _conv(name: str, source: str, filters: int, side: int = 3, to: str = "relu") -> Node:
+def _conv(
+    name: str, source: str, filters: int, side: int = 3, to: str = "relu"
+) -> Node:
     return Node(name, "conv", (source,), filters, side, to)
 
 

@@ -9,26 +9,30 @@ import keras
 
 def _convolution(layer: Any) -> int:
     """Every output value is a sum over its kernel; groups see their own channels."""
-    return _pixels(layer, layer.output) * prod(layer.kernel.shape)
+    return _pixels(layer, layer.output) * _size(layer.kernel)
 
 
 def _transpose(layer: Any) -> int:
     """Every input value is spread over its kernel: what the mirror costs."""
-    return _pixels(layer, layer.input) * prod(layer.kernel.shape)
+    return _pixels(layer, layer.input) * _size(layer.kernel)
 
 
 def _separable(layer: Any) -> int:
     kernels = (layer.depthwise_kernel, layer.pointwise_kernel)
-    return _pixels(layer, layer.output) * sum(prod(kernel.shape) for kernel in kernels)
+    return _pixels(layer, layer.output) * sum(map(_size, kernels))
 
 
 def _dense(layer: Any) -> int:
-    return prod(layer.output.shape[1:-1]) * prod(layer.kernel.shape)
+    return int(prod(layer.output.shape[1:-1])) * _size(layer.kernel)
 
 
 def _pixels(layer: Any, tensor: Any) -> int:
     shape = tensor.shape[1:]
-    return prod(shape[1:] if layer.data_format == "channels_first" else shape[:-1])
+    return int(prod(shape[1:] if layer.data_format == "channels_first" else shape[:-1]))
+
+
+def _size(kernel: Any) -> int:
+    return int(prod(kernel.shape))
 
 
 # Class -> multiply-adds for one image. What is not here (activations, pooling,
