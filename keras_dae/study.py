@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.evaluation.claims import decide, paper_pairs
 from keras_dae.evaluation.board import board as make_board
 from keras_dae.evaluation.board import measure_all
+from keras_dae.evaluation.claims import decide, paper_pairs
 from keras_dae.evaluation.entries import brought, filters, floors
 from keras_dae.evaluation.entries import runs as run_entries
 from keras_dae.evaluation.scored import (
@@ -35,7 +35,7 @@ from keras_dae.reporting.board import (
 )
 from keras_dae.reporting.report import report_html, report_markdown
 from keras_dae.storage import read_json, replacing, write_json, write_text
-from keras_dae.training.config import RunConfig
+from keras_dae.training.config import RunConfig, make_config
 from keras_dae.training.runs import RunFolder
 from keras_dae.training.sweep import Job, last_line, sweep
 
@@ -265,7 +265,7 @@ def _bench(
     if config is None and folders:
         first = folders[0]
         config = first.config().model_copy(update={"data": data_name(first)})
-    config = config or RunConfig()
+    config = config or make_config()
     splits = load_data(config.data, data_dir, config.data_seed)
     bench = TestBench(splits, config.make_noise(), config.data_seed)
     wanted = (splits.name, bench.noise, bench.seed)

@@ -111,8 +111,8 @@ def filters(
         def quoted(base: str = base, settings: Settings = settings) -> Brought:
             return Brought(FILTERS[base].denoiser(settings), NOTHING)
 
-        used = {"settings": settings, "versions": _versions(FILTERS[base])}
-        yield Entry(name, "filter", used, quoted, name, about={"settings": settings})
+        known = {"settings": settings, "versions": _versions(FILTERS[base])}
+        yield Entry(name, "filter", known, quoted, name, about={"settings": settings})
     for name, row in FILTERS.items():
         if row.missing:
             say(f"{name} is left out: it needs the package {row.missing}.")
@@ -121,7 +121,7 @@ def filters(
         def tuned(name: str = name, row: Filter = row) -> Brought:
             return tuned_filter(bench, name, row)
 
-        used = {
+        used: dict[str, Any] = {
             "grid": {key: list(values) for key, values in row.grid.items()},
             "tune_images": row.tune_images,
             "versions": _versions(row),
