@@ -76,7 +76,7 @@ def test_the_board_and_its_files(out, tmp_path, monkeypatch):
     assert written["rows"] == board["rows"]
     for name in ("board.png", "board-images.png"):
         assert (out / "figures" / name).read_bytes().startswith(b"\x89PNG")
-    rows = list(csv.DictReader(table.open()))
+    rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [float(one["mse"]) for one in rows] == errors
     assert "| unet | ceiling |" in page.read_text()
 
@@ -100,7 +100,7 @@ def test_dae_rows_agree_with_evaluate(out, tmp_path):
     assert same["test"]["ssim"] == pytest.approx(row["test"]["ssim"], rel=1e-5)
     assert same["parameters"] == row["parameters"]
     assert same["latent"] == 5
-    rows = list(csv.DictReader(pages.open()))
+    rows = list(csv.DictReader(pages.read_text().splitlines()))
     assert list(rows[0]) == ["run", "index", "mse", "psnr", "ssim"]
     assert [int(each["index"]) for each in rows] == list(range(10))
     assert {each["run"] for each in rows} == {str(name)}

@@ -147,7 +147,8 @@ def _write(path: Path, known: Measured) -> None:
 def _read(path: Path, entry: Entry) -> Measured | None:
     """Return a kept measurement, None where there is none or it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        # Opened here, since numpy leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             figures = json.loads(kept["figures"].tobytes())
             return Measured(entry, figures, kept["errors"], kept["answers"])
     except Exception:  # numpy reports damage as almost any exception

@@ -93,7 +93,7 @@ def fails(noisy):
             r"mine answers shape \(5, 8, 8\) to.*\(5, 8, 8, 1",
         ),
         (lambda noisy: None, "type object"),
-        (lambda noisy: noisy.astype(complex), "type complex64"),
+        (lambda noisy: noisy.astype(complex), "type complex128"),
         (lambda noisy: [[1], [1, 2]], "mine failed: ValueError"),
         (spoiled, "mine answers values that are not finite"),
         (changes, "mine changes its input"),

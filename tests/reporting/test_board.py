@@ -102,7 +102,7 @@ def test_the_figure_places_points_at_their_errors(board):
         if line.get_marker() in {marker for _, marker in MARKS.values()}
     ]
     assert points == [("o", 0.00875, 0), ("^", 0.04, 1), ("s", 0.114, 2)]
-    assert [label.get_text() for label in axes.get_yticklabels()][0] == "DAE_5_13"
+    assert axes.get_yticklabels()[0].get_text() == "DAE_5_13"
     assert axes.get_xscale() == "log"
     assert png_bytes(figure).startswith(b"\x89PNG")
     assert board == before
@@ -110,7 +110,7 @@ def test_the_figure_places_points_at_their_errors(board):
 
 def test_thumbnails_show_each_answer_to_each_image():
     images = np.random.default_rng(0).random((2, 8, 8, 1), dtype=np.float32)
-    figure = thumbnails(images, images / 2, [("one", "dae", images)] * 3)
+    figure = thumbnails(images, images / 2, [("one", "dae", images.copy())] * 3)
     assert len(figure.axes) == 2 * 5
     assert "MSE 0.0000" in figure.texts[2].get_text()
 
