@@ -1,10 +1,11 @@
 """Files: written whole or not at all, read with one clear sentence when damaged."""
 
+import csv
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,20 @@ def write_text(path: Path | str, text: str) -> None:
 def write_json(path: Path | str, value: dict[str, Any]) -> None:
     """Write `value` to `path` as JSON with `schema` as its first key."""
     write_text(path, dump_json({"schema": SCHEMA, **value}))
+
+
+def write_csv(path: Path | str, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows of equal keys to `path` as CSV (UTF-8); None is an empty cell."""
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = None
+        for row in rows:
+            if writer is None:
+                writer = csv.DictWriter(file, list(row), lineterminator="\n")
+                writer.writeheader()
+            writer.writerow(row)
 
 
 def dump_json(value: Any) -> str:

@@ -15,6 +15,8 @@ PURPOSES = {
     "validation": 5,  # (seed, block): frozen noise of the validation images
     "test": 6,  # (seed, block): frozen noise of the test images
     "bootstrap": 7,  # (seed, comparison): resampling of test errors
+    "intervals": 8,  # (seed): resampling of test images for a row of the board
+    "ceiling weights": 9,  # the initial weights of a model without a bottleneck
 }
 
 

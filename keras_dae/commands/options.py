@@ -78,6 +78,10 @@ recipe_options = _apply(
 )
 model_options = _apply(
     [
+        click.option(
+            "--model",
+            help="dae, or a ceiling without a bottleneck: unet, dncnn.  [default: dae]",
+        ),
         click.option("--depth", type=int, help="Convolutions a side.  [default: 5]"),
         click.option("--latent", type=int, help="Side of the latent.  [default: 13]"),
         click.option("--seed", type=int, help="Draws weights, order and noise."),

@@ -17,7 +17,7 @@ from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import Noise, describe_noise
 from keras_dae.images.pairs import TEST, frozen_arrays, noise_sha256
 from keras_dae.models.files import load
-from keras_dae.training.runs import RunFolder
+from keras_dae.training.runs import RunFolder, model_name
 
 BATCH = 500
 
@@ -57,13 +57,19 @@ class TestBench:
             "test_sha256": noise_sha256(self.pairs[0]),
         }
 
-    def answers(self, denoise: Denoiser) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def answers(
+        self, denoise: Denoiser, count: int | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (clean, denoised) test images, `BATCH` at a time.
+
+        Args:
+            denoise: what answers the noisy images.
+            count: how many images from the first; None takes all.
 
         Raises:
             KerasDAEError: an answer of another shape, or one that is not finite.
         """
-        noisy, clean = self.pairs
+        noisy, clean = (part[:count] for part in self.pairs)
         for start in range(0, len(noisy), BATCH):
             truth = clean[start : start + BATCH]
             answer = np.asarray(denoise(noisy[start : start + BATCH]))
@@ -82,15 +88,27 @@ class TestBench:
 
     def measure(self, denoise: Denoiser) -> tuple[dict[str, Any], np.ndarray]:
         """Return the figures of a denoiser, and its error on each test image."""
-        large = min(self.splits.image_shape[:2]) >= SSIM_WINDOW
-        errors, similarities = [], []
-        for pair in self.answers(denoise):
-            errors.append(mse(*pair))
-            if large:
-                similarities.append(ssim(*pair))
-        of_images = np.concatenate(errors)
-        likeness = np.concatenate(similarities) if large else None
-        return summarise(of_images, self.pixels, likeness), of_images
+        of_images = self.measure_images(denoise)
+        return self.summary(of_images), of_images["mse"]
+
+    def measure_images(
+        self, denoise: Denoiser, count: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return metric -> one value an image, of the first `count` or all.
+
+        A metric that needs larger images than these (ssim) is left out.
+        """
+        small = min(self.splits.image_shape[:2]) < SSIM_WINDOW
+        metrics = {"mse": mse} if small else {"mse": mse, "ssim": ssim}
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
+        for pair in self.answers(denoise, count):
+            for name, metric in metrics.items():
+                parts[name].append(metric(*pair))
+        return {name: np.concatenate(values) for name, values in parts.items()}
+
+    def summary(self, of_images: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Return the figures of a row from those of its images."""
+        return summarise(of_images["mse"], self.pixels, of_images.get("ssim"))
 
     @property
     def pixels(self) -> int:
@@ -111,8 +129,8 @@ def model_denoiser(model: keras.Model) -> Denoiser:
     )
 
 
-def score_model(bench: TestBench, path: Path) -> tuple[dict[str, Any], np.ndarray]:
-    """Return the figures of a `.keras` file, from the file alone, and its errors.
+def load_for(bench: TestBench, path: Path) -> keras.Model:
+    """Return the model of a `.keras` file, if it denoises images of this shape.
 
     Raises:
         KerasDAEError: not a readable model, or one for images of another shape.
@@ -124,16 +142,32 @@ def score_model(bench: TestBench, path: Path) -> tuple[dict[str, Any], np.ndarra
             f"{path} denoises images of shape {expected}; {bench.splits.name} holds "
             f"{bench.splits.image_shape}."
         )
-    test, errors = bench.measure(model_denoiser(model))
-    return {"parameters": model.count_params(), "test": test}, errors
+    return model
 
 
-def score_run(bench: TestBench, folder: RunFolder) -> tuple[dict[str, Any], np.ndarray]:
-    """Return the row of a run for `results.json`, and its error on each test image."""
+ImageFigures = dict[str, np.ndarray]  # metric -> one value an image
+
+
+def score_model(bench: TestBench, path: Path) -> tuple[dict[str, Any], ImageFigures]:
+    """Return the figures of a `.keras` file, from the file alone, and its images'.
+
+    Raises:
+        KerasDAEError: not a readable model, or one for images of another shape.
+    """
+    model = load_for(bench, path)
+    of_images = bench.measure_images(model_denoiser(model))
+    row = {"parameters": model.count_params(), "test": bench.summary(of_images)}
+    return row, of_images
+
+
+def score_run(
+    bench: TestBench, folder: RunFolder
+) -> tuple[dict[str, Any], ImageFigures]:
+    """Return the row of a run for `results.json`, and the figures of each image."""
     config, history = folder.config(), folder.history()
-    scored, errors = score_model(bench, folder.model_path)
+    scored, of_images = score_model(bench, folder.model_path)
     row = {
-        "name": f"DAE_{config.depth}_{config.latent}",
+        "name": model_name(config),
         "depth": config.depth,
         "latent": config.latent,
         "seed": config.seed,
@@ -143,7 +177,7 @@ def score_run(bench: TestBench, folder: RunFolder) -> tuple[dict[str, Any], np.n
         "test": scored["test"],
         "seconds": round(sum(history["seconds"]) + sum(history["val_seconds"]), 1),
     }
-    return row, errors
+    return row, of_images
 
 
 def score_baselines(

@@ -87,6 +87,14 @@ def _render(name: str, results: dict[str, Any], figures: list[tuple[str, str]]) 
     return page.strip() + "\n"
 
 
+def markdown_table(table: Table) -> str:
+    """Return `table` as a GitHub Markdown table."""
+    rules = ["---" if i in table.words else "---:" for i in range(len(table.heads))]
+    cells = [list(map(_markdown, row)) for row in table.rows + table.beneath]
+    lines = [list(map(_markdown, table.heads)), rules, *cells]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def _markdown(text: str) -> str:
     """Return `text` so that Markdown, also within a table, shows it as it is."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -107,7 +115,8 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         results: what `results.json` holds: dataset, noise, hardware, models, floors,
-            architectures, claims, command.
+            architectures, claims, command; and `board`, (notes, table), where there
+            is one to show.
     """
     runs = by_model(results["models"])
     first = results["architectures"][0]
@@ -121,6 +130,7 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
         "architectures": _architectures(results["architectures"]),
         "results": _results(runs, results["floors"]),
         "comparisons": list(_comparisons(claims)),
+        "board": results.get("board"),
         "notes": _notes(pixels, any(min(row["seeds"]) < 2 for row in claims)),
     }
 

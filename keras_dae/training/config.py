@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.noise import MAX_SIGMA, PAPER_SIGMA, Noise, parse_noise
 from keras_dae.models.architectures import DAESpec, plan
+from keras_dae.models.ceilings import CeilingSpec, plan_ceiling
 from keras_dae.storage import reason
 
 # Adam moves every weight by about the rate, whatever the layer's width: a single
@@ -25,6 +26,7 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str = "auto"
+    model: Literal["dae", "unet", "dncnn"] = "dae"  # or a row of CEILINGS
     depth: int = Field(5, ge=1, le=64)
     latent: int = Field(13, ge=1)
     filters: int | None = Field(None, ge=1, le=1024)
@@ -52,8 +54,10 @@ class RunConfig(BaseModel):
         """Return the noise that training and evaluation add."""
         return parse_noise(self.noise, sigma=self.sigma, clip=self.clip)
 
-    def plan(self, image_shape: tuple[int, int, int]) -> DAESpec:
+    def plan(self, image_shape: tuple[int, int, int]) -> DAESpec | CeilingSpec:
         """Return the architecture for images of this shape."""
+        if self.model != "dae":
+            return plan_ceiling(self.model, image_shape, self.filters)
         return plan(self.depth, self.latent, image_shape, self.filters)
 
 
@@ -75,6 +79,7 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
 # Field -> command-line option; the options of `train` and `sweep` follow from it.
 OPTIONS = {
     "data": "--data",
+    "model": "--model",
     "depth": "--depth",
     "latent": "--latent",
     "filters": "--filters",

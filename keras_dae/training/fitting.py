@@ -21,11 +21,17 @@ from keras_dae.images.pairs import (
 )
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.builders import build, output_bias
+from keras_dae.models.ceiling_builders import build_ceiling
+from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.models.files import load, save
 from keras_dae.storage import write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
+
+# What turns each kind of architecture into a model.
+BUILDERS = {DAESpec: build, CeilingSpec: build_ceiling}
+Spec = DAESpec | CeilingSpec
 
 
 def fit(
@@ -114,7 +120,7 @@ def validation_arrays(
 
 def _start(
     config: RunConfig,
-    spec: DAESpec,
+    spec: Spec,
     splits: Splits,
     folder: RunFolder,
     pairs: NoisyCleanPairs,
@@ -132,12 +138,13 @@ def _start(
         folder.environment_path,
         {**backend.environment(), "data_sha256": splits.sha256},
     )
-    model = build(spec, seed=config.seed, output_bias=mean_bias(splits))
+    builder: Any = BUILDERS[type(spec)]
+    model = builder(spec, seed=config.seed, output_bias=mean_bias(splits))
     model.compile(optimizer=adam(config, len(pairs)), loss="mse")
     return model, {key: [] for key in HISTORY_KEYS}
 
 
-def _record(config: RunConfig, splits: Splits, spec: DAESpec) -> dict[str, Any]:
+def _record(config: RunConfig, splits: Splits, spec: Spec) -> dict[str, Any]:
     return {
         "config": config.model_dump(),
         "dataset": splits.describe(),
@@ -153,7 +160,8 @@ def _check_same_run(folder: RunFolder, record: dict[str, Any], resume: bool) -> 
             f"{folder.path} already holds a run; --resume goes on with it, and another "
             "--out starts afresh."
         )
-    found = folder.record()
+    # A run of before a key was there has that key's default.
+    found = {**folder.record(), "config": folder.config().model_dump()}
     for part in ("config", "dataset"):
         for key, wanted in record[part].items():
             if found.get(part, {}).get(key) != wanted:

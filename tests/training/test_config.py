@@ -1,8 +1,11 @@
 """The configuration: what is accepted, and the one sentence for what is not."""
 
+from typing import get_args
+
 import pytest
 
 from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.models.ceilings import CEILINGS
 from keras_dae.training.config import (
     OPTIONS,
     RunConfig,
@@ -56,6 +59,10 @@ def test_the_rate_follows_the_depth_unless_given():
 
 def test_each_field_has_one_option():
     assert set(OPTIONS) == set(RunConfig.model_fields)
+
+
+def test_models_are_the_autoencoder_and_the_ceilings():
+    assert get_args(RunConfig.model_fields["model"].annotation) == ("dae", *CEILINGS)
 
 
 def test_option_arguments_stand_for_the_whole_configuration():
