@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from keras_dae import __version__
-from keras_dae.commands import study
+from keras_dae.commands import future, study
 from keras_dae.errors import KerasDAEError
 
 # In the order in which `--help` lists them: that of a study.
@@ -21,6 +21,9 @@ COMMANDS = (
     study.sweep,
     study.plot,
     study.reproduce,
+    future.classify,
+    future.depth_limit,
+    future.robustness,
 )
 
 

@@ -15,9 +15,9 @@ from keras_dae.images.datasets import Splits
 from keras_dae.models.builders import decoder, encoder
 from keras_dae.models.files import load as load_model
 from keras_dae.models.files import save as save_model
-from keras_dae.reporting import figures
+from keras_dae.reporting import figures, future
 from keras_dae.reporting.report import report_html, report_markdown
-from keras_dae.storage import replacing, write_json, write_text
+from keras_dae.storage import read_json, replacing, write_json, write_text
 from keras_dae.training.config import RunConfig
 from keras_dae.training.runs import RunFolder
 from keras_dae.training.sweep import Job, last_line, sweep
@@ -67,9 +67,22 @@ def reproduce(
         save_model(load_model(folder.model_path), out / "models" / f"{name}.keras")
     drawn = draw(scored, best)
     _write_figures(drawn, out / "figures")
-    write_text(out / "report.md", report_markdown(results, drawn))
-    write_text(out / "report.html", report_html(results, drawn))
+    further = future.sections(*further_results(out))
+    write_text(out / "report.md", report_markdown(results, drawn, sections=further))
+    write_text(out / "report.html", report_html(results, drawn, sections=further))
     return results
+
+
+def further_results(out: Path) -> tuple[dict[str, dict[str, Any]], dict[str, bytes]]:
+    """Return the results and figures that later experiments have left in a study."""
+    found = {
+        stem: read_json(out / f"{stem}.json")
+        for stem in future.WRITERS
+        if (out / f"{stem}.json").is_file()
+    }
+    names = [f"{name}.png" for stem in found for name in future.CAPTIONS[stem]]
+    paths = {name: out / "figures" / name for name in names}
+    return found, {n: path.read_bytes() for n, path in paths.items() if path.is_file()}
 
 
 def _failures(failed: list[Job]) -> str:

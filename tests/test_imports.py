@@ -25,9 +25,13 @@ ALLOWED = {
         *("errors", "storage", "images", "models", "training"),
         *("evaluation", "reporting"),
     },
+    "future": {
+        *("errors", "storage", "images", "models", "training"),
+        *("evaluation", "reporting"),
+    },
     "commands": {
         *("errors", "storage", "backend", "images", "models", "training"),
-        *("evaluation", "reporting", "study"),
+        *("evaluation", "reporting", "study", "future"),
     },
 }
 FREE = {"__init__", "__main__", "cli"}

@@ -109,3 +109,13 @@ def jobs_table(rows: list[dict[str, Any]]) -> Table:
             row["run"], row["state"], f"{row['seconds']:.0f}", row["reason"] or ""
         )
     return table
+
+
+def text_table(
+    title: str, heads: list[str], rows: list[list[str]], caption: str | None = None
+) -> Table:
+    """Return rows that are text already, the first column to the left."""
+    table = _table(title, *heads, caption=caption)
+    for row in rows:
+        table.add_row(*row)
+    return table
