@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from keras_dae.reporting.diagrams import BLUE, GREEN, GREY, INK, ORANGE, styled
 from keras_dae.reporting.lines import heat, line_styles
@@ -158,11 +158,12 @@ def depth_limit(results: Mapping[str, Any]) -> Figure:
         axes.plot(depths, best, color=ORANGE, ls=":", lw=1.3)
         _marks(axes, finding)
         axes.set(title=f"{size:,} training images", xlabel="depth")
-        axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
-        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:.3g}")
-        axes.grid(axis="y", which="both")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axes.minorticks_off()
+        axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+        axes.grid(axis="y")
     panels[0].set_ylabel("mean squared error (mean over pixels)")
     handles = [
         *(Line2D([], [], color=LOSSES[p], marker=MARKS[p], label=p) for p in LOSSES),

@@ -12,7 +12,8 @@ def test_a_figure_is_measured_once_also_by_a_later_process(tmp_path):
         return {"mse": 0.25}
 
     path = tmp_path / "cells.json"
-    for cells in (Cells(path), Cells(path)):
+    for _ in range(2):
+        cells = Cells(path)
         assert cells.get({"a": 1, "b": [2]}, measure) == {"mse": 0.25}
         assert cells.get({"b": [2], "a": 1}, measure) == {"mse": 0.25}
     assert len(calls) == 1

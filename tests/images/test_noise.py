@@ -231,8 +231,11 @@ def test_a_range_in_a_chain(clean):
 
 @pytest.mark.parametrize(
     "text",
-    ["gaussian:0.9..0.1", "gaussian:0.5..0.5", "gaussian:-1..1", "salt-pepper:0..2"]
-    + ["gaussian:..1", "gaussian:0.1..", "gaussian:0.1..much", "gaussian:0.1..nan"],
+    [
+        *("gaussian:0.9..0.1", "gaussian:0.5..0.5", "gaussian:-1..1", "gaussian:..1"),
+        *("gaussian:0.1..", "gaussian:0.1..much", "gaussian:0.1..nan"),
+        "salt-pepper:0..2",
+    ],
 )
 def test_a_bad_range_is_named(text):
     with pytest.raises(UsageError, match="Received: ") as caught:
