@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from keras_dae import __version__
-from keras_dae.commands import board, images, interchange, study
+from keras_dae.commands import board, future, images, interchange, study
 from keras_dae.errors import KerasDAEError
 
 # In the order in which `--help` lists them: that of a study.
@@ -22,6 +22,9 @@ COMMANDS = (
     study.sweep,
     study.plot,
     study.reproduce,
+    future.classify,
+    future.depth_limit,
+    future.robustness,
     images.denoise,
     interchange.export,
     interchange.parity,

@@ -16,6 +16,7 @@ PURPOSES = {
     "test": 6,  # (seed, block): frozen noise of the test images
     "bootstrap": 7,  # (seed, comparison): resampling of test errors
     "intervals": 8,  # (seed): resampling of test images for a row of the board
+    "measured": 10,  # (seed, block): frozen noise of training images, to measure on
     "ceiling weights": 9,  # the initial weights of a model without a bottleneck
 }
 

@@ -26,7 +26,7 @@ from keras_dae.images.datasets import load as load_data
 from keras_dae.models.builders import decoder, encoder
 from keras_dae.models.files import load as load_model
 from keras_dae.models.files import save as save_model
-from keras_dae.reporting import figures
+from keras_dae.reporting import figures, future
 from keras_dae.reporting.board import (
     board_figure,
     board_table,
@@ -99,8 +99,9 @@ def _write_report(
     if board and board["noise"] == results["noise"]:
         results = {**results, "board": (notes(board), board_table(board))}
         drawn = {**drawn, **_read_figures(out, BOARD_CAPTIONS)}
-    write_text(out / "report.md", report_markdown(results, drawn))
-    write_text(out / "report.html", report_html(results, drawn))
+    further = future.sections(*further_results(out))
+    write_text(out / "report.md", report_markdown(results, drawn, sections=further))
+    write_text(out / "report.html", report_html(results, drawn, sections=further))
 
 
 def _read_figures(out: Path, captions: dict[str, str]) -> dict[str, tuple[str, bytes]]:
@@ -125,6 +126,18 @@ def _decided(
         return {}
     drawn = figures.png_bytes(comparisons(claims))
     return {"claims.png": (CLAIMS_CAPTION, drawn)}
+
+
+def further_results(out: Path) -> tuple[dict[str, dict[str, Any]], dict[str, bytes]]:
+    """Return the results and figures that later experiments have left in a study."""
+    found = {
+        stem: read_json(out / f"{stem}.json")
+        for stem in future.WRITERS
+        if (out / f"{stem}.json").is_file()
+    }
+    names = [f"{name}.png" for stem in found for name in future.CAPTIONS[stem]]
+    paths = {name: out / "figures" / name for name in names}
+    return found, {n: path.read_bytes() for n, path in paths.items() if path.is_file()}
 
 
 def _failures(failed: list[Job]) -> str:

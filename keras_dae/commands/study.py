@@ -100,6 +100,7 @@ def train(
     say(backend.summary())
     splits = load_splits(config, data_dir)
     config = config.model_copy(update={"data": splits.name})
+    splits = splits.limited(config.train_images)
     spec = config.plan(splits.image_shape)
     say(
         f"{splits.name}: {len(splits.train):,} images train, "

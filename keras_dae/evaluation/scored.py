@@ -58,7 +58,7 @@ def evaluate(
     data_dir: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Scored]:
-    """Score runs on the test images, one result for each data set and noise.
+    """Score runs on the test images, one result for each training set and noise.
 
     Args:
         folders: runs; each is scored on the data set and noise it was made with.
@@ -72,13 +72,17 @@ def evaluate(
             say(f"{folder.path} has no finished epoch yet; left out.")
             continue
         groups.setdefault(
-            (data_name(folder), config.make_noise(), config.data_seed), []
+            (
+                *(data_name(folder), config.make_noise(), config.data_seed),
+                config.train_images,
+            ),
+            [],
         ).append(folder)
     if not groups:
         raise KerasDAEError("None of the runs has finished an epoch.")
     scored = []
-    for (data, noise, data_seed), members in groups.items():
-        splits = load(data, data_dir, data_seed)
+    for (data, noise, data_seed, train_images), members in groups.items():
+        splits = load(data, data_dir, data_seed).limited(train_images)
         bench = TestBench(splits, noise, data_seed)
         scored.append(_score(members, bench, say))
     return scored

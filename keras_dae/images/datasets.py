@@ -7,7 +7,7 @@ keras, whose loader deletes a file that it does not recognise.
 import importlib.util
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,31 @@ class Splits:
         """Height, width and channels of one image."""
         height, width, channels = self.train.shape[1:]
         return height, width, channels
+
+    def limited(self, train: int | None = None, test: int | None = None) -> "Splits":
+        """Return the data set with its first `train` and `test` images of a split.
+
+        None keeps all. Range, hash and validation images stay those of the whole.
+
+        Raises:
+            UsageError: fewer than 1, or more than there are.
+        """
+        found = self
+        for part, count in (("train", train), ("test", test)):
+            if count is None:
+                continue
+            images = getattr(self, part)
+            check(
+                1 <= count <= len(images),
+                f"{self.name} holds {len(images):,} {part} images; take 1 or more.",
+                **{f"{part}_images": count},
+            )
+            labels = dict(found.labels)
+            if labels:
+                labels[part] = labels[part][:count]
+            kept: dict[str, Any] = {part: images[:count], "labels": labels}
+            found = replace(found, **kept)
+        return found
 
     def describe(self) -> dict[str, Any]:
         """Return what was used as JSON values: name, sha256 and counts."""

@@ -24,6 +24,7 @@ from keras_dae.images.noise import Noise
 from keras_dae.streams import stream
 
 VALIDATION, TEST = "validation", "test"
+MEASURED = "measured"  # training images, under noise that no training drew
 Pair = tuple[np.ndarray, np.ndarray]
 FROZEN_BLOCK = 256
 

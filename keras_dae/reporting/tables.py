@@ -197,3 +197,13 @@ def pretrained_table(cards: dict[str, dict[str, Any]]) -> Table:
         first = next(iter(cards.values()))
         table.caption = f"{first['limits']} {first['licence']}"
     return table
+
+
+def text_table(
+    title: str, heads: list[str], rows: list[list[str]], caption: str | None = None
+) -> Table:
+    """Return rows that are text already, the first column to the left."""
+    table = new_table(title, *heads, caption=caption)
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.images.noise import MAX_SIGMA, PAPER_SIGMA, Noise, parse_noise
 from keras_dae.models.architectures import DAESpec, plan
 from keras_dae.models.ceilings import CeilingSpec, plan_ceiling
@@ -33,6 +33,7 @@ class RunConfig(BaseModel):
     noise: str = "gaussian"
     sigma: float = Field(PAPER_SIGMA, ge=0, le=MAX_SIGMA)
     clip: bool = True
+    train_images: int | None = Field(None, ge=1)  # None takes all
     epochs: int = Field(15, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(3e-3, gt=0)  # see DEFAULT_RATES
@@ -49,6 +50,19 @@ class RunConfig(BaseModel):
             rate = DEFAULT_RATES.get(values.get("depth", 5), 3e-3)
             return {**values, "learning_rate": rate}
         return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _range_of_sigma(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Write a range of sigma, such as 0.1..0.9, as the noise that it is."""
+        sigma = values.get("sigma")
+        if not isinstance(sigma, str) or ".." not in sigma:
+            return values
+        words = values.get("noise", "gaussian").split("+")
+        check("gaussian" in words, "A range of sigma is gaussian's.", sigma=sigma)
+        ranged = [f"{word}:{sigma}" if word == "gaussian" else word for word in words]
+        kept = {key: value for key, value in values.items() if key != "sigma"}
+        return {**kept, "noise": "+".join(ranged)}
 
     def make_noise(self) -> Noise:
         """Return the noise that training and evaluation add."""
@@ -86,6 +100,7 @@ OPTIONS = {
     "noise": "--noise",
     "sigma": "--sigma",
     "clip": "--clip/--no-clip",
+    "train_images": "--train-images",
     "epochs": "--epochs",
     "batch_size": "--batch-size",
     "learning_rate": "--lr",

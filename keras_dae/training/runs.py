@@ -108,9 +108,14 @@ class RunFolder:
 
 
 def run_name(config: RunConfig, data: str) -> str:
-    """Return the name of a run's folder, such as mnist-DAE_5_13-seed0."""
+    """Return the name of a run's folder, such as mnist-DAE_5_13-seed0.
+
+    Of a run on the first 1,000 training images it is mnist-n1000-DAE_5_13-seed0.
+    """
     label = "npz-" + Path(data[4:]).stem if data.startswith("npz:") else data
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
+    if config.train_images is not None:
+        safe += f"-n{config.train_images}"
     return f"{safe}-{model_name(config)}-seed{config.seed}"
 
 
