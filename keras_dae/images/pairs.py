@@ -26,6 +26,9 @@ from keras_dae.streams import stream
 VALIDATION, TEST = "validation", "test"
 Pair = tuple[np.ndarray, np.ndarray]
 FROZEN_BLOCK = 256
+# Streams made at once for the batches to come: one made alone, between two draws that
+# fill the processor's caches, costs ten times as much.
+STREAMS_AHEAD = 32
 
 
 def normalise(images: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -36,10 +39,15 @@ def normalise(images: np.ndarray, low: float, high: float) -> np.ndarray:
         low: value that becomes 0; smaller ones are clipped to it.
         high: value that becomes 1; larger ones are clipped to it.
     """
-    scaled = images.astype(np.float32)
-    if low != 0:
-        scaled -= np.float32(low)
-    scaled /= np.float32(high - low)
+    scaled, reach = np.empty(images.shape, np.float32), np.float32(high - low)
+    # Converted to float32 on the way into the first operation, not in a pass before.
+    if low == 0:
+        np.divide(images, reach, out=scaled, dtype=np.float32)
+    else:
+        np.subtract(images, np.float32(low), out=scaled, dtype=np.float32)
+        scaled /= reach
+    if images.dtype == np.uint8 and low <= 0 and high >= 255:
+        return scaled  # nothing there to clip
     return np.clip(scaled, 0.0, 1.0, out=scaled)
 
 
@@ -117,6 +125,8 @@ class NoisyCleanPairs(keras.utils.PyDataset):
         self.epoch = 0
         self.on_batch: Callable[[int, int], None] | None = None
         self._order: tuple[int, np.ndarray] | None = None
+        self._streams: dict[tuple[int, int], np.random.Generator] = {}
+        self._drawn = -1
         self._thread = ThreadPoolExecutor(1) if prefetch else None
         self._ahead: tuple[tuple[int, int], Future[Pair]] | None = None
 
@@ -157,7 +167,20 @@ class NoisyCleanPairs(keras.utils.PyDataset):
         start = index * self.batch_size
         rows = self._order_of(epoch)[start : start + self.batch_size]
         clean = normalise(self.images[rows], self.low, self.high)
-        return self.noise(clean, stream("train", self.seed, epoch, index)), clean
+        return self.noise(clean, self._stream_of(epoch, index)), clean
+
+    def _stream_of(self, epoch: int, index: int) -> np.random.Generator:
+        """Return a fresh stream of a batch; those that follow are made with it."""
+        made = self._streams.pop((epoch, index), None)
+        if made is None:
+            count = STREAMS_AHEAD if index == self._drawn + 1 else 1
+            self._streams = {
+                (epoch, after): stream("train", self.seed, epoch, after)
+                for after in range(index + 1, index + count)
+            }
+            made = stream("train", self.seed, epoch, index)
+        self._drawn = index
+        return made
 
 
 class EpochClock(keras.callbacks.Callback):
