@@ -15,8 +15,10 @@ from keras_dae.images.noise import describe_noise
 from keras_dae.images.pairs import (
     VALIDATION,
     EpochClock,
+    FrozenPairs,
     NoisyCleanPairs,
     frozen_arrays,
+    is_held,
     normalise,
 )
 from keras_dae.models.architectures import DAESpec
@@ -26,6 +28,8 @@ from keras_dae.storage import write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
+
+VALIDATION_BATCH = 128
 
 
 def fit(
@@ -78,8 +82,9 @@ def fit(
         accelerate(model)
     model.fit(
         pairs,
-        validation_data=validation_arrays(config, splits),
-        validation_batch_size=128,
+        validation_data=validation_data(config, splits),
+        # A data set has batches of its own.
+        validation_batch_size=VALIDATION_BATCH if is_held(splits.validation) else None,
         initial_epoch=len(history["loss"]),
         epochs=config.epochs,
         shuffle=False,
@@ -87,6 +92,21 @@ def fit(
         callbacks=[EpochClock(pairs), recorder],
     )
     return folder
+
+
+def validation_data(config: RunConfig, splits: Splits) -> Any:
+    """Return the frozen validation pairs as arrays, or in batches where too many."""
+    if is_held(splits.validation):
+        return validation_arrays(config, splits)
+    return FrozenPairs(
+        splits.validation,
+        config.make_noise(),
+        seed=config.data_seed,
+        split=VALIDATION,
+        low=splits.low,
+        high=splits.high,
+        batch_size=VALIDATION_BATCH,
+    )
 
 
 def validation_arrays(
