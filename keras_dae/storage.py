@@ -15,6 +15,7 @@ import numpy as np
 from keras_dae.errors import KerasDAEError
 
 SCHEMA = 1
+_HASHED_BYTES = 2**24
 
 
 @contextmanager
@@ -115,13 +116,19 @@ def _no_number(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
 
 
-def array_sha256(*arrays: np.ndarray) -> str:
+def array_sha256(*arrays: Any) -> str:
     """Return the sha256 over dtype, shape and bytes of each array, in order.
 
-    The hash is of the content, so it does not depend on the file that held it.
+    The hash is of the content, so it does not depend on the file that held it, nor on
+    whether the array is in memory: it is taken block by block along the first axis.
     """
     digest = hashlib.sha256()
     for array in arrays:
+        itemsize = array.dtype.itemsize
         digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        rows = array.shape[0] if array.shape else 1
+        step = max(1, _HASHED_BYTES // max(1, array.size // max(1, rows) * itemsize))
+        for start in range(0, rows, step):
+            block = array[start : start + step] if array.shape else array
+            digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()

@@ -23,4 +23,8 @@ PURPOSES = {
 
 def stream(purpose: str, *integers: int) -> np.random.Generator:
     """Return the generator of `purpose` at these non-negative integers."""
-    return np.random.default_rng([PURPOSES[purpose], len(integers), *integers])
+    words = [PURPOSES[purpose], len(integers), *integers]
+    if min(words) >= 0 and max(words) < 2**32:
+        # The numbers of the list itself, which NumPy would take to pieces one by one.
+        return np.random.default_rng(np.array(words, np.uint32))
+    return np.random.default_rng(words)

@@ -169,31 +169,29 @@ def draw(scored: Scored, best: dict[str, RunFolder]) -> dict[str, tuple[str, byt
         best: each model's run to show, of `best_runs`.
     """
     rows = scored.results["models"]
-    noisy, clean = scored.bench.pairs
     shown = shown_images(scored.bench.splits)
+    noisy, clean = scored.bench.take(shown)
     lowest = min(rows, key=lambda row: row["val_loss"])["name"]
     models = {name: load_model(folder.model_path) for name, folder in best.items()}
-    denoised = {
-        name: model_denoiser(model)(noisy[shown]) for name, model in models.items()
-    }
+    denoised = {name: model_denoiser(model)(noisy) for name, model in models.items()}
     spec = scored.specs[lowest]
-    parts = stages(models[lowest], clean[shown[-1]], noisy[shown[-1]])
+    parts = stages(models[lowest], clean[-1], noisy[-1])
     runs = [
         {**row, "history": folder.history()}
         for row, folder in zip(rows, scored.folders, strict=True)
     ]
     floors = scored.results["floors"]
-    several = shown_images(scored.bench.splits, 10)
+    samples = scored.bench.take(shown_images(scored.bench.splits, 10))
     drawn = {
         "figure1-scheme": figures.scheme(spec, parts),
         "figure2-pipeline": figures.pipeline(spec, parts),
-        "figure3-samples": figures.samples(clean[several], noisy[several]),
+        "figure3-samples": figures.samples(samples[1], samples[0]),
         "figure4-reconstruction": figures.reconstruction(
-            clean[shown], noisy[shown], denoised[lowest], lowest
+            clean, noisy, denoised[lowest], lowest
         ),
         "figure5-losses": figures.losses(runs),
         "figure6-test-loss": figures.test_loss(rows, floors),
-        "figure7-all-models": figures.all_models(clean[shown], noisy[shown], denoised),
+        "figure7-all-models": figures.all_models(clean, noisy, denoised),
     }
     return {
         f"{name}.png": (

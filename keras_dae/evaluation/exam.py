@@ -72,7 +72,7 @@ class Exam:
     @cached_property
     def clean_train(self) -> np.ndarray:
         """Clean training images, float32."""
-        return normalise(self.splits.train, self.splits.low, self.splits.high)
+        return normalise(self.splits.train[:], self.splits.low, self.splits.high)
 
     @cached_property
     def noisy_train(self) -> np.ndarray:
@@ -92,7 +92,7 @@ class Exam:
         """Scale, solver and C of logistic regression, chosen on clean images."""
         depends = {"chosen": CLASSIFIERS["logistic"].recipe(), **self._data}
         validation = normalise(
-            self.splits.validation, self.splits.low, self.splits.high
+            self.splits.validation[:], self.splits.low, self.splits.high
         )
 
         def choose() -> dict[str, Any]:

@@ -15,7 +15,16 @@ from keras_dae.evaluation.baselines import BASELINES, Denoiser
 from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, ssim, summarise
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import Noise, describe_noise
-from keras_dae.images.pairs import TEST, frozen_arrays, noise_sha256
+from keras_dae.images.pairs import (
+    FROZEN_BLOCK,
+    TEST,
+    FrozenPairs,
+    Pair,
+    frozen_arrays,
+    frozen_pairs,
+    is_held,
+    noise_sha256,
+)
 from keras_dae.models.files import load
 from keras_dae.training.runs import RunFolder, model_name
 
@@ -25,6 +34,9 @@ BATCH = 500
 @dataclass(frozen=True)
 class TestBench:
     """The frozen noisy test images that every denoiser of a study answers.
+
+    They are drawn once and held, or, where too many, drawn anew for each denoiser in
+    memory that does not grow with them.
 
     Attributes:
         splits: the data set.
@@ -40,21 +52,47 @@ class TestBench:
 
     @cached_property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Noisy and clean test images, float32 (N, H, W, C)."""
-        return frozen_arrays(
-            self.splits.test,
-            self.noise,
-            seed=self.seed,
-            split=TEST,
-            low=self.splits.low,
-            high=self.splits.high,
+        """All noisy and clean test images, float32 (N, H, W, C)."""
+        return frozen_arrays(self.splits.test, self.noise, **self._drawn_from)
+
+    @property
+    def _drawn_from(self) -> dict[str, Any]:
+        low, high = self.splits.low, self.splits.high
+        return {"seed": self.seed, "split": TEST, "low": low, "high": high}
+
+    def batches(self, count: int | None = None) -> Iterator[Pair]:
+        """Yield (noisy, clean) test images, `BATCH` at a time; the first `count`."""
+        if is_held(self.splits.test):
+            noisy, clean = (part[:count] for part in self.pairs)
+            for start in range(0, len(noisy), BATCH):
+                yield noisy[start : start + BATCH], clean[start : start + BATCH]
+        else:
+            images = self.splits.test[:count]
+            drawn = frozen_pairs(images, self.noise, **self._drawn_from)
+            yield from rebatched(drawn, BATCH)
+
+    def take(self, index: np.ndarray) -> Pair:
+        """Return the noisy and clean test images of these numbers, in their order."""
+        if is_held(self.splits.test):
+            return self.pairs[0][index], self.pairs[1][index]
+        drawn = FrozenPairs(self.splits.test, self.noise, **self._drawn_from)
+        places = [divmod(int(one), FROZEN_BLOCK) for one in index]
+        found = {number: drawn.block(number) for number, _ in places}
+        noisy, clean = (
+            np.stack([found[number][part][row] for number, row in places])
+            for part in (0, 1)
         )
+        return noisy, clean
+
+    @cached_property
+    def _noise_sha256(self) -> str:
+        return noise_sha256(noisy for noisy, _ in self.batches())
 
     def describe_noise(self) -> dict[str, Any]:
         """Return kind, parameters, and the hash of the noisy test images."""
         return {
             **describe_noise(self.noise),
-            "test_sha256": noise_sha256(self.pairs[0]),
+            "test_sha256": self._noise_sha256,
         }
 
     def answers(
@@ -69,10 +107,8 @@ class TestBench:
         Raises:
             KerasDAEError: an answer of another shape, or one that is not finite.
         """
-        noisy, clean = (part[:count] for part in self.pairs)
-        for start in range(0, len(noisy), BATCH):
-            truth = clean[start : start + BATCH]
-            answer = np.asarray(denoise(noisy[start : start + BATCH]))
+        for noisy, truth in self.batches(count):
+            answer = np.asarray(denoise(noisy))
             if answer.shape != truth.shape:
                 raise KerasDAEError(
                     f"The denoiser answers shape {answer.shape}, the clean images have "
@@ -114,6 +150,24 @@ class TestBench:
     def pixels(self) -> int:
         """Values of one image."""
         return int(np.prod(self.splits.image_shape))
+
+
+def rebatched(pairs: Iterable[Pair], size: int) -> Iterator[Pair]:
+    """Yield the images of `pairs` in their order, `size` at a time."""
+    noisy: list[np.ndarray] = []
+    clean: list[np.ndarray] = []
+    waiting = 0
+    for one, other in pairs:
+        noisy.append(one)
+        clean.append(other)
+        waiting += len(one)
+        while waiting >= size:
+            all_noisy, all_clean = np.concatenate(noisy), np.concatenate(clean)
+            yield all_noisy[:size], all_clean[:size]
+            noisy, clean = [all_noisy[size:]], [all_clean[size:]]
+            waiting -= size
+    if waiting:
+        yield np.concatenate(noisy), np.concatenate(clean)
 
 
 def model_denoiser(model: keras.Model) -> Denoiser:

@@ -39,7 +39,7 @@ def _check_strength(name: str, value: object, low: float, high: float) -> None:
 
 
 def _clipped(noisy: np.ndarray, clip: bool) -> np.ndarray:
-    return np.clip(noisy, 0.0, 1.0, out=noisy) if clip else noisy
+    return noisy.clip(0.0, 1.0, out=noisy) if clip else noisy
 
 
 @dataclass(frozen=True)

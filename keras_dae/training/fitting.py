@@ -15,8 +15,10 @@ from keras_dae.images.noise import describe_noise
 from keras_dae.images.pairs import (
     VALIDATION,
     EpochClock,
+    FrozenPairs,
     NoisyCleanPairs,
     frozen_arrays,
+    is_held,
     normalise,
 )
 from keras_dae.models.architectures import DAESpec
@@ -32,6 +34,7 @@ from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
 # What turns each kind of architecture into a model.
 BUILDERS = {DAESpec: build, CeilingSpec: build_ceiling}
 Spec = DAESpec | CeilingSpec
+VALIDATION_BATCH = 128
 
 
 def fit(
@@ -83,8 +86,9 @@ def fit(
     hasten(model)
     model.fit(
         pairs,
-        validation_data=validation_arrays(config, splits),
-        validation_batch_size=128,
+        validation_data=validation_data(config, splits),
+        # A data set has batches of its own.
+        validation_batch_size=VALIDATION_BATCH if is_held(splits.validation) else None,
         initial_epoch=len(history["loss"]),
         epochs=config.epochs,
         shuffle=False,
@@ -104,6 +108,21 @@ def hasten(model: keras.Model) -> bool:
     from keras_dae.training.torch_steps import accelerate
 
     return accelerate(model)
+
+
+def validation_data(config: RunConfig, splits: Splits) -> Any:
+    """Return the frozen validation pairs as arrays, or in batches where too many."""
+    if is_held(splits.validation):
+        return validation_arrays(config, splits)
+    return FrozenPairs(
+        splits.validation,
+        config.make_noise(),
+        seed=config.data_seed,
+        split=VALIDATION,
+        low=splits.low,
+        high=splits.high,
+        batch_size=VALIDATION_BATCH,
+    )
 
 
 def validation_arrays(
