@@ -28,7 +28,9 @@ ALLOWED = {
     "doctor": BASE | {"backend", "images"},
     "reporting": BASE | {"images", "models", "evaluation"},
     "study": BASE | set(STAGES) - {"study"},
-    "commands": BASE | {"backend", "denoising", "interchange", "doctor", *STAGES},
+    "future": BASE | set(STAGES) - {"study"},
+    "commands": BASE
+    | {"backend", "denoising", "interchange", "doctor", "future", *STAGES},
 }
 FREE = {"__init__", "__main__", "cli"}
 HEAVY = (
