@@ -112,7 +112,7 @@ def fit_once(
 
     from keras_dae.images.pairs import EpochClock, NoisyCleanPairs
     from keras_dae.models.builders import build, encoder
-    from keras_dae.training.fitting import adam, mean_bias, validation_arrays
+    from keras_dae.training.fitting import adam, hasten, mean_bias, validation_arrays
 
     pairs = NoisyCleanPairs(
         splits.train,
@@ -135,6 +135,7 @@ def fit_once(
     weights[-2] *= np.float32(start.output_scale)
     model.set_weights(weights)
     model.compile(optimizer=adam(config, len(pairs)), loss="mse")
+    hasten(model)
     noisy, clean = validation_arrays(config, splits)
     began = time.perf_counter()
     history = model.fit(
