@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.progress import Progress, TaskID
 
-from keras_dae.errors import check
+from keras_dae.errors import UsageError, check
 from keras_dae.training.config import RunConfig
 from keras_dae.training.jobs import (
     Executor,
@@ -89,7 +89,15 @@ def _executor(name: str) -> Callable[[Request], Executor]:
         executor=name,
     )
     module, _, attribute = EXECUTORS[name].partition(":")
-    return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+    try:
+        return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+    except ImportError as error:
+        if error.name != name:
+            raise
+        raise UsageError(
+            f"--executor {name} needs the package {name}, which is not installed; "
+            f'pip install "keras-dae[{name}]" brings it.'
+        ) from error
 
 
 def _run(all_jobs: list[Job], runner: Executor, display: Progress) -> Iterator[None]:
