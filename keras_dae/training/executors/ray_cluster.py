@@ -69,7 +69,7 @@ class RayCluster:
     def __init__(self, request: Request) -> None:
         share = request.gpus_per_run
         check(
-            share is None or 0 < share <= 1 or share == int(share),
+            share is None or (share > 0 and (share <= 1 or share == int(share))),
             "--gpus-per-run must be a share of one GPU or a whole number.",
             gpus_per_run=share,
         )
