@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from keras_dae.backend import set_default_backend
 
 if TYPE_CHECKING:
+    from keras_dae.denoising.tiles import denoise_array
+    from keras_dae.denoising.trained import load
     from keras_dae.images.datasets import load as load_data
     from keras_dae.images.noise import make_noise
     from keras_dae.images.pairs import NoisyCleanPairs
@@ -28,8 +30,10 @@ _WHERE = {
     "NoisyCleanPairs": ("images.pairs", "NoisyCleanPairs"),
     "build": ("models.builders", "build"),
     "decoder": ("models.builders", "decoder"),
+    "denoise_array": ("denoising.tiles", "denoise_array"),
     "encoder": ("models.builders", "encoder"),
     "fit": ("training.fitting", "fit"),
+    "load": ("denoising.trained", "load"),
     "load_data": ("images.datasets", "load"),
     "load_model": ("models.files", "load"),
     "make_config": ("training.config", "make_config"),
@@ -43,8 +47,10 @@ __all__ = [
     "NoisyCleanPairs",
     "build",
     "decoder",
+    "denoise_array",
     "encoder",
     "fit",
+    "load",
     "load_data",
     "load_model",
     "make_config",

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from keras_dae import __version__
-from keras_dae.commands import study
+from keras_dae.commands import board, future, images, interchange, study
 from keras_dae.errors import KerasDAEError
 
 # In the order in which `--help` lists them: that of a study.
@@ -18,9 +18,17 @@ COMMANDS = (
     study.models,
     study.train,
     study.evaluate,
+    board.compare,
     study.sweep,
     study.plot,
     study.reproduce,
+    future.classify,
+    future.depth_limit,
+    future.robustness,
+    images.denoise,
+    interchange.export,
+    interchange.parity,
+    interchange.doctor,
 )
 
 
@@ -41,7 +49,7 @@ class Group(click.Group):
         except KeyboardInterrupt:
             click.echo(
                 "Interrupted. What was finished is kept; the same command with "
-                "--resume (train) or as it stands (sweep, reproduce) goes on.",
+                "--resume (train) or as it stands (sweep, reproduce, compare) goes on.",
                 err=True,
             )
             ctx.exit(130)

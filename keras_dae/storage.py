@@ -1,10 +1,11 @@
 """Files: written whole or not at all, read with one clear sentence when damaged."""
 
+import csv
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from keras_dae.errors import KerasDAEError
 
 SCHEMA = 1
+_HASHED_BYTES = 2**24
 
 
 @contextmanager
@@ -68,6 +70,20 @@ def write_json(path: Path | str, value: dict[str, Any]) -> None:
     write_text(path, dump_json({"schema": SCHEMA, **value}))
 
 
+def write_csv(path: Path | str, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows of equal keys to `path` as CSV (UTF-8); None is an empty cell."""
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = None
+        for row in rows:
+            if writer is None:
+                writer = csv.DictWriter(file, list(row), lineterminator="\n")
+                writer.writeheader()
+            writer.writerow(row)
+
+
 def dump_json(value: Any) -> str:
     """Return `value` as indented JSON; NaN and infinity are refused, not written."""
     return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
@@ -100,13 +116,19 @@ def _no_number(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
 
 
-def array_sha256(*arrays: np.ndarray) -> str:
+def array_sha256(*arrays: Any) -> str:
     """Return the sha256 over dtype, shape and bytes of each array, in order.
 
-    The hash is of the content, so it does not depend on the file that held it.
+    The hash is of the content, so it does not depend on the file that held it, nor on
+    whether the array is in memory: it is taken block by block along the first axis.
     """
     digest = hashlib.sha256()
     for array in arrays:
+        itemsize = array.dtype.itemsize
         digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        rows = array.shape[0] if array.shape else 1
+        step = max(1, _HASHED_BYTES // max(1, array.size // max(1, rows) * itemsize))
+        for start in range(0, rows, step):
+            block = array[start : start + step] if array.shape else array
+            digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()

@@ -15,9 +15,16 @@ PURPOSES = {
     "validation": 5,  # (seed, block): frozen noise of the validation images
     "test": 6,  # (seed, block): frozen noise of the test images
     "bootstrap": 7,  # (seed, comparison): resampling of test errors
+    "intervals": 8,  # (seed): resampling of test images for a row of the board
+    "measured": 10,  # (seed, block): frozen noise of training images, to measure on
+    "ceiling weights": 9,  # the initial weights of a model without a bottleneck
 }
 
 
 def stream(purpose: str, *integers: int) -> np.random.Generator:
     """Return the generator of `purpose` at these non-negative integers."""
-    return np.random.default_rng([PURPOSES[purpose], len(integers), *integers])
+    words = [PURPOSES[purpose], len(integers), *integers]
+    if min(words) >= 0 and max(words) < 2**32:
+        # The numbers of the list itself, which NumPy would take to pieces one by one.
+        return np.random.default_rng(np.array(words, np.uint32))
+    return np.random.default_rng(words)

@@ -8,17 +8,35 @@ from typing import Any
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.evaluation.board import board as make_board
+from keras_dae.evaluation.board import measure_all
 from keras_dae.evaluation.claims import decide, paper_pairs
-from keras_dae.evaluation.scored import Scored, best_runs, evaluate
-from keras_dae.evaluation.scoring import model_denoiser
+from keras_dae.evaluation.entries import brought, filters, floors
+from keras_dae.evaluation.entries import runs as run_entries
+from keras_dae.evaluation.scored import (
+    Scored,
+    best_runs,
+    data_name,
+    evaluate,
+    table_order,
+)
+from keras_dae.evaluation.scoring import TestBench, model_denoiser
 from keras_dae.images.datasets import Splits
+from keras_dae.images.datasets import load as load_data
 from keras_dae.models.builders import decoder, encoder
 from keras_dae.models.files import load as load_model
 from keras_dae.models.files import save as save_model
-from keras_dae.reporting import figures
+from keras_dae.reporting import figures, future
+from keras_dae.reporting.board import (
+    board_figure,
+    board_table,
+    notes,
+    thumbnails,
+)
+from keras_dae.reporting.intervals import comparisons
 from keras_dae.reporting.report import report_html, report_markdown
-from keras_dae.storage import replacing, write_json, write_text
-from keras_dae.training.config import RunConfig
+from keras_dae.storage import read_json, replacing, write_json, write_text
+from keras_dae.training.config import RunConfig, make_config
 from keras_dae.training.runs import RunFolder
 from keras_dae.training.sweep import Job, last_line, sweep
 
@@ -73,10 +91,60 @@ def reproduce(
     for name, folder in best.items():
         save_model(load_model(folder.model_path), out / "models" / f"{name}.keras")
     drawn = draw(scored, best)
+    drawn.update(_decided(scored, results["claims"], out))
     _write_figures(drawn, out / "figures")
-    write_text(out / "report.md", report_markdown(results, drawn))
-    write_text(out / "report.html", report_html(results, drawn))
+    _write_report(out, results, drawn)
     return results
+
+
+def _write_report(
+    out: Path, results: dict[str, Any], drawn: dict[str, tuple[str, bytes]]
+) -> None:
+    """Write the report, with the board where there is one of the same test images."""
+    path = out / "board.json"
+    board = read_json(path) if path.is_file() else None
+    if board and board["noise"] == results["noise"]:
+        results = {**results, "board": (notes(board), board_table(board))}
+        drawn = {**drawn, **_read_figures(out, BOARD_CAPTIONS)}
+    further = future.sections(*further_results(out))
+    write_text(out / "report.md", report_markdown(results, drawn, sections=further))
+    write_text(out / "report.html", report_html(results, drawn, sections=further))
+
+
+def _read_figures(out: Path, captions: dict[str, str]) -> dict[str, tuple[str, bytes]]:
+    """Return the figures that a study's folder holds: file name -> (caption, PNG)."""
+    paths = {name: out / "figures" / f"{name}.png" for name in captions}
+    return {
+        path.name: (captions[name], path.read_bytes())
+        for name, path in paths.items()
+        if path.is_file()
+    }
+
+
+def _decided(
+    scored: Scored, claims: list[dict[str, Any]], out: Path
+) -> dict[str, tuple[str, bytes]]:
+    """Write `claims.json`; return the figure of the claims, if there are any."""
+    kept = ("dataset", "noise", "hardware", "backend", "architectures")
+    seeds = sorted({row["seed"] for row in scored.results["models"]})
+    record = {key: scored.results[key] for key in kept}
+    write_json(out / "claims.json", {**record, "seeds": seeds, "claims": claims})
+    if not claims:
+        return {}
+    drawn = figures.png_bytes(comparisons(claims))
+    return {"claims.png": (CLAIMS_CAPTION, drawn)}
+
+
+def further_results(out: Path) -> tuple[dict[str, dict[str, Any]], dict[str, bytes]]:
+    """Return the results and figures that later experiments have left in a study."""
+    found = {
+        stem: read_json(out / f"{stem}.json")
+        for stem in future.WRITERS
+        if (out / f"{stem}.json").is_file()
+    }
+    names = [f"{name}.png" for stem in found for name in future.CAPTIONS[stem]]
+    paths = {name: out / "figures" / name for name in names}
+    return found, {n: path.read_bytes() for n, path in paths.items() if path.is_file()}
 
 
 def _failures(failed: list[Job]) -> str:
@@ -108,31 +176,29 @@ def draw(scored: Scored, best: dict[str, RunFolder]) -> dict[str, tuple[str, byt
         best: each model's run to show, of `best_runs`.
     """
     rows = scored.results["models"]
-    noisy, clean = scored.bench.pairs
     shown = shown_images(scored.bench.splits)
+    noisy, clean = scored.bench.take(shown)
     lowest = min(rows, key=lambda row: row["val_loss"])["name"]
     models = {name: load_model(folder.model_path) for name, folder in best.items()}
-    denoised = {
-        name: model_denoiser(model)(noisy[shown]) for name, model in models.items()
-    }
+    denoised = {name: model_denoiser(model)(noisy) for name, model in models.items()}
     spec = scored.specs[lowest]
-    parts = stages(models[lowest], clean[shown[-1]], noisy[shown[-1]])
+    parts = stages(models[lowest], clean[-1], noisy[-1])
     runs = [
         {**row, "history": folder.history()}
         for row, folder in zip(rows, scored.folders, strict=True)
     ]
     floors = scored.results["floors"]
-    several = shown_images(scored.bench.splits, 10)
+    samples = scored.bench.take(shown_images(scored.bench.splits, 10))
     drawn = {
         "figure1-scheme": figures.scheme(spec, parts),
         "figure2-pipeline": figures.pipeline(spec, parts),
-        "figure3-samples": figures.samples(clean[several], noisy[several]),
+        "figure3-samples": figures.samples(samples[1], samples[0]),
         "figure4-reconstruction": figures.reconstruction(
-            clean[shown], noisy[shown], denoised[lowest], lowest
+            clean, noisy, denoised[lowest], lowest
         ),
         "figure5-losses": figures.losses(runs),
         "figure6-test-loss": figures.test_loss(rows, floors),
-        "figure7-all-models": figures.all_models(clean[shown], noisy[shown], denoised),
+        "figure7-all-models": figures.all_models(clean, noisy, denoised),
     }
     return {
         f"{name}.png": (
@@ -143,6 +209,10 @@ def draw(scored: Scored, best: dict[str, RunFolder]) -> dict[str, tuple[str, byt
     }
 
 
+CLAIMS_CAPTION = (
+    "The claims, comparison by comparison: the difference that a claim says is above "
+    "0, with its 95 % interval over seeds and test images."
+)
 FIGURE_CAPTIONS = {
     "figure1-scheme": "Figure 1. The autoencoder {name}, layer by layer, with a test "
     "image on its way through.",
@@ -158,6 +228,112 @@ FIGURE_CAPTIONS = {
 }
 
 
+BOARD_CAPTIONS = {
+    "board": "The board. Test error of every denoiser on the same noisy images; the "
+    "lines are standard deviations over seeds.",
+    "board-images": "The same noisy test images answered by every denoiser of the "
+    "board, the lowest test error first.",
+}
+
+
+def compare(
+    folders: Iterable[RunFolder],
+    denoisers: Iterable[str],
+    out: Path,
+    config: RunConfig | None = None,
+    *,
+    data_dir: Path | None = None,
+    fresh: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Measure floors, filters, runs and a user's denoisers; return the board.
+
+    Writes `board.json` and its two figures to `out`, and the report anew where the
+    folder holds a study of the same test images. Each measurement is kept in
+    `out/board-kept` as soon as it is made, and is made once.
+
+    Args:
+        folders: runs; those of other data or noise are left out.
+        denoisers: `.keras` and `.onnx` files, and callables as MODULE:FUNCTION.
+        out: the study's folder.
+        config: names data set and noise; None takes those of the first run.
+        data_dir: folder of the data sets' files.
+        fresh: measure again what is there.
+        say: told what is left out, a line at a time.
+
+    Raises:
+        KerasDAEError: a denoiser cannot be read, or misbehaves; says which.
+    """
+    folders = sorted(folders, key=table_order)
+    bench, folders = _bench(folders, config, data_dir, say)
+    entries = [
+        *brought(bench, denoisers),
+        *run_entries(bench, folders),
+        *floors(bench),
+        *filters(bench, say),
+    ]
+    shown = shown_images(bench.splits)
+    measured = measure_all(bench, entries, out / "board-kept", shown, fresh=fresh)
+    board = make_board(bench, measured, say)
+    board["command"] = " ".join(["keras-dae", *sys.argv[1:]])
+    write_json(out / "board.json", board)
+    noisy, clean = (part[shown] for part in bench.pairs)
+    answers = {(one.entry.kind, one.entry.name): one.answers for one in measured}
+    lines = [
+        (row["name"], row["kind"], answers[row["kind"], row["name"]] / np.float32(255))
+        for row in board["rows"]
+    ]
+    drawn = {
+        "board": board_figure(board),
+        "board-images": thumbnails(clean, noisy, lines),
+    }
+    for name, figure in drawn.items():
+        figures.save_png(figure, out / "figures" / f"{name}.png")
+    _renew_report(out, say)
+    return board
+
+
+def _bench(
+    folders: list[RunFolder],
+    config: RunConfig | None,
+    data_dir: Path | None,
+    say: Callable[[str], None],
+) -> tuple[TestBench, list[RunFolder]]:
+    """Return the test images to compare on, and the runs that were made for them."""
+    if config is None and folders:
+        first = folders[0]
+        config = first.config().model_copy(update={"data": data_name(first)})
+    config = config or make_config()
+    splits = load_data(config.data, data_dir, config.data_seed)
+    bench = TestBench(splits, config.make_noise(), config.data_seed)
+    wanted = (splits.name, bench.noise, bench.seed)
+    kept = []
+    for folder in folders:
+        own = folder.config()
+        if (data_name(folder), own.make_noise(), own.data_seed) != wanted:
+            say(f"{folder.path} was made for other data or noise; left out.")
+        elif not folder.model_path.exists():
+            say(f"{folder.path} has no finished epoch yet; left out.")
+        else:
+            kept.append(folder)
+    return bench, kept
+
+
+def _renew_report(out: Path, say: Callable[[str], None]) -> None:
+    """Write the report of a study anew, so that the board stands in it."""
+    if not (out / "results.json").is_file():
+        return
+    results = read_json(out / "results.json")
+    lowest = min(results["models"], key=lambda row: row["val_loss"])["name"]
+    captions = {
+        name: caption.format(name=lowest) for name, caption in FIGURE_CAPTIONS.items()
+    }
+    if read_json(out / "board.json")["noise"] != results["noise"]:
+        say(f"{out / 'results.json'} is of other test images; its report stays.")
+        return
+    _write_report(out, results, _read_figures(out, captions))
+
+
 def plot(
     folders: Iterable[RunFolder],
     out: Path,
@@ -169,7 +345,8 @@ def plot(
     Raises:
         UsageError: the runs are of several data sets or noises.
     """
-    scored = evaluate(folders, data_dir, say)
+    daes = [folder for folder in folders if folder.config().model == "dae"]
+    scored = evaluate(daes, data_dir, say)
     if len(scored) > 1:
         names = ", ".join(sorted({one.results["dataset"]["name"] for one in scored}))
         raise UsageError(

@@ -23,12 +23,20 @@ ALLOWED = {
     "models": BASE,
     "training": BASE | {"backend", "images", "models"},
     "evaluation": BASE | {"backend", "images", "models", "training"},
+    "denoising": BASE | {"images", "models", "training", "evaluation"},
+    "interchange": BASE | {"models"},
+    "doctor": BASE | {"backend", "images"},
     "reporting": BASE | {"images", "models", "evaluation"},
     "study": BASE | set(STAGES) - {"study"},
-    "commands": BASE | {"backend", *STAGES},
+    "future": BASE | set(STAGES) - {"study"},
+    "commands": BASE
+    | {"backend", "denoising", "interchange", "doctor", "future", *STAGES},
 }
 FREE = {"__init__", "__main__", "cli"}
-HEAVY = ("keras", "torch", "jax", "tensorflow", "matplotlib", "scipy", "pydantic")
+HEAVY = (
+    *("keras", "torch", "jax", "tensorflow", "matplotlib", "scipy", "pydantic"),
+    *("PIL", "tifffile", "skimage"),
+)
 COMMANDS = [command.name for command in cli.COMMANDS]
 
 

@@ -10,6 +10,7 @@ from keras_dae.storage import (
     array_sha256,
     read_json,
     replacing,
+    write_csv,
     write_json,
     write_text,
 )
@@ -159,3 +160,28 @@ def test_array_sha256_depends_on_the_order_of_arrays():
 @pytest.mark.parametrize("shape", [(0, 3), ()], ids=["empty", "scalar"])
 def test_array_sha256_takes_any_shape(shape):
     assert len(array_sha256(np.zeros(shape))) == 64
+
+
+def test_csv_rows(tmp_path):
+    path = tmp_path / "rows.csv"
+    write_csv(path, ({"name": name, "mse": error} for name, error in rows()))
+    assert path.read_text() == 'name,mse\n"a, b",0.5\nc,\n'
+
+
+def rows():
+    yield "a, b", 0.5
+    yield "c", None
+
+
+def test_a_csv_that_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("before")
+
+    def broken():
+        yield {"a": 1}
+        raise KerasDAEError("no more")
+
+    with pytest.raises(KerasDAEError, match="no more"):
+        write_csv(path, broken())
+    assert path.read_text() == "before"
+    assert [one.name for one in tmp_path.iterdir()] == ["rows.csv"]

@@ -3,6 +3,7 @@
 from itertools import combinations
 
 import numpy as np
+import pytest
 
 from keras_dae.streams import PURPOSES, stream
 
@@ -29,3 +30,14 @@ def test_every_purpose_and_list_of_integers_has_a_stream_of_its_own():
 def test_purposes_have_numbers_of_their_own():
     assert len(set(PURPOSES.values())) == len(PURPOSES)
     assert 0 not in PURPOSES.values()
+
+
+@pytest.mark.parametrize("integer", [0, 7, 2**32 - 1, 2**32, 2**70])
+def test_a_stream_is_that_of_the_list(integer):
+    listed = np.random.default_rng([PURPOSES["train"], 2, integer, 3])
+    assert listed.bit_generator.state == stream("train", integer, 3).bit_generator.state
+
+
+def test_a_negative_integer_is_no_stream():
+    with pytest.raises(ValueError, match="negative"):
+        stream("train", -1)

@@ -55,11 +55,18 @@ def test_reproduce_leaves_results_models_figures_and_report(small_study):
     results = read_json(out / "results.json")
     check_schema(results)
     assert len(results["models"]) == 8
-    assert len(results["claims"]) == 4
+    # Four pairs, one pair of increases, and the deepest at two latent sizes.
+    assert len(results["claims"]) == 7
     assert {path.name for path in out.iterdir()} == {
-        *("results.json", "report.md", "report.html", "figures", "models", "runs"),
+        *("results.json", "claims.json", "report.md", "report.html"),
+        *("figures", "models", "runs"),
     }
     assert len(list((out / "figures").glob("figure*.png"))) == 7
+    assert (out / "figures" / "claims.png").stat().st_size > 10_000
+    claims = read_json(out / "claims.json")
+    assert claims["claims"] == results["claims"]
+    assert claims["seeds"] == [0, 1]
+    assert claims["dataset"] == results["dataset"]
     assert load(out / "models" / "DAE_2_13.keras").input_shape == (None, 28, 28, 1)
     assert "DAE_2_13" in result.stdout
 

@@ -38,11 +38,20 @@ def grid(
     **options: Any,
 ) -> list[Any]:
     """Return the checked configurations of a grid, the data set named."""
-    splits = load_splits(configuration(config_file, options), data_dir)
+    from keras_dae.errors import check
+
+    first = configuration(config_file, options)
+    check(
+        first.model == "dae",
+        "A grid is of autoencoders (dae); train takes the other models one by one.",
+        model=first.model,
+    )
+    splits = load_splits(first, data_dir)
     named = {**options, "data": splits.name}
     configs = [
         configuration(
-            config_file, {**named, "depth": depth, "latent": latent, "seed": seed}
+            config_file,
+            {**named, "depth": depth, "latent": latent, "seed": seed},
         )
         for seed in range(seeds)
         for depth in _integers("--depths", depths)
@@ -86,9 +95,10 @@ def show(
         print_table(table(rows))
 
 
-def print_table(table: Any) -> None:
+def print_table(table: Any, to_error: bool = False) -> None:
     """Print a rich table at the width of the terminal."""
     from rich.console import Console
 
     # Rows in a file or a pipe are not folded to a terminal that is not there.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    stream = sys.stderr if to_error else sys.stdout
+    Console(width=None if stream.isatty() else 160, stderr=to_error).print(table)

@@ -17,6 +17,11 @@ def _apply(options: list[Callable[..., Any]]) -> Callable[[Any], Any]:
     )
 
 
+def _strength(text: str) -> float | str:
+    """A number, or a range that the configuration takes apart."""
+    return text if ".." in text else float(text)
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 data_dir = click.option(
     "--data-dir",
@@ -46,12 +51,13 @@ test_options = _apply(
         click.option(
             "--noise",
             help="gaussian, salt-pepper, poisson, speckle, uniform, blur, masking; "
-            "kind:strength, joined by + in their order.  [default: gaussian]",
+            "kind:strength or kind:low..high, joined by + in their order.  "
+            "[default: gaussian]",
         ),
         click.option(
             "--sigma",
-            type=float,
-            help="Strength of gaussian noise.  [default: 0.5]",
+            type=_strength,
+            help="Strength of gaussian noise, or a range as 0.1..0.9.  [default: 0.5]",
         ),
         click.option(
             "--clip/--no-clip", default=None, help="Clip noisy images to [0, 1]."
@@ -69,6 +75,9 @@ recipe_options = _apply(
         ),
         test_options,
         click.option("--filters", type=int, help="Channels between image and latent."),
+        click.option(
+            "--train-images", type=int, help="First images to train on.  [default: all]"
+        ),
         click.option("--epochs", type=int, help="Passes over the data.  [default: 15]"),
         click.option("--batch-size", type=int, help="Images a step.  [default: 64]"),
         click.option("--lr", "learning_rate", type=float, help="Adam's learning rate."),
@@ -78,6 +87,10 @@ recipe_options = _apply(
 )
 model_options = _apply(
     [
+        click.option(
+            "--model",
+            help="dae, or a ceiling without a bottleneck: unet, dncnn.  [default: dae]",
+        ),
         click.option("--depth", type=int, help="Convolutions a side.  [default: 5]"),
         click.option("--latent", type=int, help="Side of the latent.  [default: 13]"),
         click.option("--seed", type=int, help="Draws weights, order and noise."),

@@ -38,8 +38,10 @@ from keras_dae.commands.options import (
     "--channels", default=1, show_default=True, help="Channels of the images."
 )
 @click.option("--filters", type=int, help="Channels between image and latent.")
+@click.option("--pretrained", is_flag=True, help="Those that the package brings.")
 def models(
     as_json: bool,
+    pretrained: bool,
     depths: tuple[int, ...],
     latents: tuple[int, ...],
     size: int,
@@ -53,8 +55,17 @@ def models(
         architecture_row,
         plan,
     )
-    from keras_dae.reporting.tables import architecture_table
+    from keras_dae.reporting.tables import architecture_table, pretrained_table
 
+    if pretrained:
+        from keras_dae.denoising.trained import pretrained_cards
+
+        cards = pretrained_cards()
+        if as_json:
+            echo_json({"schema": 1, "models": cards})
+        else:
+            print_table(pretrained_table(cards))
+        return
     rows = [
         architecture_row(plan(depth, latent, (size, size, channels), filters))
         for depth in depths or tuple(reversed(DEPTHS))
@@ -90,6 +101,7 @@ def train(
     say(backend.summary())
     splits = load_splits(config, data_dir)
     config = config.model_copy(update={"data": splits.name})
+    splits = splits.limited(config.train_images)
     spec = config.plan(splits.image_shape)
     say(
         f"{splits.name}: {len(splits.train):,} images train, "
@@ -123,12 +135,18 @@ def train(
 @test_options
 @data_dir
 @out_option(DEFAULT_RUNS, "Where to look for runs when none is named.")
+@click.option(
+    "--per-image",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write a CSV file of one row an image and model.",
+)
 @machine_options
 @as_json
 def evaluate(
     runs: tuple[Path, ...],
     data_dir: Path | None,
     out: Path,
+    per_image: Path | None,
     device: str,
     threads: int | None,
     as_json: bool,
@@ -149,12 +167,16 @@ def evaluate(
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.evaluation.scored import evaluate as score
-    from keras_dae.evaluation.scored import evaluate_files
+    from keras_dae.evaluation.scored import evaluate_files, image_rows
     from keras_dae.reporting.tables import results_table
+    from keras_dae.storage import write_csv
 
-    results = [one.results for one in score(folders, data_dir, say)] if folders else []
+    scored = score(folders, data_dir, say) if folders else []
     if files:
-        results.append(evaluate_files(files, config, data_dir, say))
+        scored.append(evaluate_files(files, config, data_dir, say))
+    if per_image is not None:
+        write_csv(per_image, image_rows(scored))
+    results = [one.results for one in scored]
     if as_json:
         echo_json({"schema": 1, "results": results})
         return

@@ -1,6 +1,6 @@
 """Runs and files in, everything that a study says of them out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ import numpy as np
 from keras_dae import backend
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.baselines import FLOORS, MEDIANS
+from keras_dae.evaluation.metrics import psnr_of
 from keras_dae.evaluation.scoring import (
+    ImageFigures,
     TestBench,
     score_baselines,
     score_model,
@@ -29,17 +31,26 @@ class Scored:
 
     Attributes:
         results: what `results.json` holds, without the claims.
-        errors: model name -> test errors, shape (seeds, images).
-        specs: model name -> architecture.
+        images: each model's figures of each test image, in the order of
+            `results["models"]`: metric -> values of shape (images,).
+        specs: model name -> architecture, of the autoencoders.
         folders: the runs, in the order of `results["models"]`.
         bench: the frozen test images.
     """
 
     results: dict[str, Any]
-    errors: dict[str, np.ndarray]
+    images: list[ImageFigures]
     specs: dict[str, DAESpec]
     folders: list[RunFolder]
     bench: TestBench
+
+    @property
+    def errors(self) -> dict[str, np.ndarray]:
+        """Model name -> test errors, shape (seeds, images)."""
+        found: dict[str, list[np.ndarray]] = {}
+        for row, of_images in zip(self.results["models"], self.images, strict=True):
+            found.setdefault(row["name"], []).append(of_images["mse"])
+        return {name: np.stack(parts) for name, parts in found.items()}
 
 
 def evaluate(
@@ -47,7 +58,7 @@ def evaluate(
     data_dir: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Scored]:
-    """Score runs on the test images, one result for each data set and noise.
+    """Score runs on the test images, one result for each training set and noise.
 
     Args:
         folders: runs; each is scored on the data set and noise it was made with.
@@ -55,28 +66,33 @@ def evaluate(
         say: told what is being done, a line at a time.
     """
     groups: dict[tuple[Any, ...], list[RunFolder]] = {}
-    for folder in sorted(folders, key=_table_order):
+    for folder in sorted(folders, key=table_order):
         config = folder.config()
         if not folder.model_path.exists():
             say(f"{folder.path} has no finished epoch yet; left out.")
             continue
         groups.setdefault(
-            (_data_name(folder), config.make_noise(), config.data_seed), []
+            (
+                *(data_name(folder), config.make_noise(), config.data_seed),
+                config.train_images,
+            ),
+            [],
         ).append(folder)
     if not groups:
         raise KerasDAEError("None of the runs has finished an epoch.")
     scored = []
-    for (data, noise, data_seed), members in groups.items():
-        splits = load(data, data_dir, data_seed)
+    for (data, noise, data_seed, train_images), members in groups.items():
+        splits = load(data, data_dir, data_seed).limited(train_images)
         bench = TestBench(splits, noise, data_seed)
         scored.append(_score(members, bench, say))
     return scored
 
 
-def _table_order(folder: RunFolder) -> tuple[int, int, int]:
+def table_order(folder: RunFolder) -> tuple[bool, str, int, int, int]:
     """Deepest and largest latent first, as in table 1; then by seed."""
     config = folder.config()
-    return -config.depth, -config.latent, config.seed
+    ceiling = config.model != "dae"
+    return ceiling, config.model, -config.depth, -config.latent, config.seed
 
 
 def evaluate_files(
@@ -84,7 +100,7 @@ def evaluate_files(
     config: RunConfig,
     data_dir: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
+) -> Scored:
     """Score `.keras` files of any origin on the test images of a configuration.
 
     Args:
@@ -99,12 +115,13 @@ def evaluate_files(
         raise UsageError(f"There is no model file {missing[0]}.")
     splits = load(config.data, data_dir, config.data_seed)
     bench = TestBench(splits, config.make_noise(), config.data_seed)
-    rows = []
+    rows, images = [], []
     for path in paths:
         say(f"scoring {path}")
-        row, _ = score_model(bench, path)
+        row, of_images = score_model(bench, path)
         rows.append({"name": path.stem, "file": str(path), **row})
-    return _results(bench, rows)
+        images.append(of_images)
+    return Scored(_results(bench, rows), images, {}, [], bench)
 
 
 def _results(bench: TestBench, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -119,7 +136,7 @@ def _results(bench: TestBench, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _data_name(folder: RunFolder) -> str:
+def data_name(folder: RunFolder) -> str:
     """Return the data set that the run really used, 'auto' resolved."""
     return str(folder.record()["dataset"]["name"])
 
@@ -128,19 +145,42 @@ def _score(
     folders: list[RunFolder], bench: TestBench, say: Callable[[str], None]
 ) -> Scored:
     rows: list[dict[str, Any]] = []
-    errors: dict[str, list[np.ndarray]] = {}
+    images: list[ImageFigures] = []
     specs: dict[str, DAESpec] = {}
     for folder in folders:
         say(f"scoring {folder.path.name}")
         row, of_images = score_run(bench, folder)
         rows.append(row)
-        errors.setdefault(row["name"], []).append(of_images)
-        specs[row["name"]] = folder.config().plan(bench.splits.image_shape)
+        images.append(of_images)
+        spec = folder.config().plan(bench.splits.image_shape)
+        if isinstance(spec, DAESpec):
+            specs[row["name"]] = spec
     results = _results(bench, rows)
     results["trained_with"] = _trained_with(folders)
     results["architectures"] = [architecture_row(spec) for spec in specs.values()]
-    stacked = {name: np.stack(parts) for name, parts in errors.items()}
-    return Scored(results, stacked, specs, folders, bench)
+    return Scored(results, images, specs, folders, bench)
+
+
+def image_rows(scored: Iterable[Scored]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each model and test image: run, index and its figures.
+
+    PSNR is infinite, and so left empty, where an image is reproduced exactly; SSIM is
+    left empty where the images are too small for it.
+    """
+    for one in scored:
+        runs = [str(folder.path) for folder in one.folders] or [
+            row["file"] for row in one.results["models"]
+        ]
+        for run, of_images in zip(runs, one.images, strict=True):
+            likeness = of_images.get("ssim")
+            for index, error in enumerate(of_images["mse"]):
+                yield {
+                    "run": run,
+                    "index": index,
+                    "mse": float(error),
+                    "psnr": psnr_of(error) if error > 0 else None,
+                    "ssim": None if likeness is None else float(likeness[index]),
+                }
 
 
 def _trained_with(folders: list[RunFolder]) -> list[dict[str, Any]]:

@@ -9,14 +9,24 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dae import backend
 from keras_dae.errors import KerasDAEError
 from keras_dae.evaluation.baselines import BASELINES, Denoiser
 from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, ssim, summarise
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import Noise, describe_noise
-from keras_dae.images.pairs import TEST, frozen_arrays, noise_sha256
+from keras_dae.images.pairs import (
+    FROZEN_BLOCK,
+    TEST,
+    FrozenPairs,
+    Pair,
+    frozen_arrays,
+    frozen_pairs,
+    is_held,
+    noise_sha256,
+)
 from keras_dae.models.files import load
-from keras_dae.training.runs import RunFolder
+from keras_dae.training.runs import RunFolder, model_name
 
 BATCH = 500
 
@@ -24,6 +34,9 @@ BATCH = 500
 @dataclass(frozen=True)
 class TestBench:
     """The frozen noisy test images that every denoiser of a study answers.
+
+    They are drawn once and held, or, where too many, drawn anew for each denoiser in
+    memory that does not grow with them.
 
     Attributes:
         splits: the data set.
@@ -39,33 +52,63 @@ class TestBench:
 
     @cached_property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Noisy and clean test images, float32 (N, H, W, C)."""
-        return frozen_arrays(
-            self.splits.test,
-            self.noise,
-            seed=self.seed,
-            split=TEST,
-            low=self.splits.low,
-            high=self.splits.high,
+        """All noisy and clean test images, float32 (N, H, W, C)."""
+        return frozen_arrays(self.splits.test, self.noise, **self._drawn_from)
+
+    @property
+    def _drawn_from(self) -> dict[str, Any]:
+        low, high = self.splits.low, self.splits.high
+        return {"seed": self.seed, "split": TEST, "low": low, "high": high}
+
+    def batches(self, count: int | None = None) -> Iterator[Pair]:
+        """Yield (noisy, clean) test images, `BATCH` at a time; the first `count`."""
+        if is_held(self.splits.test):
+            noisy, clean = (part[:count] for part in self.pairs)
+            for start in range(0, len(noisy), BATCH):
+                yield noisy[start : start + BATCH], clean[start : start + BATCH]
+        else:
+            images = self.splits.test[:count]
+            drawn = frozen_pairs(images, self.noise, **self._drawn_from)
+            yield from rebatched(drawn, BATCH)
+
+    def take(self, index: np.ndarray) -> Pair:
+        """Return the noisy and clean test images of these numbers, in their order."""
+        if is_held(self.splits.test):
+            return self.pairs[0][index], self.pairs[1][index]
+        drawn = FrozenPairs(self.splits.test, self.noise, **self._drawn_from)
+        places = [divmod(int(one), FROZEN_BLOCK) for one in index]
+        found = {number: drawn.block(number) for number, _ in places}
+        noisy, clean = (
+            np.stack([found[number][part][row] for number, row in places])
+            for part in (0, 1)
         )
+        return noisy, clean
+
+    @cached_property
+    def _noise_sha256(self) -> str:
+        return noise_sha256(noisy for noisy, _ in self.batches())
 
     def describe_noise(self) -> dict[str, Any]:
         """Return kind, parameters, and the hash of the noisy test images."""
         return {
             **describe_noise(self.noise),
-            "test_sha256": noise_sha256(self.pairs[0]),
+            "test_sha256": self._noise_sha256,
         }
 
-    def answers(self, denoise: Denoiser) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def answers(
+        self, denoise: Denoiser, count: int | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (clean, denoised) test images, `BATCH` at a time.
+
+        Args:
+            denoise: what answers the noisy images.
+            count: how many images from the first; None takes all.
 
         Raises:
             KerasDAEError: an answer of another shape, or one that is not finite.
         """
-        noisy, clean = self.pairs
-        for start in range(0, len(noisy), BATCH):
-            truth = clean[start : start + BATCH]
-            answer = np.asarray(denoise(noisy[start : start + BATCH]))
+        for noisy, truth in self.batches(count):
+            answer = np.asarray(denoise(noisy))
             if answer.shape != truth.shape:
                 raise KerasDAEError(
                     f"The denoiser answers shape {answer.shape}, the clean images have "
@@ -81,15 +124,27 @@ class TestBench:
 
     def measure(self, denoise: Denoiser) -> tuple[dict[str, Any], np.ndarray]:
         """Return the figures of a denoiser, and its error on each test image."""
-        large = min(self.splits.image_shape[:2]) >= SSIM_WINDOW
-        errors, similarities = [], []
-        for pair in self.answers(denoise):
-            errors.append(mse(*pair))
-            if large:
-                similarities.append(ssim(*pair))
-        of_images = np.concatenate(errors)
-        likeness = np.concatenate(similarities) if large else None
-        return summarise(of_images, self.pixels, likeness), of_images
+        of_images = self.measure_images(denoise)
+        return self.summary(of_images), of_images["mse"]
+
+    def measure_images(
+        self, denoise: Denoiser, count: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return metric -> one value an image, of the first `count` or all.
+
+        A metric that needs larger images than these (ssim) is left out.
+        """
+        small = min(self.splits.image_shape[:2]) < SSIM_WINDOW
+        metrics = {"mse": mse} if small else {"mse": mse, "ssim": ssim}
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
+        for pair in self.answers(denoise, count):
+            for name, metric in metrics.items():
+                parts[name].append(metric(*pair))
+        return {name: np.concatenate(values) for name, values in parts.items()}
+
+    def summary(self, of_images: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Return the figures of a row from those of its images."""
+        return summarise(of_images["mse"], self.pixels, of_images.get("ssim"))
 
     @property
     def pixels(self) -> int:
@@ -97,15 +152,39 @@ class TestBench:
         return int(np.prod(self.splits.image_shape))
 
 
+def rebatched(pairs: Iterable[Pair], size: int) -> Iterator[Pair]:
+    """Yield the images of `pairs` in their order, `size` at a time."""
+    noisy: list[np.ndarray] = []
+    clean: list[np.ndarray] = []
+    waiting = 0
+    for one, other in pairs:
+        noisy.append(one)
+        clean.append(other)
+        waiting += len(one)
+        while waiting >= size:
+            all_noisy, all_clean = np.concatenate(noisy), np.concatenate(clean)
+            yield all_noisy[:size], all_clean[:size]
+            noisy, clean = [all_noisy[size:]], [all_clean[size:]]
+            waiting -= size
+    if waiting:
+        yield np.concatenate(noisy), np.concatenate(clean)
+
+
 def model_denoiser(model: keras.Model) -> Denoiser:
     """Return `model` as a function of arrays."""
+    if backend.name() == "torch":
+        from keras_dae.training.torch_steps import answer
+
+        lean = answer(model)
+        if lean is not None:
+            return lean
     return lambda noisy: np.asarray(
         model.predict(noisy, batch_size=BATCH, verbose=0), dtype=np.float32
     )
 
 
-def score_model(bench: TestBench, path: Path) -> tuple[dict[str, Any], np.ndarray]:
-    """Return the figures of a `.keras` file, from the file alone, and its errors.
+def load_for(bench: TestBench, path: Path) -> keras.Model:
+    """Return the model of a `.keras` file, if it denoises images of this shape.
 
     Raises:
         KerasDAEError: not a readable model, or one for images of another shape.
@@ -117,16 +196,32 @@ def score_model(bench: TestBench, path: Path) -> tuple[dict[str, Any], np.ndarra
             f"{path} denoises images of shape {expected}; {bench.splits.name} holds "
             f"{bench.splits.image_shape}."
         )
-    test, errors = bench.measure(model_denoiser(model))
-    return {"parameters": model.count_params(), "test": test}, errors
+    return model
 
 
-def score_run(bench: TestBench, folder: RunFolder) -> tuple[dict[str, Any], np.ndarray]:
-    """Return the row of a run for `results.json`, and its error on each test image."""
+ImageFigures = dict[str, np.ndarray]  # metric -> one value an image
+
+
+def score_model(bench: TestBench, path: Path) -> tuple[dict[str, Any], ImageFigures]:
+    """Return the figures of a `.keras` file, from the file alone, and its images'.
+
+    Raises:
+        KerasDAEError: not a readable model, or one for images of another shape.
+    """
+    model = load_for(bench, path)
+    of_images = bench.measure_images(model_denoiser(model))
+    row = {"parameters": model.count_params(), "test": bench.summary(of_images)}
+    return row, of_images
+
+
+def score_run(
+    bench: TestBench, folder: RunFolder
+) -> tuple[dict[str, Any], ImageFigures]:
+    """Return the row of a run for `results.json`, and the figures of each image."""
     config, history = folder.config(), folder.history()
-    scored, errors = score_model(bench, folder.model_path)
+    scored, of_images = score_model(bench, folder.model_path)
     row = {
-        "name": f"DAE_{config.depth}_{config.latent}",
+        "name": model_name(config),
         "depth": config.depth,
         "latent": config.latent,
         "seed": config.seed,
@@ -136,7 +231,7 @@ def score_run(bench: TestBench, folder: RunFolder) -> tuple[dict[str, Any], np.n
         "test": scored["test"],
         "seconds": round(sum(history["seconds"]) + sum(history["val_seconds"]), 1),
     }
-    return row, errors
+    return row, of_images
 
 
 def score_baselines(

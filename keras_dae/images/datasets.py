@@ -7,7 +7,7 @@ keras, whose loader deletes a file that it does not recognise.
 import importlib.util
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.download import Download, NotAvailableError, fetch
 from keras_dae.images.readers import Arrays, read_idx, read_npz
+from keras_dae.images.rows import Images, Rows, extremes, whole_numbers
 from keras_dae.streams import stream
 
 VALIDATION_SHARE = 0.2
@@ -54,6 +55,8 @@ AUTO_SECONDS, NAMED_SECONDS = 30.0, 600.0
 class Splits:
     """A data set split for a study; images as stored, (N, H, W, C), labels (N,).
 
+    Images are arrays, or `Rows` of a mapped file where the data set is large.
+
     Attributes:
         name: the data set that was really used, never 'auto'.
         train: images to fit on.
@@ -66,9 +69,9 @@ class Splits:
     """
 
     name: str
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
+    train: Images
+    validation: Images
+    test: Images
     labels: dict[str, np.ndarray]
     low: float
     high: float
@@ -79,6 +82,31 @@ class Splits:
         """Height, width and channels of one image."""
         height, width, channels = self.train.shape[1:]
         return height, width, channels
+
+    def limited(self, train: int | None = None, test: int | None = None) -> "Splits":
+        """Return the data set with its first `train` and `test` images of a split.
+
+        None keeps all. Range, hash and validation images stay those of the whole.
+
+        Raises:
+            UsageError: fewer than 1, or more than there are.
+        """
+        found = self
+        for part, count in (("train", train), ("test", test)):
+            if count is None:
+                continue
+            images = getattr(self, part)
+            check(
+                1 <= count <= len(images),
+                f"{self.name} holds {len(images):,} {part} images; take 1 or more.",
+                **{f"{part}_images": count},
+            )
+            labels = dict(found.labels)
+            if labels:
+                labels[part] = labels[part][:count]
+            kept: dict[str, Any] = {part: images[:count], "labels": labels}
+            found = replace(found, **kept)
+        return found
 
     def describe(self) -> dict[str, Any]:
         """Return what was used as JSON values: name, sha256 and counts."""
@@ -159,7 +187,11 @@ def resolve(name: str, data_dir: Path | str | None = None) -> str:
 
 
 def split(name: str, arrays: Arrays, digest: str, split_seed: int) -> Splits:
-    """Return `arrays` as splits: a drawn 20 % of the training set validates."""
+    """Return `arrays` as splits: a drawn 20 % of the training set validates.
+
+    Rows of arrays in memory are copied. Any other images stay where they are, and the
+    splits know by four bytes an image which ones they hold.
+    """
     train, test = _images(arrays.x_train), _images(arrays.x_test)
     check(
         train.shape[1:] == test.shape[1:],
@@ -167,13 +199,14 @@ def split(name: str, arrays: Arrays, digest: str, split_seed: int) -> Splits:
         x_train=train.shape[1:],
         x_test=test.shape[1:],
     )
-    low, high = float(train.min()), float(train.max())
+    low, high = extremes(train)
     if low == high:
         raise KerasDAEError(
             f"Every pixel of x_train in {name} is {low:g}; max-min normalisation "
             "needs at least two values."
         )
-    order = stream("split", split_seed).permutation(len(train))
+    order = whole_numbers(len(train))
+    stream("split", split_seed).shuffle(order)
     cut = len(train) - round(VALIDATION_SHARE * len(train))
     if not 0 < cut < len(train):
         raise KerasDAEError(
@@ -187,12 +220,16 @@ def split(name: str, arrays: Arrays, digest: str, split_seed: int) -> Splits:
             "validation": arrays.y_train[order[cut:]],
             "test": arrays.y_test,
         }
-    return Splits(
-        name, train[order[:cut]], train[order[cut:]], test, labels, low, high, digest
-    )
+    fitted, chosen_by = _rows(train, order[:cut]), _rows(train, order[cut:])
+    return Splits(name, fitted, chosen_by, test, labels, low, high, digest)
 
 
-def _images(array: np.ndarray) -> np.ndarray:
+def _rows(images: Images, index: np.ndarray) -> Images:
+    in_memory = type(images) is np.ndarray  # a mapped array is of a type of its own
+    return images[index] if in_memory else Rows(images, index)
+
+
+def _images(array: Images) -> Any:
     return array[..., np.newaxis] if array.ndim == 3 else array
 
 

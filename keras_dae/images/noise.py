@@ -4,10 +4,11 @@ Each row of `NOISES` is a frozen dataclass; an instance is called as
 `noise(clean, rng) -> noisy` on float32 images in [0, 1], (N, H, W, C) or any shape
 (`blur` needs the former). The first field of a row is its strength, so that a noise
 can be written as `kind:strength`, and several in their order as `blur:1+gaussian:0.3`.
+A strength may be a range, `gaussian:0.1..0.9`: each image then draws its own.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -38,7 +39,7 @@ def _check_strength(name: str, value: object, low: float, high: float) -> None:
 
 
 def _clipped(noisy: np.ndarray, clip: bool) -> np.ndarray:
-    return np.clip(noisy, 0.0, 1.0, out=noisy) if clip else noisy
+    return noisy.clip(0.0, 1.0, out=noisy) if clip else noisy
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,54 @@ class Blur:
 
 
 @dataclass(frozen=True)
+class Ranged:
+    """A noise of unknown strength: each image draws its own, evenly from a range.
+
+    A model trained on it is blind: it is not told the strength. The strengths of all
+    images (N, ...) are drawn first, then the noise of one image after the other.
+
+    Attributes:
+        weak: the noise at the lower end of the range.
+        strong: the same kind at the upper end.
+
+    Raises:
+        UsageError: an upper end that is not above the lower.
+    """
+
+    kind: ClassVar[str] = "ranged"
+    weak: Noise
+    strong: Noise
+
+    def __post_init__(self) -> None:
+        low, high = self.ends
+        check(low < high, "A range of strengths runs upwards.", range=f"{low}..{high}")
+
+    @property
+    def strength(self) -> str:
+        """The field that the range is of."""
+        return fields(self.weak)[0].name  # type: ignore[arg-type]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest strength."""
+        return getattr(self.weak, self.strength), getattr(self.strong, self.strength)
+
+    @property
+    def clip(self) -> bool:
+        """Whether the result is clipped to [0, 1]."""
+        return bool(self.weak.clip)  # type: ignore[attr-defined]
+
+    def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return noisy images of the shape of `clean`, float32."""
+        noisy = np.empty(clean.shape, np.float32)
+        for index, strength in enumerate(rng.uniform(*self.ends, len(clean))):
+            drawn = {self.strength: float(strength)}
+            noise: Noise = replace(self.weak, **drawn)  # type: ignore[type-var]
+            noisy[index] = noise(clean[index : index + 1], rng)[0]
+        return noisy
+
+
+@dataclass(frozen=True)
 class Chain:
     """Several noises, one after the other; clipped, if at all, at the end.
 
@@ -250,6 +299,11 @@ NOISES: dict[str, type[Any]] = {row.kind: row for row in _ROWS}
 def make_noise(kind: str, **parameters: Any) -> Noise:
     """Return the noise named `kind` with its parameters.
 
+    Args:
+        kind: a row of `NOISES`.
+        parameters: its fields; the first, its strength, may be a pair (low, high),
+            from which each image draws its own.
+
     Raises:
         UsageError: an unknown kind, a parameter that the kind has not, or a bad value.
     """
@@ -262,6 +316,10 @@ def make_noise(kind: str, **parameters: Any) -> Noise:
             f"The noise {kind} takes {', '.join(known)}. "
             f"Received: {', '.join(unknown)}."
         )
+    strength = parameters.get(known[0])
+    if isinstance(strength, list | tuple):
+        check(len(strength) == 2, "A range has two ends.", **{known[0]: strength})
+        return Ranged(*(row(**{**parameters, known[0]: end}) for end in strength))
     noise: Noise = row(**parameters)
     return noise
 
@@ -271,7 +329,8 @@ def parse_noise(text: str, *, sigma: float = PAPER_SIGMA, clip: bool = True) -> 
 
     Args:
         text: kinds with their strengths, `kind:strength`, joined by `+` in the order
-            in which they are applied; without a strength the kind's own default.
+            in which they are applied; without a strength the kind's own default. A
+            strength is a number, or a range as `0.1..0.9`.
         sigma: the strength of `gaussian` where the text gives none.
         clip: whether the result is clipped to [0, 1].
 
@@ -285,7 +344,7 @@ def parse_noise(text: str, *, sigma: float = PAPER_SIGMA, clip: bool = True) -> 
         alone = len(words) == 1
         parameters: dict[str, Any] = {"clip": clip and alone}
         if colon:
-            parameters[_strength_field(kind, text)] = _number(strength, text)
+            parameters[_strength_field(kind, text)] = _strength(strength, text)
         elif kind == Gaussian.kind:
             parameters["sigma"] = sigma
         parts.append(make_noise(kind, **parameters))
@@ -297,13 +356,14 @@ def _strength_field(kind: str, text: str) -> str:
     return fields(NOISES[kind])[0].name
 
 
-def _number(strength: str, text: str) -> float:
+def _strength(strength: str, text: str) -> float | tuple[float, float]:
+    low, dots, high = strength.partition("..")
     try:
-        return float(strength)
+        return (float(low), float(high)) if dots else float(strength)
     except ValueError:
         raise UsageError(
-            "A noise is written kind:strength, the strength a number. "
-            f"Received: noise={text!r}."
+            "A noise is written kind:strength, the strength a number or a range as "
+            f"0.1..0.9. Received: noise={text!r}."
         ) from None
 
 
@@ -313,6 +373,8 @@ def describe_noise(noise: Noise) -> dict[str, Any]:
         parts = [describe_noise(part) for part in noise.parts]
         kinds = "+".join(part["kind"] for part in parts)
         return {"kind": kinds, "parts": parts, "clip": noise.clip}
+    if isinstance(noise, Ranged):
+        return {**describe_noise(noise.weak), noise.strength: list(noise.ends)}
     return {"kind": noise.kind, **asdict(noise)}  # type: ignore[call-overload]
 
 
@@ -324,9 +386,22 @@ def noise_label(described: dict[str, Any]) -> str:
         )
     else:
         strengths = [
-            f"{key} {value:g}"
+            f"{key} " + " to ".join(f"{end:g}" for end in _ends(value))
             for key, value in described.items()
             if key not in ("kind", "clip", "test_sha256")
         ]
         words = ", ".join([described["kind"], *strengths])
     return words + (", clipped" if described["clip"] else "")
+
+
+def _ends(value: float | list[float]) -> list[float]:
+    return value if isinstance(value, list) else [value]
+
+
+def short_label(noise: Noise) -> str:
+    """Return a noise for a file's name, such as `blur-1+gaussian-0.3`."""
+    parts = noise.parts if isinstance(noise, Chain) else (noise,)
+    return "+".join(
+        f"{part.kind}-{getattr(part, fields(type(part))[0].name):g}"  # type: ignore[arg-type]
+        for part in parts
+    )

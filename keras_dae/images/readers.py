@@ -1,26 +1,35 @@
 """Files of images as arrays: npz and IDX, each looked at before it is believed."""
 
 import gzip
+import os
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.images.rows import Images, blocks, extremes, map_member
 from keras_dae.storage import array_sha256, reason
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
+# Arrays from this size on stay in their file, where it holds them uncompressed.
+MAPPED_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """A data set as it was read: x (N, H, W) or (N, H, W, C), y (N,) or None."""
+    """A data set as it was read: x (N, H, W) or (N, H, W, C), y (N,) or None.
 
-    x_train: np.ndarray
+    Plain arrays are in memory; images of any other kind stay where they are, and are
+    read a batch at a time.
+    """
+
+    x_train: Images
     y_train: np.ndarray | None
-    x_test: np.ndarray
+    x_test: Images
     y_test: np.ndarray | None
 
     def sha256(self) -> str:
@@ -32,17 +41,21 @@ class Arrays:
 def read_npz(path: Path) -> Arrays:
     """Read `x_train`, `x_test` and, where present, `y_train`, `y_test`.
 
-    Images are (N, H, W) or (N, H, W, C), uint8, or floats within [0, 1].
+    Images are (N, H, W) or (N, H, W, C), uint8, or floats within [0, 1]. Arrays of
+    `MAPPED_BYTES` or more that `numpy.savez` wrote stay in the file, mapped.
 
     Raises:
         UsageError: no such file.
-        KerasDAEError: damaged, arrays missing, or arrays that are no images.
+        KerasDAEError: damaged, arrays missing, arrays that are no images, or
+            compressed ones that do not fit into memory.
     """
     if not path.is_file():
         raise UsageError(f"There is no data file {path}.")
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            found = {key: file[key] for key in NPZ_KEYS if key in file}
+            found = {key: _read(path, file, key) for key in NPZ_KEYS if key in file}
+    except KerasDAEError:
+        raise  # a ValueError too, but it says all there is to say
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise KerasDAEError(f"{path} is not a readable npz file.") from error
     except OSError as error:
@@ -69,7 +82,38 @@ def read_npz(path: Path) -> Arrays:
     return Arrays(*(found.get(key) for key in NPZ_KEYS))  # type: ignore[arg-type]
 
 
-def _check_images(path: Path, key: str, images: np.ndarray) -> None:
+def _read(path: Path, file: Any, key: str) -> Any:
+    """Return one array of an opened npz file: mapped, if large, or in memory."""
+    name = key if key in file.zip.namelist() else f"{key}.npy"
+    info = file.zip.getinfo(name)
+    if info.file_size < MAPPED_BYTES:
+        return file[key]
+    if info.compress_type == zipfile.ZIP_STORED:
+        mapped = map_member(path, file.zip, name)
+        return file[key] if mapped is None else mapped
+    too_large = KerasDAEError(
+        f"{key} in {path} is compressed and takes {info.file_size / 1e9:,.1f} GB, more "
+        "than fits into memory; save it with numpy.savez in place of "
+        "numpy.savez_compressed, and it is read from the file as needed."
+    )
+    # Read whole, and then split into copies of its rows.
+    if 2 * info.file_size > _memory():
+        raise too_large
+    try:
+        return file[key]
+    except MemoryError:
+        raise too_large from None
+
+
+def _memory() -> float:
+    """Return the machine's memory in bytes; infinite where it is not told."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
+
+
+def _check_images(path: Path, key: str, images: Images) -> None:
     if images.ndim not in (3, 4) or 0 in images.shape:
         raise KerasDAEError(
             f"{key} in {path} must have shape (N, H, W) or (N, H, W, C), none of them "
@@ -82,12 +126,13 @@ def _check_images(path: Path, key: str, images: np.ndarray) -> None:
             f"{key} in {path} must be uint8, or floats within [0, 1]. "
             f"Received: {images.dtype}."
         )
-    if np.isnan(images).any():
+    if any(np.isnan(block).any() for block in blocks(images)):
         raise KerasDAEError(f"{key} in {path} holds NaN; floats must be within [0, 1].")
-    if not (images.min() >= 0 and images.max() <= 1):
+    low, high = extremes(images)
+    if not (low >= 0 and high <= 1):
         raise KerasDAEError(
             f"{key} in {path} holds floats outside [0, 1]. "
-            f"Received: {images.min():g} to {images.max():g}."
+            f"Received: {low:g} to {high:g}."
         )
 
 

@@ -18,6 +18,10 @@ DEFAULT_OUTPUT_BIAS = -2.0
 # The last kernel starts at a tenth of He's scale: the first answer is then the mean
 # pixel and not noise, whose suppression would kill latent maps.
 OUTPUT_SCALE = 0.1
+# Depth -> bias of the latent at the start. A lone convolution's maps that begin beyond
+# the ReLU's bend all take part from the first step; from 0, DAE_1_13 ends in one of
+# several minima by its seed.
+LATENT_BIASES = {1: 0.5}
 
 
 def build(
@@ -77,7 +81,7 @@ def initial_weights(
 ) -> list[np.ndarray]:
     """Draw the starting weights, in the order of `model.get_weights()`.
 
-    He's normal initialisation, each kernel centred (see `_he_normal`), with the
+    He's normal initialisation, each kernel centred (see `he_normal`), with the
     fan-in of a transposed convolution counted as what one output pixel sees:
     `in * (kernel / strides)**2`. Drawn in NumPy, so that every backend starts from
     the same numbers.
@@ -87,20 +91,21 @@ def initial_weights(
     steps = list(zip(spec.layers, pairwise(spec.widths), strict=True))
     for row, (given, made) in steps:
         shape = (row.kernel_size, row.kernel_size, given, made)
-        kernel = _he_normal(rng, shape, prod(shape[:3]), inputs=2)
+        kernel = he_normal(rng, shape, prod(shape[:3]), inputs=2)
         weights += [kernel, np.zeros(made, "float32")]
+    weights[-1] += np.float32(LATENT_BIASES.get(spec.depth, 0))
     for row, (made, given) in reversed(steps):
         # keras keeps the kernel of a transpose as (height, width, out, in).
         shape = (row.kernel_size, row.kernel_size, made, given)
         seen = given * (row.kernel_size / row.strides) ** 2
-        kernel = _he_normal(rng, shape, seen, inputs=3)
+        kernel = he_normal(rng, shape, seen, inputs=3)
         weights += [kernel, np.zeros(made, "float32")]
     weights[-2] *= np.float32(OUTPUT_SCALE)
     weights[-1] += np.float32(output_bias)
     return weights
 
 
-def _he_normal(
+def he_normal(
     rng: np.random.Generator, shape: tuple[int, ...], fan_in: float, inputs: int
 ) -> np.ndarray:
     """Draw a kernel and centre it over what each output channel sees.

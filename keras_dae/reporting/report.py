@@ -6,7 +6,7 @@ two reports cannot disagree.
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from statistics import mean, stdev
@@ -47,8 +47,21 @@ class Table:
     beneath: list[list[str]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Section:
+    """A further part of the report: sentences, tables and figures under a title."""
+
+    title: str
+    texts: list[str]
+    tables: list[Table]
+    figures: Figures
+
+
 def report_markdown(
-    results: dict[str, Any], figures: Figures, folder: str = "figures"
+    results: dict[str, Any],
+    figures: Figures,
+    folder: str = "figures",
+    sections: Sequence[Section] = (),
 ) -> str:
     """Return the report as GitHub Markdown, which links the figures.
 
@@ -56,25 +69,37 @@ def report_markdown(
         results: what `results.json` holds.
         figures: file name -> (caption, PNG bytes), in the order to show them.
         folder: where the files lie, as seen from the report; '' beside it.
+        sections: what follows the tables of the study.
     """
     prefix = f"{folder}/" if folder else ""
-    links = [(caption, quote(prefix + name)) for name, (caption, _) in figures.items()]
-    return _render("report.md", results, links)
+
+    def link(name: str, _: bytes) -> str:
+        return quote(prefix + name)
+
+    return _render("report.md", results, figures, sections, link)
 
 
-def report_html(results: dict[str, Any], figures: Figures) -> str:
+def report_html(
+    results: dict[str, Any], figures: Figures, sections: Sequence[Section] = ()
+) -> str:
     """Return the report as one HTML page that holds its figures and loads nothing.
 
     The arguments are those of `report_markdown`.
     """
-    embedded = [
-        (caption, "data:image/png;base64," + base64.b64encode(png).decode("ascii"))
-        for caption, png in figures.values()
-    ]
-    return _render("report.html", results, embedded)
+
+    def embed(_: str, png: bytes) -> str:
+        return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+    return _render("report.html", results, figures, sections, embed)
 
 
-def _render(name: str, results: dict[str, Any], figures: list[tuple[str, str]]) -> str:
+def _render(
+    name: str,
+    results: dict[str, Any],
+    figures: Figures,
+    sections: Sequence[Section],
+    address: Callable[[str, bytes], str],
+) -> str:
     environment = Environment(
         loader=PackageLoader("keras_dae.reporting"),
         autoescape=select_autoescape(["html"]),
@@ -83,8 +108,24 @@ def _render(name: str, results: dict[str, Any], figures: list[tuple[str, str]]) 
         lstrip_blocks=True,
     )
     environment.filters.update(md=_markdown, code=_code)
-    page = environment.get_template(name).render(**summary(results), figures=figures)
+
+    def linked(shown: Figures) -> list[tuple[str, str]]:
+        return [(text, address(name, png)) for name, (text, png) in shown.items()]
+
+    page = environment.get_template(name).render(
+        **summary(results),
+        figures=linked(figures),
+        sections=[(section, linked(section.figures)) for section in sections],
+    )
     return page.strip() + "\n"
+
+
+def markdown_table(table: Table) -> str:
+    """Return `table` as a GitHub Markdown table."""
+    rules = ["---" if i in table.words else "---:" for i in range(len(table.heads))]
+    cells = [list(map(_markdown, row)) for row in table.rows + table.beneath]
+    lines = [list(map(_markdown, table.heads)), rules, *cells]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _markdown(text: str) -> str:
@@ -107,7 +148,8 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         results: what `results.json` holds: dataset, noise, hardware, models, floors,
-            architectures, claims, command.
+            architectures, claims, command; and `board`, (notes, table), where there
+            is one to show.
     """
     runs = by_model(results["models"])
     first = results["architectures"][0]
@@ -121,6 +163,7 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
         "architectures": _architectures(results["architectures"]),
         "results": _results(runs, results["floors"]),
         "comparisons": list(_comparisons(claims)),
+        "board": results.get("board"),
         "notes": _notes(pixels, any(min(row["seeds"]) < 2 for row in claims)),
     }
 
@@ -276,8 +319,9 @@ def _comparisons(claims: Rows) -> Iterator[tuple[str, Table]]:
     """Yield each claim with the table of its comparisons."""
     heads = ["expected higher", "expected lower", "verdict", "difference"]
     heads += ["95 % interval", "std over seeds", "p (Holm)"]
-    heads += [f"{name}, ratio" for name in CONFOUNDS.values()]
     for claim in dict.fromkeys(row["claim"] for row in claims):
+        of_models = all(row["confounds"] for row in claims if row["claim"] == claim)
+        keys = CONFOUNDS if of_models else {}
         cells = [
             [
                 *(row["worse"], row["better"], row["verdict"]),
@@ -285,12 +329,13 @@ def _comparisons(claims: Rows) -> Iterator[tuple[str, Table]]:
                 f"{row['low']:+.5f} to {row['high']:+.5f}",
                 NONE if row["spread"] is None else f"{row['spread']:.5f}",
                 f"{row['p_holm']:.3f}" if row["p_holm"] >= 0.001 else "< 0.001",
-                *(_ratio(*row["confounds"][key]) for key in CONFOUNDS),
+                *(_ratio(*row["confounds"][key]) for key in keys),
             ]
             for row in claims
             if row["claim"] == claim
         ]
-        yield claim, Table(heads, cells, words=(0, 1, 2))
+        ratios = [f"{name}, ratio" for name in keys.values()]
+        yield claim, Table([*heads, *ratios], cells, words=(0, 1, 2))
 
 
 def _ratio(worse: int, better: int) -> str:

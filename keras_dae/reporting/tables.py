@@ -13,7 +13,8 @@ from keras_dae.images.noise import noise_label
 VERDICT_STYLES = {"HOLDS": "green", "FAILS": "red", "UNCLEAR": "yellow"}
 
 
-def _table(title: str, *columns: str, caption: str | None = None) -> Table:
+def new_table(title: str, *columns: str, caption: str | None = None) -> Table:
+    """Return an empty table in the house's style, the first column of words."""
     table = Table(
         title=title,
         caption=caption,
@@ -28,7 +29,7 @@ def _table(title: str, *columns: str, caption: str | None = None) -> Table:
 
 def architecture_table(rows: list[dict[str, Any]]) -> Table:
     """Return table 1 of the paper with what it leaves open beside it."""
-    table = _table(
+    table = new_table(
         "Denoising autoencoders (the decoder mirrors the encoder)",
         *("model", "latent", "ratio", "encoder", "filters"),
         *("parameters", "multiply-adds", "sees"),
@@ -53,7 +54,7 @@ def architecture_table(rows: list[dict[str, Any]]) -> Table:
 def results_table(results: dict[str, Any]) -> Table:
     """Return models and floors by test error, means over seeds."""
     data, noise = results["dataset"], results["noise"]
-    table = _table(
+    table = new_table(
         f"Test images of {data['name']} ({data['test']:,}), {noise_label(noise)}",
         *("denoiser", "seeds", "MSE", "± over seeds", "sum over pixels", "PSNR dB"),
         "SSIM",
@@ -82,7 +83,7 @@ def results_table(results: dict[str, Any]) -> Table:
 
 def claims_table(rows: list[dict[str, Any]]) -> Table:
     """Return each comparison behind the paper's claims with its verdict."""
-    table = _table(
+    table = new_table(
         "The paper's claims, pair by pair",
         *("claim", "higher error", "lower error", "difference", "95 % interval"),
         *("p (Holm)", "verdict"),
@@ -103,9 +104,106 @@ def claims_table(rows: list[dict[str, Any]]) -> Table:
 
 def jobs_table(rows: list[dict[str, Any]]) -> Table:
     """Return how each run of a sweep went."""
-    table = _table("Runs", "run", "state", "seconds", "reason")
+    table = new_table("Runs", "run", "state", "seconds", "reason")
     for row in rows:
         table.add_row(
             row["run"], row["state"], f"{row['seconds']:.0f}", row["reason"] or ""
         )
+    return table
+
+
+def denoise_table(rows: list[dict[str, Any]]) -> Table:
+    """Return what became of each image file."""
+    done = sum(row["state"] == "done" for row in rows)
+    measured = any(row.get("metrics") for row in rows)
+    table = new_table(
+        f"{done} of {len(rows)} denoised",
+        *("image", "state", "size", "type", "pages", "noise", "seconds"),
+        *(("MSE before", "after") if measured else ()),
+        "output or reason",
+        caption="noise: its standard deviation, estimated on values from 0 to 1",
+    )
+    for row in rows:
+        known = row.get("width") is not None
+        errors = [row.get("input_metrics"), row.get("metrics")] if measured else []
+        table.add_row(
+            Text(row["input"]),
+            Text(row["state"], style="green" if row["state"] == "done" else "red"),
+            f"{row['width']}x{row['height']} {row['channels']}" if known else "",
+            f"{row['format']} {row['type']}" if known else "",
+            str(row["pages"]) if known else "",
+            f"{row['estimate']['sigma']:.3f}" if row.get("estimate") else "",
+            f"{row['seconds']:.1f}",
+            *(f"{error['mse']:.5f}" if error else "" for error in errors),
+            Text(
+                "; ".join(
+                    filter(None, [row["output"] or row["reason"], row.get("note")])
+                )
+            ),
+        )
+    return table
+
+
+def parity_table(rows: list[dict[str, Any]]) -> Table:
+    """Return differences from torch and speeds, a row for each model and runtime."""
+    table = new_table(
+        "The same file on each runtime",
+        *("model", "runtime", "state", "largest difference", "ms an image"),
+        caption="difference from torch in absolute values; batches of 64 on the CPU",
+    )
+    styles = {"same": "green", "absent": "yellow"}
+    for row in rows:
+        difference, speed = row["max_difference"], row.get("milliseconds_per_image")
+        table.add_row(
+            row["model"],
+            row["runtime"],
+            Text(row["state"], style=styles.get(row["state"], "red")),
+            f"{difference:.2g}" if difference is not None else "",
+            f"{speed:.3f}" if speed is not None else "",
+        )
+    return table
+
+
+def doctor_table(rows: list[dict[str, Any]]) -> Table:
+    """Return what a machine offers; columns to the left, since they are words."""
+    table = Table(title="keras_dae here", title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("", "name", "state", "detail"):
+        table.add_column(column)
+    styles = {"ok": "green", "absent": "yellow", "broken": "red"}
+    for row in rows:
+        state = Text(row["state"], style=styles[row["state"]])
+        table.add_row(row["what"], Text(row["name"]), state, Text(row["detail"]))
+    return table
+
+
+def pretrained_table(cards: dict[str, dict[str, Any]]) -> Table:
+    """Return the models in the package: training and test figures of their cards."""
+    table = new_table(
+        "Models in the package",
+        *("model", "parameters", "trained on", "images", "test MSE", "PSNR dB", "SSIM"),
+    )
+    for name, card in cards.items():
+        figures = card["figures"][f"{card['data']} test"]
+        table.add_row(
+            name,
+            f"{card['parameters']:,}",
+            f"{card['data']}, {noise_label(card['noise'])}",
+            f"{card['images']['train']:,}",
+            f"{figures['mse']:.5f}",
+            f"{figures['psnr']:.2f}",
+            f"{figures['ssim']:.3f}",
+        )
+    if cards:
+        first = next(iter(cards.values()))
+        table.caption = f"{first['limits']} {first['licence']}"
+    return table
+
+
+def text_table(
+    title: str, heads: list[str], rows: list[list[str]], caption: str | None = None
+) -> Table:
+    """Return rows that are text already, the first column to the left."""
+    table = new_table(title, *heads, caption=caption)
+    for row in rows:
+        table.add_row(*row)
     return table

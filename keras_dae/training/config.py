@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.images.noise import MAX_SIGMA, PAPER_SIGMA, Noise, parse_noise
 from keras_dae.models.architectures import DAESpec, plan
+from keras_dae.models.ceilings import CeilingSpec, plan_ceiling
 from keras_dae.storage import reason
 
 # Adam moves every weight by about the rate, whatever the layer's width: a single
@@ -25,12 +26,14 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str = "auto"
+    model: Literal["dae", "unet", "dncnn"] = "dae"  # or a row of CEILINGS
     depth: int = Field(5, ge=1, le=64)
     latent: int = Field(13, ge=1)
     filters: int | None = Field(None, ge=1, le=1024)
     noise: str = "gaussian"
     sigma: float = Field(PAPER_SIGMA, ge=0, le=MAX_SIGMA)
     clip: bool = True
+    train_images: int | None = Field(None, ge=1)  # None takes all
     epochs: int = Field(15, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(3e-3, gt=0)  # see DEFAULT_RATES
@@ -48,12 +51,27 @@ class RunConfig(BaseModel):
             return {**values, "learning_rate": rate}
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _range_of_sigma(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Write a range of sigma, such as 0.1..0.9, as the noise that it is."""
+        sigma = values.get("sigma")
+        if not isinstance(sigma, str) or ".." not in sigma:
+            return values
+        words = values.get("noise", "gaussian").split("+")
+        check("gaussian" in words, "A range of sigma is gaussian's.", sigma=sigma)
+        ranged = [f"{word}:{sigma}" if word == "gaussian" else word for word in words]
+        kept = {key: value for key, value in values.items() if key != "sigma"}
+        return {**kept, "noise": "+".join(ranged)}
+
     def make_noise(self) -> Noise:
         """Return the noise that training and evaluation add."""
         return parse_noise(self.noise, sigma=self.sigma, clip=self.clip)
 
-    def plan(self, image_shape: tuple[int, int, int]) -> DAESpec:
+    def plan(self, image_shape: tuple[int, int, int]) -> DAESpec | CeilingSpec:
         """Return the architecture for images of this shape."""
+        if self.model != "dae":
+            return plan_ceiling(self.model, image_shape, self.filters)
         return plan(self.depth, self.latent, image_shape, self.filters)
 
 
@@ -75,12 +93,14 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
 # Field -> command-line option; the options of `train` and `sweep` follow from it.
 OPTIONS = {
     "data": "--data",
+    "model": "--model",
     "depth": "--depth",
     "latent": "--latent",
     "filters": "--filters",
     "noise": "--noise",
     "sigma": "--sigma",
     "clip": "--clip/--no-clip",
+    "train_images": "--train-images",
     "epochs": "--epochs",
     "batch_size": "--batch-size",
     "learning_rate": "--lr",

@@ -15,17 +15,26 @@ from keras_dae.images.noise import describe_noise
 from keras_dae.images.pairs import (
     VALIDATION,
     EpochClock,
+    FrozenPairs,
     NoisyCleanPairs,
     frozen_arrays,
+    is_held,
     normalise,
 )
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.builders import build, output_bias
+from keras_dae.models.ceiling_builders import build_ceiling
+from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.models.files import load, save
 from keras_dae.storage import write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
+
+# What turns each kind of architecture into a model.
+BUILDERS = {DAESpec: build, CeilingSpec: build_ceiling}
+Spec = DAESpec | CeilingSpec
+VALIDATION_BATCH = 128
 
 
 def fit(
@@ -44,7 +53,8 @@ def fit(
 
     Args:
         config: what to train, and how.
-        splits: the data; its test images are not touched.
+        splits: the data; of its training images the first `config.train_images`
+            are used, its test images are not touched.
         out: folder of runs; this one becomes `out / run_name(...)`.
         resume: go on with the run that is there, if any.
         progress: shown while training; none by default.
@@ -54,6 +64,7 @@ def fit(
             another configuration.
         KerasDAEError: nothing can be written, or the loss became NaN.
     """
+    splits = splits.limited(config.train_images)
     spec = config.plan(splits.image_shape)
     folder = RunFolder(out / run_name(config, splits.name))
     pairs = NoisyCleanPairs(
@@ -72,14 +83,12 @@ def fit(
     recorder = Recorder(folder, history, config.epochs, progress)
     if progress is not None:
         pairs.on_batch = progress.batch
-    if backend.name() == "torch":
-        from keras_dae.training.torch_steps import accelerate
-
-        accelerate(model)
+    hasten(model)
     model.fit(
         pairs,
-        validation_data=validation_arrays(config, splits),
-        validation_batch_size=128,
+        validation_data=validation_data(config, splits),
+        # A data set has batches of its own.
+        validation_batch_size=VALIDATION_BATCH if is_held(splits.validation) else None,
         initial_epoch=len(history["loss"]),
         epochs=config.epochs,
         shuffle=False,
@@ -87,6 +96,33 @@ def fit(
         callbacks=[EpochClock(pairs), recorder],
     )
     return folder
+
+
+def hasten(model: keras.Model) -> bool:
+    """Give `model`, compiled, faster steps of the same numbers; whether there are any.
+
+    They are torch's, for a chain of convolutions (`keras_dae.training.torch_steps`).
+    """
+    if backend.name() != "torch":
+        return False
+    from keras_dae.training.torch_steps import accelerate
+
+    return accelerate(model)
+
+
+def validation_data(config: RunConfig, splits: Splits) -> Any:
+    """Return the frozen validation pairs as arrays, or in batches where too many."""
+    if is_held(splits.validation):
+        return validation_arrays(config, splits)
+    return FrozenPairs(
+        splits.validation,
+        config.make_noise(),
+        seed=config.data_seed,
+        split=VALIDATION,
+        low=splits.low,
+        high=splits.high,
+        batch_size=VALIDATION_BATCH,
+    )
 
 
 def validation_arrays(
@@ -105,7 +141,7 @@ def validation_arrays(
 
 def _start(
     config: RunConfig,
-    spec: DAESpec,
+    spec: Spec,
     splits: Splits,
     folder: RunFolder,
     pairs: NoisyCleanPairs,
@@ -123,12 +159,13 @@ def _start(
         folder.environment_path,
         {**backend.environment(), "data_sha256": splits.sha256},
     )
-    model = build(spec, seed=config.seed, output_bias=mean_bias(splits))
+    builder: Any = BUILDERS[type(spec)]
+    model = builder(spec, seed=config.seed, output_bias=mean_bias(splits))
     model.compile(optimizer=adam(config, len(pairs)), loss="mse")
     return model, {key: [] for key in HISTORY_KEYS}
 
 
-def _record(config: RunConfig, splits: Splits, spec: DAESpec) -> dict[str, Any]:
+def _record(config: RunConfig, splits: Splits, spec: Spec) -> dict[str, Any]:
     return {
         "config": config.model_dump(),
         "dataset": splits.describe(),
@@ -144,7 +181,8 @@ def _check_same_run(folder: RunFolder, record: dict[str, Any], resume: bool) -> 
             f"{folder.path} already holds a run; --resume goes on with it, and another "
             "--out starts afresh."
         )
-    found = folder.record()
+    # A run of before a key was there has that key's default.
+    found = {**folder.record(), "config": folder.config().model_dump()}
     for part in ("config", "dataset"):
         for key, wanted in record[part].items():
             if found.get(part, {}).get(key) != wanted:

@@ -32,6 +32,37 @@ def new_progress() -> Progress:
     )
 
 
+class Steps:
+    """What a long measurement is at: a bar, or a line where there is no terminal.
+
+    An instance is called with what is being done and the share of it, from 0 to 1.
+    """
+
+    def __init__(self) -> None:
+        self._display = new_progress()
+        self._task = self._display.add_task("", total=1, note="")
+        self._said = ""
+
+    def __enter__(self) -> Self:
+        self._display.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._display.stop()
+
+    def __call__(self, what: str, share: float) -> None:
+        """Show `what` and how much of it is done."""
+        self._display.update(self._task, description=what, completed=share)
+        if self._display.disable and what != self._said:
+            print(what, file=sys.stderr, flush=True)
+        self._said = what
+
+
 class FitProgress:
     """One training: throughput, losses and remaining time.
 

@@ -108,10 +108,22 @@ class RunFolder:
 
 
 def run_name(config: RunConfig, data: str) -> str:
-    """Return the name of a run's folder, such as mnist-DAE_5_13-seed0."""
+    """Return the name of a run's folder, such as mnist-DAE_5_13-seed0.
+
+    Of a run on the first 1,000 training images it is mnist-n1000-DAE_5_13-seed0.
+    """
     label = "npz-" + Path(data[4:]).stem if data.startswith("npz:") else data
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
-    return f"{safe}-DAE_{config.depth}_{config.latent}-seed{config.seed}"
+    if config.train_images is not None:
+        safe += f"-n{config.train_images}"
+    return f"{safe}-{model_name(config)}-seed{config.seed}"
+
+
+def model_name(config: RunConfig) -> str:
+    """Return what a run's rows and folder are named by: DAE_5_13, unet."""
+    if config.model == "dae":
+        return f"DAE_{config.depth}_{config.latent}"
+    return config.model
 
 
 def find_runs(directory: Path) -> list[RunFolder]:

@@ -18,9 +18,11 @@ from math import cos, pi, sqrt
 from typing import Any
 
 import keras
+import numpy as np
 import torch
 import torch.nn.functional as torch_nn
 from keras import layers
+from keras.src.backend.torch.core import get_device
 from torch import Tensor
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -41,15 +43,42 @@ def accelerate(model: keras.Model) -> bool:
     Returns:
         Whether they do; if not, the model is left as it is.
     """
-    operations = [_operation(layer) for layer in model.layers[1:]]
-    known = all(operation is not None for operation in operations)
-    if not (known and _is_chain(model) and _is_plain(model)):
+    operations = _operations(model)
+    if operations is None or not _is_plain(model):
         return False
-    steps = LeanSteps(model, [operation for operation in operations if operation])
+    steps = LeanSteps(model, operations)
     # fit and evaluate make these functions only where there are none.
     model.train_function, model.test_function = steps.train, steps.test
     _keep_freed_memory()
     return True
+
+
+def answer(model: keras.Model) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return `model` as a function of float32 arrays (N, H, W, C), lean as the steps.
+
+    None where the model is not a chain of the layers below: `predict` is for those.
+    """
+    operations = _operations(model)
+    if operations is None:
+        return None
+
+    def run(noisy: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            x = torch.from_numpy(noisy).to(get_device()).permute(0, 3, 1, 2)
+            for operation in operations:
+                x = operation(x)
+            return np.asarray(x.permute(0, 2, 3, 1).cpu())
+
+    return run
+
+
+def _operations(model: keras.Model) -> list[Callable[[Tensor], Tensor]] | None:
+    """Return the layers as functions of NCHW tensors; None where one is not known."""
+    if not _is_chain(model):
+        return None
+    operations = [_operation(layer) for layer in model.layers[1:]]
+    known = [operation for operation in operations if operation is not None]
+    return known if len(known) == len(operations) else None
 
 
 class LeanSteps:

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 
 from keras_dae.evaluation.claims import (
+    DEEPEST_IS_BEST,
     DRAWS,
+    GROWS_WHEN_SHALLOWER,
+    HIGH_REGARDLESS,
     SHALLOWER,
     SMALLER_LATENT,
     Pair,
@@ -66,6 +69,45 @@ def test_paper_pairs():
         found = [(pair.worse, pair.better) for pair in pairs if pair.claim == claim]
         assert len(found) == 9
         assert set(found) == expected
+
+
+def test_sentences_of_section_5_1():
+    sides = {}
+    for pair in paper_pairs(paper_specs()):
+        sides.setdefault(pair.claim, []).append((pair.worse, pair.better))
+    assert sides[GROWS_WHEN_SHALLOWER] == [
+        ("DAE_1_8 - DAE_1_13", "DAE_3_8 - DAE_3_13"),
+        ("DAE_1_8 - DAE_1_13", "DAE_5_8 - DAE_5_13"),
+        ("DAE_3_8 - DAE_3_13", "DAE_5_8 - DAE_5_13"),
+    ]
+    assert sides[HIGH_REGARDLESS] == [
+        (f"DAE_{depth}_5 - DAE_{depth}_8", f"DAE_{depth}_8 - DAE_{depth}_13")
+        for depth in (1, 3, 5)
+    ]
+    assert sides[DEEPEST_IS_BEST] == [
+        (f"DAE_{depth}_{latent}", f"DAE_5_{latent}")
+        for latent in (13, 8, 5)
+        for depth in (1, 3)
+    ]
+    assert len(sides) == 5
+
+
+def test_increases_by_hand():
+    """The model in the middle of two steps counts twice, and is drawn once."""
+    pair = Pair(HIGH_REGARDLESS, "DAE_5_5 - DAE_5_8", "DAE_5_8 - DAE_5_13")
+    assert pair.coefficients() == {"DAE_5_5": 1, "DAE_5_8": -2, "DAE_5_13": 1}
+    means = {
+        "DAE_5_5": np.array([[10.0, 10], [12, 12]]),
+        "DAE_5_8": np.array([[3.0, 3], [5, 5]]),
+        "DAE_5_13": np.array([[2.0, 2], [2, 2]]),
+    }
+    (row,) = decide([pair], means, SPECS)
+    assert row["difference"] == pytest.approx(11 - 2 * 4 + 2)
+    assert row["spread"] == pytest.approx((2 + 4 * 2 + 0) ** 0.5)
+    # Seeds at their ends: 10 - 2 * 5 + 2 and 12 - 2 * 3 + 2.
+    assert (row["low"], row["high"]) == pytest.approx((2, 8))
+    assert row["confounds"] is None
+    assert row["verdict"] == "HOLDS"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +192,7 @@ def test_the_bootstrap_covers_the_known_difference():
         rng = np.random.default_rng([3, seed])
         better = rng.normal(0.01, 0.002, (1, 100))
         worse = better + truth + rng.normal(0, 0.001, (1, 100))
-        draws = bootstrap(worse, better, np.random.default_rng(seed))
+        draws = bootstrap([(1, worse), (-1, better)], np.random.default_rng(seed))
         low, high = np.quantile(draws, (0.025, 0.975))
         covered += low <= truth <= high
     # 38 are expected; four standard errors of that count are 5.5.
@@ -162,7 +204,8 @@ def test_the_bootstrap_has_the_right_width():
     rng = np.random.default_rng(9)
     better = rng.normal(0.5, 0.1, (1, 400))
     difference = rng.normal(0, 0.01, 400)
-    draws = bootstrap(better + difference, better, np.random.default_rng(0))
+    terms = [(1, better + difference), (-1, better)]
+    draws = bootstrap(terms, np.random.default_rng(0))
     assert draws.shape == (DRAWS,)
     expected = difference.std() / 400**0.5
     # The standard error of a standard deviation of 4,000 draws.
@@ -173,7 +216,8 @@ def test_the_bootstrap_has_the_right_width():
 def test_the_bootstrap_draws_seeds_anew():
     """Of two trainings at 0 and 1, means are 0, 1/2, 1 at odds of 1, 2, 1."""
     worse = np.array([[0.0] * 5, [1.0] * 5])
-    draws = bootstrap(worse, np.zeros((1, 5)), np.random.default_rng(0)).round(9)
+    terms = [(1, worse), (-1, np.zeros((1, 5)))]
+    draws = bootstrap(terms, np.random.default_rng(0)).round(9)
     for value, share in ((0, 0.25), (0.5, 0.5), (1, 0.25)):
         error = (share * (1 - share) / DRAWS) ** 0.5
         assert abs((draws == value).mean() - share) < 4 * error

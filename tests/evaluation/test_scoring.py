@@ -83,7 +83,8 @@ def test_errors_do_not_depend_on_the_batch_size(bench, model, monkeypatch, batch
 def test_score_model_from_its_file(bench, model, tmp_path):
     path = tmp_path / "model.keras"
     save(model, path)
-    row, errors = score_model(bench, path)
+    row, of_images = score_model(bench, path)
+    errors = of_images["mse"]
     np.testing.assert_array_equal(errors, bench.errors(model_denoiser(model)))
     assert row["parameters"] == (4 * 4 * 2 + 2) + (4 * 4 * 2 + 1) == 67
     assert row["test"]["mse"] == pytest.approx(errors.mean())

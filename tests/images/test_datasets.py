@@ -440,3 +440,21 @@ def test_read_idx_refused(tmp_path, raw):
     with pytest.raises(KerasDAEError, match=r"bad\.gz") as refused:
         read_idx(path)
     assert type(refused.value) is KerasDAEError
+
+
+def test_limited_keeps_the_first_images_and_their_labels(digits):
+    few = digits.limited(train=10, test=3)
+    np.testing.assert_array_equal(few.train, digits.train[:10])
+    np.testing.assert_array_equal(few.test, digits.test[:3])
+    assert few.validation is digits.validation
+    assert [len(few.labels[part]) for part in ("train", "validation", "test")] == [
+        *(10, len(digits.validation), 3),
+    ]
+    assert (few.low, few.high, few.sha256) == (digits.low, digits.high, digits.sha256)
+    assert digits.limited() is digits
+
+
+@pytest.mark.parametrize("count", [0, -1, 25])
+def test_limited_refuses(tiny, count):
+    with pytest.raises(UsageError, match=f"train_images={count}"):
+        tiny.limited(count)

@@ -189,3 +189,55 @@ def test_a_noise_that_does_not_parse_is_named(text):
     with pytest.raises(UsageError, match="Received: ") as caught:
         parse_noise(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", NOISES)
+def test_a_range_draws_a_strength_for_each_image(kind, clean):
+    low, high = {"poisson": (2, 8), "blur": (0.5, 2)}.get(kind, (0.2, 0.8))
+    noise = parse_noise(f"{kind}:{low}..{high}")
+    noisy = noise(clean, np.random.default_rng(4))
+    rng = np.random.default_rng(4)
+    expected = [
+        make_noise(kind, **{noise.strength: strength})(clean[i : i + 1], rng)[0]
+        for i, strength in enumerate(rng.uniform(low, high, len(clean)))
+    ]
+    np.testing.assert_array_equal(noisy, np.stack(expected))
+    assert noisy.dtype == np.float32
+    assert make_noise(**describe_noise(noise)) == noise
+    assert f"{noise.strength} {low:g} to {high:g}" in noise_label(describe_noise(noise))
+
+
+def test_the_strengths_of_a_range_are_even():
+    grey = np.full((4000, 20, 20, 1), 0.5, np.float32)
+    noise = parse_noise("gaussian:0.1..0.9", clip=False)
+    spread = noise(grey, np.random.default_rng(1)).std(axis=(1, 2, 3))
+    # Of U(0.1, 0.9): the mean 0.5, the standard deviation 0.8 / sqrt(12); the error of
+    # 400 pixels' own deviation adds at most 1 % to the latter.
+    assert spread.mean() == pytest.approx(0.5, abs=4 * 0.231 / math.sqrt(4000))
+    assert spread.std() == pytest.approx(0.8 / math.sqrt(12), rel=0.05)
+    assert 0.08 < spread.min() < 0.13
+    assert 0.87 < spread.max() < 1.05
+
+
+def test_a_range_in_a_chain(clean):
+    chain = parse_noise("blur:1+gaussian:0.1..0.9")
+    assert chain.parts[1] == parse_noise("gaussian:0.1..0.9", clip=False)
+    noisy = chain(clean, np.random.default_rng(0))
+    assert 0 <= noisy.min() <= noisy.max() <= 1
+    assert noise_label(describe_noise(chain)) == (
+        "blur, sigma 1 then gaussian, sigma 0.1 to 0.9, clipped"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("gaussian:0.9..0.1", "gaussian:0.5..0.5", "gaussian:-1..1", "gaussian:..1"),
+        *("gaussian:0.1..", "gaussian:0.1..much", "gaussian:0.1..nan"),
+        "salt-pepper:0..2",
+    ],
+)
+def test_a_bad_range_is_named(text):
+    with pytest.raises(UsageError, match="Received: ") as caught:
+        parse_noise(text)
+    assert "\n" not in str(caught.value)

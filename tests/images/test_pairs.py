@@ -15,6 +15,7 @@ from keras_dae.images.pairs import (
     noise_sha256,
     normalise,
 )
+from keras_dae.streams import stream
 
 
 def marked(count):
@@ -150,6 +151,27 @@ def test_normalise(values, low, high, expected):
     assert scaled.dtype == np.float32
     np.testing.assert_allclose(scaled, expected, rtol=0, atol=1e-7)
     np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float16", "float32", "float64", "int64"])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 255), (0, 102), (10, 30), (7, 255), (-3, 300), (0, 1000)]
+)
+def test_normalise_converts_to_float32_first(kind, low, high):
+    values = np.arange(256).astype(kind)
+    scaled = values.astype(np.float32)
+    scaled -= np.float32(low)
+    scaled /= np.float32(high - low)
+    expected = np.clip(scaled, 0, 1).tobytes()
+    assert normalise(values, low, high).tobytes() == expected
+
+
+def test_streams_made_ahead_are_those_of_their_batches():
+    pairs = make(marked(80), 1)
+    for epoch, index in [(0, 0), (0, 1), (0, 70), (0, 71), (0, 72), (1, 73), (0, 73)]:
+        drawn = pairs._stream_of(epoch, index)
+        expected = stream("train", 1, epoch, index)
+        assert drawn.bit_generator.state == expected.bit_generator.state
 
 
 def frozen(images, split=TEST, seed=0):

@@ -1,8 +1,12 @@
 """The configuration: what is accepted, and the one sentence for what is not."""
 
+from typing import get_args
+
 import pytest
 
 from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.images.noise import make_noise
+from keras_dae.models.ceilings import CEILINGS
 from keras_dae.training.config import (
     OPTIONS,
     RunConfig,
@@ -10,6 +14,7 @@ from keras_dae.training.config import (
     option_arguments,
     read_toml,
 )
+from keras_dae.training.runs import run_name
 
 
 def test_defaults_are_the_papers():
@@ -58,6 +63,10 @@ def test_each_field_has_one_option():
     assert set(OPTIONS) == set(RunConfig.model_fields)
 
 
+def test_models_are_the_autoencoder_and_the_ceilings():
+    assert get_args(RunConfig.model_fields["model"].annotation) == ("dae", *CEILINGS)
+
+
 def test_option_arguments_stand_for_the_whole_configuration():
     arguments = option_arguments(make_config({"clip": False, "seed": 7}))
     assert "--no-clip" in arguments
@@ -77,3 +86,34 @@ def test_damaged_toml_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(KerasDAEError, match=r"bad\.toml is not valid TOML"):
         read_toml(path)
+
+
+def test_a_range_of_sigma_is_a_noise():
+    config = make_config({"sigma": "0.1..0.9"})
+    assert config.noise == "gaussian:0.1..0.9"
+    assert config.make_noise() == make_noise("gaussian", sigma=(0.1, 0.9))
+    both = make_config({"noise": "blur:1+gaussian"}, {"sigma": "0.1..0.9"})
+    assert both.noise == "blur:1+gaussian:0.1..0.9"
+    assert make_config({"sigma": 0.3}).noise == "gaussian"
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"sigma": "0.9..0.1"}, "0.9..0.1"),
+        ({"sigma": "0.1..0.9", "noise": "blur"}, "sigma='0.1..0.9'"),
+        ({"sigma": "0.1..0.9", "noise": "gaussian:0.3"}, "sigma='0.1..0.9'"),
+        ({"train_images": 0}, "train_images=0"),
+    ],
+)
+def test_bad_ranges_and_counts_are_named(given, named):
+    with pytest.raises(UsageError) as caught:
+        make_config(given)
+    assert named in str(caught.value)
+
+
+def test_the_number_of_images_is_part_of_a_runs_name_only_where_it_is_limited():
+    config = make_config({"depth": 3})
+    assert run_name(config, "mnist") == "mnist-DAE_3_13-seed0"
+    few = make_config({"depth": 3, "train_images": 1000})
+    assert run_name(few, "mnist") == "mnist-n1000-DAE_3_13-seed0"

@@ -198,3 +198,26 @@ def test_test_images_are_not_touched(tmp_path, config, splits):
 
     fit(config, replace(splits, test=Untouchable()), tmp_path)
     assert find_runs(tmp_path)
+
+
+def test_a_run_of_before_models_had_names_is_resumed(tmp_path, config, splits):
+    folder = fit(config, splits, tmp_path)
+    record = json.loads(folder.config_path.read_text())
+    del record["config"]["model"]
+    folder.config_path.write_text(json.dumps(record))
+    assert fit(config, splits, tmp_path, resume=True) == folder
+
+
+@pytest.mark.parametrize("name", ["unet", "dncnn"])
+def test_a_ceiling_resumes_to_the_same_bits(tmp_path, splits, monkeypatch, name):
+    config = make_config(
+        {**SMALL, "model": name, "filters": 2, "epochs": 3, "batch_size": 32}
+    )
+    whole = fit(config, splits, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(fitting, "Recorder", Stop)
+        fit(config, splits, tmp_path / "parts")
+    resumed = fit(config, splits, tmp_path / "parts", resume=True)
+    assert resumed.path.name == f"random-{name}-seed0"
+    assert equal(weights(whole), weights(resumed))
+    assert losses(whole) == losses(resumed)

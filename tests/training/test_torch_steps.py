@@ -19,7 +19,7 @@ if os.environ.get("KERAS_BACKEND") != "torch":
 
 import torch
 
-from keras_dae.training.torch_steps import accelerate, rate_at
+from keras_dae.training.torch_steps import accelerate, answer, rate_at
 
 NINE = [(depth, latent) for depth in DEPTHS for latent in LATENTS]
 
@@ -116,6 +116,17 @@ def test_a_saved_model_goes_on_with_keras_steps(tmp_path):
     )
 
 
+@pytest.mark.parametrize(("depth", "latent"), [*NINE, (2, 14)])
+def test_answers_are_those_of_predict(depth, latent):
+    model = build(plan(depth, latent), seed=2)
+    noisy = np.random.default_rng(0).random((6, 28, 28, 1), dtype=np.float32)
+    before = noisy.copy()
+    found = answer(model)(noisy)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, model.predict(noisy, verbose=0), atol=1e-6)
+    np.testing.assert_array_equal(noisy, before)
+
+
 def test_evaluate_is_the_same():
     lean, plain = agree(plan(1, 5), digits_like(40))
     clean = digits_like(20).astype("float32") / 255
@@ -176,6 +187,9 @@ def refused(change):
 def test_what_it_does_not_compute_is_left_to_keras(change):
     model = refused(change)
     assert not accelerate(model)
+    assert (answer(model) is None) == (
+        change in ("branches", "shared", "frozen", "activation", "regulariser")
+    )
     assert model.train_function is None
     assert np.isfinite(trained(model, digits_like(16), epochs=1)["loss"]).all()
 

@@ -1,0 +1,115 @@
+"""Two ways of doing one thing, each in a process of its own, timed in turn.
+
+Other work on the machine then falls on both alike, and what one sets in its process
+(threads, memory) does not touch the other. A ratio is taken in each round; the row
+gives their median and quartiles.
+"""
+
+import importlib
+import multiprocessing
+import os
+import statistics
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, Self
+
+# A side: its arguments prepare it, and what comes back is called once a round.
+Side = Callable[..., Callable[[], float]]
+
+
+class Worker:
+    """A process in which one side is prepared and then timed, again and again."""
+
+    def __init__(
+        self, side: Side, threads: int, *, warm_up: bool = True, **arguments: Any
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        where = (side.__module__, side.__qualname__)
+        self.process = context.Process(
+            target=_serve,
+            args=(theirs, where, threads, warm_up, arguments),
+            daemon=True,
+        )
+        self.process.start()
+        theirs.close()
+        self.pipe.recv()  # it is ready
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.pipe.close()
+        self.process.terminate()
+        self.process.join()
+
+    def run(self) -> float:
+        """Return what the side measures in one go."""
+        self.pipe.send(True)
+        return float(self.pipe.recv())
+
+
+def _serve(
+    pipe: Connection,
+    where: tuple[str, str],
+    threads: int,
+    warm_up: bool,
+    arguments: Any,
+) -> None:
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    from keras_dae import backend
+
+    backend.select("auto", threads)
+    run = getattr(importlib.import_module(where[0]), where[1])(**arguments)
+    if warm_up:
+        run()
+    pipe.send("ready")
+    while True:
+        try:
+            pipe.recv()
+        except EOFError:
+            return
+        pipe.send(run())
+
+
+def compare(
+    bench: str,
+    model: str,
+    ours: Side,
+    peer: Side,
+    *,
+    arguments: Mapping[str, Any],
+    threads: int,
+    rounds: int,
+) -> dict[str, Any]:
+    """Return a row: medians of both sides, and of the ratio with its quartiles."""
+    with (
+        Worker(ours, threads, **arguments) as one,
+        Worker(peer, threads, **arguments) as other,
+    ):
+        pairs = [(one.run(), other.run()) for _ in range(rounds)]
+    return row(bench, model, pairs)
+
+
+def row(bench: str, model: str, pairs: list[tuple[float, float]]) -> dict[str, Any]:
+    """Return the row of rounds of (ours, peer)."""
+    ratios = [ours / peer for ours, peer in pairs]
+    low, middle, high = (
+        statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    )
+    return {
+        "bench": bench,
+        "model": model,
+        "ours": statistics.median(ours for ours, _ in pairs),
+        "peer": statistics.median(peer for _, peer in pairs),
+        "ratio": middle,
+        "low": low,
+        "high": high,
+        "rounds": len(pairs),
+    }

@@ -1,0 +1,62 @@
+"""Seconds to denoise 10,000 images: `evaluate` beside a plain forward pass."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.alternate import compare
+from benchmarks.training import digits
+from keras_dae import backend
+from keras_dae.models.architectures import DAESpec, paper_specs
+
+IMAGES = 10_000
+
+
+def ours(spec: DAESpec, images: int) -> Callable[[], float]:
+    """Return a call that answers as `evaluate` does: seconds."""
+    import numpy as np
+
+    from keras_dae.evaluation.scoring import BATCH, model_denoiser
+    from keras_dae.models.builders import build
+
+    denoise = model_denoiser(build(spec))
+    noisy = digits(images).astype(np.float32) / 255
+
+    def run() -> float:
+        began = time.perf_counter()
+        parts = [denoise(noisy[at : at + BATCH]) for at in range(0, images, BATCH)]
+        np.concatenate(parts)
+        return time.perf_counter() - began
+
+    return run
+
+
+def peer(spec: DAESpec, images: int) -> Callable[[], float]:
+    """Return a call of the plain forward pass in the same batches: seconds."""
+    import numpy as np
+
+    from benchmarks.plain_torch import denoise, network
+    from keras_dae.evaluation.scoring import BATCH
+
+    net = network(spec)
+    noisy = digits(images).astype(np.float32) / 255
+
+    def run() -> float:
+        began = time.perf_counter()
+        denoise(net, noisy, BATCH)
+        return time.perf_counter() - began
+
+    return run
+
+
+def rows(rounds: int = 7) -> list[dict[str, Any]]:
+    """Compare the two at each of the nine, on all cores."""
+    return [
+        compare(
+            *("denoising", spec.name, ours, peer),
+            arguments={"spec": spec, "images": IMAGES},
+            threads=backend.available_cores(),
+            rounds=rounds if spec.depth < 5 else max(3, rounds // 2),
+        )
+        for spec in paper_specs()
+    ]

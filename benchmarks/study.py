@@ -1,0 +1,84 @@
+"""Wall seconds of the nine models: `sweep` beside plain loops, one after the other.
+
+Ours starts a process for each run, on every core at a time, validates each epoch and
+writes history and models; the peer trains and validates in one process, with all cores
+for each model, and keeps nothing.
+"""
+
+import contextlib
+import io
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.alternate import Worker, row
+from benchmarks.training import BATCH, digits
+from keras_dae import backend
+from keras_dae.models.architectures import DEPTHS, LATENTS, paper_specs
+
+IMAGES, EPOCHS = 15_000, 3  # of which a fifth validates
+
+
+def ours(images: int, epochs: int) -> float:
+    """Return the wall seconds of the sweep."""
+    from keras_dae.training.config import make_config
+    from keras_dae.training.sweep import sweep
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "digits.npz"
+        x = digits(images)[..., 0]
+        np.savez(path, x_train=x, x_test=x[:10])
+        configs = [
+            make_config(
+                {
+                    **{"data": f"npz:{path}", "depth": depth, "latent": latent},
+                    **{"epochs": epochs, "batch_size": BATCH},
+                }
+            )
+            for depth in reversed(DEPTHS)
+            for latent in LATENTS
+        ]
+        began = time.perf_counter()
+        with contextlib.redirect_stderr(io.StringIO()):
+            jobs = sweep(configs, Path(folder) / "runs", device="auto")
+        wall = time.perf_counter() - began
+    failed = [job.name for job in jobs if job.state != "done"]
+    if failed:
+        raise RuntimeError(f"these runs failed: {failed}")
+    return wall
+
+
+def peer(images: int, epochs: int) -> Callable[[], float]:
+    """Return a call of the nine plain loops: wall seconds."""
+    import torch
+
+    from benchmarks.plain_torch import denoise, network, train
+
+    cut = images - images // 5
+    data = torch.from_numpy(digits(images))
+    held_out = (data[cut:].numpy() / 255).astype("float32")
+
+    def run() -> float:
+        began = time.perf_counter()
+        for spec in paper_specs():
+            net = network(spec)
+            optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+            for _ in range(epochs):
+                train(net, optimizer, data[:cut], BATCH)
+                denoise(net, held_out, 128)
+        return time.perf_counter() - began
+
+    return run
+
+
+def rows(rounds: int = 2) -> list[dict[str, Any]]:
+    """Compare the two; each round takes some minutes."""
+    arguments = {"images": IMAGES, "epochs": EPOCHS}
+    cores = backend.available_cores()
+    with Worker(peer, cores, warm_up=False, **arguments) as plain:
+        pairs = [(ours(**arguments), plain.run()) for _ in range(rounds)]
+    return [row("study", "all nine", pairs)]

@@ -1,0 +1,86 @@
+"""Milliseconds a training step: `model.fit` beside a plain PyTorch loop."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.alternate import compare
+from keras_dae import backend
+from keras_dae.models.architectures import DAESpec, paper_specs
+
+BATCH = 64  # the study's
+SECONDS = 1.0  # about what one side takes in one round
+
+
+def digits(count: int) -> np.ndarray:
+    """Return `count` genuine digits, repeated where there are not enough."""
+    from keras_dae.images.datasets import load
+
+    train = load("mnist5k").train
+    return np.asarray(train)[np.arange(count) % len(train)]
+
+
+def fit(spec: DAESpec, steps: int, batch_size: int) -> Callable[[], float]:
+    """Return a call that fits for `steps` steps: milliseconds a step."""
+    import keras
+
+    from keras_dae.images.noise import Gaussian
+    from keras_dae.images.pairs import NoisyCleanPairs
+    from keras_dae.models.builders import build
+    from keras_dae.training.fitting import hasten
+
+    model = build(spec)
+    model.compile(keras.optimizers.Adam(1e-3), loss="mse")
+    hasten(model)
+    images = digits(steps * batch_size)
+    pairs = NoisyCleanPairs(
+        images, Gaussian(), batch_size=batch_size, seed=0, prefetch=True
+    )
+
+    def run() -> float:
+        began = time.perf_counter()
+        model.fit(pairs, shuffle=False, verbose=0)
+        return 1000 * (time.perf_counter() - began) / steps
+
+    return run
+
+
+def loop(spec: DAESpec, steps: int, batch_size: int) -> Callable[[], float]:
+    """Return a call of the plain loop for `steps` steps: milliseconds a step."""
+    import torch
+
+    from benchmarks.plain_torch import network, train
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    net = network(spec).to(device)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    images = torch.from_numpy(digits(steps * batch_size)).to(device)
+
+    def run() -> float:
+        began = time.perf_counter()
+        train(net, optimizer, images, batch_size)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return 1000 * (time.perf_counter() - began) / steps
+
+    return run
+
+
+def rows(rounds: int = 7) -> list[dict[str, Any]]:
+    """Compare the two at each of the nine, on all cores."""
+    found = []
+    for spec in paper_specs():
+        # Steps of about equal length in time, from the multiply-adds.
+        steps = max(15, min(400, int(SECONDS * 4e10 / (spec.macs * 6 * BATCH))))
+        arguments = {"spec": spec, "steps": steps, "batch_size": BATCH}
+        found.append(
+            compare(
+                *("training", spec.name, fit, loop),
+                arguments=arguments,
+                threads=backend.available_cores(),
+                rounds=rounds,
+            )
+        )
+    return found

@@ -1,0 +1,93 @@
+"""The board's command: compare."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_dae.commands.common import configuration, echo_json, print_table, say
+from keras_dae.commands.options import (
+    DEFAULT_STUDY,
+    as_json,
+    data_dir,
+    machine_options,
+    out_option,
+    test_options,
+)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, metavar="[RUNS]...")
+@click.option(
+    "--denoiser",
+    "denoisers",
+    multiple=True,
+    help="A .keras file, an .onnx file or MODULE:FUNCTION; may be given again.",
+)
+@test_options
+@data_dir
+@out_option(
+    DEFAULT_STUDY, "Folder of board.json and figures; its runs are the default."
+)
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the table to this CSV file.",
+)
+@click.option(
+    "--markdown",
+    "markdown_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the table to this Markdown file.",
+)
+@click.option("--fresh", is_flag=True, help="Measure again what was measured before.")
+@machine_options
+@as_json
+def compare(
+    runs: tuple[str, ...],
+    denoisers: tuple[str, ...],
+    data_dir: Path | None,
+    out: Path,
+    csv_file: Path | None,
+    markdown_file: Path | None,
+    fresh: bool,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Measure floors, filters, RUNS and your own denoisers on the same test images.
+
+    RUNS are run folders, or folders of them (default: OUT/runs); a RUN may also be
+    what --denoiser takes. A FUNCTION gets noisy images, float32 of shape (N, H, W, C),
+    and returns the denoised ones; it is measured anew when its module's file changes.
+
+    What was measured is kept, so the same command goes on after an interrupt. Data and
+    noise are those of the runs unless --data, --noise, --sigma or --clip say otherwise.
+    """
+    from keras_dae import backend
+    from keras_dae.training.runs import find_runs
+
+    given = any(value is not None for value in options.values())
+    config = configuration(None, options) if given else None
+    named = [Path(run) for run in runs if Path(run).is_dir()]
+    if not runs and (out / "runs").is_dir():
+        named = [out / "runs"]
+    folders = [folder for place in named for folder in find_runs(place)]
+    own = [*(run for run in runs if not Path(run).is_dir()), *denoisers]
+    backend.select(device, threads)
+    say(backend.summary())
+    from keras_dae.reporting.board import board_markdown, csv_rows, terminal_table
+    from keras_dae.storage import write_csv, write_text
+    from keras_dae.study import compare as measure
+
+    board = measure(folders, own, out, config, data_dir=data_dir, fresh=fresh, say=say)
+    if csv_file is not None:
+        write_csv(csv_file, csv_rows(board))
+    if markdown_file is not None:
+        write_text(markdown_file, board_markdown(board))
+    if as_json:
+        echo_json(board)
+    else:
+        print_table(terminal_table(board))

@@ -1,0 +1,283 @@
+"""What the paper leaves for later: classify, depth-limit, robustness."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_dae.commands.common import (
+    configuration,
+    echo_json,
+    load_splits,
+    print_table,
+    say,
+)
+from keras_dae.commands.options import (
+    DEFAULT_RUNS,
+    DEFAULT_STUDY,
+    as_json,
+    data_dir,
+    machine_options,
+    out_option,
+    test_options,
+)
+
+_runs = click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+_filters = click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    help="A classical filter, such as 'median 3x3'; 'none' for none.  [default: all]",
+)
+
+
+def _found(runs: tuple[Path, ...], out: Path) -> list[Any]:
+    """Return the runs named; or those of the study, or of the common folder."""
+    from keras_dae.training.runs import find_runs
+
+    own = out / "runs"
+    places = runs or ((own if own.is_dir() else Path(DEFAULT_RUNS)),)
+    return [folder for place in places for folder in find_runs(place)]
+
+
+def _chosen(filters: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return the filters named as an argument; none given leaves the default."""
+    return {"filters": [name for name in filters if name != "none"]} if filters else {}
+
+
+@click.command()
+@_runs
+@data_dir
+@out_option(DEFAULT_STUDY, "Folder of the study; RUNS default to those in it.")
+@click.option(
+    "--train-on",
+    "lessons",
+    multiple=True,
+    type=click.Choice(["clean", "noisy", "denoised"]),
+    help="What classifiers are trained on, beside clean images.  [default: all three]",
+)
+@_filters
+@machine_options
+@as_json
+def classify(
+    runs: tuple[Path, ...],
+    data_dir: Path | None,
+    out: Path,
+    lessons: tuple[str, ...],
+    filters: tuple[str, ...],
+    device: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Measure RUNS by what two classifiers read after them (default: every run).
+
+    A convolutional network and multiclass logistic regression read clean, noisy,
+    filtered and denoised test images. What is measured is kept; a second start goes on.
+    """
+    from keras_dae import backend
+    from keras_dae.training.progress import Steps
+
+    folders = _found(runs, out)
+    backend.select(device, threads)
+    say(backend.summary())
+    from keras_dae.future import classify as carry_out
+    from keras_dae.reporting.future import reading_table
+
+    options: dict[str, Any] = {"lessons": lessons} if lessons else {}
+    with Steps() as steps:
+        results = carry_out(
+            folders, out, data_dir, progress=steps, **options, **_chosen(filters)
+        )
+    if as_json:
+        echo_json(results)
+        return
+    print_table(reading_table(results))
+    click.echo(f"{out / 'classification.json'} and figures in {out / 'figures'}")
+
+
+@click.command()
+@_runs
+@click.option("--data", default="auto", show_default=True, help="Where no run tells.")
+@data_dir
+@out_option(DEFAULT_STUDY, "Folder of the study; RUNS default to those in it.")
+@click.option(
+    "--noise",
+    "noises",
+    multiple=True,
+    help="A kind of noise and strengths, such as gaussian:0.1,0.5.  [default: seven]",
+)
+@click.option(
+    "--images",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Test images a cell.",
+)
+@_filters
+@machine_options
+@as_json
+def robustness(
+    runs: tuple[Path, ...],
+    data: str,
+    data_dir: Path | None,
+    out: Path,
+    noises: tuple[str, ...],
+    images: int,
+    filters: tuple[str, ...],
+    device: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Measure RUNS and filters on noises and strengths they were not made for.
+
+    A RUN may also be a .keras file of any origin. What is measured is kept; a second
+    start goes on.
+    """
+    from keras_dae import backend
+    from keras_dae.evaluation.robustness import parse_grid
+    from keras_dae.training.progress import Steps
+
+    files = [run for run in runs if run.suffix == ".keras"]
+    named = tuple(run for run in runs if run not in files)
+    folders = _found(named, out) if named or not files else []
+    grid = parse_grid(noises)
+    backend.select(device, threads)
+    say(backend.summary())
+    from keras_dae.future import robustness as carry_out
+    from keras_dae.reporting.future import gains_table
+
+    with Steps() as steps:
+        results = carry_out(
+            folders,
+            files,
+            out,
+            data_dir,
+            data=data,
+            grid=grid,
+            images=images,
+            progress=steps,
+            **_chosen(filters),
+        )
+    if as_json:
+        echo_json(results)
+        return
+    print_table(gains_table(results))
+    click.echo(f"{out / 'robustness.json'} and figures in {out / 'figures'}")
+
+
+def _numbers(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> list[int | None]:
+    """Read whole numbers separated by commas; None stands for 'all'."""
+    words = text.split(",") if text else []
+    try:
+        numbers = [None if word == "all" else int(word) for word in words]
+    except ValueError:
+        raise click.BadParameter(
+            f"whole numbers separated by commas are wanted, not {text!r}."
+        ) from None
+    if any(number is not None and number < 1 for number in numbers):
+        raise click.BadParameter(f"numbers from 1 are wanted, not {text!r}.")
+    return list(dict.fromkeys(numbers)) if parameter.name != "epochs" else numbers
+
+
+@click.command("depth-limit")
+@test_options
+@click.option(
+    "--depths",
+    default="1,2,3,4,5,6,7,8,9,10,11,12",
+    show_default=True,
+    callback=_numbers,
+    help="Depths, by commas.",
+)
+@click.option("--latent", default=13, show_default=True, help="Side of the latent.")
+@click.option(
+    "--filters", default=32, show_default=True, help="Channels at every depth."
+)
+@click.option(
+    "--train-images",
+    "sizes",
+    default="1000,5000",
+    show_default=True,
+    callback=_numbers,
+    help="Numbers of training images, by commas; 'all' for all.",
+)
+@click.option(
+    "--epochs",
+    callback=_numbers,
+    help="Passes over each of --train-images, by commas.  [default: by --steps]",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=4000,
+    show_default=True,
+    help="Steps of every training, whatever its number of images.",
+)
+@click.option("--batch-size", type=int, help="Images a step.  [default: 64]")
+@click.option("--lr", "learning_rate", type=float, help="Adam's learning rate.")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Seeds."
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes at a time.")
+@data_dir
+@out_option(DEFAULT_STUDY, "Folder of the study; the runs go to its folder depth.")
+@machine_options
+@as_json
+def depth_limit(
+    depths: list[int],
+    sizes: list[int | None],
+    epochs: list[int],
+    steps: int,
+    seeds: int,
+    jobs: int | None,
+    data_dir: Path | None,
+    out: Path,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Find how deep a model can be before it overfits, by number of training images.
+
+    Finished runs are skipped; a second start goes on.
+    """
+    from keras_dae import backend
+    from keras_dae.training.progress import Steps
+
+    splits = load_splits(configuration(None, options), data_dir)
+    named = {**options, "data": splits.name}
+    whole = len(splits.train)
+    for size in sizes:
+        splits.limited(size)  # says at once what is more than there is
+    backend.select(device, threads)
+    say(backend.summary())
+    from keras_dae.future import depth_configs, limit_depth
+    from keras_dae.reporting.future import depth_table
+
+    configs = depth_configs(
+        lambda **fields: configuration(None, {**named, **fields}),
+        [size or whole for size in sizes],
+        depths,
+        seeds,
+        whole=whole,
+        epochs=epochs,
+        steps=steps,
+    )
+    for config in configs:
+        config.plan(splits.image_shape)  # says at once what has no schedule
+    with Steps() as bar:
+        results = limit_depth(
+            configs,
+            out,
+            jobs=jobs,
+            data_dir=data_dir,
+            device=device,
+            threads=threads,
+            progress=bar,
+        )
+    if as_json:
+        echo_json(results)
+        return
+    print_table(depth_table(results))
+    click.echo(f"{out / 'depth_limit.json'} and a figure in {out / 'figures'}")

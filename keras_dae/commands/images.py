@@ -1,0 +1,212 @@
+"""The command for images that somebody has: denoise."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_dae.commands.common import echo_json, print_table, say
+from keras_dae.commands.options import as_json, machine_options
+
+DEFAULT_MODEL = "DAE_5_13"
+
+
+def _range(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not (low < high < float("inf") and low > float("-inf")):
+        raise click.BadParameter(f"takes two numbers LOW,HIGH, not {text!r}.")
+    return low, high
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True)
+@click.option(
+    "--model",
+    "model_name",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    help="A pretrained model's name, a .keras file or a run folder.",
+)
+@click.option("-o", "--out", required=True, help="A folder, a file, or - for output.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option(
+    "--range", "value_range", callback=_range, help="LOW,HIGH: what becomes 0 and 1."
+)
+@click.option(
+    "--overlap", type=click.IntRange(min=0), help="Pixels tiles share.  [default: half]"
+)
+@click.option(
+    "--add-noise", help="A demonstration: noise as in train, added before denoising."
+)
+@click.option("--seed", default=0, show_default=True, help="Draws --add-noise.")
+@click.option(
+    "--compare",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="PNG of input, output and difference, for one image.",
+)
+@click.option(
+    "--clean",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The clean image, to measure MSE, PSNR and SSIM.",
+)
+@click.option(
+    "--max-megapixels",
+    default=256.0,
+    show_default=True,
+    help="The most that one file may hold.",
+)
+@machine_options
+@as_json
+def denoise(
+    inputs: tuple[str, ...],
+    model_name: str,
+    out: str,
+    overwrite: bool,
+    add_noise: str | None,
+    compare: Path | None,
+    clean: Path | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Denoise images: INPUTS are files, folders, patterns or - for standard input.
+
+    PNG, JPEG, TIFF, WebP, BMP and NPY of any size, grey or colour, each written in
+    its own format and type. Inputs stay as they are; no noise is added unasked.
+    """
+    from keras_dae import backend
+    from keras_dae.denoising.files import STANDARD, plan_jobs
+    from keras_dae.denoising.trained import find_model
+    from keras_dae.errors import check
+
+    noise, label = _noise(add_noise)
+    jobs = plan_jobs(inputs, out, label=label, overwrite=overwrite)
+    check(
+        len(jobs) == 1 or not (compare or clean),
+        "--compare and --clean are for one image.",
+        images=len(jobs),
+    )
+    _check_picture(compare, overwrite)
+    trained = find_model(model_name)
+    backend.select(device, threads)
+    say(f"{backend.summary()}; model {trained.name}")
+    rows = _run(jobs, trained, noise, compare, clean, options)
+    # The image has standard output to itself.
+    to_error = out == STANDARD
+    _report(rows, as_json, to_error)
+    if any(row["state"] == "failed" for row in rows):
+        raise click.exceptions.Exit(1)
+
+
+def _check_picture(compare: Path | None, overwrite: bool) -> None:
+    from keras_dae.errors import UsageError
+
+    if compare is None:
+        return
+    if compare.suffix.lower() != ".png":
+        raise UsageError(f"--compare writes a .png file. Received: {compare}.")
+    if compare.exists() and not overwrite:
+        raise UsageError(f"{compare} exists; --overwrite replaces it.")
+
+
+def _noise(text: str | None) -> tuple[Any, str]:
+    """Return the noise to add and how an output's name says so."""
+    if text is None:
+        return None, ""
+    from keras_dae.images.noise import parse_noise, short_label
+
+    noise = parse_noise(text)
+    return noise, f".{short_label(noise)}"
+
+
+def _run(
+    jobs: list[Any],
+    trained: Any,
+    noise: Any,
+    compare: Path | None,
+    clean: Path | None,
+    options: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Denoise all, say at once what is wrong with a file, and return the rows."""
+    from keras_dae.denoising.denoise import Task, denoise_jobs
+    from keras_dae.denoising.tile_model import TileModel
+    from keras_dae.models.files import load
+    from keras_dae.training.progress import new_progress
+
+    task = Task(
+        TileModel(load(trained.path)),
+        trained.card,
+        overlap=options["overlap"],
+        range=options["value_range"],
+        noise=noise,
+        noise_seed=options["seed"],
+        megapixels=options["max_megapixels"],
+        clean=clean,
+    )
+    rows: list[dict[str, Any]] = []
+    with new_progress() as display:
+
+        def begin(job: Any, tiles: int) -> Any:
+            note = f"{len(rows) + 1} of {len(jobs)}"
+            bar = display.add_task(Path(job.name).name[-30:], total=tiles, note=note)
+            return lambda done: display.update(bar, advance=done)
+
+        warned = False
+        for result in denoise_jobs(
+            jobs,
+            task,
+            stdin=sys.stdin.buffer,
+            stdout=sys.stdout.buffer,
+            views=compare is not None,
+            begin=begin,
+        ):
+            rows.append(result.row)
+            for bar in display.task_ids:
+                display.remove_task(bar)
+            warned = _tell(result.row, warned)
+            if compare is not None and result.views is not None:
+                _draw(compare, result.views)
+    return rows
+
+
+def _tell(row: dict[str, Any], warned: bool) -> bool:
+    """Say what failed, and once what is unlike the training images."""
+    if row["state"] == "failed":
+        say(f"Error: {row['input']}: {row['reason']}.")
+    if row.get("warning") and not warned:
+        say(f"Warning: {row['input']} is {row['warning']}.")
+        return True
+    return warned
+
+
+def _draw(path: Path, views: tuple[Any, Any, Any]) -> None:
+    from keras_dae.reporting.comparison import comparison
+    from keras_dae.storage import replacing
+
+    clean, noisy, denoised = views
+    with replacing(path) as temporary:
+        comparison(noisy, denoised, clean).savefig(temporary)
+    say(f"Comparison: {path}")
+
+
+def _report(rows: list[dict[str, Any]], as_json: bool, to_error: bool) -> None:
+    from keras_dae.reporting.tables import denoise_table
+    from keras_dae.storage import dump_json
+
+    done = sum(row["state"] == "done" for row in rows)
+    summary = {"schema": 1, "done": done, "failed": len(rows) - done, "images": rows}
+    if as_json and to_error:
+        say(dump_json(summary).rstrip())
+    elif as_json:
+        echo_json(summary)
+    else:
+        print_table(denoise_table(rows), to_error)

@@ -1,0 +1,105 @@
+"""Commands that take models elsewhere: export, parity, doctor."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_dae.commands.common import echo_json, print_table, say, show
+from keras_dae.commands.options import as_json, data_dir
+
+FORMATS = ("onnx", "openvino", "torch", "saved-model", "litert")
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True,
+    help="CPU threads of each process.",
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("model")
+@click.option("--format", "name", type=click.Choice(FORMATS), required=True)
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The file, or folder of a saved model.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@threads_option
+@as_json
+def export(
+    model: str, name: str, out: Path, overwrite: bool, threads: int, as_json: bool
+) -> None:
+    """Write MODEL for another runtime, read it again and compare.
+
+    MODEL is a pretrained model's name, a .keras file or a run folder. Exits with 1,
+    and keeps nothing, if an answer differs by more than 1e-5.
+    """
+    from keras_dae.denoising.trained import find_model
+    from keras_dae.interchange.export import export as write
+
+    trained = find_model(model)
+    card = {"name": trained.name, **trained.card}
+    row = write(trained.path, name, out, card, overwrite=overwrite, threads=threads)
+    if as_json:
+        echo_json({"schema": 1, "model": trained.name, **row})
+    else:
+        click.echo(
+            f"{', '.join(row['files'])}: {row['bytes']:,} bytes; read again, its "
+            f"answers differ by at most {row['max_difference']:.2g}"
+        )
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True)
+@click.option(
+    "--exported/--backends-only", default=True, help="Compare exported files too."
+)
+@threads_option
+@as_json
+def parity(
+    models: tuple[str, ...], exported: bool, threads: int, as_json: bool
+) -> None:
+    """Compare what MODELS answer on each backend and in each exported format.
+
+    Each runs in a process of its own on the CPU; a difference from torch above 1e-5,
+    or a failure, exits with 1. What is not installed is listed as absent.
+    """
+    from keras_dae.denoising.trained import find_model
+    from keras_dae.interchange.parity import parity as compare
+    from keras_dae.reporting.tables import parity_table
+    from keras_dae.training.progress import new_progress
+
+    found = [(one.name, one.path) for one in map(find_model, models)]
+    with new_progress() as display:
+        bar = display.add_task("parity", total=None, note="")
+
+        def begin(model: str, target: str) -> None:
+            display.update(bar, note=f"{model} on {target}")
+
+        formats = FORMATS if exported else ()
+        rows = compare(found, threads=threads, formats=formats, begin=begin)
+    for row in rows:
+        if row["state"] == "failed":
+            say(f"Error: {row['model']}: {row['reason']}")
+    show(rows, parity_table, as_json)
+    if any(row["state"] in ("failed", "differs") for row in rows):
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@data_dir
+@as_json
+def doctor(data_dir: Path | None, as_json: bool) -> None:
+    """Show what is installed and found: versions, backends, devices, data, folders."""
+    from keras_dae.doctor import examine
+    from keras_dae.reporting.tables import doctor_table
+
+    rows: list[dict[str, Any]] = examine(data_dir)
+    if as_json:
+        echo_json({"schema": 1, "checks": rows})
+    else:
+        print_table(doctor_table(rows))
+    if any(row["state"] == "broken" for row in rows):
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,1 @@
+"""Models at work on image files: read, tiles, denoise, write."""

@@ -1,0 +1,274 @@
+"""Denoise image files: each one read, denoised by tiles, written; a row for each."""
+
+import io
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from keras_dae.denoising import advice
+from keras_dae.denoising.files import Job
+from keras_dae.denoising.formats import (
+    encoded,
+    format_of,
+    read_file,
+    read_picture,
+)
+from keras_dae.denoising.measure import clean_pages, measure, units
+from keras_dae.denoising.pictures import (
+    MAX_MEGAPIXELS,
+    Page,
+    Picture,
+    UnreadableError,
+    from_unit,
+    to_unit,
+    value_range,
+)
+from keras_dae.denoising.tile_model import SHADES, TileModel
+from keras_dae.denoising.tiles import (
+    BATCH,
+    default_overlap,
+    denoise_rows,
+    pad_to,
+    tile_count,
+    unpad,
+)
+from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.images.noise import Noise
+from keras_dae.storage import replacing
+
+Tick = Callable[[int], None]
+
+
+def _no_tick(tiles: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """How images are denoised, the same for each file of a batch.
+
+    Attributes:
+        model: what answers tiles.
+        card: what the model was trained on; empty where nothing is known.
+        overlap: pixels that neighbouring tiles share; None for half a tile.
+        range: values that become 0 and 1; None for those of the type.
+        noise: added before denoising, for a demonstration; None for real images.
+        noise_seed: what it is drawn from.
+        megapixels: the most that one file may hold.
+        clean: what to measure against; with `noise`, the image itself is.
+    """
+
+    model: TileModel
+    card: dict[str, Any] = field(default_factory=dict)
+    overlap: int | None = None
+    range: tuple[float, float] | None = None
+    noise: Noise | None = None
+    noise_seed: int = 0
+    megapixels: float = MAX_MEGAPIXELS
+    clean: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.overlap is not None:
+            check(
+                0 <= self.overlap < min(self.model.tile),
+                f"overlap is from 0 to {min(self.model.tile) - 1} for tiles of "
+                f"{self.model.tile[0]}x{self.model.tile[1]}.",
+                overlap=self.overlap,
+            )
+
+
+@dataclass
+class Result:
+    """What became of one file.
+
+    Attributes:
+        row: for tables and JSON: state 'done' or 'failed', and what is known.
+        views: (clean or None, input, output) of the first page, float32 in [0, 1],
+            where they were asked for.
+    """
+
+    row: dict[str, Any]
+    views: tuple[np.ndarray | None, np.ndarray, np.ndarray] | None = None
+
+
+def denoise_jobs(
+    jobs: Iterable[Job],
+    task: Task,
+    *,
+    stdin: BinaryIO | None = None,
+    stdout: BinaryIO | None = None,
+    views: bool = False,
+    begin: Callable[[Job, int], Tick] = lambda job, tiles: _no_tick,
+) -> Iterator[Result]:
+    """Denoise file after file; one that fails does not stop the others.
+
+    Args:
+        jobs: what to read and write, of `plan_jobs`.
+        task: model and settings.
+        stdin: where an image comes from that has no file.
+        stdout: where it goes if it has none.
+        views: whether to return the arrays of the first page, for a picture.
+        begin: told each file with its number of tiles; what it returns is told of
+            each batch of tiles that is done.
+    """
+    for job in jobs:
+        row: dict[str, Any] = {"input": job.name, "output": None, "state": "failed"}
+        began = time.perf_counter()
+        result = Result(row)
+        try:
+            if job.problem:
+                raise UnreadableError(job.problem)
+            result = _one(job, task, row, stdin, stdout, views, begin)
+            row["state"] = "done"
+        except UnreadableError as error:
+            row["reason"] = str(error)
+        except UsageError:
+            raise
+        except KerasDAEError as error:
+            row["reason"] = str(error).rstrip(".")
+        except MemoryError:
+            row["reason"] = "takes more memory than there is"
+        row["seconds"] = round(time.perf_counter() - began, 2)
+        yield result
+
+
+def _one(
+    job: Job,
+    task: Task,
+    row: dict[str, Any],
+    stdin: BinaryIO | None,
+    stdout: BinaryIO | None,
+    views: bool,
+    begin: Callable[[Job, int], Tick],
+) -> Result:
+    picture = _read(job, task, stdin)
+    if job.target is not None and format_of(job.target) != picture.format:
+        raise UnreadableError(
+            f"is a {picture.format} image, and its output keeps the format; "
+            f"{job.target} names another"
+        )
+    row |= _describe(picture)
+    ranges = [value_range(page, task.range) for page in picture.pages]
+    originals = [page.values for page in picture.pages]
+    if task.noise is not None:
+        _add_noise(picture, task.noise, ranges, task.noise_seed)
+    row |= _look(picture.pages[0], ranges[0], task.card)
+    inputs = [page.values for page in picture.pages]
+    clean = None
+    if task.clean is not None:
+        clean = clean_pages(task.clean, picture, task.range, task.megapixels)
+    elif task.noise is not None:
+        clean = units(originals, picture, ranges)
+    tick = begin(job, sum(_tiles(page, task) for page in picture.pages))
+    for page, limits in zip(picture.pages, ranges, strict=True):
+        page.values = denoise_page(page, limits, task, tick)
+    shown = None
+    if views or clean is not None:
+        before = units(inputs, picture, ranges)
+        after = units([page.values for page in picture.pages], picture, ranges)
+        shown = (None if clean is None else clean[0], before[0], after[0])
+    if clean is not None:
+        row["input_metrics"] = measure(clean, before)
+        row["metrics"] = measure(clean, after)
+    _write(picture, job.target, stdout)
+    row["output"] = "standard output" if job.target is None else str(job.target)
+    return Result(row, shown if views else None)
+
+
+def _read(job: Job, task: Task, stdin: BinaryIO | None) -> Picture:
+    if job.source is None:
+        assert stdin is not None  # whoever plans for it gives it
+        return read_picture(io.BytesIO(stdin.read()), None, task.megapixels)
+    return read_file(job.source, task.megapixels)
+
+
+def _write(picture: Picture, target: Path | None, stdout: BinaryIO | None) -> None:
+    content = encoded(picture)
+    if target is None:
+        assert stdout is not None
+        stdout.write(content)
+        stdout.flush()
+        return
+    with replacing(target) as temporary:
+        temporary.write_bytes(content)
+
+
+def _describe(picture: Picture) -> dict[str, Any]:
+    height, width, channels = picture.pages[0].values.shape
+    alpha = "" if picture.pages[0].alpha is None else " + alpha"
+    return {
+        "format": picture.format,
+        "type": picture.pages[0].values.dtype.name,
+        "width": width,
+        "height": height,
+        "channels": SHADES[channels] + alpha,
+        "pages": len(picture.pages),
+        "note": picture.note or None,
+    }
+
+
+def _look(
+    page: Page, limits: tuple[float, float], card: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what is estimated of a page, and a warning if the model knows no such."""
+    unit = to_unit(advice.middle(page.values), *limits, page.inverted)
+    if min(unit.shape[:2]) < advice.SMALLEST:
+        return {"estimate": None, "warning": None}
+    seen = advice.describe(unit)
+    warning = advice.advise(seen, advice.usual(card), card)
+    return {"estimate": seen, "warning": warning}
+
+
+def _add_noise(
+    picture: Picture, noise: Noise, ranges: list[tuple[float, float]], seed: int
+) -> None:
+    rng = np.random.default_rng([seed])
+    for page, (low, high) in zip(picture.pages, ranges, strict=True):
+        unit = to_unit(page.values, low, high, page.inverted)
+        noisy = noise(unit[None], rng)[0]
+        page.values = from_unit(noisy, page.values.dtype, low, high, page.inverted)
+
+
+def _overlap(task: Task) -> int:
+    return default_overlap(task.model.tile) if task.overlap is None else task.overlap
+
+
+def _tiles(page: Page, task: Task) -> int:
+    height, width = page.values.shape[:2]
+    return tile_count(height, width, task.model.tile, _overlap(task))
+
+
+def denoise_page(
+    page: Page, limits: tuple[float, float], task: Task, tick: Tick = _no_tick
+) -> np.ndarray:
+    """Return the denoised values of a page: same shape, same type.
+
+    Beside the page and the result, memory is taken for one band of tiles.
+    """
+    low, high = limits
+    shape, dtype = page.values.shape, page.values.dtype
+    source = pad_to(page.values, task.model.tile)
+    result = np.empty_like(source)
+
+    def read(top: int, bottom: int) -> np.ndarray:
+        return to_unit(source[top:bottom], low, high, page.inverted)
+
+    def write(top: int, rows: np.ndarray) -> None:
+        values = from_unit(rows, dtype, low, high, page.inverted)
+        result[top : top + len(rows)] = values
+
+    denoise_rows(
+        read,
+        write,
+        source.shape,
+        task.model,
+        task.model.tile,
+        overlap=_overlap(task),
+        batch=max(1, BATCH // shape[2]),
+        tick=tick,
+    )
+    return unpad(result, shape)

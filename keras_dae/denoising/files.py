@@ -1,0 +1,173 @@
+"""From what was asked for to a list of files to read and write, nothing clobbered."""
+
+import glob
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_dae.denoising.formats import format_of
+from keras_dae.errors import UsageError, check
+
+STANDARD = "-"  # standard input or output
+DONE = ".denoised"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image file to denoise.
+
+    Attributes:
+        source: where it is; None for standard input.
+        target: where the result goes; None for standard output.
+        problem: why it cannot be done, found before it was read; else empty.
+    """
+
+    source: Path | None
+    target: Path | None
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """The source as a user would name it."""
+        return "standard input" if self.source is None else str(self.source)
+
+
+def plan_jobs(
+    inputs: tuple[str, ...], out: str, *, label: str = "", overwrite: bool = False
+) -> list[Job]:
+    """Return what is to be read and written.
+
+    Args:
+        inputs: files, folders (searched with all below), patterns, or '-'.
+        out: '-', a file where there is one input, else a folder; below it, what comes
+            from a folder keeps its place in it.
+        label: what was added to the images, put into each output's name.
+        overwrite: whether an output that exists may be replaced.
+
+    Raises:
+        UsageError: an `out` that does not fit the inputs.
+    """
+    found = [pair for text in inputs for pair in _sources(text, out)]
+    if out == STANDARD:
+        check(len(found) == 1, "Standard output takes one image.", inputs=len(found))
+        return [_checked(source, None, problem, True) for source, _, problem in found]
+    folder = Path(out)
+    if format_of(folder) is not None and not folder.is_dir():
+        _check_single(found, folder, label)
+        return [
+            _checked(source, folder, problem, overwrite) for source, _, problem in found
+        ]
+    check(
+        all(source is not None or problem for source, _, problem in found),
+        "The output of an image from standard input is a file or '-', not a folder.",
+        out=out,
+    )
+    check(
+        not folder.is_file(),
+        "The output is a folder, or a file of an image format.",
+        out=out,
+    )
+    return list(_into_folder(found, folder, label, overwrite))
+
+
+Found = tuple[Path | None, Path, str]  # source, place below OUT, problem
+
+
+def _into_folder(
+    found: list[Found], folder: Path, label: str, overwrite: bool
+) -> Iterator[Job]:
+    taken: dict[Path, Path | None] = {}
+    for source, place, problem in found:
+        if problem:
+            yield Job(source, None, problem)
+            continue
+        target = folder / place.with_name(f"{place.stem}{label}{DONE}{place.suffix}")
+        if target not in taken:
+            taken[target] = source
+            yield _checked(source, target, "", overwrite)
+        elif taken[target] != source:  # else it was named twice
+            yield Job(source, None, f"its output {target} is that of {taken[target]}")
+
+
+def _check_single(found: list[Found], target: Path, label: str) -> None:
+    check(
+        len(found) == 1,
+        f"The output {target} is one file; name a folder for several.",
+        inputs=len(found),
+    )
+    if label and label not in target.name:
+        raise UsageError(
+            "Noise is added for a demonstration, and the output's name must say so: "
+            f"{target.with_name(f'{target.stem}{label}{DONE}{target.suffix}')}, or a "
+            "folder."
+        )
+    source = found[0][0]
+    kinds = source and format_of(source), format_of(target)
+    if kinds[0] is not None and kinds[0] != kinds[1]:
+        raise UsageError(
+            f"The output keeps the format of {source}, which is {kinds[0]}; {target} "
+            f"names {kinds[1]}."
+        )
+
+
+def _checked(
+    source: Path | None, target: Path | None, problem: str, overwrite: bool
+) -> Job:
+    if not problem and target is not None and target.exists():
+        if source is not None and source.exists() and target.samefile(source):
+            problem = "its output would be the file itself, and inputs stay as they are"
+        elif not overwrite:
+            problem = f"its output {target} exists; --overwrite replaces it"
+    return Job(source, target, problem)
+
+
+def _sources(text: str, out: str) -> Iterator[Found]:
+    """Yield what one argument stands for, each with its place below OUT."""
+    path = Path(text)
+    if text == STANDARD:
+        yield None, Path("image"), ""
+    elif path.is_dir():
+        yield from _in_folder(path, Path(out))
+    elif not glob.has_magic(text) or _is_there(path):
+        yield path, Path(path.name), "" if _is_there(path) else "there is no such file"
+    else:
+        matched = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 (absolute ones)
+        for name in matched:
+            yield from _sources(name, out)
+        if not matched:
+            yield path, Path(path.name), "no file matches this pattern"
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is a file of this name, readable or not."""
+    try:
+        return path.is_file()
+    except OSError:  # a folder that may not be looked into
+        return False
+
+
+def _in_folder(folder: Path, out: Path) -> Iterator[Found]:
+    """Yield the image files below a folder, without what went to OUT before."""
+    problems: list[OSError] = []
+    images = []
+    for parent, folders, names in os.walk(folder, onerror=problems.append):
+        inside = Path(parent)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and (inside / name).resolve() != out.resolve()
+        )
+        images += [
+            inside / name
+            for name in sorted(names)
+            if format_of(Path(name)) is not None
+            and not name.startswith(".")
+            and not Path(name).stem.endswith(DONE)
+        ]
+    for image in images:
+        yield image, image.relative_to(folder), ""
+    for error in problems:
+        yield Path(error.filename), Path(), f"cannot be read: {error.strerror}"
+    if not images and not problems:
+        yield folder, Path(), "there is no image in this folder"

@@ -1,0 +1,65 @@
+"""Pages beside clean ones: what was there before denoising, and what after."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_dae.denoising.formats import read_file
+from keras_dae.denoising.pictures import Picture, UnreadableError, to_unit, value_range
+from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, psnr_of, ssim
+
+Range = tuple[float, float]
+
+
+def units(
+    values: list[np.ndarray], picture: Picture, ranges: list[Range]
+) -> list[np.ndarray]:
+    """Return values of a picture's pages as float32 in [0, 1]."""
+    return [
+        to_unit(array, *limits, page.inverted)
+        for array, limits, page in zip(values, ranges, picture.pages, strict=True)
+    ]
+
+
+def clean_pages(
+    path: Path, picture: Picture, asked: Range | None, megapixels: float
+) -> list[np.ndarray]:
+    """Read the clean image of a picture: float32 in [0, 1], a page each.
+
+    Raises:
+        UnreadableError: it cannot be read, or is of another shape.
+    """
+    try:
+        clean = read_file(path, megapixels)
+        ranges = [value_range(page, asked) for page in clean.pages]
+    except UnreadableError as error:
+        raise UnreadableError(f"has no clean image: {path} {error}") from error
+    shapes = [page.values.shape for page in clean.pages]
+    wanted = [page.values.shape for page in picture.pages]
+    if shapes != wanted:
+        raise UnreadableError(
+            f"has pages of shape {wanted}; those of the clean image {path} are {shapes}"
+        )
+    return units([page.values for page in clean.pages], clean, ranges)
+
+
+def measure(
+    clean: list[np.ndarray], answers: list[np.ndarray]
+) -> dict[str, float | None]:
+    """Return MSE (mean over pages), its PSNR in dB, and mean SSIM, None if too small.
+
+    Args:
+        clean: float32 pages in [0, 1], (H, W, C).
+        answers: pages of the same shapes.
+    """
+    pairs = [
+        (truth[None], answer[None])
+        for truth, answer in zip(clean, answers, strict=True)
+    ]
+    error = float(np.mean([mse(*pair)[0] for pair in pairs]))
+    large = all(min(truth.shape[1:3]) >= SSIM_WINDOW for truth, _ in pairs)
+    return {
+        "mse": error,
+        "psnr": psnr_of(error) if error > 0 else None,
+        "ssim": float(np.mean([ssim(*pair)[0] for pair in pairs])) if large else None,
+    }

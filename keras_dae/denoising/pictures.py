@@ -1,0 +1,167 @@
+"""What an image file holds: pages of values, kept in the type that they came in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from keras_dae.errors import KerasDAEError
+
+MAX_MEGAPIXELS = 256
+# Types that pixels may have -> the range that becomes [0, 1].
+RANGES = {
+    "bool": (0.0, 1.0),
+    "uint8": (0.0, 255.0),
+    "uint16": (0.0, 65535.0),
+    "float16": (0.0, 1.0),
+    "float32": (0.0, 1.0),
+    "float64": (0.0, 1.0),
+}
+
+
+class UnreadableError(KerasDAEError):
+    """A file that holds no image to denoise; the sentence lacks only its name."""
+
+
+@dataclass
+class Page:
+    """One image of a file.
+
+    Attributes:
+        values: (H, W, C) with C 1 or 3, of a type in `RANGES`, upright.
+        alpha: (H, W) transparency, kept as it is; None where there is none.
+        inverted: whether the file stores 0 as white (some TIFF files).
+        extra: what the writer of the format wants to know of the page.
+    """
+
+    values: np.ndarray
+    alpha: np.ndarray | None = None
+    inverted: bool = False
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def joined(self, values: np.ndarray) -> np.ndarray:
+        """Return `values` with the page's own transparency: (H, W) or (H, W, 2..4)."""
+        if self.alpha is not None:
+            values = np.concatenate([values, self.alpha[..., None]], axis=2)
+        return values[..., 0] if values.shape[2] == 1 else values
+
+
+@dataclass
+class Picture:
+    """The pages of a file with its format.
+
+    Attributes:
+        format: a row of `FORMATS`.
+        pages: at least one.
+        extra: what the writer of the format wants to know of the file.
+        note: what cannot be kept, in a few words; empty where all is.
+    """
+
+    format: str
+    pages: list[Page]
+    extra: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+def page_of(array: np.ndarray, **attributes: Any) -> Page:
+    """Return a page of an array (H, W) or (H, W, 1..4), the last of 2 or 4 alpha.
+
+    Raises:
+        UnreadableError: another shape or type of values, or no pixel at all.
+    """
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4):
+        raise UnreadableError(
+            f"holds an array of shape {array.shape}; images are grey or RGB, with or "
+            "without alpha"
+        )
+    if array.size == 0:
+        raise UnreadableError(f"holds no pixel (shape {array.shape})")
+    if array.dtype.name not in RANGES:
+        raise UnreadableError(
+            f"holds values of type {array.dtype.name}; {', '.join(RANGES)} are denoised"
+        )
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.shape[2] in (2, 4):
+        return Page(array[..., :-1], array[..., -1], **attributes)
+    return Page(array, **attributes)
+
+
+def check_size(
+    sizes: Sequence[tuple[int, int]], megapixels: float = MAX_MEGAPIXELS
+) -> None:
+    """Refuse more pixels than are to be held in memory, before they are.
+
+    Args:
+        sizes: width and height of each page, as the file's header says.
+        megapixels: the most there may be, all pages together.
+    """
+    total = sum(width * height for width, height in sizes) / 1e6
+    if total > megapixels:
+        raise UnreadableError(
+            f"says that it holds {total:,.0f} megapixels; --max-megapixels allows "
+            f"{megapixels:,.0f}"
+        )
+
+
+def upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """Return an array (H, W, ...) turned as EXIF's orientation, 1 to 8, says."""
+    if orientation in (5, 6, 7, 8):
+        array = np.swapaxes(array, 0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return array
+
+
+def value_range(
+    page: Page, asked: tuple[float, float] | None = None
+) -> tuple[float, float]:
+    """Return the values that become 0 and 1.
+
+    Args:
+        page: its type decides, unless another range is asked for.
+        asked: low and high in the file's own units.
+
+    Raises:
+        UnreadableError: values that are not finite, or outside the range.
+    """
+    low, high = asked or RANGES[page.values.dtype.name]
+    if page.values.dtype.kind != "f" and asked is None:
+        return low, high
+    least, most = float(page.values.min()), float(page.values.max())
+    if not np.isfinite([least, most]).all():
+        raise UnreadableError("holds values that are not finite (NaN or infinity)")
+    if least < low or most > high:
+        raise UnreadableError(
+            f"holds values from {least:g} to {most:g}, outside [{low:g}, {high:g}]; "
+            "--range LOW,HIGH says what is black and what is white"
+        )
+    return low, high
+
+
+def to_unit(values: np.ndarray, low: float, high: float, inverted: bool) -> np.ndarray:
+    """Return values as float32 in [0, 1], 1 being white."""
+    unit = values.astype(np.float32)
+    if low:
+        unit -= np.float32(low)
+    unit *= np.float32(1 / (high - low))
+    return 1 - unit if inverted else unit
+
+
+def from_unit(
+    unit: np.ndarray, dtype: np.dtype[Any], low: float, high: float, inverted: bool
+) -> np.ndarray:
+    """Return float32 values in [0, 1] in a file's own type, rounded to its steps."""
+    unit = np.clip(unit, 0.0, 1.0)
+    if inverted:
+        unit = 1 - unit
+    if dtype.kind == "b":
+        return unit >= 0.5
+    values = unit * np.float32(high - low) + np.float32(low)
+    if dtype.kind == "u":
+        values = np.rint(values)
+    return values.astype(dtype)

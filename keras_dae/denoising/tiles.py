@@ -1,0 +1,238 @@
+"""Images of any size through a model of fixed size: overlapping tiles, blended.
+
+Along each axis the tiles' windows are divided by their sum, so that the weights of
+a pixel add up to 1 (a partition of unity); the weight of a pixel is the product of
+both axes'. What comes out is therefore a mean of what the tiles say of a pixel, which
+bounds it: no pixel leaves the range of the tiles' answers, and the difference from
+one pass over the whole image is at most the largest difference within a tile. Where a
+tile's weight is 0 within `margin` pixels of its edges, and the model sees no further
+than that, both are the same to rounding.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from keras_dae.errors import check
+
+BATCH = 256
+# (n, height, width, channels) float32 in [0, 1] -> the same shape.
+Predict = Callable[[np.ndarray], np.ndarray]
+ReadRows = Callable[[int, int], np.ndarray]
+WriteRows = Callable[[int, np.ndarray], None]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where the tiles lie along one axis of an image.
+
+    Attributes:
+        length: pixels of the image.
+        tile: pixels of a tile.
+        starts: first pixel of each tile, from 0 to `length - tile`.
+        weights: of each tile's pixels, shape (tiles, tile); at each pixel of the
+            image those of all tiles over it add up to 1.
+    """
+
+    length: int
+    tile: int
+    starts: tuple[int, ...]
+    weights: np.ndarray
+
+
+def plan_axis(length: int, tile: int, overlap: int, margin: int = 0) -> Axis:
+    """Return the tiles along one axis; the last one ends where the image does.
+
+    Args:
+        length: pixels of the image, at least `tile`.
+        tile: pixels of a tile.
+        overlap: pixels that neighbours share, from 0 to `tile - 1`; the last two
+            may share more.
+        margin: pixels at each end of a tile that have no say where a neighbour
+            covers them; at most half the overlap.
+
+    Raises:
+        UsageError: values outside these.
+    """
+    check(length >= tile > 0, "A tile fits into its image.", length=length, tile=tile)
+    check(0 <= overlap < tile, f"overlap is from 0 to {tile - 1}.", overlap=overlap)
+    check(0 <= 2 * margin <= overlap, "margin is up to half of overlap.", margin=margin)
+    starts = [*range(0, length - tile, tile - overlap), length - tile]
+    total = np.zeros(length)
+    windows = []
+    for number, start in enumerate(starts):
+        window = _window(tile, overlap, margin)
+        half = tile // 2
+        if number == 0:
+            window[:half] = 1.0
+        if number == len(starts) - 1:
+            window[half:] = 1.0
+        windows.append(window)
+        total[start : start + tile] += window
+    weights = [w / total[s : s + tile] for s, w in zip(starts, windows, strict=True)]
+    return Axis(length, tile, tuple(starts), np.array(weights, dtype=np.float32))
+
+
+def _window(tile: int, overlap: int, margin: int) -> np.ndarray:
+    """Return a flat top with sides of a squared sine over the overlap."""
+    ramp = overlap - 2 * margin
+    window = np.ones(tile)
+    side = np.sin(np.pi / 2 * (np.arange(ramp) + 0.5) / max(ramp, 1)) ** 2
+    side = np.concatenate([np.zeros(margin), side])
+    window[: len(side)] = side
+    # Longer than half a tile, the sides meet: each pixel takes the lower of both.
+    return np.minimum(window, window[::-1])
+
+
+def tile_count(height: int, width: int, shape: tuple[int, int], overlap: int) -> int:
+    """Return how many tiles of `shape` an image takes, for one channel group."""
+    counts = [
+        len(range(0, max(size - tile, 0), tile - overlap)) + 1
+        for size, tile in zip((height, width), shape, strict=True)
+    ]
+    return counts[0] * counts[1]
+
+
+def denoise_rows(
+    read: ReadRows,
+    write: WriteRows,
+    size: tuple[int, int, int],
+    predict: Predict,
+    tile: tuple[int, int],
+    *,
+    overlap: int,
+    margin: int = 0,
+    batch: int = BATCH,
+    tick: Callable[[int], None] = lambda tiles: None,
+) -> None:
+    """Denoise an image a band of tiles at a time.
+
+    What is in memory at once is one band, not the image. Rows are written in order,
+    each one once, and only after the last read of it.
+
+    Args:
+        read: `read(top, bottom)` -> float32 rows of shape (bottom - top, W, C).
+        write: `write(top, rows)` takes finished rows of the same kind.
+        size: height, width and channels of the image, no side below the tile's.
+        predict: the model, on tiles of shape (n, *tile, C).
+        tile: height and width of a tile.
+        overlap: pixels that neighbouring tiles share.
+        margin: pixels at a tile's edges that have no say (see `plan_axis`).
+        batch: tiles that `predict` gets at a time.
+        tick: told how many tiles have been done, after each batch.
+    """
+    height, width, channels = size
+    rows = plan_axis(height, tile[0], overlap, margin)
+    columns = plan_axis(width, tile[1], overlap, margin)
+    group = max(1, batch // len(columns.starts))
+    band = np.zeros((0, width, channels), np.float32)
+    top = 0  # the image row that the band begins with
+    for first in range(0, len(rows.starts), group):
+        numbers = range(first, min(first + group, len(rows.starts)))
+        low, high = rows.starts[numbers[0]], rows.starts[numbers[-1]] + tile[0]
+        band = _longer(band, high - top)
+        pixels = read(low, high)
+        for places, answers in _answers(pixels, rows, columns, numbers, predict, batch):
+            for (row, column), answer in zip(places, answers, strict=True):
+                weight = rows.weights[row][:, None] * columns.weights[column]
+                y, x = rows.starts[row] - top, columns.starts[column]
+                band[y : y + tile[0], x : x + tile[1]] += answer * weight[..., None]
+            tick(len(places))
+        done = height if high == height else rows.starts[numbers[-1] + 1]
+        write(top, band[: done - top])
+        band, top = band[done - top :].copy(), done
+
+
+def _longer(band: np.ndarray, length: int) -> np.ndarray:
+    """Return the band with rows of zeros below, `length` rows in all."""
+    missing = length - len(band)
+    return np.concatenate([band, np.zeros((missing, *band.shape[1:]), np.float32)])
+
+
+def _answers(
+    pixels: np.ndarray,
+    rows: Axis,
+    columns: Axis,
+    numbers: range,
+    predict: Predict,
+    batch: int,
+) -> Iterator[tuple[list[tuple[int, int]], np.ndarray]]:
+    """Yield the (row, column) of tiles with the model's answers to them."""
+    low = rows.starts[numbers[0]]
+    places = [(row, column) for row in numbers for column in range(len(columns.starts))]
+    cuts = [*range(0, len(places), batch), len(places)]
+    for begin, end in pairwise(cuts):
+        tiles = np.stack(
+            [
+                pixels[
+                    rows.starts[row] - low : rows.starts[row] - low + rows.tile,
+                    columns.starts[column] : columns.starts[column] + columns.tile,
+                ]
+                for row, column in places[begin:end]
+            ]
+        )
+        yield places[begin:end], predict(tiles)
+
+
+def pad_to(image: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
+    """Return `image`, (H, W, C), mirrored beyond its ends to at least a tile's size.
+
+    Half of what is missing is added on either side; an image of one pixel has
+    nothing to mirror and is repeated.
+    """
+    missing = [max(0, t - s) for t, s in zip(tile, image.shape[:2], strict=True)]
+    if not any(missing):
+        return image
+    widths = [(m // 2, m - m // 2) for m in missing]
+    return np.pad(image, [*widths, (0, 0)], mode="reflect")
+
+
+def denoise_array(
+    image: np.ndarray,
+    predict: Predict,
+    tile: tuple[int, int],
+    *,
+    overlap: int | None = None,
+    margin: int = 0,
+    batch: int = BATCH,
+) -> np.ndarray:
+    """Return a float32 image of shape (H, W, C), any size, denoised by tiles.
+
+    Args:
+        image: float32 in [0, 1], shape (H, W, C).
+        predict: the model, on arrays of shape (n, *tile, C).
+        tile: height and width of the model's input.
+        overlap: pixels that tiles share; half the smaller side by default.
+        margin: pixels at a tile's edges that have no say.
+        batch: tiles at a time.
+    """
+    padded = pad_to(image, tile)
+    out = np.empty(padded.shape, np.float32)
+
+    def write(top: int, rows: np.ndarray) -> None:
+        out[top : top + len(rows)] = rows
+
+    denoise_rows(
+        lambda low, high: padded[low:high],
+        write,
+        padded.shape,
+        predict,
+        tile,
+        overlap=default_overlap(tile) if overlap is None else overlap,
+        margin=margin,
+        batch=batch,
+    )
+    return unpad(out, image.shape)
+
+
+def unpad(padded: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return what `pad_to` was given, from an array of the padded shape."""
+    top, left = ((padded.shape[axis] - shape[axis]) // 2 for axis in (0, 1))
+    return padded[top : top + shape[0], left : left + shape[1]]
+
+
+def default_overlap(tile: tuple[int, int]) -> int:
+    """Return half of the smaller side: each pixel is then seen four times."""
+    return min(tile) // 2

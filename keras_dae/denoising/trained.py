@@ -1,0 +1,95 @@
+"""Models by name, file or run folder, and what is known of their training.
+
+A card is a JSON object that says what a model was trained on: `data`, `noise`,
+`input` (what its noisy training images look like), measured `figures`, `limits` and
+the `licence` of the data. The package's own are in `pretrained/cards.json`; a file of
+any origin may have one beside it, of its own name ending in .json.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_dae.errors import UsageError
+from keras_dae.storage import read_json
+from keras_dae.training.runs import RunFolder, find_runs
+
+if TYPE_CHECKING:
+    import keras
+
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model's file with what is known of its training.
+
+    Attributes:
+        name: what to call it.
+        path: its `.keras` file.
+        card: what it was trained on; empty where nothing is known.
+    """
+
+    name: str
+    path: Path
+    card: dict[str, Any]
+
+
+def pretrained_cards() -> dict[str, dict[str, Any]]:
+    """Return the cards of the models in the package, by name."""
+    models: dict[str, dict[str, Any]] = read_json(PRETRAINED / "cards.json")["models"]
+    return models
+
+
+def find_model(named: str | Path) -> Trained:
+    """Return the model that `named` stands for.
+
+    Args:
+        named: a model in the package (`DAE_5_13`), a `.keras` file or a run folder.
+
+    Raises:
+        UsageError: there is none of that name, or several runs in the folder.
+    """
+    path = Path(named)
+    cards = pretrained_cards()
+    if str(named) in cards:
+        return Trained(str(named), PRETRAINED / f"{named}.keras", cards[str(named)])
+    if path.is_dir():
+        runs = find_runs(path)
+        if len(runs) > 1:
+            raise UsageError(f"{path} holds {len(runs)} runs; name one of them.")
+        return Trained(runs[0].path.name, runs[0].model_path, run_card(runs[0]))
+    if path.suffix == ".keras" and path.is_file():
+        return Trained(path.stem, path, _card_beside(path))
+    raise UsageError(
+        f"There is no model {named}: name one of {', '.join(cards)}, a .keras file or "
+        "a run folder."
+    )
+
+
+def load(named: str | Path) -> "keras.Model":
+    """Load a model of the package by name, a `.keras` file or a run folder's model.
+
+    Example:
+        >>> load("DAE_5_13").output_shape
+        (None, 28, 28, 1)
+    """
+    from keras_dae.models.files import load as load_file
+
+    return load_file(find_model(named).path)
+
+
+def run_card(run: RunFolder) -> dict[str, Any]:
+    """Return what a run folder says of its training."""
+    record = run.record()
+    return {"data": record["dataset"]["name"], "noise": record["noise"]}
+
+
+def _card_beside(path: Path) -> dict[str, Any]:
+    """Return the card of a file: its own, else its run folder's, else nothing."""
+    own = path.with_suffix(".json")
+    if own.is_file():
+        return read_json(own)
+    if (path.parent / "config.json").is_file():
+        return run_card(RunFolder(path.parent))
+    return {}

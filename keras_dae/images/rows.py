@@ -1,0 +1,133 @@
+"""Images that stay where they are: in a mapped file, read a few rows at a time.
+
+What a data set larger than memory needs: `map_member` maps an array of an npz file,
+`Rows` stands for some of its images, and `blocks` walks through all of them in memory
+that does not grow with their number.
+"""
+
+import math
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.lib import format as npy
+
+BLOCK_BYTES = 2**24
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+
+
+class Images(Protocol):
+    """Images (N, H, W, C) that give arrays by slices and arrays of whole numbers.
+
+    A NumPy array is one, `Rows` another; a reader may hand over a third.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Images, height, width, channels."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a value."""
+        ...
+
+    @property
+    def ndim(self) -> int:
+        """Length of the shape."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Values of all images."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+
+class Rows:
+    """Some images of `base`, in the order of `index`; read when asked for, read-only.
+
+    Args:
+        base: images that stay where they are, (N, H, W, C).
+        index: the rows of `base` that these are, (n,), whole numbers.
+    """
+
+    def __init__(self, base: Images, index: np.ndarray) -> None:
+        self.base, self.index = base, index
+        self.shape: tuple[int, ...] = (len(index), *base.shape[1:])
+        self.dtype, self.ndim = base.dtype, len(self.shape)
+        self.size = math.prod(self.shape)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Return the images of a slice, or of whole numbers, as a new array."""
+        rows: np.ndarray = self.base[self.index[key]]
+        return rows
+
+
+def whole_numbers(count: int) -> np.ndarray:
+    """Return 0 to count - 1, four bytes each where that is enough."""
+    return np.arange(count, dtype=np.uint32 if count <= 2**32 else np.int64)
+
+
+def blocks(images: Images) -> Iterator[np.ndarray]:
+    """Yield all of `images` in their order, at most about `BLOCK_BYTES` at a time."""
+    row = math.prod(images.shape[1:]) * images.dtype.itemsize
+    step = max(1, BLOCK_BYTES // max(1, row))
+    for start in range(0, len(images), step):
+        yield images[start : start + step]
+
+
+def extremes(images: Images) -> tuple[float, float]:
+    """Return the smallest and the largest value; NaN where there is one."""
+    lowest, highest = zip(*((b.min(), b.max()) for b in blocks(images)), strict=True)
+    return float(np.min(lowest)), float(np.max(highest))
+
+
+def map_member(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray | None:
+    """Return an array of an npz file as a read-only `np.memmap`.
+
+    The member is read once, in pieces, since its checksum is the archive's only word
+    on whether it is whole.
+
+    Args:
+        path: the file.
+        archive: the same file, opened.
+        name: a member that is stored uncompressed.
+
+    Returns:
+        None where the member is in a format for other things than images.
+
+    Raises:
+        ValueError: objects, or another length than the header says.
+        zipfile.BadZipFile: damaged.
+    """
+    info = archive.getinfo(name)
+    with archive.open(info) as member:
+        while member.read(BLOCK_BYTES):
+            pass
+    with path.open("rb") as raw:
+        raw.seek(info.header_offset)
+        # The directory's copy of the two lengths may differ from this one.
+        head = raw.read(_LOCAL_HEADER.size)
+        _, name_length, extra_length = _LOCAL_HEADER.unpack(head)
+        start = raw.seek(name_length + extra_length, 1)
+        read_header = _HEADERS.get(npy.read_magic(raw))
+        if read_header is None:
+            return None
+        shape, fortran, dtype = read_header(raw)
+        offset = raw.tell()
+    length = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or offset - start + length != info.file_size:
+        raise ValueError(f"{name} holds no plain array of its length")
+    order = "F" if fortran else "C"
+    return np.memmap(path, dtype, "r", offset, shape, order)  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,1 @@
+"""Models in other programs: exported, read again, compared across runtimes."""

@@ -1,0 +1,210 @@
+"""Export a model: written, read again and compared before it stands in its place."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.interchange.formats import EXPORTS
+from keras_dae.models.files import inspect
+from keras_dae.storage import reason
+
+TOLERANCE = 1e-5  # absolute, on answers in [0, 1]
+IMAGES = 70  # more than one batch, and the last one of another size
+PREPROCESSING = (
+    "input: float32, (batch, height, width, channels), image values scaled to [0, 1] "
+    "by the range of their type; output: denoised, of the same shape and range"
+)
+
+
+def export(
+    model: Path,
+    name: str,
+    out: Path,
+    card: dict[str, Any],
+    *,
+    overwrite: bool = False,
+    threads: int = 1,
+) -> dict[str, Any]:
+    """Write a `.keras` file in another format; nothing is left of one that differs.
+
+    Args:
+        model: the `.keras` file.
+        name: a row of `EXPORTS`.
+        out: the file to write; a folder for saved-model.
+        card: what is known of the model, put into the file's metadata.
+        overwrite: whether what is there may be replaced.
+        threads: CPU threads of the comparison.
+
+    Returns:
+        Format, files, bytes and the largest absolute difference of its answers.
+
+    Raises:
+        UsageError: a name of another ending, or one that exists.
+        KerasDAEError: a missing package, a failing export, or answers that differ by
+            more than `TOLERANCE`.
+    """
+    row = EXPORTS[name]
+    check(
+        out.suffix == row.suffix,
+        f"The output of {name} ends in {row.suffix or 'nothing: it is a folder'}.",
+        out=str(out),
+    )
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists; --overwrite replaces it.")
+    require(name)
+    with workplace(out.parent) as folder:
+        made = folder / "made" / out.name
+        made.parent.mkdir()
+        write_format(model, name, made, card)
+        images = folder / "images.npy"
+        np.save(images, sample(model))
+        expected, _ = answers(model, "keras", "torch", images, threads)
+        given, speed = answers(made, name, row.backend, images, threads)
+        difference = float(np.abs(given - expected).max())
+        if not difference <= TOLERANCE:
+            raise KerasDAEError(
+                f"The {name} file answers up to {difference:.2g} away from "
+                f"{model}, more than {TOLERANCE:g}; it was not kept."
+            )
+        files = _move(made.parent, out)
+    return {
+        "format": name,
+        "files": [str(path) for path in files],
+        "bytes": sum(_size(path) for path in files),
+        "max_difference": difference,
+        **speed,
+    }
+
+
+def require(name: str) -> None:
+    """Say which extra brings what a format needs and is not there."""
+    row = EXPORTS[name]
+    if row.missing():
+        raise KerasDAEError(
+            f"{name} needs {', '.join(row.missing())}, not installed here; pip install "
+            f'"keras-dae[{row.extra}]" brings it.'
+        )
+
+
+def write_format(model: Path, name: str, out: Path, card: dict[str, Any]) -> None:
+    """Write a format in a process of the backend that exports it."""
+    task = {
+        "do": "export",
+        "model": str(model),
+        "format": name,
+        "out": str(out),
+        "card": {**card, "preprocessing": PREPROCESSING},
+    }
+    child(task, EXPORTS[name].backend, 1)
+
+
+def sample(model: Path) -> np.ndarray:
+    """Return float32 images in [0, 1] of the shape that a `.keras` file takes."""
+    shapes = [
+        layer["config"].get("batch_shape")
+        for layer in inspect(model)["config"]["layers"]
+        if layer["class_name"] == "InputLayer"
+    ]
+    shape = [side or 28 for side in shapes[0][1:]]
+    return np.random.default_rng(0).random((IMAGES, *shape), dtype=np.float32)
+
+
+def answers(
+    model: Path, name: str, backend: str, images: Path, threads: int, repeats: int = 1
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Return what a model's file answers in a process of its own, and how fast.
+
+    Args:
+        model: the file.
+        name: its format: 'keras' or a row of `EXPORTS`.
+        backend: what KERAS_BACKEND is there.
+        images: an NPY file of float32 (N, H, W, C).
+        threads: CPU threads.
+        repeats: timed passes.
+    """
+    place = images.parent / "answers.npy"
+    task = {
+        "do": "answer",
+        "model": str(model),
+        "format": name,
+        "images": str(images),
+        "answers": str(place),
+        "threads": threads,
+        "repeats": repeats,
+    }
+    speed = child(task, backend, threads)
+    return np.load(place), speed
+
+
+def child(task: dict[str, Any], backend: str, threads: int) -> dict[str, float]:
+    """Run a task of `worker` in a process of one backend, on the CPU."""
+    count = str(threads)
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "KERAS_TORCH_DEVICE": "cpu",
+        "JAX_PLATFORMS": "cpu",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "OMP_NUM_THREADS": count,
+        "TF_NUM_INTRAOP_THREADS": count,
+        "TF_NUM_INTEROP_THREADS": count,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_dae.interchange.worker", json.dumps(task)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise KerasDAEError(
+            f"{task['format']} on {backend} failed to {task['do']}: {lines[-1][:300]}"
+        )
+    result: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+@contextmanager
+def workplace(parent: Path) -> Iterator[Path]:
+    """Yield a folder below `parent` that is gone afterwards."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".export-", dir=parent))
+    except OSError as error:
+        raise KerasDAEError(f"Cannot write {parent}: {reason(error)}.") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move(folder: Path, out: Path) -> list[Path]:
+    """Move what was made beside its companions; the file that names them comes last."""
+    made = sorted(folder.iterdir(), key=lambda path: path.name == out.name)
+    try:
+        for path in made:
+            target = out.parent / path.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            path.replace(target)
+    except OSError as error:
+        raise KerasDAEError(f"Cannot write {out}: {reason(error)}.") from error
+    return [out.parent / path.name for path in reversed(made)]
+
+
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())

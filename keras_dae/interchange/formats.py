@@ -1,0 +1,188 @@
+"""The formats that a model is exported to: one row each, written and answered by.
+
+Everything that imports a runtime does so inside a function, since each one runs in a
+process of its own (see `worker`).
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Answer = Callable[[np.ndarray], np.ndarray]
+KEY = "keras_dae"  # under which a file's metadata hold the model's card
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """One format.
+
+    Attributes:
+        suffix: what its files end in; empty for a folder.
+        backend: the backend that keras exports it from.
+        keras_name: what keras calls it.
+        packages: what must be installed.
+        extra: the extra of keras-dae that brings them.
+        describe: (file, card) -> nothing; puts the card into the file, or beside it.
+        reader: (file, threads) -> a function of float32 arrays (N, H, W, C).
+    """
+
+    suffix: str
+    backend: str
+    keras_name: str
+    packages: tuple[str, ...]
+    extra: str
+    describe: Callable[[Path, dict[str, Any]], None]
+    reader: Callable[[Path, int], Answer]
+
+    def missing(self) -> list[str]:
+        """Return the packages that are not installed."""
+        return [name for name in self.packages if find_spec(name) is None]
+
+
+def _beside(path: Path, card: dict[str, Any]) -> None:
+    """Write the card to a JSON file beside a format that has no place for it."""
+    text = json.dumps(card, indent=1) + "\n"
+    path.with_suffix(".json").write_text(text, encoding="utf-8")
+
+
+def _describe_onnx(path: Path, card: dict[str, Any]) -> None:
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {KEY: json.dumps(card)})
+    onnx.save(model, path)
+
+
+def _read_onnx(path: Path, threads: int) -> Answer:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(
+        path, options, providers=["CPUExecutionProvider"]
+    )
+    name = session.get_inputs()[0].name
+    return lambda images: np.asarray(session.run(None, {name: images})[0])
+
+
+def _describe_openvino(path: Path, card: dict[str, Any]) -> None:
+    import openvino
+
+    model = openvino.Core().read_model(path)
+    weights = path.with_suffix(".bin").read_bytes()  # before it is written anew
+    model = openvino.Core().read_model(path.read_bytes(), weights)
+    model.set_rt_info(json.dumps(card), [KEY])
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _read_openvino(path: Path, threads: int) -> Answer:
+    import openvino
+
+    compiled = openvino.Core().compile_model(
+        path,
+        "CPU",
+        # On some processors the default is bfloat16.
+        {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads},
+    )
+    return lambda images: np.asarray(compiled(images)[0])
+
+
+def _describe_torch(path: Path, card: dict[str, Any]) -> None:
+    import torch
+
+    program = torch.export.load(path)
+    torch.export.save(program, path, extra_files={f"{KEY}.json": json.dumps(card)})
+
+
+def _read_torch(path: Path, threads: int) -> Answer:
+    import torch
+
+    torch.set_num_threads(threads)
+    module = torch.export.load(path).module()
+
+    def answer(images: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return np.asarray(module(torch.from_numpy(images)).numpy())
+
+    return answer
+
+
+def _describe_saved_model(path: Path, card: dict[str, Any]) -> None:
+    folder = path / "assets.extra"
+    folder.mkdir()
+    _beside(folder / f"{KEY}.json", card)
+
+
+def _read_saved_model(path: Path, threads: int) -> Answer:
+    import tensorflow
+
+    model = tensorflow.saved_model.load(str(path))
+    return lambda images: np.asarray(model.serve(images).numpy())
+
+
+def _read_litert(path: Path, threads: int) -> Answer:
+    import tensorflow
+
+    interpreter = tensorflow.lite.Interpreter(str(path), num_threads=threads)
+    given = interpreter.get_input_details()[0]["index"]
+    made = interpreter.get_output_details()[0]["index"]
+    sizes: list[tuple[int, ...]] = []
+
+    def answer(images: np.ndarray) -> np.ndarray:
+        if sizes != [images.shape]:
+            interpreter.resize_tensor_input(given, images.shape)
+            interpreter.allocate_tensors()
+            sizes[:] = [images.shape]
+        interpreter.set_tensor(given, images)
+        interpreter.invoke()
+        return np.array(interpreter.get_tensor(made))
+
+    return answer
+
+
+EXPORTS: dict[str, ExportFormat] = {
+    "onnx": ExportFormat(
+        ".onnx",
+        "torch",
+        "onnx",
+        ("onnx", "onnxscript", "onnxruntime"),
+        "onnx",
+        _describe_onnx,
+        _read_onnx,
+    ),
+    "openvino": ExportFormat(
+        ".xml",
+        "torch",
+        "openvino",
+        ("openvino",),
+        "openvino",
+        _describe_openvino,
+        _read_openvino,
+    ),
+    "torch": ExportFormat(
+        ".pt2", "torch", "torch", ("torch",), "", _describe_torch, _read_torch
+    ),
+    "saved-model": ExportFormat(
+        "",
+        "tensorflow",
+        "tf_saved_model",
+        ("tensorflow",),
+        "tensorflow",
+        _describe_saved_model,
+        _read_saved_model,
+    ),
+    "litert": ExportFormat(
+        ".tflite",
+        "tensorflow",
+        "litert",
+        ("tensorflow",),
+        "tensorflow",
+        _beside,
+        _read_litert,
+    ),
+}

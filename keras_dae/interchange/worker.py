@@ -1,0 +1,77 @@
+"""What one process does for `export` and `parity`: write a format, or answer images.
+
+    KERAS_BACKEND=jax python -m keras_dae.interchange.worker '{"do": "answer", ...}'
+
+Prints one line of JSON, the last of its output.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_dae.interchange.formats import EXPORTS, Answer
+
+BATCH = 64
+
+
+def export(task: dict[str, Any]) -> dict[str, Any]:
+    """Write `task["model"]` to `task["out"]` in `task["format"]`, with its card."""
+    from keras_dae.models.files import load
+
+    row, out = EXPORTS[task["format"]], Path(task["out"])
+    model = load(Path(task["model"]))
+    model.predict_on_batch(np.zeros((2, *model.input_shape[1:]), np.float32))
+    model.export(out, format=row.keras_name, verbose=False, **_options(task["format"]))
+    row.describe(out, task["card"])
+    return {}
+
+
+def _options(name: str) -> dict[str, Any]:
+    """Return what makes the batch of any size where keras fixes it at 1."""
+    if name != "torch":
+        return {}
+    import torch
+
+    return {"dynamic_shapes": ({0: torch.export.Dim("batch", min=1, max=4096)},)}
+
+
+def answer(task: dict[str, Any]) -> dict[str, Any]:
+    """Answer the images of a file, one batch at a time, and time the fastest pass."""
+    reader = _reader(task)
+    images = np.load(task["images"])
+    batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
+    seconds = []
+    for _ in range(1 + task["repeats"]):  # the first pass compiles
+        began = time.perf_counter()
+        answers = np.concatenate([reader(batch) for batch in batches])
+        seconds.append(time.perf_counter() - began)
+    np.save(task["answers"], answers.astype(np.float32))
+    return {"milliseconds_per_image": 1000 * min(seconds[1:]) / len(images)}
+
+
+def _reader(task: dict[str, Any]) -> Answer:
+    path = Path(task["model"])
+    if task["format"] in EXPORTS:
+        return EXPORTS[task["format"]].reader(path, task["threads"])
+    import keras
+
+    from keras_dae.models.files import load
+
+    model = load(path)
+    return lambda images: np.asarray(
+        keras.ops.convert_to_numpy(model.predict_on_batch(images))
+    )
+
+
+def main(text: str) -> None:
+    """Do the task that `text` describes as JSON and print its result."""
+    task = json.loads(text)
+    print(json.dumps({"export": export, "answer": answer}[task["do"]](task)))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,48 @@
+"""Comparisons as intervals: what a claim says, and what the test images say of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from keras_dae.reporting.diagrams import GREY, INK, styled
+
+# Colour and marker of each verdict: told apart without colour, too.
+MARKS = {"HOLDS": ("#009E73", "o"), "FAILS": ("#D55E00", "X"), "UNCLEAR": (GREY, "s")}
+Rows = Sequence[Mapping[str, Any]]
+
+
+@styled
+def comparisons(rows: Rows) -> Figure:
+    """Draw the difference of test MSE of each comparison with its 95 % interval.
+
+    A panel for each claim. The claim says that the difference is above 0.
+
+    Args:
+        rows: what `keras_dae.evaluation.claims.decide` returns.
+    """
+    claims = list(dict.fromkeys(row["claim"] for row in rows))
+    groups = [[row for row in rows if row["claim"] == claim] for claim in claims]
+    heights = [len(group) + 1.6 for group in groups]
+    figure = Figure(figsize=(8, 0.27 * sum(heights) + 0.4), layout="constrained")
+    panels = figure.subplots(len(groups), 1, height_ratios=heights, squeeze=False)
+    for axes, claim, group in zip(panels[:, 0], claims, groups, strict=True):
+        for height, row in enumerate(reversed(group)):
+            colour, marker = MARKS[row["verdict"]]
+            axes.plot([row["low"], row["high"]], [height] * 2, color=colour, lw=2)
+            axes.plot(row["difference"], height, marker, color=colour, ms=6)
+        axes.axvline(0, color=INK, lw=0.8)
+        names = [f"{row['worse']}  >  {row['better']}" for row in reversed(group)]
+        axes.set_yticks(range(len(group)), names, fontsize=8)
+        axes.set_ylim(-0.7, len(group) - 0.3)
+        axes.set_title(claim, loc="left", fontsize=9)
+        axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, -3))
+        axes.grid(axis="x", alpha=0.3)
+    panels[-1, 0].set_xlabel("difference of mean test MSE, 95 % interval")
+    used = [name for name in MARKS if any(row["verdict"] == name for row in rows)]
+    for name in used:
+        colour, marker = MARKS[name]
+        panels[0, 0].plot([], [], marker, color=colour, ls="-", label=name.lower())
+    if used:
+        panels[0, 0].legend(loc="best", fontsize=8, frameon=False)
+    return figure
