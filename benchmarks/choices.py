@@ -163,7 +163,7 @@ strides, widths and the start of the weights are open. The nine of this project 
 three rules: a reducing convolution's kernel is at least twice its stride, so that each
 pixel is seen and drawn from two positions an axis; reductions come first, with as few
 convolutions as strides up to 3 allow, since work at the latent's size is cheap; the
-rest are 3x3. Widths bring the models of depth 3, and of depth 5, within a factor of 2.6
+rest are 3x3. Widths bring the models of depth 3, and of depth 5, within a factor of 1.8
 in parameters. At each depth the largest latent has the fewest parameters, so that
 capacity cannot be why it wins.
 

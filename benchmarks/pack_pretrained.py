@@ -1,6 +1,6 @@
 """Fill keras_dae/pretrained from a study: its nine models, and a card for each.
 
-    python benchmarks/pack_pretrained.py artifacts/paper
+    python -m benchmarks.pack_pretrained artifacts/paper
 
 A card says what a model was trained on, what it was measured to do and where it ends.
 Its figures on mnist5k come from the packed file itself, so that anyone can measure
@@ -80,7 +80,7 @@ def card(
     rows = [row for row in results["models"] if row["name"] == path.stem]
     # The study keeps each model's run of the lowest validation error.
     row = min(rows, key=lambda row: row["val_loss"])
-    scored, errors = score_model(bench, path)
+    scored, _ = score_model(bench, path)
     data = results["dataset"]
     noisy_mse = float(np.mean(np.square(bench.pairs[0] - bench.pairs[1]), dtype=float))
     return {
@@ -98,7 +98,7 @@ def card(
             f"{data['name']} test": {"images": data["test"], **_test(row["test"])},
             # Digits of MNIST's training set: to check the file, not to judge it.
             "mnist5k test": {
-                "images": len(errors),
+                "images": len(bench.splits.test),
                 "noisy_mse": noisy_mse,
                 **_test(scored["test"]),
             },

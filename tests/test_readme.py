@@ -4,10 +4,12 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from keras_dae.cli import main
 from keras_dae.storage import read_json
@@ -19,6 +21,7 @@ SHORTER = {
     "evaluate": ["--threads", "1"],
     "plot": ["--threads", "1"],
     "models": [],
+    "denoise": ["--threads", "1"],
 }
 
 
@@ -48,6 +51,9 @@ def test_the_readme_shows_each_command(readme):
 
 def test_its_commands_run(readme, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Path("scans").mkdir()
+    for name in ("scan.png", "scans/a.png"):
+        Image.fromarray(np.full((30, 40), 90, np.uint8)).save(name)
     for words in commands(readme):
         if words[0] == "reproduce":
             continue  # its own test, in test_study.py

@@ -67,25 +67,39 @@ def parity(
     or a failure, exits with 1. What is not installed is listed as absent.
     """
     from keras_dae.denoising.trained import find_model
+    from keras_dae.interchange.parity import ANSWERING
     from keras_dae.interchange.parity import parity as compare
     from keras_dae.reporting.tables import parity_table
     from keras_dae.training.progress import new_progress
 
     found = [(one.name, one.path) for one in map(find_model, models)]
+    formats = FORMATS if exported else ()
+    rows: list[dict[str, Any]] = []
     with new_progress() as display:
-        bar = display.add_task("parity", total=None, note="")
+        total = len(found) * (1 + len(ANSWERING) + len(formats))
+        bar = display.add_task("parity", total=total, note="")
 
         def begin(model: str, target: str) -> None:
             display.update(bar, note=f"{model} on {target}")
 
-        formats = FORMATS if exported else ()
-        rows = compare(found, threads=threads, formats=formats, begin=begin)
-    for row in rows:
-        if row["state"] == "failed":
-            say(f"Error: {row['model']}: {row['reason']}")
+        for row in compare(found, threads=threads, formats=formats, begin=begin):
+            rows.append(row)
+            display.update(bar, advance=1)
+            _tell(row, f"{len(rows)} of {total}")
     show(rows, parity_table, as_json)
     if any(row["state"] in ("failed", "differs") for row in rows):
         raise click.exceptions.Exit(1)
+
+
+def _tell(row: dict[str, Any], number: str) -> None:
+    """Say what one runtime answered, since all of them together take minutes."""
+    what = row["state"]
+    if row["max_difference"] is not None:
+        what += f", {row['max_difference']:.2g} from torch"
+    if row["state"] == "failed":
+        say(f"Error: {row['model']}: {row['reason']}")
+    else:
+        say(f"{number}: {row['model']} on {row['runtime']}, {row['form']}: {what}")
 
 
 @click.command()

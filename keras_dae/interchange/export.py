@@ -62,12 +62,13 @@ def export(
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists; --overwrite replaces it.")
     require(name)
+    looked_at = sample(model)  # says at once what is wrong with the file
     with workplace(out.parent) as folder:
         made = folder / "made" / out.name
         made.parent.mkdir()
         write_format(model, name, made, card)
         images = folder / "images.npy"
-        np.save(images, sample(model))
+        np.save(images, looked_at)
         expected, _ = answers(model, "keras", "torch", images, threads)
         given, speed = answers(made, name, row.backend, images, threads)
         difference = float(np.abs(given - expected).max())

@@ -83,12 +83,13 @@ def _describe_openvino(path: Path, card: dict[str, Any]) -> None:
 def _read_openvino(path: Path, threads: int) -> Answer:
     import openvino
 
+    precision = openvino.Type.f32  # on some processors the default is bfloat16
+    hint = "INFERENCE_PRECISION_HINT"
     compiled = openvino.Core().compile_model(
-        path,
-        "CPU",
-        # On some processors the default is bfloat16.
-        {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads},
+        path, "CPU", {hint: precision, "INFERENCE_NUM_THREADS": threads}
     )
+    if compiled.get_property(hint) != precision:
+        raise RuntimeError("openvino does not compute in float32 here")
     return lambda images: np.asarray(compiled(images)[0])
 
 

@@ -1,7 +1,7 @@
 """One file, many runtimes: do all of them answer alike, and how fast?"""
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from keras_dae.interchange.formats import EXPORTS
 REFERENCE = "torch"
 # Backends that keras 3 answers with, and the package each one needs.
 ANSWERING = {"jax": "jax", "tensorflow": "tensorflow", "numpy": "numpy"}
+BACKEND = "backend"  # a row's form: this, or exported
 Row = dict[str, Any]
 
 
@@ -24,8 +25,8 @@ def parity(
     threads: int = 1,
     formats: Iterable[str] = tuple(EXPORTS),
     begin: Callable[[str, str], None] = lambda model, target: None,
-) -> list[Row]:
-    """Return a row for each model and runtime: difference from torch, and speed.
+) -> Iterator[Row]:
+    """Yield a row for each model and runtime: difference from torch, and speed.
 
     Args:
         models: names with their `.keras` files.
@@ -33,30 +34,28 @@ def parity(
         formats: exported formats to compare beside the backends.
         begin: told each model and runtime before it starts.
 
-    Returns:
-        Rows with `state` 'same', 'differs' (above `TOLERANCE`), 'absent' (not
-        installed) or 'failed', the largest absolute difference and the milliseconds
-        an image took in batches of 64.
+    Yields:
+        Rows, each as soon as it is known, with `state` 'same', 'differs' (above
+        `TOLERANCE`), 'absent' (not installed) or 'failed', the largest absolute
+        difference and the milliseconds an image took in batches of 64.
     """
-    rows: list[Row] = []
     for name, path in models:
         with tempfile.TemporaryDirectory() as folder:
             images = Path(folder) / "images.npy"
             np.save(images, sample(path))
             begin(name, REFERENCE)
             expected, speed = answers(path, "keras", REFERENCE, images, threads, 2)
-            rows.append(_row(name, REFERENCE, 0.0, speed))
+            who = {"model": name, "runtime": REFERENCE, "form": BACKEND}
+            yield _row(who, 0.0, speed)
             for target in (*ANSWERING, *formats):
                 begin(name, target)
-                rows.append(_compare(name, path, target, images, expected, threads))
-    return rows
+                yield _compare(name, path, target, images, expected, threads)
 
 
-def _row(model: str, target: str, difference: float, speed: dict[str, float]) -> Row:
+def _row(who: Row, difference: float, speed: dict[str, float]) -> Row:
     same = difference <= TOLERANCE
     return {
-        "model": model,
-        "runtime": target,
+        **who,
         "state": "same" if same else "differs",
         "max_difference": difference if np.isfinite(difference) else None,
         **speed,
@@ -71,7 +70,9 @@ def _compare(
     expected: np.ndarray,
     threads: int,
 ) -> Row:
-    failure: Row = {"model": name, "runtime": target, "max_difference": None}
+    form = BACKEND if target in ANSWERING else "exported"
+    who: Row = {"model": name, "runtime": target, "form": form}
+    failure = {**who, "max_difference": None}
     missing = _missing(target)
     if missing:
         return {**failure, "state": "absent", "reason": f"needs {', '.join(missing)}"}
@@ -85,7 +86,7 @@ def _compare(
             given, speed = answers(out, target, row.backend, images, threads, 2)
     except KerasDAEError as error:
         return {**failure, "state": "failed", "reason": str(error)}
-    return _row(name, target, float(np.abs(given - expected).max()), speed)
+    return _row(who, float(np.abs(given - expected).max()), speed)
 
 
 def _missing(target: str) -> list[str]:

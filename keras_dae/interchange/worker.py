@@ -25,7 +25,9 @@ def export(task: dict[str, Any]) -> dict[str, Any]:
     row, out = EXPORTS[task["format"]], Path(task["out"])
     model = load(Path(task["model"]))
     model.predict_on_batch(np.zeros((2, *model.input_shape[1:]), np.float32))
-    model.export(out, format=row.keras_name, verbose=False, **_options(task["format"]))
+    model.export(
+        str(out), format=row.keras_name, verbose=False, **_options(task["format"])
+    )
     row.describe(out, task["card"])
     return {}
 

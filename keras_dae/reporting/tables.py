@@ -148,7 +148,7 @@ def parity_table(rows: list[dict[str, Any]]) -> Table:
     """Return differences from torch and speeds, a row for each model and runtime."""
     table = new_table(
         "The same file on each runtime",
-        *("model", "runtime", "state", "largest difference", "ms an image"),
+        *("model", "runtime", "form", "state", "largest difference", "ms an image"),
         caption="difference from torch in absolute values; batches of 64 on the CPU",
     )
     styles = {"same": "green", "absent": "yellow"}
@@ -157,6 +157,7 @@ def parity_table(rows: list[dict[str, Any]]) -> Table:
         table.add_row(
             row["model"],
             row["runtime"],
+            row["form"],
             Text(row["state"], style=styles.get(row["state"], "red")),
             f"{difference:.2g}" if difference is not None else "",
             f"{speed:.3f}" if speed is not None else "",

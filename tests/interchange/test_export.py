@@ -1,0 +1,205 @@
+"""Exported models: compared before they are kept, described, refused with a reason."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from keras_dae.cli import main
+from keras_dae.commands.interchange import FORMATS
+from keras_dae.denoising.trained import PRETRAINED
+from keras_dae.errors import KerasDAEError
+from keras_dae.interchange import export as exporting
+from keras_dae.interchange import formats, parity
+from keras_dae.interchange.formats import EXPORTS, KEY
+
+MODEL = PRETRAINED / "DAE_1_5.keras"
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def sentence(result, code):
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    (line,) = [line for line in result.stderr.splitlines() if "Error" in line]
+    return line
+
+
+@pytest.fixture(scope="module")
+def onnx_file(tmp_path_factory):
+    """DAE_1_5 in ONNX, with the row that the command printed."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    out = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    result = run("export", "DAE_1_5", "--format", "onnx", "-o", out, "--json")
+    assert result.exit_code == 0, result.output
+    return out, json.loads(result.stdout)
+
+
+@pytest.fixture
+def absent(monkeypatch):
+    """Play that no optional package is installed."""
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+
+
+def test_the_command_offers_each_format():
+    assert tuple(EXPORTS) == FORMATS
+
+
+def test_onnx_answers_as_keras_does(onnx_file):
+    import keras
+    import onnxruntime
+
+    out, row = onnx_file
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    assert row["bytes"] == out.stat().st_size
+    session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
+    images = np.random.default_rng(7).random((3, 28, 28, 1), dtype=np.float32)
+    given = session.run(None, {session.get_inputs()[0].name: images})[0]
+    model = keras.models.load_model(MODEL, compile=False)
+    expected = np.asarray(model.predict_on_batch(images))
+    assert np.abs(given - expected).max() <= 1e-5
+    assert 0 <= row["max_difference"] <= 1e-5
+
+
+def test_onnx_carries_the_card(onnx_file):
+    import onnx
+
+    entries = {
+        entry.key: entry.value for entry in onnx.load(onnx_file[0]).metadata_props
+    }
+    card = json.loads(entries[KEY])
+    assert card["name"] == "DAE_1_5"
+    assert card["noise"]["kind"] == "gaussian"
+    assert "float32" in card["preprocessing"]
+
+
+def test_parity_of_torch_and_onnx(onnx_file, monkeypatch):
+    """What was exported before is compared again, which saves exporting it twice."""
+
+    def copy(model, name, out, card):
+        assert (model, name) == (MODEL, "onnx")
+        out.write_bytes(onnx_file[0].read_bytes())
+
+    monkeypatch.setattr(parity, "ANSWERING", {})
+    monkeypatch.setattr(parity, "write_format", copy)
+    monkeypatch.setattr("keras_dae.commands.interchange.FORMATS", ("onnx",))
+    result = run("parity", "DAE_1_5", "--json")
+    assert result.exit_code == 0, result.output
+    torch_row, onnx_row = json.loads(result.stdout)
+    assert (torch_row["runtime"], torch_row["form"]) == ("torch", "backend")
+    assert (onnx_row["runtime"], onnx_row["form"]) == ("onnx", "exported")
+    assert {torch_row["state"], onnx_row["state"]} == {"same"}
+    assert 0 <= onnx_row["max_difference"] <= 1e-5
+    assert min(row["milliseconds_per_image"] for row in (torch_row, onnx_row)) > 0
+    told = [line for line in result.stderr.splitlines() if " of 2: " in line]
+    assert [line.split(":")[0] for line in told] == ["1 of 2", "2 of 2"]
+
+
+@pytest.mark.slow  # imports each backend, and exports each format
+def test_parity_of_all_that_is_installed():
+    result = run("parity", "DAE_1_5", "--json")
+    rows = json.loads(result.stdout)
+    assert len(rows) == 1 + len(parity.ANSWERING) + len(EXPORTS)
+    assert {row["state"] for row in rows} <= {"same", "absent"}
+    assert result.exit_code == 0
+
+
+# Without a process: what is kept, what is said
+
+
+@pytest.fixture
+def played(monkeypatch):
+    """Play exports that write a file, and answers that `difference` says."""
+    monkeypatch.setattr(formats, "find_spec", lambda name: True)
+    differences = {"onnx": 0.0, "jax": 0.0}
+
+    def write(model, name, out, card):
+        Path(out).write_text(name)
+
+    def answers(model, name, backend, images, threads, repeats=1):
+        difference = differences.get(name, differences.get(backend, 0.0))
+        return np.load(images) + difference, {"milliseconds_per_image": 1.0}
+
+    for module in (exporting, parity):
+        monkeypatch.setattr(module, "write_format", write)
+        monkeypatch.setattr(module, "answers", answers)
+    return differences
+
+
+@pytest.mark.parametrize("difference", [2e-5, float("nan")])
+def test_answers_that_differ_are_not_kept(played, tmp_path, difference):
+    played["onnx"] = difference
+    out = tmp_path / "new" / "model.onnx"
+    line = sentence(run("export", "DAE_1_5", "--format", "onnx", "-o", out), 1)
+    assert "it was not kept" in line
+    assert list(out.parent.iterdir()) == []
+    out.write_text("mine")
+    words = ["export", "DAE_1_5", "--format", "onnx", "-o", out, "--overwrite"]
+    sentence(run(*words), 1)
+    assert out.read_text() == "mine"
+    played["onnx"] = 0.0
+    assert run(*words).exit_code == 0
+    assert out.read_text() == "onnx"
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_an_export_is_not_overwritten_unasked(tmp_path):
+    out = tmp_path / "model.onnx"
+    out.write_text("mine")
+    line = sentence(run("export", "DAE_1_5", "--format", "onnx", "-o", out), 2)
+    assert "exists; --overwrite replaces it" in line
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_an_output_of_another_ending(tmp_path, name):
+    out = tmp_path / "model.bin"
+    line = sentence(run("export", "DAE_1_5", "--format", name, "-o", out), 2)
+    assert EXPORTS[name].suffix in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_package_is_named_with_what_brings_it(absent, tmp_path):
+    out = tmp_path / "model.onnx"
+    line = sentence(run("export", "DAE_1_5", "--format", "onnx", "-o", out), 1)
+    assert "onnx needs onnx, onnxscript, onnxruntime, not installed here" in line
+    assert 'pip install "keras-dae[onnx]"' in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parity_says_what_differs_fails_or_is_absent(played, monkeypatch):
+    played["jax"] = 3e-5
+    monkeypatch.setattr(parity, "find_spec", lambda name: name != "tensorflow")
+
+    def fails(model, name, out, card):
+        raise KerasDAEError(f"{name} on torch failed to export: no words.")
+
+    monkeypatch.setattr(parity, "write_format", fails)
+    monkeypatch.setattr("keras_dae.commands.interchange.FORMATS", ("onnx",))
+    result = run("parity", "DAE_1_5", "--json")
+    assert "onnx on torch failed to export: no words" in sentence(result, 1)
+    states = {row["runtime"]: row["state"] for row in json.loads(result.stdout)}
+    assert states == {
+        "torch": "same",
+        "jax": "differs",
+        "tensorflow": "absent",
+        "numpy": "same",
+        "onnx": "failed",
+    }
+    table = run("parity", "DAE_1_5")
+    assert table.exit_code == 1
+    assert all(state in table.stdout for state in states.values())
+
+
+def test_a_damaged_model_is_one_sentence(tmp_path):
+    damaged = tmp_path / "model.keras"
+    damaged.write_bytes(MODEL.read_bytes()[:-500])
+    out = tmp_path / "model.onnx"
+    result = run("export", damaged, "--format", "onnx", "-o", out)
+    assert "model.keras" in sentence(result, 1)
+    assert not out.exists()

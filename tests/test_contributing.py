@@ -1,0 +1,49 @@
+"""The worked examples of CONTRIBUTING.md run as they stand there."""
+
+import re
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from keras_dae.evaluation.denoisers import guarded
+from keras_dae.evaluation.filters import FILTERS
+from keras_dae.images.noise import NOISES
+from keras_dae.training.config import make_config
+
+
+@pytest.fixture
+def examples(request, monkeypatch):
+    monkeypatch.setattr("keras_dae.images.noise.NOISES", dict(NOISES))
+    monkeypatch.setattr("keras_dae.evaluation.filters.FILTERS", dict(FILTERS))
+    text = (request.config.rootpath / "CONTRIBUTING.md").read_text()
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def test_a_noise_is_one_row(examples, monkeypatch):
+    example = ModuleType("example")  # a dataclass looks its module up
+    monkeypatch.setitem(sys.modules, "example", example)
+    names = vars(example)
+    exec(examples[0], names)
+    noise = make_config({"noise": "row-dropout"}).make_noise()
+    assert type(noise) is names["RowDropout"]
+
+
+def test_a_filter_is_one_row(examples):
+    names = {}
+    exec(examples[1], names)
+    row = names["FILTERS"]["rank"]
+    ramp = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1) / 10
+    # The centre's window is 0 to 0.8 in steps: three quarters of the way is 0.6.
+    assert row.denoiser({"size": 3})(ramp)[0, 1, 1, 0] == pytest.approx(0.6)
+    assert list(row.settings()) == [{"size": 3}, {"size": 5}]
+
+
+def test_a_denoiser_is_a_function(examples):
+    names = {}
+    exec(examples[2], names)
+    noisy = np.full((2, 3, 3, 1), 0.5, np.float32)
+    assert guarded(names["halved"], "mine:halved")(noisy).tolist() == (
+        np.full(noisy.shape, 0.25).tolist()
+    )
