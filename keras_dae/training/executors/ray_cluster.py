@@ -8,8 +8,9 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -122,7 +123,8 @@ class RayCluster:
             if in_main:  # ray puts its own in its place
                 signal.signal(signal.SIGTERM, handler)
         self._leaving.callback(_leave)
-        _mute()
+        # Ray tells of nodes that died on standard output, where results belong.
+        self._leaving.enter_context(redirect_stdout(sys.stderr))
 
     def _start_local(self) -> str:
         """Start a cluster of one node on this machine and return its address."""
@@ -315,14 +317,6 @@ def _leave() -> None:
     """Disconnect; what ray complains of must not keep a local cluster alive."""
     with suppress(Exception):
         ray.shutdown()
-
-
-def _mute() -> None:
-    """Keep ray's notes on nodes and workers out of standard output."""
-    with suppress(ImportError, AttributeError):
-        from ray._private.ray_logging import global_worker_stdstream_dispatcher
-
-        global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
 
 
 def _read(job: Job) -> dict[str, bytes]:
