@@ -199,12 +199,19 @@ def environment() -> dict[str, Any]:
         "threads": threads(),
         "hardware": hardware(),
         "platform": platform.platform(),
-        "commit": _commit(),
+        "commit": commit(),
         "command": sys.argv[1:],
     }
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
+    """Return the commit of this package's checkout, or None outside of one.
+
+    Code that was sent here from a checkout elsewhere carries the commit in the
+    environment variable `KERAS_DAE_COMMIT`.
+    """
+    if sent := os.environ.get("KERAS_DAE_COMMIT"):
+        return sent
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],

@@ -51,12 +51,16 @@ def reproduce(
     data_dir: Path | None = None,
     device: str = "auto",
     threads: int | None = None,
+    executor: str = "processes",
+    address: str | None = None,
+    gpus_per_run: float | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Carry the whole study through and return its results; resumable.
 
     Trains what is missing in `out/runs`, scores all, decides the claims, and writes
     `results.json`, the best model of each kind, the figures and the report to `out`.
+    Arguments before `say` are those of `training.sweep.sweep`.
 
     Raises:
         KerasDAEError: a run failed; says which, and why.
@@ -68,6 +72,9 @@ def reproduce(
         data_dir=data_dir,
         device=device,
         threads=threads,
+        executor=executor,
+        address=address,
+        gpus_per_run=gpus_per_run,
     )
     failed = [job for job in done if job.state == "failed"]
     if failed:

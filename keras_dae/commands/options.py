@@ -114,7 +114,29 @@ grid_options = _apply(
         click.option(
             "--jobs",
             type=click.IntRange(min=1),
-            help="Processes at a time.  [default: one a core]",
+            help="Runs at a time.  [default: one a core]",
+        ),
+    ]
+)
+executor_options = _apply(
+    [
+        click.option(
+            "--executor",
+            type=click.Choice(["processes", "ray"]),
+            default="processes",
+            show_default=True,
+            help="What carries the runs out: processes here, or a Ray cluster.",
+        ),
+        click.option(
+            "--address",
+            help="Ray cluster to join, host:port.  [default: RAY_ADDRESS, else a "
+            "local one is started]",
+        ),
+        click.option(
+            "--gpus-per-run",
+            type=click.FloatRange(min=0, min_open=True),
+            help="GPUs that Ray gives each run, 0.5 for half of one.  [default: one, "
+            "where there are any]",
         ),
     ]
 )

@@ -19,6 +19,7 @@ from keras_dae.commands.options import (
     DEFAULT_STUDY,
     as_json,
     data_dir,
+    executor_options,
     grid_options,
     machine_options,
     model_options,
@@ -185,6 +186,7 @@ def evaluate(
 
 @click.command()
 @grid_options
+@executor_options
 @recipe_options
 @data_dir
 @out_option(DEFAULT_RUNS, "Folder of runs.")
@@ -196,17 +198,28 @@ def sweep(
     jobs: int | None,
     device: str,
     threads: int | None,
+    executor: str,
+    address: str | None,
+    gpus_per_run: float | None,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train every depth, latent and seed, several processes at a time."""
+    """Train every depth, latent and seed, several at a time."""
     from keras_dae.reporting.tables import jobs_table
     from keras_dae.training.sweep import job_rows
     from keras_dae.training.sweep import sweep as run_all
 
     configs = grid(data_dir, **options)
     done = run_all(
-        configs, out, jobs=jobs, data_dir=data_dir, device=device, threads=threads
+        configs,
+        out,
+        jobs=jobs,
+        data_dir=data_dir,
+        device=device,
+        threads=threads,
+        executor=executor,
+        address=address,
+        gpus_per_run=gpus_per_run,
     )
     rows = job_rows(done)
     show(rows, jobs_table, as_json)
@@ -255,6 +268,7 @@ def plot(
 
 @click.command()
 @grid_options
+@executor_options
 @recipe_options
 @data_dir
 @out_option(DEFAULT_STUDY, "Folder of results, figures, report and runs.")
@@ -266,6 +280,9 @@ def reproduce(
     jobs: int | None,
     device: str,
     threads: int | None,
+    executor: str,
+    address: str | None,
+    gpus_per_run: float | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -285,6 +302,9 @@ def reproduce(
         data_dir=data_dir,
         device=device,
         threads=threads,
+        executor=executor,
+        address=address,
+        gpus_per_run=gpus_per_run,
         say=say,
     )
     if as_json:

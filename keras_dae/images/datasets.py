@@ -134,7 +134,12 @@ class Dataset:
     sha256: str
 
 
-def load(name: str, data_dir: Path | str | None = None, split_seed: int = 0) -> Splits:
+def load(
+    name: str,
+    data_dir: Path | str | None = None,
+    split_seed: int = 0,
+    seconds: float = NAMED_SECONDS,
+) -> Splits:
     """Load a data set and split its training images 80/20 (paper, section 2.1).
 
     Args:
@@ -142,19 +147,30 @@ def load(name: str, data_dir: Path | str | None = None, split_seed: int = 0) -> 
         data_dir: folder that holds `mnist.npz` or Fashion-MNIST's files; by default
             the one that the environment variable `KERAS_DAE_DATA` names.
         split_seed: what the 80/20 split is drawn from.
+        seconds: how long a download may take; 0 takes only what is on this machine.
 
     Raises:
         UsageError: an unknown name.
         KerasDAEError: absent and not to be downloaded, damaged, or not images.
     """
-    used, arrays, known = _read(name, _data_dir(data_dir))
+    return split(*read(name, data_dir, seconds), split_seed)
+
+
+def read(
+    name: str, data_dir: Path | str | None = None, seconds: float = NAMED_SECONDS
+) -> tuple[str, Arrays, str]:
+    """Return a data set before its split: its name, its arrays and their sha256.
+
+    Takes and raises what `load` does.
+    """
+    used, arrays, known = _read(name, _data_dir(data_dir), seconds)
     digest = arrays.sha256()
     if known is not None and digest != known:
         raise KerasDAEError(
             f"The files found for {used} do not hold the genuine data: their content "
             f"has sha256 {digest}, expected {known}."
         )
-    return split(used, arrays, digest, split_seed)
+    return used, arrays, digest
 
 
 def resolve(name: str, data_dir: Path | str | None = None) -> str:
@@ -236,13 +252,15 @@ def _row(name: str) -> Dataset | None:
     return None
 
 
-def _read(name: str, data_dir: Path | None) -> tuple[str, Arrays, str | None]:
+def _read(
+    name: str, data_dir: Path | None, seconds: float
+) -> tuple[str, Arrays, str | None]:
     if name == "auto":
         name = resolve(name, data_dir)
     row = _row(name)
     if row is None:
         return name, read_npz(Path(name[4:])), None
-    return name, row.read(data_dir, NAMED_SECONDS), row.sha256
+    return name, row.read(data_dir, seconds), row.sha256
 
 
 def cache_dir() -> Path:

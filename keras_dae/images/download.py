@@ -34,11 +34,14 @@ def fetch(downloads: tuple[Download, ...], folder: Path, seconds: float) -> list
     Args:
         downloads: the files.
         folder: where they go; a file appears there only when its hash is right.
-        seconds: how long all of them may take together.
+        seconds: how long all of them may take together; 0 for no download at all.
 
     Raises:
         NotAvailableError: no network, too slow, or bytes of another hash.
     """
+    if seconds <= 0:
+        names = ", ".join(download.filename for download in downloads)
+        raise NotAvailableError(f"{names} is not on this machine.")
     import pooch  # brings requests, which takes time to import
     import requests
     from urllib3.exceptions import HTTPError

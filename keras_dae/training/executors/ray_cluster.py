@@ -1,0 +1,342 @@
+"""Runs on a Ray cluster, each a task that cores and GPUs are asked for.
+
+The cluster's nodes need this package's dependencies; its own code, and the data that a
+node does not have, are sent along.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import ExitStack, redirect_stdout, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+# Read when ray is imported: no telemetry, and time to start on a slow machine.
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
+os.environ.setdefault("RAY_agent_register_timeout_ms", "300000")
+
+import ray
+from ray.cluster_utils import Cluster
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from keras_dae import backend
+from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.images import datasets
+from keras_dae.storage import replacing
+from keras_dae.training.executors import ray_worker
+from keras_dae.training.jobs import Job, Request, epochs_done
+
+_PACKAGE = Path(backend.__file__).parent
+# How often a run may be lost without a new epoch in between: nodes die, but a run
+# that takes its process down each time must not be sent for ever.
+_LOSSES = 3
+# Ports that a node's helpers report; given, nobody waits 15 s at most for the report.
+_PORTS = (
+    *("metrics_export_port", "metrics_agent_port"),
+    *("dashboard_agent_listen_port", "runtime_env_agent_port"),
+)
+_STATE_SECONDS = 30.0
+
+
+@dataclass
+class _Run:
+    """A job that was sent: its task, and what became of it so far."""
+
+    job: Job
+    task: Any = None
+    attempt: int = 0
+    losses: int = 0
+    epochs: int = 0
+
+
+class RayCluster:
+    """Trains each job as one Ray task, on any node that has room for it.
+
+    After each epoch the run comes back whole, so that one whose node died goes on
+    elsewhere from there. A cluster that was started here ends with the context.
+
+    Args:
+        request: `jobs` is one a core of the cluster by default, `threads` each one's
+            share of them; a task asks for `threads` cores.
+    """
+
+    def __init__(self, request: Request) -> None:
+        share = request.gpus_per_run
+        check(
+            share is None or (share > 0 and (share <= 1 or share == int(share))),
+            "--gpus-per-run must be a share of one GPU or a whole number.",
+            gpus_per_run=share,
+        )
+        check(
+            share is None or request.device != "cpu",
+            "--gpus-per-run asks for GPUs and --device cpu for none.",
+            gpus_per_run=share,
+        )
+        self.jobs = 0
+        self._request = request
+        self._runs: dict[str, _Run] = {}
+        self._data: dict[str, list[Any]] = {}
+        self._sha256: dict[str, str] = {}
+        self._letters: Any = None
+        self._leaving = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self._connect()
+            self._plan()
+        except BaseException:
+            self._leaving.close()
+            raise
+        return self
+
+    def _connect(self) -> None:
+        """Join a cluster or start one, and say how it is left.
+
+        Raises:
+            KerasDAEError: it cannot be reached or started.
+        """
+        if ray.is_initialized():
+            return  # whoever joined it leaves it
+        address = self._request.address or os.environ.get("RAY_ADDRESS")
+        in_main = threading.current_thread() is threading.main_thread()
+        handler = signal.getsignal(signal.SIGTERM) if in_main else None
+        try:
+            sent = {"py_modules": [str(_PACKAGE)]} if address else None
+            ray.init(
+                address=address or self._start_local(),
+                runtime_env=sent,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except Exception as error:  # ray raises many kinds, Exception itself included
+            what = f"join the Ray cluster at {address}" if address else "start Ray"
+            first = str(error).strip().partition("\n")[0]
+            raise KerasDAEError(f"Cannot {what}: {first}") from error
+        finally:
+            if in_main:  # ray puts its own in its place
+                signal.signal(signal.SIGTERM, handler)
+        self._leaving.callback(_leave)
+        # Ray tells of nodes that died on standard output, where results belong.
+        self._leaving.enter_context(redirect_stdout(sys.stderr))
+
+    def _start_local(self) -> str:
+        """Start a cluster of one node on this machine and return its address."""
+        cores = backend.available_cores()
+        jobs = self._request.jobs or cores
+        threads = self._request.threads or max(1, cores // jobs)
+        gpus = 0
+        if self._request.device != "cpu":
+            from ray._private.accelerators import NvidiaGPUAcceleratorManager as Nvidia
+
+            gpus = Nvidia.get_current_node_num_accelerators()
+        node = {
+            "num_cpus": max(cores, jobs * threads),
+            "num_gpus": gpus,
+            **free_ports(),
+        }
+        cluster = Cluster(
+            initialize_head=True,
+            head_node_args={**node, "include_dashboard": False},
+        )
+        self._leaving.callback(cluster.head_node.kill_all_processes, check_alive=False)
+        return str(cluster.address)
+
+    def _plan(self) -> None:
+        """Divide the cluster among the runs, as the request says.
+
+        Raises:
+            UsageError: no node has room for one run.
+        """
+        request = self._request
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        cores = [int(node.get("CPU", 0)) for node in nodes]
+        has_gpus = any(node.get("GPU", 0) > 0 for node in nodes)
+        if not has_gpus and (request.device == "cuda" or request.gpus_per_run):
+            raise UsageError("GPUs were asked for, but the Ray cluster has none.")
+        with_gpus = has_gpus and request.device != "cpu"
+        self._share = (request.gpus_per_run or 1.0) if with_gpus else 0.0
+        self.jobs = request.jobs or max(1, sum(cores))
+        fair = min(sum(cores) // self.jobs, max(cores))
+        self._threads = request.threads or max(1, fair)
+        if not any(
+            node.get("CPU", 0) >= self._threads and node.get("GPU", 0) >= self._share
+            for node in nodes
+        ):
+            raise UsageError(
+                f"No node of the Ray cluster has {self._threads} cores and "
+                f"{self._share:g} GPUs, which each run would take; --threads and "
+                "--gpus-per-run change that."
+            )
+        self._task = ray.remote(
+            num_cpus=self._threads,
+            num_gpus=self._share,
+            max_calls=1,  # a fresh process each: threads and device are set but once
+            max_retries=0,  # a lost run is sent again from here, with its last epoch
+            scheduling_strategy="SPREAD",
+        )(ray_worker.train)
+        here = ray.get_runtime_context().get_node_id()
+        self._post = ray.remote(
+            num_cpus=0,
+            max_restarts=-1,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
+        )(ray_worker.Post).remote()
+
+    def start(self, job: Job) -> None:
+        """Send a job, with what its folder holds.
+
+        Raises:
+            KerasDAEError: the folder or the data cannot be read or written.
+        """
+        run = self._runs[job.name] = _Run(job, epochs=epochs_done(job))
+        self._send(run)
+
+    def _send(self, run: _Run) -> None:
+        job, request = run.job, self._request
+        data = job.config.data
+        if data not in self._sha256:
+            self._sha256[data] = datasets.read(data, request.data_dir)[2]
+        run.attempt += 1
+        order = ray_worker.Order(
+            config=job.config,
+            folder=str(job.folder.path),
+            files=_read(job),
+            attempt=run.attempt,
+            backend=backend.name(),
+            device=request.device,
+            threads=self._threads,
+            share=self._share,
+            data_dir=str(request.data_dir) if request.data_dir else None,
+            sha256=self._sha256[data],
+            commit=backend.commit(),
+        )
+        run.task = self._task.remote(order, self._data.get(data, []), self._post)
+
+    def poll(self, job: Job) -> str | None:
+        """Return 'done' or 'failed' once a job has ended, else None.
+
+        Raises:
+            KerasDAEError: its files cannot be written.
+        """
+        self._open_letters()
+        run = self._runs[job.name]
+        if run.task is None or not ray.wait([run.task], timeout=0)[0]:
+            return None
+        try:
+            answer = ray.get(run.task)
+        except (
+            RayTaskError
+        ) as error:  # before the run itself: a package that is missing
+            return self._fail(run, str(error).strip().splitlines()[-1])
+        except RayError as error:
+            return self._lost(run, error)
+        if answer.state == "no data":
+            data = job.config.data
+            if data not in self._data:
+                arrays = datasets.read(data, self._request.data_dir)[1]
+                self._data[data] = [ray.put(arrays)]
+            self._send(run)
+            return None
+        _write(job, answer.files)
+        return self._end(run, answer.state)
+
+    def _lost(self, run: _Run, error: RayError) -> str | None:
+        """Send a run again whose node or process died, from its last epoch."""
+        self._open_letters(wait=True)
+        done = epochs_done(run.job)
+        run.losses = run.losses + 1 if done <= run.epochs else 1
+        run.epochs = done
+        if run.losses >= _LOSSES:
+            kind = type(error).__name__
+            return self._fail(run, f"Error: lost {_LOSSES} times in one epoch ({kind})")
+        _note(
+            run.job, f"Lost after {done} epochs with its node or process; sent again."
+        )
+        self._send(run)
+        return None
+
+    def _fail(self, run: _Run, reason: str) -> str:
+        _note(run.job, reason)
+        return self._end(run, "failed")
+
+    def _end(self, run: _Run, state: str) -> str:
+        run.task = None
+        return state
+
+    def _open_letters(self, wait: bool = False) -> None:
+        """Write what runs handed over since; at most one request is on its way."""
+        if self._letters is None:
+            self._letters = self._post.take.remote()
+        if not ray.wait([self._letters], timeout=_STATE_SECONDS if wait else 0)[0]:
+            return
+        letters, self._letters = self._letters, None
+        with suppress(RayError):  # the actor's node died; it comes back empty
+            for name, (attempt, files) in ray.get(letters).items():
+                run = self._runs[name]
+                if run.task is not None and run.attempt == attempt:
+                    _write(run.job, files)
+        if wait:  # what came after that request
+            self._letters = self._post.take.remote()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._leaving, suppress(RayError):
+            running = [run for run in self._runs.values() if run.task is not None]
+            for run in running:
+                ray.cancel(run.task, force=True)
+            if running:
+                self._open_letters(wait=True)
+                self._open_letters(wait=True)
+            ray.kill(self._post)
+
+
+def free_ports() -> dict[str, int]:
+    """Return ports that are free here for the helpers of a node, by their names.
+
+    A node whose ports are not given waits 15 seconds for its helpers to report
+    theirs, and ends where a busy machine takes longer.
+    """
+    with ExitStack() as stack:
+        found = [stack.enter_context(socket.socket()) for _ in _PORTS]
+        for one in found:
+            one.bind(("", 0))
+        return dict(zip(_PORTS, (one.getsockname()[1] for one in found), strict=True))
+
+
+def _leave() -> None:
+    """Disconnect; what ray complains of must not keep a local cluster alive."""
+    with suppress(Exception):
+        ray.shutdown()
+
+
+def _read(job: Job) -> dict[str, bytes]:
+    paths = [job.folder.path / name for name in ray_worker.FILES]
+    try:
+        return {path.name: path.read_bytes() for path in paths if path.exists()}
+    except OSError as error:
+        raise KerasDAEError(
+            f"Cannot read {job.folder.path}: {error.strerror}."
+        ) from error
+
+
+def _write(job: Job, files: dict[str, bytes]) -> None:
+    """Write a run's files, each whole or not at all, in the order of `FILES`."""
+    for name in ray_worker.FILES:
+        if name in files:
+            with replacing(job.folder.path / name) as temporary:
+                temporary.write_bytes(files[name])
+
+
+def _note(job: Job, line: str) -> None:
+    log = job.log_path.read_bytes() if job.log_path.exists() else b""
+    _write(job, {ray_worker.LOG: log + line.encode() + b"\n"})

@@ -1,0 +1,103 @@
+"""The runs of a sweep as jobs, and what carries them out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from keras_dae.errors import KerasDAEError
+from keras_dae.training.config import RunConfig
+from keras_dae.training.runs import RunFolder
+
+
+@dataclass
+class Job:
+    """One run of a sweep, and how it went: waiting, running, done, skipped, failed."""
+
+    config: RunConfig
+    folder: RunFolder
+    state: str = "waiting"
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.folder.path.name
+
+    @property
+    def log_path(self) -> Path:
+        """What the run printed."""
+        return self.folder.path / "train.log"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a sweep asks of its executor; see `sweep.sweep`."""
+
+    out: Path
+    jobs: int | None = None
+    threads: int | None = None
+    device: str = "auto"
+    data_dir: Path | None = None
+    address: str | None = None
+    gpus_per_run: float | None = None
+
+
+class Executor(Protocol):
+    """Trains jobs somewhere, each to a run folder of the caller.
+
+    As a context it holds what it needs; its end stops what still runs, each run
+    resumable from its last epoch.
+
+    Attributes:
+        jobs: runs at a time; known inside the context.
+    """
+
+    jobs: int
+
+    def __enter__(self) -> Self:
+        """Take hold of what the runs need."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End what still runs and let go."""
+
+    def start(self, job: Job) -> None:
+        """Start a job, or go on with what its folder holds."""
+
+    def poll(self, job: Job) -> str | None:
+        """Return 'done' or 'failed' once a started job has ended, else None."""
+
+
+def epochs_done(job: Job) -> int:
+    """Return the epochs that the job's folder holds."""
+    try:
+        return len(job.folder.history()["loss"])
+    except KerasDAEError:
+        return 0
+
+
+def last_line(job: Job) -> str:
+    """Return the last line that a run printed: why it failed."""
+    try:
+        lines = job.log_path.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return "no log"
+    return lines[-1] if lines else "an empty log"
+
+
+def job_rows(jobs: list[Job]) -> list[dict[str, Any]]:
+    """Return a row for each run: name, state, seconds, and why it failed."""
+    return [
+        {
+            "run": str(job.folder.path),
+            "state": job.state,
+            "seconds": round(job.seconds, 1),
+            "reason": last_line(job) if job.state == "failed" else None,
+        }
+        for job in jobs
+    ]
