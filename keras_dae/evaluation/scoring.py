@@ -67,7 +67,9 @@ class TestBench:
             for start in range(0, len(noisy), BATCH):
                 yield noisy[start : start + BATCH], clean[start : start + BATCH]
         else:
-            images = self.splits.test[:count]
+            images = self.splits.test
+            if count is not None:  # a slice is read whole: none where all are asked for
+                images = images[:count]
             drawn = frozen_pairs(images, self.noise, **self._drawn_from)
             yield from rebatched(drawn, BATCH)
 
