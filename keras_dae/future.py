@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.errors import UsageError
 from keras_dae.evaluation import contenders, depth_limit
 from keras_dae.evaluation import robustness as robust
 from keras_dae.evaluation.classification import LESSONS
@@ -23,8 +23,9 @@ from keras_dae.reporting import limits, reading
 from keras_dae.reporting.figures import save_png
 from keras_dae.storage import write_json
 from keras_dae.training.config import RunConfig
+from keras_dae.training.jobs import check_done
 from keras_dae.training.runs import RunFolder
-from keras_dae.training.sweep import last_line, sweep
+from keras_dae.training.sweep import sweep
 
 Progress = Callable[[str, float], None]
 
@@ -177,12 +178,7 @@ def limit_depth(
         device=device,
         threads=threads,
     )
-    failed = [job for job in done if job.state == "failed"]
-    if failed:
-        reasons = "; ".join(f"{job.name} ({last_line(job)})" for job in failed)
-        raise KerasDAEError(
-            f"{len(failed)} runs failed, the others are kept: {reasons}"
-        )
+    check_done(done)
     splits = load(configs[0].data, data_dir, configs[0].data_seed)
     results = depth_limit.measure([job.folder for job in done], splits, out, progress)
     return _write(

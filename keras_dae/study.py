@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.errors import UsageError
 from keras_dae.evaluation.board import board as make_board
 from keras_dae.evaluation.board import measure_all
 from keras_dae.evaluation.claims import decide, paper_pairs
@@ -37,8 +37,9 @@ from keras_dae.reporting.intervals import comparisons
 from keras_dae.reporting.report import report_html, report_markdown
 from keras_dae.storage import read_json, replacing, write_json, write_text
 from keras_dae.training.config import RunConfig, make_config
+from keras_dae.training.jobs import check_done
 from keras_dae.training.runs import RunFolder
-from keras_dae.training.sweep import Job, last_line, sweep
+from keras_dae.training.sweep import sweep
 
 SHOWN = 6
 
@@ -76,9 +77,7 @@ def reproduce(
         address=address,
         gpus_per_run=gpus_per_run,
     )
-    failed = [job for job in done if job.state == "failed"]
-    if failed:
-        raise KerasDAEError(_failures(failed))
+    check_done(done)
     (scored,) = evaluate([job.folder for job in done], data_dir, say)
     results = dict(scored.results)
     results["claims"] = decide(
@@ -145,11 +144,6 @@ def further_results(out: Path) -> tuple[dict[str, dict[str, Any]], dict[str, byt
     names = [f"{name}.png" for stem in found for name in future.CAPTIONS[stem]]
     paths = {name: out / "figures" / name for name in names}
     return found, {n: path.read_bytes() for n, path in paths.items() if path.is_file()}
-
-
-def _failures(failed: list[Job]) -> str:
-    reasons = "; ".join(f"{job.name} ({last_line(job)})" for job in failed)
-    return f"{len(failed)} runs failed, the others are kept: {reasons}"
 
 
 def stages(model: Any, clean: np.ndarray, noisy: np.ndarray) -> figures.Stages:

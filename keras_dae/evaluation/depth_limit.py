@@ -9,22 +9,18 @@ from keras_dae import backend
 from keras_dae.evaluation.cells import Cells, file_sha256
 from keras_dae.evaluation.scoring import TestBench, model_denoiser
 from keras_dae.images.datasets import Splits
-from keras_dae.images.pairs import MEASURED, frozen_arrays, noise_sha256
+from keras_dae.images.pairs import MEASURED, frozen_arrays
 from keras_dae.models.files import load
 from keras_dae.training.config import RunConfig
 from keras_dae.training.runs import RunFolder
 
 DEPTHS = tuple(range(1, 13))
 LATENT = 13  # the planner has an exact schedule to 13x13 for every depth from 1 to 12
-TRAIN_IMAGES = (1000, 5000)
 # Every size is trained for the same number of steps, so that what differs between
 # sizes is the images and not how long the weights moved. 4,000 steps of 64 images are
 # 250 passes over 1,000 images and 51 over 5,000: often enough to learn the images by
 # heart, where the capacity is there, although the noise is fresh in each pass.
 STEPS = 4000
-# Filters between image and latent, for every depth alike: the study's own table gives
-# each depth another number, and depth should be all that differs.
-FILTERS = 32
 PARTS = ("train", "validation", "best_validation", "test")
 GAP = 0.1
 
@@ -83,7 +79,7 @@ def _row(
 
     depends = {
         "model": file_sha256(folder.model_path),
-        "test": noise_sha256(bench.pairs[0]),
+        "test": bench.describe_noise()["test_sha256"],
         "train_images": len(kept.train),
     }
     found = cells.get(depends, measure_run)

@@ -67,7 +67,7 @@ class Exam:
     @cached_property
     def test_sha256(self) -> str:
         """Hash of the study's noisy test images: which noise was drawn."""
-        return noise_sha256(self.bench.pairs[0])
+        return str(self.bench.describe_noise()["test_sha256"])
 
     @cached_property
     def clean_train(self) -> np.ndarray:

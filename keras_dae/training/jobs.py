@@ -90,6 +90,16 @@ def last_line(job: Job) -> str:
     return lines[-1] if lines else "an empty log"
 
 
+def check_done(jobs: list[Job]) -> None:
+    """Raise a `KerasDAEError` where a run failed; it says which, and why."""
+    failed = [job for job in jobs if job.state == "failed"]
+    if failed:
+        reasons = "; ".join(f"{job.name} ({last_line(job)})" for job in failed)
+        raise KerasDAEError(
+            f"{len(failed)} runs failed, the others are kept: {reasons}"
+        )
+
+
 def job_rows(jobs: list[Job]) -> list[dict[str, Any]]:
     """Return a row for each run: name, state, seconds, and why it failed."""
     return [

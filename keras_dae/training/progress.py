@@ -32,16 +32,11 @@ def new_progress() -> Progress:
     )
 
 
-class Steps:
-    """What a long measurement is at: a bar, or a line where there is no terminal.
-
-    An instance is called with what is being done and the share of it, from 0 to 1.
-    """
+class _Shown:
+    """A display that is there within a context."""
 
     def __init__(self) -> None:
         self._display = new_progress()
-        self._task = self._display.add_task("", total=1, note="")
-        self._said = ""
 
     def __enter__(self) -> Self:
         self._display.start()
@@ -55,6 +50,18 @@ class Steps:
     ) -> None:
         self._display.stop()
 
+
+class Steps(_Shown):
+    """What a long measurement is at: a bar, or a line where there is no terminal.
+
+    An instance is called with what is being done and the share of it, from 0 to 1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._task = self._display.add_task("", total=1, note="")
+        self._said = ""
+
     def __call__(self, what: str, share: float) -> None:
         """Show `what` and how much of it is done."""
         self._display.update(self._task, description=what, completed=share)
@@ -63,32 +70,24 @@ class Steps:
         self._said = what
 
 
-class FitProgress:
+class FitProgress(_Shown):
     """One training: throughput, losses and remaining time.
 
     Without a terminal, one line an epoch is written in place of the bar.
     """
 
     def __init__(self, label: str, *, epochs: int, images: int, quiet: bool = False):
+        super().__init__()
         self.label, self.epochs, self.images, self.quiet = label, epochs, images, quiet
-        self._display = new_progress()
         self._task: TaskID | None = None
         self._began = time.perf_counter()
 
     def __enter__(self) -> Self:
-        if not self.quiet:
-            self._display.start()
-            total = self.epochs * self.images
-            self._task = self._display.add_task(self.label, total=total, note="")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._display.stop()
+        if self.quiet:
+            return self
+        total = self.epochs * self.images
+        self._task = self._display.add_task(self.label, total=total, note="")
+        return super().__enter__()
 
     def batch(self, epoch: int, images: int) -> None:
         """Say that `images` of `epoch` (from 0) have been handed out."""

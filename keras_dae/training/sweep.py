@@ -16,12 +16,11 @@ from keras_dae.training.jobs import (
     Request,
     epochs_done,
     job_rows,
-    last_line,
 )
 from keras_dae.training.progress import new_progress
 from keras_dae.training.runs import RunFolder, run_name
 
-__all__ = ["EXECUTORS", "Job", "job_rows", "last_line", "sweep"]
+__all__ = ["EXECUTORS", "Job", "job_rows", "sweep"]
 
 _POLL_SECONDS = 0.3
 # Name -> module and class, imported when asked for: ray is an optional package.
