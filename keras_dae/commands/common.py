@@ -39,11 +39,13 @@ def grid(
 ) -> list[Any]:
     """Return the checked configurations of a grid, the data set named."""
     from keras_dae.errors import check
+    from keras_dae.models.families import FAMILIES
 
     first = configuration(config_file, options)
     check(
-        first.model == "dae",
-        "A grid is of autoencoders (dae); train takes the other models one by one.",
+        first.model in FAMILIES,
+        f"A grid is of autoencoders ({', '.join(FAMILIES)}); train takes the other "
+        "models one by one.",
         model=first.model,
     )
     splits = load_splits(first, data_dir)

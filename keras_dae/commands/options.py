@@ -89,7 +89,8 @@ model_options = _apply(
     [
         click.option(
             "--model",
-            help="dae, or a ceiling without a bottleneck: unet, dncnn.  [default: dae]",
+            help="dae; best or matched, other families of it; unet or dncnn, "
+            "ceilings without a bottleneck.  [default: dae]",
         ),
         click.option("--depth", type=int, help="Convolutions a side.  [default: 5]"),
         click.option("--latent", type=int, help="Side of the latent.  [default: 13]"),

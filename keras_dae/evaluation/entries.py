@@ -22,12 +22,13 @@ from keras_dae.evaluation.filters import FILTERS, Filter, Settings, tune
 from keras_dae.evaluation.scored import table_order
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.pairs import VALIDATION, frozen_arrays
+from keras_dae.models.families import FAMILIES
 from keras_dae.training.progress import new_progress
 from keras_dae.training.runs import RunFolder, model_name
 
 KINDS = ("floor", "filter", "dae", "best", "ceiling", "user")
 # What a configuration's `model` stands for; every other one is a ceiling.
-MODEL_KINDS = {"dae": "dae", "best": "best"}
+MODEL_KINDS = {"dae": "dae", "matched": "dae", "best": "best"}
 AFFINE_RANKS: dict[str, int | None] = {
     "affine, rank 100": 100,
     "affine, rank 256": 256,
@@ -171,7 +172,7 @@ def runs(bench: TestBench, folders: Iterable[RunFolder]) -> Iterator[Entry]:
             trained,
             json.dumps(fields),
             about={
-                "latent": config.latent if config.model == "dae" else None,
+                "latent": config.latent if config.model in FAMILIES else None,
                 "seed": seed,
                 "file": str(path),
             },

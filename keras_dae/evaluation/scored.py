@@ -20,6 +20,7 @@ from keras_dae.evaluation.scoring import (
 )
 from keras_dae.images.datasets import load
 from keras_dae.models.architectures import DAESpec, architecture_row
+from keras_dae.models.families import FAMILIES
 from keras_dae.storage import read_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.runs import RunFolder
@@ -91,7 +92,7 @@ def evaluate(
 def table_order(folder: RunFolder) -> tuple[bool, str, int, int, int]:
     """Deepest and largest latent first, as in table 1; then by seed."""
     config = folder.config()
-    ceiling = config.model != "dae"
+    ceiling = config.model not in FAMILIES
     return ceiling, config.model, -config.depth, -config.latent, config.seed
 
 

@@ -64,11 +64,13 @@ class DAESpec:
         image_size: side of the square image, in pixels.
         channels: channels of the image (1 grey, 3 colour).
         layers: the encoder's convolutions in order; the last one gives the latent.
+        family: what the name begins with.
     """
 
     image_size: int
     channels: int
     layers: tuple[Conv, ...]
+    family: str = "DAE"
 
     @property
     def depth(self) -> int:
@@ -78,7 +80,7 @@ class DAESpec:
     @property
     def name(self) -> str:
         """The paper's name, such as DAE_5_13 for depth 5 and a latent of 13x13."""
-        return f"DAE_{self.depth}_{self.sizes[-1]}"
+        return f"{self.family}_{self.depth}_{self.sizes[-1]}"
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.images.noise import MAX_SIGMA, PAPER_SIGMA, Noise, parse_noise
-from keras_dae.models.architectures import DAESpec, plan
+from keras_dae.models.architectures import DAESpec
 from keras_dae.models.ceilings import CeilingSpec, plan_ceiling
+from keras_dae.models.families import FAMILIES, plan_family
 from keras_dae.storage import reason
 
 # Adam moves every weight by about the rate, whatever the layer's width: a single
@@ -26,7 +27,8 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str = "auto"
-    model: Literal["dae", "unet", "dncnn"] = "dae"  # or a row of CEILINGS
+    # A row of FAMILIES or of CEILINGS.
+    model: Literal["dae", "best", "matched", "unet", "dncnn"] = "dae"
     depth: int = Field(5, ge=1, le=64)
     latent: int = Field(13, ge=1)
     filters: int | None = Field(None, ge=1, le=1024)
@@ -70,9 +72,11 @@ class RunConfig(BaseModel):
 
     def plan(self, image_shape: tuple[int, int, int]) -> DAESpec | CeilingSpec:
         """Return the architecture for images of this shape."""
-        if self.model != "dae":
+        if self.model not in FAMILIES:
             return plan_ceiling(self.model, image_shape, self.filters)
-        return plan(self.depth, self.latent, image_shape, self.filters)
+        return plan_family(
+            self.model, self.depth, self.latent, image_shape, self.filters
+        )
 
 
 def make_config(*layers: dict[str, Any]) -> RunConfig:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.models.families import FAMILIES
 from keras_dae.storage import read_json, write_json
 from keras_dae.training.config import RunConfig, make_config
 
@@ -121,8 +122,9 @@ def run_name(config: RunConfig, data: str) -> str:
 
 def model_name(config: RunConfig) -> str:
     """Return what a run's rows and folder are named by: DAE_5_13, unet."""
-    if config.model == "dae":
-        return f"DAE_{config.depth}_{config.latent}"
+    if config.model in FAMILIES:
+        prefix = FAMILIES[config.model].prefix
+        return f"{prefix}_{config.depth}_{config.latent}"
     return config.model
 
 

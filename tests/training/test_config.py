@@ -7,6 +7,7 @@ import pytest
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.noise import make_noise
 from keras_dae.models.ceilings import CEILINGS
+from keras_dae.models.families import FAMILIES
 from keras_dae.training.config import (
     OPTIONS,
     RunConfig,
@@ -63,8 +64,9 @@ def test_each_field_has_one_option():
     assert set(OPTIONS) == set(RunConfig.model_fields)
 
 
-def test_models_are_the_autoencoder_and_the_ceilings():
-    assert get_args(RunConfig.model_fields["model"].annotation) == ("dae", *CEILINGS)
+def test_models_are_the_families_and_the_ceilings():
+    known = get_args(RunConfig.model_fields["model"].annotation)
+    assert known == (*FAMILIES, *CEILINGS)
 
 
 def test_option_arguments_stand_for_the_whole_configuration():
