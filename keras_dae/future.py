@@ -24,7 +24,7 @@ from keras_dae.reporting.figures import save_png
 from keras_dae.storage import write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.jobs import check_done
-from keras_dae.training.runs import RunFolder
+from keras_dae.training.runs import RunFolder, find_runs
 from keras_dae.training.sweep import sweep
 
 Progress = Callable[[str, float], None]
@@ -164,8 +164,9 @@ def limit_depth(
 ) -> dict[str, Any]:
     """Train depth by number of images; write `depth_limit.json` and its figure.
 
-    The runs lie in `out/depth`, apart from those of the nine;
-    those that are finished are not trained again.
+    The runs lie in `out/depth`, apart from those of the nine; those that are finished
+    are not trained again, and finished ones of the same settings are shown beside
+    those of `configs`.
 
     Raises:
         KerasDAEError: a run failed; says which, and why.
@@ -180,7 +181,11 @@ def limit_depth(
     )
     check_done(done)
     splits = load(configs[0].data, data_dir, configs[0].data_seed)
-    results = depth_limit.measure([job.folder for job in done], splits, out, progress)
+    folders = {job.folder.path: job.folder for job in done}
+    for folder in find_runs(out / "depth"):
+        if depth_limit.comparable(folder, configs):
+            folders.setdefault(folder.path, folder)
+    results = depth_limit.measure(folders.values(), splits, out, progress)
     return _write(
         out, "depth_limit", results, {"depth-limit": limits.depth_limit(results)}
     )

@@ -204,6 +204,11 @@ def _numbers(
     help="Numbers of training images, by commas; 'all' for all.",
 )
 @click.option(
+    "--validation-images",
+    type=int,
+    help="Validation images.  [default: 2000, or all; small sets make many epochs]",
+)
+@click.option(
     "--epochs",
     callback=_numbers,
     help="Passes over each of --train-images, by commas.  [default: by --steps]",
@@ -241,16 +246,20 @@ def depth_limit(
 ) -> None:
     """Find how deep a model can be before it overfits, by number of training images.
 
-    Finished runs are skipped; a second start goes on.
+    Finished runs are skipped; a second start goes on. What is drawn are all finished
+    runs of these settings in the folder, so that one size may have more depths than
+    another.
     """
     from keras_dae import backend
     from keras_dae.training.progress import Steps
 
     splits = load_splits(configuration(None, options), data_dir)
+    if options["validation_images"] is None:
+        options["validation_images"] = min(2000, len(splits.validation))
     named = {**options, "data": splits.name}
     whole = len(splits.train)
-    for size in sizes:
-        splits.limited(size)  # says at once what is more than there is
+    for size in sizes:  # says at once what is more than there is
+        splits.limited(size, validation=options["validation_images"])
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.future import depth_configs, limit_depth

@@ -101,7 +101,7 @@ def train(
     say(backend.summary())
     splits = load_splits(config, data_dir)
     config = config.model_copy(update={"data": splits.name})
-    splits = splits.limited(config.train_images)
+    splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
     say(
         f"{splits.name}: {len(splits.train):,} images train, "

@@ -30,6 +30,23 @@ def default_epochs(train_images: int, batch_size: int, steps: int = STEPS) -> in
     return max(1, round(steps / -(-train_images // batch_size)))
 
 
+def comparable(folder: RunFolder, configs: Iterable[RunConfig]) -> bool:
+    """Tell whether a finished run differs from `configs` only by what is studied.
+
+    That is depth, the learning rate that follows from it, number of images and seed;
+    and the epochs, where the number of images is none of theirs.
+    """
+    own, configs = folder.config(), list(configs)
+    if not folder.finished(own):
+        return False
+    free: dict[str, Any] = {"depth": 1, "seed": 0, "learning_rate": 1.0}
+    same_size = [c for c in configs if c.train_images == own.train_images]
+    if not same_size:
+        free |= {"train_images": None, "epochs": 1}
+    other = (same_size or configs)[0]
+    return own.model_copy(update=free) == other.model_copy(update=free)
+
+
 def measure(
     folders: Iterable[RunFolder],
     splits: Splits,

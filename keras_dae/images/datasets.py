@@ -83,16 +83,22 @@ class Splits:
         height, width, channels = self.train.shape[1:]
         return height, width, channels
 
-    def limited(self, train: int | None = None, test: int | None = None) -> "Splits":
-        """Return the data set with its first `train` and `test` images of a split.
+    def limited(
+        self,
+        train: int | None = None,
+        test: int | None = None,
+        validation: int | None = None,
+    ) -> "Splits":
+        """Return the data set with the first so many images of each split.
 
-        None keeps all. Range, hash and validation images stay those of the whole.
+        None keeps all. Range and hash stay those of the whole.
 
         Raises:
             UsageError: fewer than 1, or more than there are.
         """
         found = self
-        for part, count in (("train", train), ("test", test)):
+        asked = {"train": train, "test": test, "validation": validation}
+        for part, count in asked.items():
             if count is None:
                 continue
             images = getattr(self, part)

@@ -36,6 +36,7 @@ class RunConfig(BaseModel):
     sigma: float = Field(PAPER_SIGMA, ge=0, le=MAX_SIGMA)
     clip: bool = True
     train_images: int | None = Field(None, ge=1)  # None takes all
+    validation_images: int | None = Field(None, ge=1)
     epochs: int = Field(15, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(3e-3, gt=0)  # see DEFAULT_RATES
@@ -105,6 +106,7 @@ OPTIONS = {
     "sigma": "--sigma",
     "clip": "--clip/--no-clip",
     "train_images": "--train-images",
+    "validation_images": "--validation-images",
     "epochs": "--epochs",
     "batch_size": "--batch-size",
     "learning_rate": "--lr",

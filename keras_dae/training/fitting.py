@@ -54,7 +54,8 @@ def fit(
     Args:
         config: what to train, and how.
         splits: the data; of its training images the first `config.train_images`
-            are used, its test images are not touched.
+            are used, of its validation images the first `config.validation_images`;
+            its test images are not touched.
         out: folder of runs; this one becomes `out / run_name(...)`.
         resume: go on with the run that is there, if any.
         progress: shown while training; none by default.
@@ -64,7 +65,7 @@ def fit(
             another configuration.
         KerasDAEError: nothing can be written, or the loss became NaN.
     """
-    splits = splits.limited(config.train_images)
+    splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
     folder = RunFolder(out / run_name(config, splits.name))
     pairs = NoisyCleanPairs(

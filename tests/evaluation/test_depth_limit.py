@@ -1,12 +1,18 @@
+import zipfile
+
 import pytest
 
 from keras_dae.evaluation.depth_limit import (
     DEPTHS,
     LATENT,
+    comparable,
     default_epochs,
     findings,
 )
 from keras_dae.models.architectures import plan
+from keras_dae.storage import write_json
+from keras_dae.training.config import make_config
+from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
 
 
 def row(depth, train, validation, seed=0, size=1000):
@@ -39,6 +45,29 @@ def test_findings_are_by_size_and_may_find_no_gap():
     assert [(f["train_images"], f["opens"]) for f in findings(rows)] == [
         *((50, 1), (1000, None)),
     ]
+
+
+def finished_run(path, **fields):
+    """Return a folder that `comparable` takes for a finished run."""
+    config = make_config(fields)
+    folder = RunFolder(path / run_name(config, "mnist5k"))
+    write_json(folder.config_path, {"config": config.model_dump()})
+    folder.write_history({key: [1.0] * config.epochs for key in HISTORY_KEYS})
+    with zipfile.ZipFile(folder.model_path, "w") as archive:
+        archive.writestr("config.json", "{}")
+    return folder
+
+
+def test_runs_are_comparable_that_differ_by_what_is_studied(tmp_path):
+    few = make_config({"depth": 3, "train_images": 50, "epochs": 8})
+    whole = finished_run(tmp_path, depth=1, epochs=2, seed=4)
+    assert comparable(whole, [few])
+    assert comparable(finished_run(tmp_path, depth=2, train_images=50, epochs=8), [few])
+    longer = finished_run(tmp_path, depth=2, train_images=50, epochs=9)
+    assert not comparable(longer, [few])
+    assert not comparable(finished_run(tmp_path, depth=7, filters=3), [few])
+    whole.model_path.unlink()
+    assert not comparable(whole, [few])
 
 
 def test_epochs_make_equal_steps():

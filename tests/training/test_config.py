@@ -76,7 +76,7 @@ def test_option_arguments_stand_for_the_whole_configuration():
     assert arguments[arguments.index("--lr") + 1] == "0.003"
 
 
-@pytest.mark.parametrize("name", ["paper.toml", "quick.toml"])
+@pytest.mark.parametrize("name", ["paper.toml", "quick.toml", "best.toml"])
 def test_committed_configurations_are_valid(request, name):
     path = request.config.rootpath / "configs" / name
     assert make_config(read_toml(path)).epochs >= 15
