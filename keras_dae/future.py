@@ -21,6 +21,7 @@ from keras_dae.evaluation.exam import Exam
 from keras_dae.images.datasets import load
 from keras_dae.reporting import limits, reading
 from keras_dae.reporting.figures import save_png
+from keras_dae.reporting.publish import write_report
 from keras_dae.storage import write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.jobs import check_done
@@ -239,9 +240,10 @@ def depth_configs(
 def _write(
     out: Path, stem: str, results: dict[str, Any], drawn: dict[str, Figure]
 ) -> dict[str, Any]:
-    """Write results and figures to the folder of a study."""
+    """Write results and figures to the folder of a study, and its report anew."""
     results["command"] = " ".join(["keras-dae", *sys.argv[1:]])
     write_json(out / f"{stem}.json", results)
     for name, figure in drawn.items():
         save_png(figure, out / "figures" / f"{name}.png")
+    write_report(out)
     return results

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from keras_dae.errors import UsageError
 from keras_dae.evaluation.board import board as make_board
@@ -26,16 +27,11 @@ from keras_dae.images.datasets import load as load_data
 from keras_dae.models.builders import decoder, encoder
 from keras_dae.models.files import load as load_model
 from keras_dae.models.files import save as save_model
-from keras_dae.reporting import figures, future
-from keras_dae.reporting.board import (
-    board_figure,
-    board_table,
-    notes,
-    thumbnails,
-)
+from keras_dae.reporting import figures
+from keras_dae.reporting.board import board_figure, thumbnails
 from keras_dae.reporting.intervals import comparisons
-from keras_dae.reporting.report import report_html, report_markdown
-from keras_dae.storage import read_json, replacing, write_json, write_text
+from keras_dae.reporting.publish import write_report
+from keras_dae.storage import write_json
 from keras_dae.training.config import RunConfig, make_config
 from keras_dae.training.jobs import check_done
 from keras_dae.training.runs import RunFolder
@@ -90,60 +86,22 @@ def reproduce(
     for name, folder in best.items():
         save_model(load_model(folder.model_path), out / "models" / f"{name}.keras")
     drawn = draw(scored, best)
-    drawn.update(_decided(scored, results["claims"], out))
+    if results["claims"]:
+        drawn["claims"] = comparisons(results["claims"])
     _write_figures(drawn, out / "figures")
-    _write_report(out, results, drawn)
+    _write_claims(scored, results["claims"], out)
+    write_report(out)
     return results
 
 
-def _write_report(
-    out: Path, results: dict[str, Any], drawn: dict[str, tuple[str, bytes]]
-) -> None:
-    """Write the report, with the board where there is one of the same test images."""
-    path = out / "board.json"
-    board = read_json(path) if path.is_file() else None
-    if board and board["noise"] == results["noise"]:
-        results = {**results, "board": (notes(board), board_table(board))}
-        drawn = {**drawn, **_read_figures(out, BOARD_CAPTIONS)}
-    further = future.sections(*further_results(out))
-    write_text(out / "report.md", report_markdown(results, drawn, sections=further))
-    write_text(out / "report.html", report_html(results, drawn, sections=further))
-
-
-def _read_figures(out: Path, captions: dict[str, str]) -> dict[str, tuple[str, bytes]]:
-    """Return the figures that a study's folder holds: file name -> (caption, PNG)."""
-    paths = {name: out / "figures" / f"{name}.png" for name in captions}
-    return {
-        path.name: (captions[name], path.read_bytes())
-        for name, path in paths.items()
-        if path.is_file()
-    }
-
-
-def _decided(
-    scored: Scored, claims: list[dict[str, Any]], out: Path
-) -> dict[str, tuple[str, bytes]]:
-    """Write `claims.json`; return the figure of the claims, if there are any."""
+def _write_claims(scored: Scored, claims: list[dict[str, Any]], out: Path) -> None:
+    """Write `claims.json`: the verdicts, and what they are about."""
     kept = ("dataset", "noise", "hardware", "backend", "architectures")
-    seeds = sorted({row["seed"] for row in scored.results["models"]})
+    rows = scored.results["models"]
     record = {key: scored.results[key] for key in kept}
-    write_json(out / "claims.json", {**record, "seeds": seeds, "claims": claims})
-    if not claims:
-        return {}
-    drawn = figures.png_bytes(comparisons(claims))
-    return {"claims.png": (CLAIMS_CAPTION, drawn)}
-
-
-def further_results(out: Path) -> tuple[dict[str, dict[str, Any]], dict[str, bytes]]:
-    """Return the results and figures that later experiments have left in a study."""
-    found = {
-        stem: read_json(out / f"{stem}.json")
-        for stem in future.WRITERS
-        if (out / f"{stem}.json").is_file()
-    }
-    names = [f"{name}.png" for stem in found for name in future.CAPTIONS[stem]]
-    paths = {name: out / "figures" / name for name in names}
-    return found, {n: path.read_bytes() for n, path in paths.items() if path.is_file()}
+    record["seeds"] = sorted({row["seed"] for row in rows})
+    record["epochs"] = max(row["epochs"] for row in rows)
+    write_json(out / "claims.json", {**record, "claims": claims})
 
 
 def stages(model: Any, clean: np.ndarray, noisy: np.ndarray) -> figures.Stages:
@@ -162,8 +120,8 @@ def shown_images(splits: Splits, count: int = SHOWN) -> np.ndarray:
     return np.array(firsts[:count])
 
 
-def draw(scored: Scored, best: dict[str, RunFolder]) -> dict[str, tuple[str, bytes]]:
-    """Return figures 1 to 7 of the paper: file name -> (caption, PNG bytes).
+def draw(scored: Scored, best: dict[str, RunFolder]) -> dict[str, Figure]:
+    """Return figures 1 to 7 of the paper by the name of their file.
 
     Args:
         scored: an evaluation of runs of one data set.
@@ -183,7 +141,7 @@ def draw(scored: Scored, best: dict[str, RunFolder]) -> dict[str, tuple[str, byt
     ]
     floors = scored.results["floors"]
     samples = scored.bench.take(shown_images(scored.bench.splits, 10))
-    drawn = {
+    return {
         "figure1-scheme": figures.scheme(spec, parts),
         "figure2-pipeline": figures.pipeline(spec, parts),
         "figure3-samples": figures.samples(samples[1], samples[0]),
@@ -194,40 +152,6 @@ def draw(scored: Scored, best: dict[str, RunFolder]) -> dict[str, tuple[str, byt
         "figure6-test-loss": figures.test_loss(rows, floors),
         "figure7-all-models": figures.all_models(clean, noisy, denoised),
     }
-    return {
-        f"{name}.png": (
-            FIGURE_CAPTIONS[name].format(name=lowest),
-            figures.png_bytes(one),
-        )
-        for name, one in drawn.items()
-    }
-
-
-CLAIMS_CAPTION = (
-    "The claims, comparison by comparison: the difference that a claim says is above "
-    "0, with its 95 % interval over seeds and test images."
-)
-FIGURE_CAPTIONS = {
-    "figure1-scheme": "Figure 1. The autoencoder {name}, layer by layer, with a test "
-    "image on its way through.",
-    "figure2-pipeline": "Figure 2. The denoising pipeline of {name}: what is added, "
-    "what is kept in the latent maps, what comes out.",
-    "figure3-samples": "Figure 3. Test images before and after the noise.",
-    "figure4-reconstruction": "Figure 4. Truth, noisy input, answer of {name}, and "
-    "its error.",
-    "figure5-losses": "Figure 5. Training and validation loss, one panel a depth.",
-    "figure6-test-loss": "Figure 6. Test loss of every model beside the floors.",
-    "figure7-all-models": "Figure 7. The same noisy test images denoised by every "
-    "model.",
-}
-
-
-BOARD_CAPTIONS = {
-    "board": "The board. Test error of every denoiser on the same noisy images; the "
-    "lines are standard deviations over seeds.",
-    "board-images": "The same noisy test images answered by every denoiser of the "
-    "board, the lowest test error first.",
-}
 
 
 def compare(
@@ -281,9 +205,9 @@ def compare(
         "board": board_figure(board),
         "board-images": thumbnails(clean, noisy, lines),
     }
-    for name, figure in drawn.items():
-        figures.save_png(figure, out / "figures" / f"{name}.png")
-    _renew_report(out, say)
+    _write_figures(drawn, out / "figures")
+    if not write_report(out):
+        say(f"{out} holds no study of these test images, so no report shows the board.")
     return board
 
 
@@ -313,21 +237,6 @@ def _bench(
     return bench, kept
 
 
-def _renew_report(out: Path, say: Callable[[str], None]) -> None:
-    """Write the report of a study anew, so that the board stands in it."""
-    if not (out / "results.json").is_file():
-        return
-    results = read_json(out / "results.json")
-    lowest = min(results["models"], key=lambda row: row["val_loss"])["name"]
-    captions = {
-        name: caption.format(name=lowest) for name, caption in FIGURE_CAPTIONS.items()
-    }
-    if read_json(out / "board.json")["noise"] != results["noise"]:
-        say(f"{out / 'results.json'} is of other test images; its report stays.")
-        return
-    _write_report(out, results, _read_figures(out, captions))
-
-
 def plot(
     folders: Iterable[RunFolder],
     out: Path,
@@ -348,11 +257,11 @@ def plot(
             f"draw. Received: {len(scored)} kinds, on {names}."
         )
     drawn = draw(scored[0], best_runs(scored[0]))
-    _write_figures(drawn, out)
-    return [out / name for name in drawn]
+    return _write_figures(drawn, out)
 
 
-def _write_figures(drawn: dict[str, tuple[str, bytes]], out: Path) -> None:
-    for name, (_, png) in drawn.items():
-        with replacing(out / name) as temporary:
-            temporary.write_bytes(png)
+def _write_figures(drawn: dict[str, Figure], out: Path) -> list[Path]:
+    paths = [out / f"{name}.png" for name in drawn]
+    for path, figure in zip(paths, drawn.values(), strict=True):
+        figures.save_png(figure, path)
+    return paths

@@ -15,6 +15,9 @@ from keras_dae.commands.options import (
     test_options,
 )
 
+# What a study's folder keeps runs in that belong on its board.
+FOLDERS = ("runs", "best", "ceilings")
+
 
 @click.command()
 @click.argument("runs", nargs=-1, metavar="[RUNS]...")
@@ -59,9 +62,10 @@ def compare(
 ) -> None:
     """Measure floors, filters, RUNS and your own denoisers on the same test images.
 
-    RUNS are run folders, or folders of them (default: OUT/runs); a RUN may also be
-    what --denoiser takes. A FUNCTION gets noisy images, float32 of shape (N, H, W, C),
-    and returns the denoised ones; it is measured anew when its module's file changes.
+    RUNS are run folders, or folders of them (default: runs, best and ceilings in OUT);
+    a RUN may also be what --denoiser takes. A FUNCTION gets noisy images, float32 of
+    shape (N, H, W, C), and returns the denoised ones; it is measured anew when its
+    module's file changes.
 
     What was measured is kept, so the same command goes on after an interrupt. Data and
     noise are those of the runs unless --data, --noise, --sigma or --clip say otherwise.
@@ -72,8 +76,8 @@ def compare(
     given = any(value is not None for value in options.values())
     config = configuration(None, options) if given else None
     named = [Path(run) for run in runs if Path(run).is_dir()]
-    if not runs and (out / "runs").is_dir():
-        named = [out / "runs"]
+    if not runs:
+        named = [out / name for name in FOLDERS if (out / name).is_dir()]
     folders = [folder for place in named for folder in find_runs(place)]
     own = [*(run for run in runs if not Path(run).is_dir()), *denoisers]
     backend.select(device, threads)

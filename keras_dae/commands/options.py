@@ -78,6 +78,11 @@ recipe_options = _apply(
         click.option(
             "--train-images", type=int, help="First images to train on.  [default: all]"
         ),
+        click.option(
+            "--validation-images",
+            type=int,
+            help="First images to validate on.  [default: all]",
+        ),
         click.option("--epochs", type=int, help="Passes over the data.  [default: 15]"),
         click.option("--batch-size", type=int, help="Images a step.  [default: 64]"),
         click.option("--lr", "learning_rate", type=float, help="Adam's learning rate."),

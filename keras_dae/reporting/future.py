@@ -1,4 +1,4 @@
-"""What the paper leaves for later, as sections of the report.
+"""What goes beyond the paper's nine, as sections of the report.
 
 Each function takes what one JSON file holds and returns its tables and sentences; all
 figures in the sentences are computed here from the rows.
@@ -11,12 +11,21 @@ from typing import Any
 import rich.table
 
 from keras_dae.images.noise import noise_label
+from keras_dae.reporting.intervals import matched
 from keras_dae.reporting.reading import by_name, percent
 from keras_dae.reporting.report import Section, Table
 from keras_dae.reporting.tables import text_table
 
-# File stem -> figure files with their captions, in the order of the report.
-CAPTIONS = {
+# Section -> the file in a study's folder that it is written from.
+SOURCES = {
+    "matched": "matched/claims.json",
+    "classification": "classification.json",
+    "robustness": "robustness.json",
+    "depth_limit": "depth_limit.json",
+}
+# Section -> figure files with their captions, in the order of the report.
+CAPTIONS: dict[str, dict[str, str]] = {
+    "matched": {},
     "classification": {
         "classification-accuracy": "What two classifiers read after each denoiser.",
         "classification-sigma": "Accuracy over the strength of gaussian noise; the "
@@ -47,7 +56,8 @@ def sections(
     """Return a section for each file of results that is there.
 
     Args:
-        found: file stem ('classification', ...) -> what the file holds.
+        found: row of `SOURCES` -> what the file holds; for 'matched' also, as `study`,
+            the claims of the study itself.
         pngs: file name -> PNG bytes, of those figures that are there.
     """
     made = []
@@ -242,6 +252,7 @@ def depth_sentence(finding: Mapping[str, Any]) -> str:
 
 
 WRITERS = {
+    "matched": matched,
     "classification": classification,
     "robustness": robustness,
     "depth_limit": depth_limit,

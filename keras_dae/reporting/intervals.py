@@ -1,11 +1,14 @@
 """Comparisons as intervals: what a claim says, and what the test images say of it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from keras_dae.evaluation.claims import count_verdicts
 from keras_dae.reporting.diagrams import GREY, INK, styled
+from keras_dae.reporting.report import Table
 
 # Colour and marker of each verdict: told apart without colour, too.
 MARKS = {"HOLDS": ("#009E73", "o"), "FAILS": ("#D55E00", "X"), "UNCLEAR": (GREY, "s")}
@@ -46,3 +49,41 @@ def comparisons(rows: Rows) -> Figure:
     if used:
         panels[0, 0].legend(loc="best", fontsize=8, frameon=False)
     return figure
+
+
+def matched(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
+    """Return title, sentences and table of the matched family's `claims.json`."""
+    own = {_positions(row): row["verdict"] for row in results["study"]}
+    sizes = [row["parameters"] for row in results["architectures"]]
+    fields = [row["receptive_field"] for row in results["architectures"]]
+    text = (
+        "In the study's family parameters, multiply-adds and receptive field change "
+        "with depth and latent. Here the same comparisons are made with models of "
+        f"{min(sizes):,} to {max(sizes):,} parameters that see {min(fields)} to "
+        f"{max(fields)} pixels ({len(results['seeds'])} seeds, {results['epochs']} "
+        "epochs), so that depth and latent are what is left to differ."
+    )
+    words = [
+        f"{claim}: holds in {counts['HOLDS']}, fails in {counts['FAILS']}, unclear in "
+        f"{counts['UNCLEAR']}"
+        for claim, counts in count_verdicts(results["claims"])
+    ]
+    heads = ["claim", "higher error", "lower error", "difference", "95 % interval"]
+    heads += ["matched", "in the study"]
+    cells = [
+        [
+            *(row["claim"].split()[0], row["worse"], row["better"]),
+            f"{row['difference']:+.5f}",
+            f"{row['low']:+.5f} to {row['high']:+.5f}",
+            *(row["verdict"], own.get(_positions(row), "-")),
+        ]
+        for row in results["claims"]
+    ]
+    table = Table(heads, cells, words=(0, 1, 2, 5, 6))
+    return "The claims with capacity matched", [text, f"{'; '.join(words)}."], [table]
+
+
+def _positions(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a comparison is of, whatever family its models are of."""
+    sides = (re.sub(r"[A-Z]+_", "", row[side]) for side in ("worse", "better"))
+    return (row["claim"], *sides)
