@@ -1,6 +1,6 @@
 # make reproduce: the nine-model study in minutes, on digits that need no network
 # make test:      the tests; both make the virtual environment if it is not current
-# make paper:     the full study on the full MNIST (about an hour on 2 cores)
+# make paper:     the full study on the full MNIST (about an hour and a half on 2 cores)
 # make bench:     what is fast and what is not, as ratios measured in one run
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ reproduce: $(RUN)
 	$(BIN)/python cli.py reproduce --config configs/quick.toml --seeds 1 --out artifacts/quick
 
 paper: $(RUN)
-	$(BIN)/python cli.py reproduce --config configs/paper.toml --seeds 3 --out artifacts/paper
+	$(BIN)/python cli.py reproduce --config configs/paper.toml --seeds 5 --out artifacts/paper
 
 bench: $(RUN)
 	$(BIN)/python -m benchmarks.bench

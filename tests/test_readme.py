@@ -12,6 +12,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from keras_dae.cli import main
+from keras_dae.evaluation.claims import (
+    GROWS_WHEN_SHALLOWER,
+    SHALLOWER,
+    SMALLER_LATENT,
+)
 from keras_dae.storage import read_json
 
 # What a command of the README is shortened by, so that the test ends soon.
@@ -95,3 +100,14 @@ def test_its_results_are_the_committed_ones(readme, request):
             f"{np.mean(errors):.5f}",
             f"{np.std(errors, ddof=1):.5f}",
         )
+
+
+def test_its_verdicts_are_the_committed_ones(readme, request):
+    """The list of claims counts what claims.json says, in the order of the list."""
+    claims = read_json(request.config.rootpath / "artifacts/paper/claims.json")
+    groups: list[list[str]] = [[], [], [], []]
+    of = {SMALLER_LATENT: 0, SHALLOWER: 1, GROWS_WHEN_SHALLOWER: 2}
+    for row in claims["claims"]:
+        groups[of.get(row["claim"], 3)].append(row["verdict"])
+    counted = [(str(group.count("HOLDS")), str(len(group))) for group in groups]
+    assert re.findall(r"holds in (\d+)\s+of (\d+) comparisons", readme) == counted
