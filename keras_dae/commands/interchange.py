@@ -52,7 +52,7 @@ def export(
 
 
 @click.command()
-@click.argument("models", nargs=-1, required=True)
+@click.argument("models", nargs=-1)
 @click.option(
     "--exported/--backends-only", default=True, help="Compare exported files too."
 )
@@ -63,16 +63,20 @@ def parity(
 ) -> None:
     """Compare what MODELS answer on each backend and in each exported format.
 
-    Each runs in a process of its own on the CPU; a difference from torch above 1e-5,
-    or a failure, exits with 1. What is not installed is listed as absent.
+    MODELS are names of pretrained models (default: all), .keras files or run folders.
+    Each backend is a process of its own on the CPU; a difference from torch above
+    1e-5, or a failure, exits with 1. What is not installed is listed as absent.
     """
-    from keras_dae.denoising.trained import find_model
+    from keras_dae import backend
+    from keras_dae.denoising.trained import find_model, pretrained_cards
+    from keras_dae.interchange.export import TOLERANCE
     from keras_dae.interchange.parity import ANSWERING
     from keras_dae.interchange.parity import parity as compare
     from keras_dae.reporting.tables import parity_table
     from keras_dae.training.progress import new_progress
 
-    found = [(one.name, one.path) for one in map(find_model, models)]
+    chosen = models or tuple(pretrained_cards())
+    found = [(one.name, one.path) for one in map(find_model, chosen)]
     formats = FORMATS if exported else ()
     rows: list[dict[str, Any]] = []
     with new_progress() as display:
@@ -86,7 +90,12 @@ def parity(
             rows.append(row)
             display.update(bar, advance=1)
             _tell(row, f"{len(rows)} of {total}")
-    show(rows, parity_table, as_json)
+    rows.sort(key=lambda row: [name for name, _ in found].index(row["model"]))
+    if as_json:
+        about = {"hardware": backend.hardware(), "versions": backend.versions()}
+        echo_json({"schema": 1, **about, "bound": TOLERANCE, "rows": rows})
+    else:
+        print_table(parity_table(rows))
     if any(row["state"] in ("failed", "differs") for row in rows):
         raise click.exceptions.Exit(1)
 

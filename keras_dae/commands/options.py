@@ -88,6 +88,7 @@ recipe_options = _apply(
         click.option("--lr", "learning_rate", type=float, help="Adam's learning rate."),
         click.option("--warmup-steps", type=int, help="Steps until the full rate."),
         click.option("--schedule", help="cosine or constant."),
+        click.option("--precision", help="float32, or bfloat16 while training (torch)."),
     ]
 )
 model_options = _apply(

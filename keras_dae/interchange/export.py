@@ -1,10 +1,6 @@
 """Export a model: written, read again and compared before it stands in its place."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +11,7 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.interchange.formats import EXPORTS
+from keras_dae.interchange.process import Worker
 from keras_dae.models.files import inspect
 from keras_dae.storage import reason
 
@@ -66,11 +63,13 @@ def export(
     with workplace(out.parent) as folder:
         made = folder / "made" / out.name
         made.parent.mkdir()
-        write_format(model, name, made, card)
         images = folder / "images.npy"
         np.save(images, looked_at)
-        expected, _ = answers(model, "keras", "torch", images, threads)
-        given, speed = answers(made, name, row.backend, images, threads)
+        with Worker(row.backend, threads) as worker:
+            write_format(worker, model, name, made, card)
+            given, speed = answers(worker, made, name, images)
+        with Worker("torch", threads) as worker:
+            expected, _ = answers(worker, model, "keras", images)
         difference = float(np.abs(given - expected).max())
         if not difference <= TOLERANCE:
             raise KerasDAEError(
@@ -97,7 +96,9 @@ def require(name: str) -> None:
         )
 
 
-def write_format(model: Path, name: str, out: Path, card: dict[str, Any]) -> None:
+def write_format(
+    worker: Worker, model: Path, name: str, out: Path, card: dict[str, Any]
+) -> None:
     """Write a format in a process of the backend that exports it."""
     task = {
         "do": "export",
@@ -106,7 +107,7 @@ def write_format(model: Path, name: str, out: Path, card: dict[str, Any]) -> Non
         "out": str(out),
         "card": {**card, "preprocessing": PREPROCESSING},
     }
-    child(task, EXPORTS[name].backend, 1)
+    worker.do(task)
 
 
 def sample(model: Path) -> np.ndarray:
@@ -121,16 +122,15 @@ def sample(model: Path) -> np.ndarray:
 
 
 def answers(
-    model: Path, name: str, backend: str, images: Path, threads: int, repeats: int = 1
+    worker: Worker, model: Path, name: str, images: Path, repeats: int = 1
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """Return what a model's file answers in a process of its own, and how fast.
+    """Return what a model's file answers in another process, and how fast.
 
     Args:
+        worker: the process.
         model: the file.
         name: its format: 'keras' or a row of `EXPORTS`.
-        backend: what KERAS_BACKEND is there.
         images: an NPY file of float32 (N, H, W, C).
-        threads: CPU threads.
         repeats: timed passes.
     """
     place = images.parent / "answers.npy"
@@ -140,41 +140,11 @@ def answers(
         "format": name,
         "images": str(images),
         "answers": str(place),
-        "threads": threads,
+        "threads": worker.threads,
         "repeats": repeats,
     }
-    speed = child(task, backend, threads)
+    speed = worker.do(task)
     return np.load(place), speed
-
-
-def child(task: dict[str, Any], backend: str, threads: int) -> dict[str, float]:
-    """Run a task of `worker` in a process of one backend, on the CPU."""
-    count = str(threads)
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": backend,
-        "KERAS_TORCH_DEVICE": "cpu",
-        "JAX_PLATFORMS": "cpu",
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "OMP_NUM_THREADS": count,
-        "TF_NUM_INTRAOP_THREADS": count,
-        "TF_NUM_INTEROP_THREADS": count,
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "keras_dae.interchange.worker", json.dumps(task)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise KerasDAEError(
-            f"{task['format']} on {backend} failed to {task['do']}: {lines[-1][:300]}"
-        )
-    result: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return result
 
 
 @contextmanager

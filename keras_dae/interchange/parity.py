@@ -1,7 +1,9 @@
 """One file, many runtimes: do all of them answer alike, and how fast?"""
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,29 @@ import numpy as np
 from keras_dae.errors import KerasDAEError
 from keras_dae.interchange.export import TOLERANCE, answers, sample, write_format
 from keras_dae.interchange.formats import EXPORTS
+from keras_dae.interchange.process import Worker
 
 REFERENCE = "torch"
 # Backends that keras 3 answers with, and the package each one needs.
 ANSWERING = {"jax": "jax", "tensorflow": "tensorflow", "numpy": "numpy"}
 BACKEND = "backend"  # a row's form: this, or exported
+IMAGES, EXPECTED = "images.npy", "expected.npy"  # in the folder of a case
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, and the folder of what it is asked and of what it is to answer."""
+
+    name: str
+    path: Path
+    folder: Path
+
+    def row(self, runtime: str, form: str) -> Row:
+        """Return what a row begins with."""
+        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        who = {"model": self.name, "sha256": digest}
+        return {**who, "runtime": runtime, "form": form}
 
 
 def parity(
@@ -26,7 +45,7 @@ def parity(
     formats: Iterable[str] = tuple(EXPORTS),
     begin: Callable[[str, str], None] = lambda model, target: None,
 ) -> Iterator[Row]:
-    """Yield a row for each model and runtime: difference from torch, and speed.
+    """Yield a row for each runtime and model: difference from torch, and speed.
 
     Args:
         models: names with their `.keras` files.
@@ -35,21 +54,32 @@ def parity(
         begin: told each model and runtime before it starts.
 
     Yields:
-        Rows, each as soon as it is known, with `state` 'same', 'differs' (above
-        `TOLERANCE`), 'absent' (not installed) or 'failed', the largest absolute
-        difference and the milliseconds an image took in batches of 64.
+        Rows, each as soon as it is known, with the file's `sha256`, `state` 'same',
+        'differs' (above `TOLERANCE`), 'absent' (not installed) or 'failed', the
+        largest absolute difference and the milliseconds an image took in batches of 64.
     """
-    for name, path in models:
-        with tempfile.TemporaryDirectory() as folder:
-            images = Path(folder) / "images.npy"
-            np.save(images, sample(path))
-            begin(name, REFERENCE)
-            expected, speed = answers(path, "keras", REFERENCE, images, threads, 2)
-            who = {"model": name, "runtime": REFERENCE, "form": BACKEND}
-            yield _row(who, 0.0, speed)
-            for target in (*ANSWERING, *formats):
-                begin(name, target)
-                yield _compare(name, path, target, images, expected, threads)
+    with tempfile.TemporaryDirectory() as place:
+        cases = []
+        for number, (name, path) in enumerate(models):
+            folder = Path(place) / str(number)
+            folder.mkdir()
+            np.save(folder / IMAGES, sample(path))
+            cases.append(Case(name, path, folder))
+        with Worker(REFERENCE, threads) as worker:
+            for case in cases:
+                begin(case.name, REFERENCE)
+                expected, speed = answers(
+                    worker, case.path, "keras", case.folder / IMAGES, 2
+                )
+                np.save(case.folder / EXPECTED, expected)
+                yield _row(case.row(REFERENCE, BACKEND), 0.0, speed)
+        for target in (*ANSWERING, *formats):
+            backend = target if target in ANSWERING else EXPORTS[target].backend
+            # One process for all models: to import a backend is most of the time.
+            with Worker(backend, threads) as worker:
+                for case in cases:
+                    begin(case.name, target)
+                    yield _compare(worker, case, target)
 
 
 def _row(who: Row, difference: float, speed: dict[str, float]) -> Row:
@@ -62,30 +92,23 @@ def _row(who: Row, difference: float, speed: dict[str, float]) -> Row:
     }
 
 
-def _compare(
-    name: str,
-    path: Path,
-    target: str,
-    images: Path,
-    expected: np.ndarray,
-    threads: int,
-) -> Row:
-    form = BACKEND if target in ANSWERING else "exported"
-    who: Row = {"model": name, "runtime": target, "form": form}
+def _compare(worker: Worker, case: Case, target: str) -> Row:
+    who = case.row(target, BACKEND if target in ANSWERING else "exported")
     failure = {**who, "max_difference": None}
     missing = _missing(target)
     if missing:
         return {**failure, "state": "absent", "reason": f"needs {', '.join(missing)}"}
+    images = case.folder / IMAGES
     try:
         if target in ANSWERING:
-            given, speed = answers(path, "keras", target, images, threads, 2)
+            given, speed = answers(worker, case.path, "keras", images, 2)
         else:
-            row = EXPORTS[target]
-            out = images.parent / f"{target}{row.suffix}"
-            write_format(path, target, out, {})
-            given, speed = answers(out, target, row.backend, images, threads, 2)
+            out = case.folder / f"{target}{EXPORTS[target].suffix}"
+            write_format(worker, case.path, target, out, {})
+            given, speed = answers(worker, out, target, images, 2)
     except KerasDAEError as error:
         return {**failure, "state": "failed", "reason": str(error)}
+    expected = np.load(case.folder / EXPECTED)
     return _row(who, float(np.abs(given - expected).max()), speed)
 
 

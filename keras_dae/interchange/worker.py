@@ -1,11 +1,12 @@
 """What one process does for `export` and `parity`: write a format, or answer images.
 
-    KERAS_BACKEND=jax python -m keras_dae.interchange.worker '{"do": "answer", ...}'
+    echo '{"do": "answer", ...}' | python -m keras_dae.interchange.worker
 
-Prints one line of JSON, the last of its output.
+Takes tasks, one line of JSON each, until its input ends; `process.Worker` talks to it.
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -69,11 +70,26 @@ def _reader(task: dict[str, Any]) -> Answer:
     )
 
 
-def main(text: str) -> None:
-    """Do the task that `text` describes as JSON and print its result."""
-    task = json.loads(text)
-    print(json.dumps({"export": export, "answer": answer}[task["do"]](task)))  # noqa: T201
+DO = {"export": export, "answer": answer}
+
+
+def main() -> None:
+    """Do the tasks that standard input holds, one line of JSON each.
+
+    Prints one line for each: its result, or `{"error": sentence}`. What libraries
+    print meanwhile goes to standard error.
+    """
+    results = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        task = json.loads(line)
+        try:
+            result = DO[task["do"]](task)
+        except Exception as error:
+            words = str(error).strip().splitlines() or [""]
+            result = {"error": f"{type(error).__name__}: {words[-1]}"}
+        print(json.dumps(result), file=results, flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -42,6 +42,7 @@ class RunConfig(BaseModel):
     learning_rate: float = Field(3e-3, gt=0)  # see DEFAULT_RATES
     warmup_steps: int = Field(500, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
+    precision: Literal["float32", "bfloat16"] = "float32"  # of convolutions, training
     seed: int = Field(0, ge=0)
     data_seed: int = Field(0, ge=0)
 
@@ -112,6 +113,7 @@ OPTIONS = {
     "learning_rate": "--lr",
     "warmup_steps": "--warmup-steps",
     "schedule": "--schedule",
+    "precision": "--precision",
     "seed": "--seed",
     "data_seed": "--data-seed",
 }

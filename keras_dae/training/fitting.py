@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_dae import backend
-from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import describe_noise
 from keras_dae.images.pairs import (
@@ -84,7 +84,7 @@ def fit(
     recorder = Recorder(folder, history, config.epochs, progress)
     if progress is not None:
         pairs.on_batch = progress.batch
-    hasten(model)
+    hasten(model, config.precision)
     model.fit(
         pairs,
         validation_data=validation_data(config, splits),
@@ -99,16 +99,26 @@ def fit(
     return folder
 
 
-def hasten(model: keras.Model) -> bool:
+def hasten(model: keras.Model, precision: str = "float32") -> bool:
     """Give `model`, compiled, faster steps of the same numbers; whether there are any.
 
     They are torch's, for a chain of convolutions (`keras_dae.training.torch_steps`).
+    In bfloat16 the numbers are rounded ones, of any model.
+
+    Raises:
+        UsageError: bfloat16 on another backend than torch.
     """
     if backend.name() != "torch":
+        check(
+            precision == "float32",
+            f"precision must be float32 on {backend.name()}; only torch trains in "
+            "bfloat16.",
+            precision=precision,
+        )
         return False
     from keras_dae.training.torch_steps import accelerate
 
-    return accelerate(model)
+    return accelerate(model, precision)
 
 
 def validation_data(config: RunConfig, splits: Splits) -> Any:

@@ -37,20 +37,42 @@ FEW_CHANNELS = 8
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
-def accelerate(model: keras.Model) -> bool:
+def accelerate(model: keras.Model, precision: str = "float32") -> bool:
     """Give `model`, compiled, the lean steps where they compute what keras would.
 
+    Args:
+        model: compiled with its loss and optimizer.
+        precision: of the training steps' convolutions, as `fit` takes it.
+
     Returns:
-        Whether they do; if not, the model is left as it is.
+        Whether they do; if not, the steps stay keras's own.
     """
     operations = _operations(model)
     if operations is None or not _is_plain(model):
+        model.train_step = in_precision(precision, model.train_step)
         return False
-    steps = LeanSteps(model, operations)
+    steps = LeanSteps(model, operations, precision)
     # fit and evaluate make these functions only where there are none.
     model.train_function, model.test_function = steps.train, steps.test
     _keep_freed_memory()
     return True
+
+
+def in_precision(precision: str, run: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `run` with its convolutions and matrix products in bfloat16, if asked.
+
+    torch's autocast rounds what these take; sums within them, the loss, gradients of
+    the weights, the weights and the optimizer stay float32, and so does the file.
+    """
+    if precision == "float32":
+        return run
+    kind = torch.device(get_device()).type
+
+    def rounded(*given: Any) -> Any:
+        with torch.autocast(kind, dtype=torch.bfloat16):
+            return run(*given)
+
+    return rounded
 
 
 def answer(model: keras.Model) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -85,9 +107,13 @@ class LeanSteps:
     """Train and test steps of one compiled chain of layers on NHWC batches."""
 
     def __init__(
-        self, model: keras.Model, operations: list[Callable[[Tensor], Tensor]]
+        self,
+        model: keras.Model,
+        operations: list[Callable[[Tensor], Tensor]],
+        precision: str,
     ) -> None:
         self.model, self.operations = model, operations
+        self.training_loss = in_precision(precision, self._loss)
         self.optimizer = model.optimizer
         (tracker,) = model.metrics
         self.total, self.count = tracker.total.value, tracker.count.value
@@ -98,7 +124,7 @@ class LeanSteps:
     def train(self, data: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Take one step on `[(noisy, clean)]`; return the logs."""
         ((noisy, clean),) = data
-        loss = self._loss(noisy, clean)
+        loss = self.training_loss(noisy, clean)
         gradients = torch.autograd.grad(loss, self.weights)
         with torch.no_grad():
             self._update(gradients)

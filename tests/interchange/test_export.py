@@ -81,7 +81,7 @@ def test_onnx_carries_the_card(onnx_file):
 def test_parity_of_torch_and_onnx(onnx_file, monkeypatch):
     """What was exported before is compared again, which saves exporting it twice."""
 
-    def copy(model, name, out, card):
+    def copy(worker, model, name, out, card):
         assert (model, name) == (MODEL, "onnx")
         out.write_bytes(onnx_file[0].read_bytes())
 
@@ -90,7 +90,7 @@ def test_parity_of_torch_and_onnx(onnx_file, monkeypatch):
     monkeypatch.setattr("keras_dae.commands.interchange.FORMATS", ("onnx",))
     result = run("parity", "DAE_1_5", "--json")
     assert result.exit_code == 0, result.output
-    torch_row, onnx_row = json.loads(result.stdout)
+    torch_row, onnx_row = json.loads(result.stdout)["rows"]
     assert (torch_row["runtime"], torch_row["form"]) == ("torch", "backend")
     assert (onnx_row["runtime"], onnx_row["form"]) == ("onnx", "exported")
     assert {torch_row["state"], onnx_row["state"]} == {"same"}
@@ -103,7 +103,7 @@ def test_parity_of_torch_and_onnx(onnx_file, monkeypatch):
 @pytest.mark.slow  # imports each backend, and exports each format
 def test_parity_of_all_that_is_installed():
     result = run("parity", "DAE_1_5", "--json")
-    rows = json.loads(result.stdout)
+    rows = json.loads(result.stdout)["rows"]
     assert len(rows) == 1 + len(parity.ANSWERING) + len(EXPORTS)
     assert {row["state"] for row in rows} <= {"same", "absent"}
     assert result.exit_code == 0
@@ -118,11 +118,11 @@ def played(monkeypatch):
     monkeypatch.setattr(formats, "find_spec", lambda name: True)
     differences = {"onnx": 0.0, "jax": 0.0}
 
-    def write(model, name, out, card):
+    def write(worker, model, name, out, card):
         Path(out).write_text(name)
 
-    def answers(model, name, backend, images, threads, repeats=1):
-        difference = differences.get(name, differences.get(backend, 0.0))
+    def answers(worker, model, name, images, repeats=1):
+        difference = differences.get(name, differences.get(worker.backend, 0.0))
         return np.load(images) + difference, {"milliseconds_per_image": 1.0}
 
     for module in (exporting, parity):
@@ -176,14 +176,14 @@ def test_parity_says_what_differs_fails_or_is_absent(played, monkeypatch):
     played["jax"] = 3e-5
     monkeypatch.setattr(parity, "find_spec", lambda name: name != "tensorflow")
 
-    def fails(model, name, out, card):
+    def fails(worker, model, name, out, card):
         raise KerasDAEError(f"{name} on torch failed to export: no words.")
 
     monkeypatch.setattr(parity, "write_format", fails)
     monkeypatch.setattr("keras_dae.commands.interchange.FORMATS", ("onnx",))
     result = run("parity", "DAE_1_5", "--json")
     assert "onnx on torch failed to export: no words" in sentence(result, 1)
-    states = {row["runtime"]: row["state"] for row in json.loads(result.stdout)}
+    states = {row["runtime"]: row["state"] for row in json.loads(result.stdout)["rows"]}
     assert states == {
         "torch": "same",
         "jax": "differs",
