@@ -13,8 +13,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_dae.errors import UsageError
-from keras_dae.evaluation import contenders, depth_limit
+from keras_dae.evaluation import contenders, depth_limit, entries
 from keras_dae.evaluation import robustness as robust
+from keras_dae.evaluation.cells import tuned_cells
 from keras_dae.evaluation.classification import LESSONS
 from keras_dae.evaluation.classification import classify as measure_reading
 from keras_dae.evaluation.exam import Exam
@@ -41,7 +42,7 @@ def classify(
     data_dir: Path | None = None,
     *,
     lessons: Iterable[str] = LESSONS,
-    filters: Iterable[str] = contenders.FILTERS,
+    filters: Iterable[str] | None = None,
     progress: Progress = quiet,
 ) -> dict[str, Any]:
     """Measure runs by what classifiers read; write `classification.json` and figures.
@@ -51,7 +52,7 @@ def classify(
         out: folder of the study.
         data_dir: folder of the data sets' files.
         lessons: 'clean', 'noisy', 'denoised': what classifiers are trained on.
-        filters: rows of `BASELINES` to read after.
+        filters: rows of `FILTERS` to read after; None takes all.
         progress: told what is being done.
 
     Raises:
@@ -69,7 +70,13 @@ def classify(
     splits = load(data, data_dir, config.data_seed)
     exam = Exam(splits, config.make_noise(), config.data_seed, out, progress)
     models = contenders.models(folders, splits)
-    results = measure_reading(exam, models, lessons=lessons, filter_names=filters)
+    kept = tuned_cells(out)
+    others = [
+        *entries.floors(exam.bench),
+        *entries.filters(exam.bench, names=filters, kept=kept),
+    ]
+    board = contenders.of_board(exam.bench, others)
+    results = measure_reading(exam, models, board, lessons=lessons)
     drawn = {
         "classification-accuracy": reading.accuracies(results),
         "classification-sigma": reading.curves(results),
@@ -114,7 +121,7 @@ def robustness(
     data: str = "auto",
     grid: robust.Grid = robust.GRID,
     images: int = 1000,
-    filters: Iterable[str] = contenders.FILTERS,
+    filters: Iterable[str] = robust.TUNED,
     progress: Progress = quiet,
 ) -> dict[str, Any]:
     """Measure models and filters on many noises; write `robustness.json` and figures.
@@ -127,7 +134,7 @@ def robustness(
         data: the data set, where there is no run to name it.
         grid: kind of noise -> strengths.
         images: test images a cell, the first ones; all where there are fewer.
-        filters: rows of `BASELINES`.
+        filters: rows of `FILTERS`, tuned for each noise on validation images.
         progress: told what is being done.
 
     Raises:
@@ -139,12 +146,10 @@ def robustness(
         seed = config.data_seed
     splits = load(data, data_dir, seed)
     splits = splits.limited(test=min(images, len(splits.test)))
-    names = [contenders.NOISY, *(n for n in filters if n != contenders.NOISY)]
-    shown = contenders.filters(splits, names)
     models = contenders.models(folders, splits) if folders else []
     models += contenders.files(files, splits)
     results = robust.measure(
-        splits, [*shown, *models], out, grid=grid, seed=seed, progress=progress
+        splits, models, out, tuned=filters, grid=grid, seed=seed, progress=progress
     )
     drawn = {"robustness-gain": limits.gain_table(results)}
     for metric in limits.METRICS:

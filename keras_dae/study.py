@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from keras_dae.errors import UsageError
 from keras_dae.evaluation.board import board as make_board
 from keras_dae.evaluation.board import measure_all
+from keras_dae.evaluation.cells import tuned_cells
 from keras_dae.evaluation.claims import decide, paper_pairs
 from keras_dae.evaluation.entries import brought, filters, floors
 from keras_dae.evaluation.entries import runs as run_entries
@@ -188,7 +189,7 @@ def compare(
         *brought(bench, denoisers),
         *run_entries(bench, folders),
         *floors(bench),
-        *filters(bench, say),
+        *filters(bench, say, kept=tuned_cells(out)),
     ]
     shown = shown_images(bench.splits)
     measured = measure_all(bench, entries, out / "board-kept", shown, fresh=fresh)

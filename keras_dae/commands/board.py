@@ -8,15 +8,13 @@ import click
 from keras_dae.commands.common import configuration, echo_json, print_table, say
 from keras_dae.commands.options import (
     DEFAULT_STUDY,
+    FOLDERS,
     as_json,
     data_dir,
     machine_options,
     out_option,
     test_options,
 )
-
-# What a study's folder keeps runs in that belong on its board.
-FOLDERS = ("runs", "best", "ceilings")
 
 
 @click.command()

@@ -15,6 +15,7 @@ from keras_dae.commands.common import (
 from keras_dae.commands.options import (
     DEFAULT_RUNS,
     DEFAULT_STUDY,
+    FOLDERS,
     as_json,
     data_dir,
     machine_options,
@@ -27,7 +28,8 @@ _filters = click.option(
     "--filter",
     "filters",
     multiple=True,
-    help="A classical filter, such as 'median 3x3'; 'none' for none.  [default: all]",
+    help="A classical filter, such as median; 'none' for none.  "
+    "[default: all, or those tuned in seconds]",
 )
 
 
@@ -35,8 +37,8 @@ def _found(runs: tuple[Path, ...], out: Path) -> list[Any]:
     """Return the runs named; or those of the study, or of the common folder."""
     from keras_dae.training.runs import find_runs
 
-    own = out / "runs"
-    places = runs or ((own if own.is_dir() else Path(DEFAULT_RUNS)),)
+    own = [out / name for name in FOLDERS if (out / name).is_dir()]
+    places = runs or own or [Path(DEFAULT_RUNS)]
     return [folder for place in places for folder in find_runs(place)]
 
 
@@ -191,7 +193,7 @@ def _numbers(
     help="Depths, by commas.",
 )
 # Filters are alike at every depth, since depth should be all that differs.
-@click.option("--latent", default=13, show_default=True, help="Side of the latent.")
+@click.option("--latent", default=8, show_default=True, help="Side of the latent.")
 @click.option(
     "--filters", default=32, show_default=True, help="Channels at every depth."
 )
@@ -222,6 +224,7 @@ def _numbers(
 )
 @click.option("--batch-size", type=int, help="Images a step.  [default: 64]")
 @click.option("--lr", "learning_rate", type=float, help="Adam's learning rate.")
+@click.option("--precision", help="float32, or bfloat16 while training (torch).")
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Seeds."
 )

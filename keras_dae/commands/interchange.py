@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from keras_dae.commands.common import echo_json, print_table, say, show
+from keras_dae.commands.common import echo_json, print_table, say
 from keras_dae.commands.options import as_json, data_dir
 
 FORMATS = ("onnx", "openvino", "torch", "saved-model", "litert")

@@ -9,6 +9,8 @@ import click
 
 DEFAULT_RUNS = "artifacts/runs"
 DEFAULT_STUDY = "artifacts/study"
+# What a study's folder keeps runs in that stand side by side.
+FOLDERS = ("runs", "best", "ceilings")
 
 
 def _apply(options: list[Callable[..., Any]]) -> Callable[[Any], Any]:
@@ -88,7 +90,9 @@ recipe_options = _apply(
         click.option("--lr", "learning_rate", type=float, help="Adam's learning rate."),
         click.option("--warmup-steps", type=int, help="Steps until the full rate."),
         click.option("--schedule", help="cosine or constant."),
-        click.option("--precision", help="float32, or bfloat16 while training (torch)."),
+        click.option(
+            "--precision", help="float32, or bfloat16 while training (torch)."
+        ),
     ]
 )
 model_options = _apply(

@@ -23,6 +23,11 @@ def file_sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def tuned_cells(out: Path) -> "Cells":
+    """Return where a study's folder keeps the parameters chosen for filters."""
+    return Cells(out / "tuned.json")
+
+
 class Cells:
     """Figures by what they depend on, in one JSON file that is always whole.
 

@@ -10,13 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_dae import backend
-from keras_dae.evaluation.contenders import (
-    FILTERS,
-    NOISY,
-    Contender,
-    best_of_each,
-    filters,
-)
+from keras_dae.evaluation.contenders import NOISY, Contender, best_of_each, filters
 from keras_dae.evaluation.exam import CLEAN, DENOISED, Exam
 from keras_dae.evaluation.readers import CLASSIFIERS, accuracy
 from keras_dae.evaluation.scoring import TestBench
@@ -31,9 +25,9 @@ JUDGE = "cnn"  # whose confusions are counted: the one that is rarely wrong itse
 def classify(
     exam: Exam,
     models: list[Contender],
+    others: list[Contender],
     *,
     lessons: Iterable[str] = LESSONS,
-    filter_names: Iterable[str] = FILTERS,
     sigmas: Iterable[float] = SIGMAS,
 ) -> dict[str, Any]:
     """Return what `classification.json` holds; resumable, nothing is done twice.
@@ -41,14 +35,14 @@ def classify(
     Args:
         exam: the images, the noise and where things are kept.
         models: the denoisers of runs.
-        lessons: on what classifiers are trained: 'clean' always, 'noisy', 'denoised'.
-        filter_names: rows of `BASELINES` to read after.
+        others: filters and floors.
+        lessons: on what classifiers are trained: 'clean' always, 'noisy', 'denoised'
+            (by the run of lowest validation loss of each model).
         sigmas: standard deviations of Gaussian noise for accuracy over strength.
     """
-    shown = filters(exam.splits, filter_names)
-    rows = list(_rows(exam, models, shown, set(lessons)))
+    rows = list(_rows(exam, models, others, set(lessons)))
     _recovered(rows)
-    judged = [*best_of_each(models), *shown]
+    judged = best_of_each(models)
     confusions = [
         {"name": one.name, "kind": one.kind, **confusion(exam, one)} for one in judged
     ]
@@ -63,21 +57,21 @@ def classify(
         "judge": JUDGE,
         "rows": rows,
         "confusions": confusions,
-        "curves": list(_curves(exam, best_of_each(models), shown, list(sigmas))),
+        "curves": list(_curves(exam, judged, list(sigmas))),
     }
 
 
 def _rows(
-    exam: Exam, models: list[Contender], shown: list[Contender], lessons: set[str]
+    exam: Exam, models: list[Contender], others: list[Contender], lessons: set[str]
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each classifier, lesson and kind of test images."""
-    for tested in (_AS_IT_IS[CLEAN], _AS_IT_IS["noisy"], *shown, *models):
+    for tested in (_AS_IT_IS[CLEAN], _AS_IT_IS["noisy"], *others, *models):
         for kind in CLASSIFIERS:
             yield _row(exam, kind, CLEAN, None, tested)
     for kind in CLASSIFIERS if "noisy" in lessons else ():
         for tested in _AS_IT_IS.values():
             yield _row(exam, kind, "noisy", None, tested)
-    for model in models if DENOISED in lessons else ():
+    for model in best_of_each(models) if DENOISED in lessons else ():
         for kind in CLASSIFIERS:
             yield _row(exam, kind, DENOISED, model, model)
 
@@ -104,14 +98,15 @@ def _row(
         reader = exam.reader(kind, lesson, teacher)
         exam.progress(f"reading {tested.name}", 0.0)
         images = clean if tested.kind == CLEAN else exam.answers(tested, noisy, test)
-        return accuracy(reader(images), exam.classes("test"))
+        return accuracy(reader(images), exam.classes("test")[: tested.images])
 
     return {
         "classifier": kind,
         "trained_on": lesson,
         "tested_on": tested.name,
         "kind": tested.kind,
-        **{key: tested.row[key] for key in ("depth", "latent", "seed") if tested.row},
+        **{key: value for key, value in tested.row.items() if key != "val_loss"},
+        "images": min(tested.images or len(clean), len(clean)),
         "accuracy": exam.cells.get(depends, measure),
     }
 
@@ -185,14 +180,14 @@ def confusion(exam: Exam, contender: Contender) -> dict[str, Any]:
 
 
 def _curves(
-    exam: Exam, models: list[Contender], shown: list[Contender], sigmas: list[float]
+    exam: Exam, models: list[Contender], sigmas: list[float]
 ) -> Iterator[dict[str, Any]]:
     """Yield accuracy over the strength of Gaussian noise, a row a classifier and name.
 
     Drawn are the noisy images, every model (of several seeds the run of lowest
     validation loss) and, of the median filters, the best at each strength.
     """
-    medians = [one for one in shown if one.name.startswith("median")]
+    medians = filters(exam.splits)
     lines = [_AS_IT_IS["noisy"], *medians, *models]
     points = {
         (one.name, sigma): _point(exam, one, sigma) for sigma in sigmas for one in lines
@@ -204,12 +199,11 @@ def _curves(
         }
         base = {"classifier": kind, "noise": "gaussian", "sigmas": sigmas}
         yield {**base, "name": NOISY, "kind": "noisy", "accuracy": of["noisy"]}
-        if medians:
-            best = np.max([of[one.name] for one in medians], axis=0).tolist()
-            yield {**base, "name": "best median", "kind": "filter", "accuracy": best}
+        best = np.max([of[one.name] for one in medians], axis=0).tolist()
+        yield {**base, "name": "best median", "kind": "filter", "accuracy": best}
         for model in models:
-            row = {key: model.row[key] for key in ("depth", "latent") if model.row}
-            named = {**base, "name": model.name, "kind": "model", **row}
+            about = {k: v for k, v in model.row.items() if k in ("depth", "latent")}
+            named = {**base, "name": model.name, "kind": "model", **about}
             yield {**named, "accuracy": of[model.name]}
 
 

@@ -1,5 +1,6 @@
 """Models and filters side by side, whatever each one was trained on."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.evaluation.baselines import BASELINES, FLOORS, Denoiser
+from keras_dae.evaluation.baselines import BASELINES, MEDIANS, Denoiser
 from keras_dae.evaluation.cells import file_sha256
-from keras_dae.evaluation.scoring import model_denoiser
+from keras_dae.evaluation.entries import Entry
+from keras_dae.evaluation.scoring import TestBench, model_denoiser
 from keras_dae.images.datasets import Splits
+from keras_dae.images.noise import describe_noise
+from keras_dae.models.families import FAMILIES
 from keras_dae.models.files import load
 from keras_dae.training.config import RunConfig
-from keras_dae.training.runs import RunFolder
+from keras_dae.training.runs import RunFolder, model_name
 
-# Filters change what they are given; the floors beside them ignore it or leave it.
-FILTERS = tuple(name for name in BASELINES if name not in FLOORS)
 NOISY = "noisy input"
 
 
@@ -26,10 +28,11 @@ class Contender:
 
     Attributes:
         name: what tables call it; the runs of one model share it.
-        kind: 'model' or 'filter'.
+        kind: 'model', 'filter' or 'floor'.
         identity: JSON values that say which answers it gives.
         row: what its rows say beside the name: depth, latent, seed of a run.
         make: returns its answers as a function; loads what that needs.
+        images: test images, from the first, that it is asked for; None for all.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Contender:
     identity: dict[str, Any]
     row: dict[str, Any]
     make: Callable[[], Denoiser]
+    images: int | None = None
 
     @cached_property
     def denoise(self) -> Denoiser:
@@ -44,7 +48,27 @@ class Contender:
         return self.make()
 
 
-def filters(splits: Splits, names: Iterable[str] = FILTERS) -> list[Contender]:
+def of_board(bench: TestBench, entries: Iterable[Entry]) -> list[Contender]:
+    """Return rows of the board as contenders; what does nothing is left out."""
+    drawn = {
+        "data": bench.splits.sha256,
+        "noise": [describe_noise(bench.noise), bench.seed],
+    }
+    return [
+        Contender(
+            entry.name,
+            entry.kind,
+            {"entry": [entry.kind, entry.name, entry.depends], **drawn},
+            {},
+            lambda entry=entry: entry.make().denoise,  # type: ignore[misc]
+            entry.images,
+        )
+        for entry in entries
+        if entry.name != NOISY
+    ]
+
+
+def filters(splits: Splits, names: Iterable[str] = MEDIANS) -> list[Contender]:
     """Return the named rows of `BASELINES`.
 
     Raises:
@@ -66,8 +90,8 @@ def filters(splits: Splits, names: Iterable[str] = FILTERS) -> list[Contender]:
 def models(folders: Iterable[RunFolder], splits: Splits) -> list[Contender]:
     """Return the models of runs, deepest and largest latent first, then by seed.
 
-    Where the runs were trained on several noises or numbers of images, the names say
-    which.
+    Of a run that was not trained on the noise and number of images that most were,
+    the name says on which.
 
     Raises:
         KerasDAEError: no run has finished an epoch, or images of another shape.
@@ -77,18 +101,17 @@ def models(folders: Iterable[RunFolder], splits: Splits) -> list[Contender]:
         raise KerasDAEError("None of the runs has finished an epoch.")
     configs = {folder.path: folder.config() for folder in done}
     done.sort(key=lambda f: _order(configs[f.path]))
-    noises = {_trained_on(config) for config in configs.values()}
+    usual, _ = Counter(map(_trained_on, configs.values())).most_common(1)[0]
     found = []
     for folder in done:
         config = configs[folder.path]
-        name = f"DAE_{config.depth}_{config.latent}"
-        if len(noises) > 1:
-            name += f" ({_trained_on(config)})"
+        name = model_name(config)
+        if (learnt := _trained_on(config)) != usual:
+            name += f" ({learnt})"
         history = folder.history()["val_loss"]
-        row: dict[str, Any] = {
-            **{"depth": config.depth, "latent": config.latent, "seed": config.seed},
-            "val_loss": history[-1] if history else None,
-        }
+        row = {"seed": config.seed, "val_loss": history[-1] if history else None}
+        if config.model in FAMILIES:
+            row |= {"depth": config.depth, "latent": config.latent}
         found.append(_model(name, folder.model_path, row, splits))
     return found
 
@@ -99,7 +122,8 @@ def files(paths: Iterable[Path], splits: Splits) -> list[Contender]:
 
 
 def _order(config: RunConfig) -> tuple[Any, ...]:
-    return -config.depth, -config.latent, _trained_on(config), config.seed
+    rest = (-config.depth, -config.latent, _trained_on(config), config.seed)
+    return (config.model != "dae", config.model, *rest)
 
 
 def _trained_on(config: RunConfig) -> str:

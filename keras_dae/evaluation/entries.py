@@ -3,14 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from keras_dae import backend
+from keras_dae.errors import UsageError
 from keras_dae.evaluation.affine import LeastSquares, fit_affine
 from keras_dae.evaluation.baselines import BASELINES
+from keras_dae.evaluation.cells import Cells
 from keras_dae.evaluation.denoisers import (
     Brought,
     bring,
@@ -21,6 +23,7 @@ from keras_dae.evaluation.denoisers import (
 from keras_dae.evaluation.filters import FILTERS, Filter, Settings, tune
 from keras_dae.evaluation.scored import table_order
 from keras_dae.evaluation.scoring import TestBench
+from keras_dae.images.noise import describe_noise
 from keras_dae.images.pairs import VALIDATION, frozen_arrays
 from keras_dae.models.families import FAMILIES
 from keras_dae.training.progress import new_progress
@@ -104,23 +107,53 @@ def floors(bench: TestBench) -> Iterator[Entry]:
 
 
 def filters(
-    bench: TestBench, say: Callable[[str], None] = lambda line: None
+    bench: TestBench,
+    say: Callable[[str], None] = lambda line: None,
+    *,
+    names: Iterable[str] | None = None,
+    tune_images: int | None = None,
+    kept: Cells | None = None,
+    untuned: bool = True,
 ) -> Iterator[Entry]:
-    """Yield the filters, untuned and tuned; one whose package is absent is named."""
+    """Yield the filters, untuned and tuned; one whose package is absent is named.
+
+    Args:
+        bench: the images and the noise that they are tuned for.
+        say: told what is left out.
+        names: rows of `FILTERS`; None takes all.
+        tune_images: validation images to tune on, at most; None takes each row's own.
+        kept: where chosen parameters are kept, so that none is chosen twice.
+        untuned: whether to yield those at quoted parameters too.
+
+    Raises:
+        UsageError: a name that is no row.
+    """
+    chosen = dict.fromkeys(FILTERS if names is None else names)
+    for name in chosen:
+        if name not in FILTERS:
+            raise UsageError(
+                f"A filter must be one of {', '.join(FILTERS)}. "
+                f"Received: filter={name!r}."
+            )
     for name, (base, settings) in UNTUNED.items():
+        if base not in chosen or not untuned:
+            continue
 
         def quoted(base: str = base, settings: Settings = settings) -> Brought:
             return Brought(FILTERS[base].denoiser(settings), NOTHING)
 
         known = {"settings": settings, "versions": _versions(FILTERS[base])}
         yield Entry(name, "filter", known, quoted, name, about={"settings": settings})
-    for name, row in FILTERS.items():
+    for name in chosen:
+        row = FILTERS[name]
+        if tune_images is not None:
+            row = replace(row, tune_images=min(tune_images, row.tune_images))
         if row.missing:
             say(f"{name} is left out: it needs the package {row.missing}.")
             continue
 
         def tuned(name: str = name, row: Filter = row) -> Brought:
-            return tuned_filter(bench, name, row)
+            return tuned_filter(bench, name, row, kept)
 
         used: dict[str, Any] = {
             "grid": {key: list(values) for key, values in row.grid.items()},
@@ -130,24 +163,38 @@ def filters(
         yield Entry(f"{name}, tuned", "filter", used, tuned, name, row.test_images)
 
 
-def tuned_filter(bench: TestBench, name: str, row: Filter) -> Brought:
+def tuned_filter(
+    bench: TestBench, name: str, row: Filter, kept: Cells | None = None
+) -> Brought:
     """Return a filter at the parameters that suit the validation images best."""
     splits = bench.splits
-    noisy, clean = frozen_arrays(
-        splits.validation[: row.tune_images],
-        bench.noise,
-        seed=bench.seed,
-        split=VALIDATION,
-        low=splits.low,
-        high=splits.high,
-    )
-    with new_progress() as display:
-        total = sum(1 for _ in row.settings())
-        task = display.add_task(f"choosing {name}", total=total, note="")
-        settings, error = tune(row, noisy, clean, lambda: display.advance(task))
-    tuned_on = {"split": "validation", "images": len(noisy), "mse": error}
-    facts = {**NOTHING, "settings": settings, "tuned_on": tuned_on}
-    return Brought(row.denoiser(settings), facts)
+
+    def choose() -> dict[str, Any]:
+        noisy, clean = frozen_arrays(
+            splits.validation[: row.tune_images],
+            bench.noise,
+            seed=bench.seed,
+            split=VALIDATION,
+            low=splits.low,
+            high=splits.high,
+        )
+        with new_progress() as display:
+            total = sum(1 for _ in row.settings())
+            task = display.add_task(f"choosing {name}", total=total, note="")
+            settings, error = tune(row, noisy, clean, lambda: display.advance(task))
+        tuned_on = {"split": "validation", "images": len(noisy), "mse": error}
+        return {"settings": settings, "tuned_on": tuned_on}
+
+    depends = {
+        "tuned": name,
+        "grid": {key: list(values) for key, values in row.grid.items()},
+        "images": row.tune_images,
+        "versions": _versions(row),
+        "data": [splits.sha256, splits.name],
+        "noise": [describe_noise(bench.noise), bench.seed],
+    }
+    found = choose() if kept is None else kept.get(depends, choose)
+    return Brought(row.denoiser(found["settings"]), {**NOTHING, **found})
 
 
 def _versions(row: Filter) -> dict[str, str]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from keras_dae import backend
 from keras_dae.errors import UsageError
-from keras_dae.evaluation.cells import Cells
-from keras_dae.evaluation.contenders import NOISY, Contender
+from keras_dae.evaluation import entries
+from keras_dae.evaluation.cells import Cells, tuned_cells
+from keras_dae.evaluation.contenders import NOISY, Contender, filters, of_board
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import NOISES, parse_noise
@@ -26,6 +27,10 @@ GRID: dict[str, tuple[float, ...]] = {
     "masking": (0.1, 0.3, 0.5, 0.7),
 }
 Grid = Mapping[str, tuple[float, ...]]
+# Rows of `FILTERS` that are tuned in seconds: each is tuned for each cell, since a user
+# of a filter sets it for the noise at hand.
+TUNED = ("mean", "median", "Gaussian", "Wiener", "total variation")
+TUNE_IMAGES = 200
 
 
 def parse_grid(texts: Iterable[str], clip: bool = True) -> Grid:
@@ -57,9 +62,10 @@ def parse_grid(texts: Iterable[str], clip: bool = True) -> Grid:
 
 def measure(
     splits: Splits,
-    contenders: list[Contender],
+    models: list[Contender],
     out: Path,
     *,
+    tuned: Iterable[str] = TUNED,
     grid: Grid = GRID,
     seed: int = 0,
     clip: bool = True,
@@ -69,22 +75,27 @@ def measure(
 
     Args:
         splits: the data set; all of its test images are used.
-        contenders: models and filters.
+        models: denoisers that stay the same whatever the noise.
         out: folder of the study; cells are kept in `out / "robustness"`.
+        tuned: rows of `FILTERS`, tuned for each cell on validation images.
         grid: kind of noise -> strengths, the weakest first.
         seed: what the noise is drawn from.
         clip: whether noisy images are clipped to [0, 1].
         progress: told what is being done and how much of all is done, from 0 to 1.
     """
-    cells = Cells(out / "robustness" / "cells.json")
+    cells, kept = Cells(out / "robustness" / "cells.json"), tuned_cells(out)
     rows: list[dict[str, Any]] = []
-    total = sum(map(len, grid.values())) * len(contenders)
+    first, tuned = filters(splits, [NOISY]), list(tuned)
+    total = sum(map(len, grid.values())) * (1 + len(tuned) + len(models))
     for kind, strengths in grid.items():
         for strength in strengths:
             noise = parse_noise(f"{kind}:{strength:g}", clip=clip)
             bench = TestBench(splits, noise, seed)
             test = bench.describe_noise()
-            for one in contenders:
+            suited = entries.filters(
+                bench, names=tuned, tune_images=TUNE_IMAGES, kept=kept, untuned=False
+            )
+            for one in (*first, *of_board(bench, suited), *models):
                 progress(f"{one.name} on {kind} {strength:g}", len(rows) / total)
                 rows.append(
                     {

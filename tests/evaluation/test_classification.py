@@ -6,7 +6,7 @@ import pytest
 from keras_dae.errors import KerasDAEError
 from keras_dae.evaluation import classification, readers
 from keras_dae.evaluation.classification import classify, confusion
-from keras_dae.evaluation.contenders import Contender
+from keras_dae.evaluation.contenders import Contender, filters
 from keras_dae.evaluation.exam import Exam
 from keras_dae.images.noise import Gaussian
 
@@ -46,7 +46,8 @@ def find(results, **wanted):
 
 
 def test_a_perfect_denoiser_recovers_all_and_black_is_named(exam, perfect):
-    results = classify(exam, [perfect, SWAPPED], filter_names=["median 3x3"], sigmas=())
+    others = filters(exam.splits, ["median 3x3"])
+    results = classify(exam, [perfect, SWAPPED], others, sigmas=())
     for kind in ("cnn", "logistic"):
         of = {"classifier": kind, "trained_on": "clean"}
         (clean,) = find(results, **of, tested_on="clean")
@@ -72,7 +73,7 @@ def test_a_perfect_denoiser_recovers_all_and_black_is_named(exam, perfect):
 
 
 def test_nothing_is_done_twice(exam, perfect, monkeypatch):
-    options = {"filter_names": [], "sigmas": (0.5,), "lessons": ("clean",)}
+    options = {"others": [], "sigmas": (0.5,), "lessons": ("clean",)}
     first = classify(exam, [SWAPPED], **options)
     again = Exam(exam.splits, exam.noise, exam.seed, exam.out)
 
@@ -88,7 +89,7 @@ def test_nothing_is_done_twice(exam, perfect, monkeypatch):
 
 def test_curves_start_at_the_clean_accuracy(exam, perfect):
     identity = model("identity", lambda noisy: noisy)
-    options = {"filter_names": ["median 3x3"], "lessons": ("clean",)}
+    options = {"others": [], "lessons": ("clean",)}
     results = classify(exam, [identity], sigmas=(0.0, 2.0), **options)
     lines = {(line["classifier"], line["name"]): line for line in results["curves"]}
     for kind in ("cnn", "logistic"):
