@@ -1,5 +1,6 @@
 """Commands that take models elsewhere: export, parity, doctor."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import click
 from keras_dae.commands.common import echo_json, print_table, say
 from keras_dae.commands.options import as_json, data_dir
 
+# Packages that answer, whose versions a comparison names.
+RUNTIMES = ("keras", "torch", "jax", "tensorflow", "numpy", "onnxruntime", "openvino")
 FORMATS = ("onnx", "openvino", "torch", "saved-model", "litert")
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True,
@@ -92,7 +95,11 @@ def parity(
             _tell(row, f"{len(rows)} of {total}")
     rows.sort(key=lambda row: [name for name, _ in found].index(row["model"]))
     if as_json:
-        about = {"hardware": backend.hardware(), "versions": backend.versions()}
+        about = {
+            "command": " ".join(["keras-dae", *sys.argv[1:]]),
+            "hardware": backend.hardware(),
+            "versions": {name: backend.package_version(name) for name in RUNTIMES},
+        }
         echo_json({"schema": 1, **about, "bound": TOLERANCE, "rows": rows})
     else:
         print_table(parity_table(rows))

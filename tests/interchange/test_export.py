@@ -1,6 +1,8 @@
 """Exported models: compared before they are kept, described, refused with a reason."""
 
+import hashlib
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ from keras_dae.interchange import formats, parity
 from keras_dae.interchange.formats import EXPORTS, KEY
 
 MODEL = PRETRAINED / "DAE_1_5.keras"
+NINE = sorted(PRETRAINED.glob("*.keras"))
+ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments):
@@ -101,12 +105,26 @@ def test_parity_of_torch_and_onnx(onnx_file, monkeypatch):
 
 
 @pytest.mark.slow  # imports each backend, and exports each format
-def test_parity_of_all_that_is_installed():
-    result = run("parity", "DAE_1_5", "--json")
-    rows = json.loads(result.stdout)["rows"]
-    assert len(rows) == 1 + len(parity.ANSWERING) + len(EXPORTS)
+def test_parity_of_all_nine_on_all_that_is_installed():
+    result = run("parity", "--json")
+    record = json.loads(result.stdout)
+    rows = record["rows"]
+    assert len(rows) == 9 * (1 + len(parity.ANSWERING) + len(EXPORTS))
     assert {row["state"] for row in rows} <= {"same", "absent"}
+    assert max(row["max_difference"] or 0 for row in rows) <= record["bound"] == 1e-5
+    assert record["versions"]["torch"] == version("torch")
     assert result.exit_code == 0
+
+
+def test_the_committed_parity_is_of_the_files_in_the_package():
+    """artifacts/parity.json: every runtime, every model, below 1e-5."""
+    rows = json.loads((ROOT / "artifacts/parity.json").read_text())["rows"]
+    files = {p.stem: hashlib.sha256(p.read_bytes()).hexdigest() for p in NINE}
+    assert {row["model"]: row["sha256"] for row in rows} == files
+    for model in files:
+        own = {row["runtime"]: row for row in rows if row["model"] == model}
+        assert {"torch", "jax", "tensorflow", "numpy", *EXPORTS} <= set(own)
+        assert all(row["max_difference"] < 1e-5 for row in own.values())
 
 
 # Without a process: what is kept, what is said
