@@ -5,7 +5,7 @@
 Decides each comparison of `claims.json` again: on test images with other noise drawn,
 and by the validation loss after the last and after the best epoch. Validation noise
 itself, frozen or redrawn, has no part in a test error after the last epoch; it could
-only choose another best epoch. Writes `verdicts.json` and `verdicts.md` to the study.
+only choose another best epoch. Writes `verdicts.json` to the study, and its report.
 """
 
 import argparse
@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from keras_dae import backend
-from keras_dae.evaluation.claims import count_verdicts, decide, paper_pairs
+from keras_dae.evaluation.claims import decide, paper_pairs
 from keras_dae.evaluation.scoring import TestBench, model_denoiser
 from keras_dae.images.datasets import load
 from keras_dae.models.architectures import DAESpec
-from keras_dae.storage import read_json, write_json, write_text
+from keras_dae.reporting.intervals import turned
+from keras_dae.reporting.publish import write_report
+from keras_dae.reporting.report import markdown_table
+from keras_dae.storage import read_json, write_json
 from keras_dae.training.runs import RunFolder, find_runs, model_name
 
 REDRAWN = (1, 2)  # seeds of the test noise; the study's own is 0
@@ -66,9 +69,9 @@ def main() -> None:
         "verdicts": found,
     }
     write_json(given.study / "verdicts.json", record)
-    text = markdown(record)
-    write_text(given.study / "verdicts.md", text)
-    print(text)
+    write_report(given.study)
+    _, texts, (table,) = turned(record)
+    print("\n".join([*texts, markdown_table(table)]))
 
 
 def groups(folders: list[RunFolder]) -> list[tuple[str, list[RunFolder]]]:
@@ -97,41 +100,6 @@ def on_test(folders: list[RunFolder], seed: int, data_dir: Path | None) -> Error
 def verdicts(errors: Errors, specs: dict[str, DAESpec]) -> list[dict[str, Any]]:
     """Return a row for each comparison, as `claims.json` holds them."""
     return decide(paper_pairs(list(specs.values())), errors, specs)
-
-
-def markdown(record: dict[str, Any]) -> str:
-    """Return how many comparisons hold, by claim, and which ones turn."""
-    found = record["verdicts"]
-    own = {key(row): row["verdict"] for row in next(iter(found.values()))}
-    lines = [
-        "# Do the verdicts turn on what the paper leaves open?",
-        "",
-        f"Made by `python -m benchmarks.verdicts` from {record['runs']} runs on "
-        f"{record['dataset']['name']}, seeds {record['seeds']}. In "
-        f"{record['best_epoch_is_last']} of them the last epoch is the best by "
-        "validation loss; the best one is nowhere lower by more than "
-        f"{record['largest_gain_of_best_epoch']:.6f}. Cells: comparisons that hold, "
-        "fail, are unclear.",
-        "",
-    ]
-    claims = [claim for claim, _ in count_verdicts(next(iter(found.values())))]
-    lines += ["| decided by | " + " | ".join(claims) + " | turned |"]
-    lines += ["|---|" + "---|" * (len(claims) + 1)]
-    for how, rows in found.items():
-        counts = dict(count_verdicts(rows))
-        cells = [", ".join(str(n) for n in counts[claim].values()) for claim in claims]
-        turned = [
-            f"{row['worse']} against {row['better']} {row['verdict']}"
-            for row in rows
-            if row["verdict"] != own[key(row)]
-        ]
-        lines += [f"| {how} | {' | '.join(cells)} | {'; '.join(turned) or 'none'} |"]
-    return "\n".join(lines).replace("(*)", r"(\*)").replace("(**)", r"(\*\*)") + "\n"
-
-
-def key(row: dict[str, Any]) -> tuple[str, str, str]:
-    """Return what a comparison is of."""
-    return row["claim"], row["worse"], row["better"]
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ from typing import Any
 import rich.table
 
 from keras_dae.images.noise import noise_label
-from keras_dae.reporting.intervals import matched
+from keras_dae.reporting.intervals import matched, turned
 from keras_dae.reporting.reading import by_name, percent
 from keras_dae.reporting.report import Section, Table
 from keras_dae.reporting.tables import text_table
 
 # Section -> the file in a study's folder that it is written from.
 SOURCES = {
+    "verdicts": "verdicts.json",
     "matched": "matched/claims.json",
     "classification": "classification.json",
     "robustness": "robustness.json",
@@ -25,6 +26,7 @@ SOURCES = {
 }
 # Section -> figure files with their captions, in the order of the report.
 CAPTIONS: dict[str, dict[str, str]] = {
+    "verdicts": {},
     "matched": {},
     "classification": {
         "classification-accuracy": "What two classifiers read after each denoiser.",
@@ -252,6 +254,7 @@ def depth_sentence(finding: Mapping[str, Any]) -> str:
 
 
 WRITERS = {
+    "verdicts": turned,
     "matched": matched,
     "classification": classification,
     "robustness": robustness,

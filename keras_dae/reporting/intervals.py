@@ -83,6 +83,43 @@ def matched(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
     return "The claims with capacity matched", [text, f"{'; '.join(words)}."], [table]
 
 
+def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
+    """Return title, sentences and table of `verdicts.json`: what the verdicts turn on.
+
+    The first of `verdicts` are those of the study; which of the others differ is named.
+    """
+    found = results["verdicts"]
+    study = next(iter(found.values()))
+    own = {_comparison(row): row["verdict"] for row in study}
+    claims = [claim for claim, _ in count_verdicts(study)]
+    gain = results["largest_gain_of_best_epoch"]
+    text = (
+        "The paper leaves open which noise is drawn and whether the last or the best "
+        "epoch is tested. Each comparison is decided again, on test images under other "
+        f"noise and by the validation loss. In {results['best_epoch_is_last']} of "
+        f"{results['runs']} runs the last epoch is the best; the best one is nowhere "
+        f"lower by more than {gain:.6f}. Cells count the comparisons that hold, fail "
+        "and are unclear."
+    )
+    cells = []
+    for how, rows in found.items():
+        counts = dict(count_verdicts(rows))
+        other = [
+            f"{row['worse']} against {row['better']}: {row['verdict']}"
+            for row in rows
+            if row["verdict"] != own[_comparison(row)]
+        ]
+        shown = ["/".join(map(str, counts[claim].values())) for claim in claims]
+        cells.append([how, *shown, "; ".join(other) or "none"])
+    heads = ["decided by", *claims, "turned"]
+    table = Table(heads, cells, words=(0, len(heads) - 1))
+    return "What the verdicts turn on", [text], [table]
+
+
+def _comparison(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["claim"], row["worse"], row["better"]
+
+
 def _positions(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what a comparison is of, whatever family its models are of."""
     sides = (re.sub(r"[A-Z]+_", "", row[side]) for side in ("worse", "better"))

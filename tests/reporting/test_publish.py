@@ -72,3 +72,24 @@ def test_matched_verdicts_stand_beside_those_of_the_study(study):
         [" FAILS ", " HOLDS "],
         [" UNCLEAR ", " - "],
     ]
+
+
+def test_verdicts_that_turn_are_named(study):
+    own = claim("DAE_3_8", "DAE_3_13", "HOLDS", SMALLER)
+    other = {**own, "verdict": "UNCLEAR"}
+    record = {
+        "best_epoch_is_last": 44,
+        "runs": 45,
+        "largest_gain_of_best_epoch": 0.00012,
+        "verdicts": {"test, as drawn": [own], "validation loss": [other]},
+    }
+    write_json(study / "verdicts.json", record)
+    assert write_report(study)
+    text = (study / "report.md").read_text().replace("\\", "")
+    assert "In 44 of 45 runs the last epoch is the best" in text
+    assert "more than 0.000120" in text
+    rows = [line for line in text.splitlines() if line.startswith(("| test,", "| val"))]
+    assert rows == [
+        "| test, as drawn | 1/0/0 | none |",
+        "| validation loss | 0/0/1 | DAE_3_8 against DAE_3_13: UNCLEAR |",
+    ]
