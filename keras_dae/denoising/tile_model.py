@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_dae.errors import KerasDAEError
+from keras_dae.evaluation.scoring import model_denoiser
 
 FREE_TILE = 128  # side of a tile where the model takes any size
 SHADES = {1: "grey", 3: "RGB"}
@@ -29,6 +30,7 @@ class TileModel:
                 "images of 1 or 3 channels to images of the same shape."
             )
         self.model, self.channels = model, shape[-1]
+        self._denoise = model_denoiser(model)
         self.tile = (shape[1] or FREE_TILE, shape[2] or FREE_TILE)
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
@@ -51,9 +53,7 @@ class TileModel:
             tiles = np.concatenate(
                 [tiles, np.zeros((wanted - number, *tiles.shape[1:]), np.float32)]
             )
-        answers: np.ndarray = np.asarray(
-            keras.ops.convert_to_numpy(self.model.predict_on_batch(tiles)), np.float32
-        )
+        answers = self._denoise(tiles)
         if not np.isfinite(answers).all():
             raise KerasDAEError("The model answers values that are not finite.")
         kept: np.ndarray = answers[:number]
