@@ -183,6 +183,8 @@ class NoisyCleanPairs(keras.utils.PyDataset):
 
     Attributes:
         epoch: the epoch, from 0, that batches are drawn for.
+        at_once: batches that one item holds, one after the other in one array; for a
+            step that takes them apart again (`keras_dae.training.torch_steps`).
         on_batch: called with epoch and images before it, for a progress bar.
 
     Raises:
@@ -207,7 +209,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):
         self.images, self.noise = images, noise
         self.batch_size, self.seed = batch_size, seed
         self.low, self.high = low, high
-        self.epoch = 0
+        self.epoch, self.at_once = 0, 1
         self.on_batch: Callable[[int, int], None] | None = None
         self._order: tuple[int, np.ndarray] | None = None
         self._streams: dict[tuple[int, int], np.random.Generator] = {}
@@ -215,31 +217,36 @@ class NoisyCleanPairs(keras.utils.PyDataset):
         self._thread = ThreadPoolExecutor(1) if prefetch else None
         self._ahead: tuple[tuple[int, int], Future[Pair]] | None = None
 
-    def __len__(self) -> int:
-        """Return the batches of one epoch."""
+    @property
+    def batches(self) -> int:
+        """Batches of one epoch."""
         return -(-len(self.images) // self.batch_size)
+
+    def __len__(self) -> int:
+        """Return the items of one epoch: its batches, or fewer of several each."""
+        return -(-self.batches // self.at_once)
 
     def order(self) -> np.ndarray:
         """Return the permutation of the images in the current epoch."""
         return self._order_of(self.epoch)
 
     def __getitem__(self, index: int) -> Pair:
-        """Return batch `index` of the current epoch as (noisy, clean)."""
+        """Return item `index` of the current epoch as (noisy, clean)."""
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         if self.on_batch is not None:
-            self.on_batch(self.epoch, index * self.batch_size)
+            self.on_batch(self.epoch, index * self.at_once * self.batch_size)
         if self._thread is None:
-            return self._draw(self.epoch, index)
+            return self._item(self.epoch, index)
         # Kept by key, since fit asks for some batches twice and out of turn.
         key, ahead = (self.epoch, index), self._ahead
         if ahead is None or ahead[0] != key:
-            ahead = (key, self._thread.submit(self._draw, *key))
+            ahead = (key, self._thread.submit(self._item, *key))
         pair = ahead[1].result()
         self._ahead = None
         if index + 1 < len(self):
             after = (self.epoch, index + 1)
-            self._ahead = (after, self._thread.submit(self._draw, *after))
+            self._ahead = (after, self._thread.submit(self._item, *after))
         return pair
 
     def _order_of(self, epoch: int) -> np.ndarray:
@@ -249,6 +256,15 @@ class NoisyCleanPairs(keras.utils.PyDataset):
             stream("order", self.seed, epoch).shuffle(order)
             self._order = (epoch, order)
         return self._order[1]
+
+    def _item(self, epoch: int, index: int) -> Pair:
+        first = index * self.at_once
+        numbers = range(first, min(first + self.at_once, self.batches))
+        pairs = [self._draw(epoch, number) for number in numbers]
+        if len(pairs) == 1:
+            return pairs[0]
+        noisy, clean = zip(*pairs, strict=True)
+        return np.concatenate(noisy), np.concatenate(clean)
 
     def _draw(self, epoch: int, index: int) -> Pair:
         start = index * self.batch_size

@@ -35,6 +35,9 @@ from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
 BUILDERS = {DAESpec: build, CeilingSpec: build_ceiling}
 Spec = DAESpec | CeilingSpec
 VALIDATION_BATCH = 128
+# Batches that `fit` hands over at a time to steps that take them apart: what it and its
+# loader do between two of them, 0.6 ms, is as much as a third of a step of DAE_1_13.
+AT_ONCE = 8
 
 
 def fit(
@@ -84,12 +87,13 @@ def fit(
     recorder = Recorder(folder, history, config.epochs, progress)
     if progress is not None:
         pairs.on_batch = progress.batch
-    hasten(model, config.precision)
+    lean = hasten(model, config.precision, config.batch_size)
+    pairs.at_once = AT_ONCE if lean else 1
     model.fit(
         pairs,
         validation_data=validation_data(config, splits),
         # A data set has batches of its own.
-        validation_batch_size=VALIDATION_BATCH if is_held(splits.validation) else None,
+        validation_batch_size=_validation_batch(splits, lean),
         initial_epoch=len(history["loss"]),
         epochs=config.epochs,
         shuffle=False,
@@ -99,11 +103,20 @@ def fit(
     return folder
 
 
-def hasten(model: keras.Model, precision: str = "float32") -> bool:
+def _validation_batch(splits: Splits, lean: bool) -> int | None:
+    if not is_held(splits.validation):
+        return None
+    return VALIDATION_BATCH * (AT_ONCE if lean else 1)
+
+
+def hasten(
+    model: keras.Model, precision: str = "float32", batch_size: int | None = None
+) -> bool:
     """Give `model`, compiled, faster steps of the same numbers; whether there are any.
 
     They are torch's, for a chain of convolutions (`keras_dae.training.torch_steps`).
-    In bfloat16 the numbers are rounded ones, of any model.
+    In bfloat16 the numbers are rounded ones, of any model. With `batch_size`, several
+    batches may be handed over at once: each of so many images is a step of its own.
 
     Raises:
         UsageError: bfloat16 on another backend than torch.
@@ -118,7 +131,7 @@ def hasten(model: keras.Model, precision: str = "float32") -> bool:
         return False
     from keras_dae.training.torch_steps import accelerate
 
-    return accelerate(model, precision)
+    return accelerate(model, precision, batch_size)
 
 
 def validation_data(config: RunConfig, splits: Splits) -> Any:
@@ -163,7 +176,7 @@ def _start(
     if folder.config_path.exists():
         _check_same_run(folder, record, resume)
         if folder.model_path.exists():
-            return _continue(folder, len(pairs))
+            return _continue(folder, pairs.batches)
     else:
         write_json(folder.config_path, record)
     write_json(
@@ -172,7 +185,7 @@ def _start(
     )
     builder: Any = BUILDERS[type(spec)]
     model = builder(spec, seed=config.seed, output_bias=mean_bias(splits))
-    model.compile(optimizer=adam(config, len(pairs)), loss="mse")
+    model.compile(optimizer=adam(config, pairs.batches), loss="mse")
     return model, {key: [] for key in HISTORY_KEYS}
 
 

@@ -11,7 +11,7 @@ A model, loss or optimizer that is not in the tables below trains with keras's s
 
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from math import cos, pi, sqrt
@@ -33,16 +33,22 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 # Below this many channels, a transposed convolution towards an image is fastest as one
 # convolution; above it, as a matrix product (benchmarks/README.md).
 FEW_CHANNELS = 8
+# Images that a test step takes at a time: few enough for the processor's caches.
+TEST_BATCH = 128
 # glibc's numbers for the two thresholds of mallopt.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
-def accelerate(model: keras.Model, precision: str = "float32") -> bool:
+def accelerate(
+    model: keras.Model, precision: str = "float32", batch_size: int | None = None
+) -> bool:
     """Give `model`, compiled, the lean steps where they compute what keras would.
 
     Args:
         model: compiled with its loss and optimizer.
         precision: of the training steps' convolutions, as `fit` takes it.
+        batch_size: images of a step, where `fit` hands over several batches at once;
+            None where it hands over one.
 
     Returns:
         Whether they do; if not, the steps stay keras's own.
@@ -51,7 +57,7 @@ def accelerate(model: keras.Model, precision: str = "float32") -> bool:
     if operations is None or not _is_plain(model):
         model.train_step = in_precision(precision, model.train_step)
         return False
-    steps = LeanSteps(model, operations, precision)
+    steps = LeanSteps(model, operations, precision, batch_size)
     # fit and evaluate make these functions only where there are none.
     model.train_function, model.test_function = steps.train, steps.test
     _keep_freed_memory()
@@ -111,8 +117,10 @@ class LeanSteps:
         model: keras.Model,
         operations: list[Callable[[Tensor], Tensor]],
         precision: str,
+        batch_size: int | None,
     ) -> None:
         self.model, self.operations = model, operations
+        self.batch_size = batch_size
         self.training_loss = in_precision(precision, self._loss)
         self.optimizer = model.optimizer
         (tracker,) = model.metrics
@@ -122,19 +130,23 @@ class LeanSteps:
         self.moments: tuple[list[Tensor], list[Tensor]] | None = None
 
     def train(self, data: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        """Take one step on `[(noisy, clean)]`; return the logs."""
+        """Take a step on each batch in `[(noisy, clean)]`; return the last logs."""
         ((noisy, clean),) = data
-        loss = self.training_loss(noisy, clean)
-        gradients = torch.autograd.grad(loss, self.weights)
-        with torch.no_grad():
-            self._update(gradients)
-            return self._log(loss, len(noisy))
+        for pair in _parts(noisy, clean, self.batch_size):
+            loss = self.training_loss(*pair)
+            gradients = torch.autograd.grad(loss, self.weights)
+            with torch.no_grad():
+                self._update(gradients)
+                logs = self._log(loss, len(pair[0]))
+        return logs
 
     def test(self, data: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Take the loss of `[(noisy, clean)]`; return the logs."""
         ((noisy, clean),) = data
         with torch.no_grad():
-            return self._log(self._loss(noisy, clean), len(noisy))
+            for pair in _parts(noisy, clean, TEST_BATCH):
+                logs = self._log(self._loss(*pair), len(pair[0]))
+        return logs
 
     def _loss(self, noisy: Tensor, clean: Tensor) -> Tensor:
         # Seen as NCHW, an NHWC batch is in torch's channels_last layout as it is.
@@ -171,6 +183,14 @@ class LeanSteps:
         torch._foreach_add_(divisors, adam.epsilon)
         torch._foreach_addcdiv_(self.weights, means, divisors, -rate * correction)
         self.iterations.add_(1)
+
+
+def _parts(
+    noisy: Tensor, clean: Tensor, size: int | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images in batches of at most `size`; None leaves them together."""
+    size = size or len(noisy)
+    yield from zip(torch.split(noisy, size), torch.split(clean, size), strict=True)
 
 
 def rate_at(schedule: Any, step: int) -> float:

@@ -5,12 +5,15 @@ import json
 import numpy as np
 import pytest
 
+from keras_dae import backend
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.datasets import Arrays, split
+from keras_dae.models.architectures import plan
+from keras_dae.models.builders import build
 from keras_dae.models.files import load, save
 from keras_dae.training import fitting
 from keras_dae.training.config import make_config
-from keras_dae.training.fitting import Recorder, fit
+from keras_dae.training.fitting import Recorder, fit, hasten
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, find_runs
 
 SMALL = {"depth": 1, "latent": 5, "epochs": 4, "batch_size": 16, "warmup_steps": 2}
@@ -221,3 +224,9 @@ def test_a_ceiling_resumes_to_the_same_bits(tmp_path, splits, monkeypatch, name)
     assert resumed.path.name == f"random-{name}-seed0"
     assert equal(weights(whole), weights(resumed))
     assert losses(whole) == losses(resumed)
+
+
+def test_bfloat16_is_for_torch_alone(monkeypatch):
+    monkeypatch.setattr(backend, "name", lambda: "jax")
+    with pytest.raises(UsageError, match="float32 on jax.*Received: precision="):
+        hasten(build(plan(1, 8)), "bfloat16")

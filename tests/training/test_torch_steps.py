@@ -37,8 +37,9 @@ def compiled(spec, steps, **changes):
     return model
 
 
-def trained(model, images, epochs=2):
+def trained(model, images, epochs=2, at_once=1):
     pairs = NoisyCleanPairs(images, Gaussian(), batch_size=16, seed=0)
+    pairs.at_once = at_once
     held_out = (np.zeros((5, *images.shape[1:]), "float32"),) * 2
     fitted = model.fit(
         pairs, validation_data=held_out, epochs=epochs, shuffle=False, verbose=0
@@ -125,6 +126,46 @@ def test_answers_are_those_of_predict(depth, latent):
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, model.predict(noisy, verbose=0), atol=1e-6)
     np.testing.assert_array_equal(noisy, before)
+
+
+@pytest.mark.parametrize("at_once", [2, 3, 9])
+def test_several_batches_at_once_are_as_many_steps(at_once):
+    """56 images in batches of 16 are 4 steps, the last of 8, however handed over."""
+    models = [compiled(plan(1, 8), 8) for _ in range(2)]
+    for model in models:
+        assert accelerate(model, batch_size=16)
+    images = digits_like(56)
+    one = trained(models[0], images)
+    other = trained(models[1], images, at_once=at_once)
+    assert int(models[1].optimizer.iterations) == 8
+    assert one == other
+    for first, second in zip(*(m.get_weights() for m in models), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_bfloat16_rounds_training_alone():
+    models = [compiled(plan(3, 8), 8) for _ in range(2)]
+    for model, precision in zip(models, ("bfloat16", "float32"), strict=True):
+        assert accelerate(model, precision)
+    images = digits_like(56)
+    rounded, plain = (trained(model, images) for model in models)
+    assert rounded["loss"] != plain["loss"]
+    np.testing.assert_allclose(rounded["loss"], plain["loss"], rtol=0.02)
+    model = models[0]
+    assert {weight.dtype for weight in model.get_weights()} == {np.dtype("float32")}
+    # What is measured is float32's: the loss is that of the answers to the last digits.
+    clean = images.astype("float32") / 255
+    error = float(np.mean((answer(model)(clean) - clean) ** 2))
+    assert model.evaluate(clean, clean, verbose=0) == pytest.approx(error, rel=1e-5)
+
+
+def test_bfloat16_is_for_models_of_any_graph():
+    model = refused("branches")
+    assert not accelerate(model, "bfloat16")
+    loss = trained(model, digits_like(16), epochs=1)["loss"]
+    plain = trained(refused("branches"), digits_like(16), epochs=1)["loss"]
+    assert loss != plain
+    np.testing.assert_allclose(loss, plain, rtol=0.02)
 
 
 def test_evaluate_is_the_same():

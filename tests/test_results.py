@@ -1,0 +1,151 @@
+"""What the committed results of the full study must hold: floors, best, future work."""
+
+import json
+
+import pytest
+
+from keras_dae.evaluation.robustness import GRID
+from keras_dae.models.architectures import paper_specs
+from keras_dae.storage import read_json
+
+# Test MSE on frozen noise of sigma 0.5, clipped; each within 1 % but for the noise.
+FLOORS = {
+    **{"noisy input": 0.1156, "all black": 0.1140, "mean image": 0.0675},
+    **{"mean 3x3": 0.0593, "median 3x3": 0.0385},
+}
+AT_MOST = {
+    **{"affine, rank 100": 0.0182, "affine, full rank": 0.0179},
+    **{"BEST_7_13": 0.0084, "BEST_7_8": 0.0085, "BEST_7_5": 0.0091},
+}
+FIGURES = {
+    "board.json": ("board", "board-images"),
+    "robustness.json": ("robustness-gain", "robustness-psnr", "robustness-ssim"),
+    "claims.json": ("claims",),
+    "depth_limit.json": ("depth-limit",),
+    "classification.json": (
+        *("classification-accuracy", "classification-sigma"),
+        *("classification-confusions", "classification-worst"),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def paper(request):
+    return request.config.rootpath / "artifacts" / "paper"
+
+
+@pytest.fixture(scope="module")
+def board(paper):
+    return {row["name"]: row for row in read_json(paper / "board.json")["rows"]}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_each_result_has_its_command_its_figures_and_its_place(paper, name):
+    results, report = read_json(paper / name), (paper / "report.md").read_text()
+    study = read_json(paper / "results.json")
+    assert results["dataset"]["sha256"] == study["dataset"]["sha256"]
+    assert results["hardware"]
+    for stem in FIGURES[name]:
+        assert (paper / "figures" / f"{stem}.png").stat().st_size > 10_000
+        assert f"figures/{stem}.png" in report
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_floors_are_where_others_measured_them(board, name):
+    assert board[name]["test"]["mse"] == pytest.approx(FLOORS[name], rel=0.01)
+
+
+@pytest.mark.parametrize("name", AT_MOST)
+def test_the_best_answers_are_as_good_as_that(board, name):
+    assert board[name]["test"]["mse"] <= AT_MOST[name]
+
+
+def test_the_board_holds_every_kind_and_the_nine_of_five_seeds(board):
+    kinds = {row["kind"] for row in board.values()}
+    assert kinds == {"floor", "filter", "dae", "best", "ceiling"}
+    for spec in paper_specs():
+        row = board[spec.name]
+        assert (row["kind"], row["latent"]) == ("dae", spec.latent_shape[0])
+        assert (row["parameters"], row["macs"]) == (spec.parameters, spec.macs)
+        assert row["seeds"] == [0, 1, 2, 3, 4]
+        assert row["bytes"] > 4 * spec.parameters
+        assert row["ms_per_image"] > 0
+
+
+def test_nonlinear_bottlenecks_beat_affine_maps_of_their_width(board):
+    """100 numbers of DAE_3_5 and DAE_5_5 hold more than those of an affine map."""
+    for name in ("DAE_3_5", "DAE_5_5", "BEST_7_5"):
+        assert board[name]["test"]["mse"] < board["affine, rank 100"]["test"]["mse"]
+
+
+def test_every_one_of_the_nine_beats_the_full_affine_map_or_the_readme_says_so(
+    board, request
+):
+    full = board["affine, full rank"]["test"]["mse"]
+    names = [spec.name for spec in paper_specs()]
+    behind = {name for name in names if board[name]["test"]["mse"] >= full}
+    assert behind <= {"DAE_1_5"}
+    readme = (request.config.rootpath / "README.md").read_text()
+    assert ("All but DAE_1_5 beat" in " ".join(readme.split())) == bool(behind)
+
+
+def test_classifiers_read_clean_digits_and_recover_after_the_best(paper):
+    results = read_json(paper / "classification.json")
+    rows = results["rows"]
+
+    def accuracy(classifier, tested, lesson="clean"):
+        return [
+            row
+            for row in rows
+            if (row["classifier"], row["tested_on"], row["trained_on"])
+            == (classifier, tested, lesson)
+        ]
+
+    assert accuracy("cnn", "clean")[0]["accuracy"] >= 0.99
+    assert accuracy("logistic", "clean")[0]["accuracy"] >= 0.915
+    best = max(
+        (row for row in rows if row["tested_on"].startswith("DAE_")),
+        key=lambda row: (row["classifier"] == "cnn", row["recovered"]),
+    )
+    assert best["recovered"] >= 0.9
+    board = read_json(paper / "board.json")["rows"]
+    tested = {row["tested_on"] for row in rows}
+    missing = {row["name"] for row in board} - tested - {"noisy input"}
+    assert missing == set()
+    taught = {row["tested_on"] for row in rows if row["trained_on"] == "denoised"}
+    assert {spec.name for spec in paper_specs()} <= taught
+
+
+def test_robustness_is_of_every_noise_with_a_blind_model(paper):
+    results = read_json(paper / "robustness.json")
+    assert results["grid"] == {kind: list(values) for kind, values in GRID.items()}
+    names = {row["name"] for row in results["rows"]}
+    assert {spec.name for spec in paper_specs()} <= names
+    assert any("0.1..0.9" in name for name in names)
+    cells = sum(map(len, GRID.values()))
+    counted = [row for row in results["rows"] if row["name"] == "median, tuned"]
+    assert len(counted) == cells
+    for row in results["rows"]:
+        assert {"mse", "psnr", "ssim"} <= set(row["test"])
+
+
+def test_depth_is_studied_to_twelve_on_few_images_and_on_all(paper):
+    results = read_json(paper / "depth_limit.json")
+    depths = {one["train_images"]: one["depths"] for one in results["findings"]}
+    assert depths[1000] == depths[5000] == list(range(1, 13))
+    assert len(depths[48_000]) >= 4
+    for row in results["rows"]:
+        assert 0 < row["train"] < 0.1 and 0 < row["test"] < 0.1
+
+
+def test_no_result_holds_what_is_not_a_number(paper):
+    for path in (*paper.glob("*.json"), paper / "matched" / "claims.json"):
+        json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(word))
+
+
+def test_the_matched_family_is_decided_over_three_seeds(paper):
+    record = read_json(paper / "matched" / "claims.json")
+    assert len(record["seeds"]) >= 3
+    sizes = [row["parameters"] for row in record["architectures"]]
+    assert max(sizes) < 1.1 * min(sizes)
+    assert len(record["architectures"]) == 6
