@@ -80,7 +80,8 @@ def notes(board: Board) -> str:
         "that of the mean MSE, and beside it the mean of the images' own. The interval "
         "is a bootstrap over test images. Bytes are those of the file, or of the "
         "parameters as float32 where there is none; a figure that is not known is left "
-        f"out ({NONE}). Times are of {board['hardware']}, in batches."
+        f"out ({NONE}). Times are of {board['hardware']}, in batches; on a CPU the "
+        "processor's, of all threads together."
     )
     if chosen:
         text += (

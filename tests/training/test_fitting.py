@@ -228,5 +228,5 @@ def test_a_ceiling_resumes_to_the_same_bits(tmp_path, splits, monkeypatch, name)
 
 def test_bfloat16_is_for_torch_alone(monkeypatch):
     monkeypatch.setattr(backend, "name", lambda: "jax")
-    with pytest.raises(UsageError, match="float32 on jax.*Received: precision="):
+    with pytest.raises(UsageError, match=r"float32 on jax.*Received: precision="):
         hasten(build(plan(1, 8)), "bfloat16")
