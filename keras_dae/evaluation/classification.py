@@ -18,7 +18,9 @@ from keras_dae.images.noise import Gaussian, describe_noise
 
 LESSONS = (CLEAN, "noisy", DENOISED)
 SIGMAS = tuple(round(0.1 * step, 1) for step in range(11))
+CURVE_IMAGES = 2000  # test images of a point over sigma, the first ones
 WORST = 8
+STUDIED = "dae"  # the family whose confusions and curves are measured
 JUDGE = "cnn"  # whose confusions are counted: the one that is rarely wrong itself
 
 
@@ -37,12 +39,13 @@ def classify(
         models: the denoisers of runs.
         others: filters and floors.
         lessons: on what classifiers are trained: 'clean' always, 'noisy', 'denoised'
-            (by the run of lowest validation loss of each model).
+            (by the run of lowest validation loss of each model of the study).
         sigmas: standard deviations of Gaussian noise for accuracy over strength.
     """
-    rows = list(_rows(exam, models, others, set(lessons)))
+    studied = [one for one in models if one.row.get("model", STUDIED) == STUDIED]
+    judged = best_of_each(studied or models)
+    rows = list(_rows(exam, [*others, *models], judged, set(lessons)))
     _recovered(rows)
-    judged = best_of_each(models)
     confusions = [
         {"name": one.name, "kind": one.kind, **confusion(exam, one)} for one in judged
     ]
@@ -62,16 +65,16 @@ def classify(
 
 
 def _rows(
-    exam: Exam, models: list[Contender], others: list[Contender], lessons: set[str]
+    exam: Exam, tests: list[Contender], teachers: list[Contender], lessons: set[str]
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each classifier, lesson and kind of test images."""
-    for tested in (_AS_IT_IS[CLEAN], _AS_IT_IS["noisy"], *others, *models):
+    for tested in (*_AS_IT_IS.values(), *tests):
         for kind in CLASSIFIERS:
             yield _row(exam, kind, CLEAN, None, tested)
     for kind in CLASSIFIERS if "noisy" in lessons else ():
         for tested in _AS_IT_IS.values():
             yield _row(exam, kind, "noisy", None, tested)
-    for model in best_of_each(models) if DENOISED in lessons else ():
+    for model in teachers if DENOISED in lessons else ():
         for kind in CLASSIFIERS:
             yield _row(exam, kind, DENOISED, model, model)
 
@@ -197,7 +200,9 @@ def _curves(
             one.name: [points[one.name, sigma][kind] for sigma in sigmas]
             for one in lines
         }
-        base = {"classifier": kind, "noise": "gaussian", "sigmas": sigmas}
+        images = min(CURVE_IMAGES, len(exam.splits.test))
+        noise = {"noise": "gaussian", "sigmas": sigmas, "images": images}
+        base = {"classifier": kind, **noise}
         yield {**base, "name": NOISY, "kind": "noisy", "accuracy": of["noisy"]}
         best = np.max([of[one.name] for one in medians], axis=0).tolist()
         yield {**base, "name": "best median", "kind": "filter", "accuracy": best}
@@ -214,16 +219,18 @@ def _point(exam: Exam, one: Contender, sigma: float) -> dict[str, float]:
         "point": [exam.identity(kind, CLEAN, None) for kind in CLASSIFIERS],
         "study": exam.test_sha256,
         "noise": describe_noise(noise),
+        "images": CURVE_IMAGES,
         "tested": one.identity,
     }
 
     def measure() -> dict[str, float]:
         exam.progress(f"reading {one.name} at sigma {sigma:g}", 0.0)
-        noisy, _ = TestBench(exam.splits, noise, exam.seed).pairs
+        splits = exam.splits.limited(test=min(CURVE_IMAGES, len(exam.splits.test)))
+        noisy, _ = TestBench(splits, noise, exam.seed).pairs
         images = exam.answers(one, noisy, str(sigma))
+        classes = exam.classes("test")[: len(images)]
         return {
-            kind: accuracy(exam.reader(kind)(images), exam.classes("test"))
-            for kind in CLASSIFIERS
+            kind: accuracy(exam.reader(kind)(images), classes) for kind in CLASSIFIERS
         }
 
     found: dict[str, float] = exam.cells.get(depends, measure)

@@ -30,7 +30,7 @@ class Contender:
         name: what tables call it; the runs of one model share it.
         kind: 'model', 'filter' or 'floor'.
         identity: JSON values that say which answers it gives.
-        row: what its rows say beside the name: depth, latent, seed of a run.
+        row: what its rows say beside the name: model, depth, latent, seed of a run.
         make: returns its answers as a function; loads what that needs.
         images: test images, from the first, that it is asked for; None for all.
     """
@@ -109,7 +109,8 @@ def models(folders: Iterable[RunFolder], splits: Splits) -> list[Contender]:
         if (learnt := _trained_on(config)) != usual:
             name += f" ({learnt})"
         history = folder.history()["val_loss"]
-        row = {"seed": config.seed, "val_loss": history[-1] if history else None}
+        row: dict[str, Any] = {"model": config.model, "seed": config.seed}
+        row["val_loss"] = history[-1] if history else None
         if config.model in FAMILIES:
             row |= {"depth": config.depth, "latent": config.latent}
         found.append(_model(name, folder.model_path, row, splits))

@@ -89,7 +89,7 @@ class Exam:
 
     @cached_property
     def chosen(self) -> dict[str, Any]:
-        """Scale, solver and C of logistic regression, chosen on clean images."""
+        """Scale and C of logistic regression, chosen on clean images."""
         depends = {"chosen": CLASSIFIERS["logistic"].recipe(), **self._data}
         validation = normalise(
             self.splits.validation[:], self.splits.low, self.splits.high
@@ -116,7 +116,7 @@ class Exam:
         """Return the file name of a classifier: its kind, its lesson and a hash."""
         depends: dict[str, Any] = {"recipe": CLASSIFIERS[kind].recipe(), **self._data}
         if kind == "logistic":
-            depends["setting"] = {k: self.chosen[k] for k in ("scale", "solver", "C")}
+            depends["setting"] = {k: self.chosen[k] for k in ("scale", "C")}
         if lesson != CLEAN:
             depends["noisy"] = self._noisy_sha256
         depends["teacher"] = teacher.identity if teacher else None

@@ -87,7 +87,7 @@ def classification(results: dict[str, Any]) -> Written:
         "class of test images; accuracy recovered is (denoised - noisy) / (clean - "
         "noisy). Means over seeds. The last columns are of classifiers trained on "
         "training images that the same model denoised. Logistic regression: "
-        f"{logistic['scale']} scale, {logistic['solver']}, C {logistic['C']:g}, chosen "
+        f"{logistic['scale']} scale, C {logistic['C']:g}, chosen "
         "on the validation images."
     )
     return (

@@ -110,7 +110,9 @@ def curves(results: Mapping[str, Any]) -> Figure:
         trained = results["noise"].get("sigma")
         if isinstance(trained, int | float):
             axes.axvline(trained, color=GREY, lw=1, ls=":", zorder=0)
-        axes.set(title=results["classifiers"][kind], xlabel="sigma of gaussian noise")
+        images = max(line["images"] for line in lines)
+        under = f"sigma of gaussian noise (first {images:,} test images)"
+        axes.set(title=results["classifiers"][kind], xlabel=under)
         axes.grid(axis="y")
     panels[0].set_ylabel("accuracy on the test images")
     panels[0].yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")

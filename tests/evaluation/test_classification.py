@@ -19,7 +19,6 @@ def model(name, denoise, seed=0):
 @pytest.fixture
 def exam(labelled, tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "STEPS", 25)
-    monkeypatch.setattr(readers, "SOLVERS", ("lbfgs",))
     return Exam(labelled, Gaussian(1.0), 0, tmp_path)
 
 
