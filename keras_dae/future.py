@@ -23,7 +23,7 @@ from keras_dae.images.datasets import load
 from keras_dae.reporting import limits, reading
 from keras_dae.reporting.figures import save_png
 from keras_dae.reporting.publish import write_report
-from keras_dae.storage import write_json
+from keras_dae.storage import held, write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.jobs import check_done
 from keras_dae.training.runs import RunFolder, find_runs
@@ -76,7 +76,8 @@ def classify(
         *entries.filters(exam.bench, names=filters, kept=kept),
     ]
     board = contenders.of_board(exam.bench, others)
-    results = measure_reading(exam, models, board, lessons=lessons)
+    with held(exam.folder, "The folder of classifiers"):
+        results = measure_reading(exam, models, board, lessons=lessons)
     drawn = {
         "classification-accuracy": reading.accuracies(results),
         "classification-sigma": reading.curves(results),
@@ -148,9 +149,10 @@ def robustness(
     splits = splits.limited(test=min(images, len(splits.test)))
     models = contenders.models(folders, splits) if folders else []
     models += contenders.files(files, splits)
-    results = robust.measure(
-        splits, models, out, tuned=filters, grid=grid, seed=seed, progress=progress
-    )
+    with held(out / "robustness", "The folder of measurements"):
+        results = robust.measure(
+            splits, models, out, tuned=filters, grid=grid, seed=seed, progress=progress
+        )
     drawn = {"robustness-gain": limits.gain_table(results)}
     for metric in limits.METRICS:
         if any(row["test"][metric] is not None for row in results["rows"]):

@@ -32,7 +32,7 @@ from keras_dae.reporting import figures
 from keras_dae.reporting.board import board_figure, thumbnails
 from keras_dae.reporting.intervals import comparisons
 from keras_dae.reporting.publish import write_report
-from keras_dae.storage import write_json
+from keras_dae.storage import held, write_json
 from keras_dae.training.config import RunConfig, make_config
 from keras_dae.training.jobs import check_done
 from keras_dae.training.runs import RunFolder
@@ -192,7 +192,8 @@ def compare(
         *filters(bench, say, kept=tuned_cells(out)),
     ]
     shown = shown_images(bench.splits)
-    measured = measure_all(bench, entries, out / "board-kept", shown, fresh=fresh)
+    with held(out / "board-kept", "The folder of measurements"):
+        measured = measure_all(bench, entries, out / "board-kept", shown, fresh=fresh)
     board = make_board(bench, measured, say)
     board["command"] = " ".join(["keras-dae", *sys.argv[1:]])
     write_json(out / "board.json", board)

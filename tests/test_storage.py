@@ -1,5 +1,8 @@
 import json
 import math
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from keras_dae.errors import KerasDAEError
 from keras_dae.storage import (
     SCHEMA,
     array_sha256,
+    held,
     read_json,
     replacing,
     write_csv,
@@ -185,3 +189,69 @@ def test_a_csv_that_fails_leaves_what_was_there(tmp_path):
         write_csv(path, broken())
     assert path.read_text() == "before"
     assert [one.name for one in tmp_path.iterdir()] == ["rows.csv"]
+
+
+LEAVE = """
+import os, signal, sys
+from keras_dae.storage import replacing
+with replacing(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path):
+    path = tmp_path / "record.txt"
+    write_text(path, "whole")
+    killed = subprocess.run([sys.executable, "-c", LEAVE, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_text() == "whole"
+    assert len(list(tmp_path.iterdir())) == 2
+    write_text(tmp_path / "other.txt", "of another name")
+    assert len(list(tmp_path.iterdir())) == 3
+    write_text(path, "anew")
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {
+        "record.txt": "anew",
+        "other.txt": "of another name",
+    }
+
+
+def test_what_a_living_process_writes_is_left(tmp_path):
+    path = tmp_path / "record.txt"
+    with replacing(path) as first:
+        write_text(path, "second")
+        first.write_text("first")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+HOLD = """
+import sys
+from keras_dae.storage import held
+with held(sys.argv[1], "the folder"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_held_by_one_process_at_a_time(tmp_path):
+    folder = tmp_path / "new"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with (
+            pytest.raises(KerasDAEError, match="another process") as refused,
+            held(folder, "the folder"),
+        ):
+            raise AssertionError("held twice")
+        assert str(other.pid) in str(refused.value)
+        other.kill()
+    # A dead process holds nothing, whatever file it left.
+    with held(folder, "the folder"):
+        pass
+    with held(folder, "the folder"):
+        pass

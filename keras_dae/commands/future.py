@@ -193,7 +193,7 @@ def _numbers(
     help="Depths, by commas.",
 )
 # Filters are alike at every depth, since depth should be all that differs.
-@click.option("--latent", default=8, show_default=True, help="Side of the latent.")
+@click.option("--latent", default=5, show_default=True, help="Side of the latent.")
 @click.option(
     "--filters", default=32, show_default=True, help="Channels at every depth."
 )

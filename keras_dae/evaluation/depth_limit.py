@@ -15,7 +15,7 @@ from keras_dae.training.config import RunConfig
 from keras_dae.training.runs import RunFolder
 
 DEPTHS = tuple(range(1, 13))
-LATENT = 8  # the middle one of the study; it has a schedule for every depth to 12
+LATENT = 5  # the smallest of the study; it has a schedule for every depth to 12
 # Every size is trained for the same number of steps, so that what differs between
 # sizes is the images and not how long the weights moved. 4,000 steps of 64 images are
 # 250 passes over 1,000 images and 51 over 5,000: often enough to learn the images by

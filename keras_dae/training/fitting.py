@@ -26,7 +26,7 @@ from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.models.files import load, save
-from keras_dae.storage import write_json
+from keras_dae.storage import held, write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
@@ -66,7 +66,8 @@ def fit(
     Raises:
         UsageError: a run is there and `resume` is not set, or it was made with
             another configuration.
-        KerasDAEError: nothing can be written, or the loss became NaN.
+        KerasDAEError: nothing can be written, another process trains this run, or
+            the loss became NaN.
     """
     splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
@@ -83,6 +84,21 @@ def fit(
     if resume and folder.config_path.exists() and folder.finished(config):
         _check_same_run(folder, _record(config, splits, spec), resume)
         return folder
+    with held(folder.path, "The run folder"):
+        _train(config, spec, splits, folder, pairs, resume, progress)
+    return folder
+
+
+def _train(
+    config: RunConfig,
+    spec: Spec,
+    splits: Splits,
+    folder: RunFolder,
+    pairs: NoisyCleanPairs,
+    resume: bool,
+    progress: FitProgress | None,
+) -> None:
+    """Train from where the folder is to the last epoch."""
     model, history = _start(config, spec, splits, folder, pairs, resume)
     recorder = Recorder(folder, history, config.epochs, progress)
     if progress is not None:
@@ -100,7 +116,6 @@ def fit(
         verbose=0,
         callbacks=[EpochClock(pairs), recorder],
     )
-    return folder
 
 
 def _validation_batch(splits: Splits, lean: bool) -> int | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.progress import Progress, TaskID
 
 from keras_dae.errors import UsageError, check
+from keras_dae.storage import held
 from keras_dae.training.config import RunConfig
 from keras_dae.training.jobs import (
     Executor,
@@ -66,7 +67,8 @@ def sweep(
     Raises:
         UsageError: an unknown executor, a package that it needs is not installed, or
             the cluster has no room for such a run.
-        KerasDAEError: nothing can be written, or no cluster can be reached.
+        KerasDAEError: nothing can be written, another process runs a sweep in this
+            folder, or no cluster can be reached.
     """
     request = Request(out, jobs, threads, device, data_dir, address, gpus_per_run)
     runner = _executor(executor)(request)
@@ -75,7 +77,8 @@ def sweep(
         if job.folder.config_path.exists() and job.folder.finished(job.config):
             job.state = "skipped"
     needed = any(job.state == "waiting" for job in waiting)
-    with new_progress() as display, runner if needed else nullcontext():
+    holding = held(out, "The folder of runs") if needed else nullcontext()
+    with new_progress() as display, holding, runner if needed else nullcontext():
         for _ in _run(waiting, runner, display):
             time.sleep(_POLL_SECONDS)
     return waiting

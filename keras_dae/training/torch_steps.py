@@ -6,7 +6,7 @@ steps here compute the same losses, gradients and updates (to rounding) from the
 variables: the model, its optimizer and its metrics stay keras's, and so do `fit`, its
 callbacks and the saved file. `benchmarks/` measures what it saves.
 
-A model, loss or optimizer that is not in the tables below trains with keras's step.
+A layer, loss or optimizer that is not in the tables below leaves the model to keras.
 """
 
 import ctypes
@@ -53,11 +53,11 @@ def accelerate(
     Returns:
         Whether they do; if not, the steps stay keras's own.
     """
-    operations = _operations(model)
-    if operations is None or not _is_plain(model):
+    forward = _forward(model)
+    if forward is None or not _is_plain(model):
         model.train_step = in_precision(precision, model.train_step)
         return False
-    steps = LeanSteps(model, operations, precision, batch_size)
+    steps = LeanSteps(model, forward, precision, batch_size)
     # fit and evaluate make these functions only where there are none.
     model.train_function, model.test_function = steps.train, steps.test
     _keep_freed_memory()
@@ -84,42 +84,79 @@ def in_precision(precision: str, run: Callable[..., Any]) -> Callable[..., Any]:
 def answer(model: keras.Model) -> Callable[[np.ndarray], np.ndarray] | None:
     """Return `model` as a function of float32 arrays (N, H, W, C), lean as the steps.
 
-    None where the model is not a chain of the layers below: `predict` is for those.
+    None where the model has layers that are not in the tables below: `predict` is for
+    those.
     """
-    operations = _operations(model)
-    if operations is None:
+    forward = _forward(model)
+    if forward is None:
         return None
 
     def run(noisy: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             x = torch.from_numpy(noisy).to(get_device()).permute(0, 3, 1, 2)
-            for operation in operations:
-                x = operation(x)
-            return np.asarray(x.permute(0, 2, 3, 1).cpu())
+            return np.asarray(forward(x).permute(0, 2, 3, 1).cpu())
 
     return run
 
 
-def _operations(model: keras.Model) -> list[Callable[[Tensor], Tensor]] | None:
-    """Return the layers as functions of NCHW tensors; None where one is not known."""
-    if not _is_chain(model):
+def _forward(model: keras.Model) -> Callable[[Tensor], Tensor] | None:
+    """Return the model as a function of NCHW tensors; None where a layer is unknown."""
+    steps = _graph(model)
+    if steps is None:
         return None
-    operations = [_operation(layer) for layer in model.layers[1:]]
-    known = [operation for operation in operations if operation is not None]
-    return known if len(known) == len(operations) else None
+    if all(given == (place,) for place, (_, given) in enumerate(steps)):
+        return partial(_chain, [run for run, _ in steps])
+
+    def run(x: Tensor) -> Tensor:
+        found = [x]
+        for step, given in steps:
+            found.append(step(*(found[place] for place in given)))
+        return found[-1]
+
+    return run
+
+
+def _chain(steps: list[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
+    # Nothing is held that the next layer does not need.
+    for step in steps:
+        x = step(x)
+    return x
+
+
+def _graph(
+    model: keras.Model,
+) -> list[tuple[Callable[..., Tensor], tuple[int, ...]]] | None:
+    """Return each layer as a function, with the places of what it takes.
+
+    Place 0 is the image, place n what the n-th layer gives; the last one is the answer.
+    """
+    first, *others = model.layers
+    if not isinstance(first, layers.InputLayer) or len(model.outputs) != 1:
+        return None
+    places, steps = {id(first.output): 0}, []
+    for layer in others:
+        run = _operation(layer)
+        if run is None or len(layer._inbound_nodes) != 1:
+            return None
+        given = layer.input if isinstance(layer.input, list) else [layer.input]
+        if any(id(one) not in places for one in given):
+            return None
+        steps.append((run, tuple(places[id(one)] for one in given)))
+        places[id(layer.output)] = len(steps)
+    return steps if model.outputs[0] is others[-1].output else None
 
 
 class LeanSteps:
-    """Train and test steps of one compiled chain of layers on NHWC batches."""
+    """Train and test steps of one compiled model on NHWC batches."""
 
     def __init__(
         self,
         model: keras.Model,
-        operations: list[Callable[[Tensor], Tensor]],
+        forward: Callable[[Tensor], Tensor],
         precision: str,
         batch_size: int | None,
     ) -> None:
-        self.model, self.operations = model, operations
+        self.model, self.forward = model, forward
         self.batch_size = batch_size
         self.training_loss = in_precision(precision, self._loss)
         self.optimizer = model.optimizer
@@ -150,10 +187,8 @@ class LeanSteps:
 
     def _loss(self, noisy: Tensor, clean: Tensor) -> Tensor:
         # Seen as NCHW, an NHWC batch is in torch's channels_last layout as it is.
-        x = noisy.permute(0, 3, 1, 2)
-        for operation in self.operations:
-            x = operation(x)
-        return torch_nn.mse_loss(x, clean.permute(0, 3, 1, 2))
+        answer = self.forward(noisy.permute(0, 3, 1, 2))
+        return torch_nn.mse_loss(answer, clean.permute(0, 3, 1, 2))
 
     def _log(self, loss: Tensor, images: int) -> dict[str, Tensor]:
         self.total.add_(loss, alpha=images)
@@ -209,8 +244,10 @@ def rate_at(schedule: Any, step: int) -> float:
     return float(peak * ((1 - schedule.alpha) * left + schedule.alpha))
 
 
-def _operation(layer: keras.Layer) -> Callable[[Tensor], Tensor] | None:
+def _operation(layer: keras.Layer) -> Callable[..., Tensor] | None:
     """Return `layer` as a function of NCHW tensors, or None where it is not known."""
+    if type(layer) in OTHERS:
+        return OTHERS[type(layer)](layer)
     make = OPERATIONS.get(type(layer))
     if make is None or not _is_usual(layer):
         return None
@@ -354,19 +391,37 @@ OPERATIONS: dict[type, Callable[..., Callable[[Tensor], Tensor]]] = {
 }
 
 
-def _is_chain(model: keras.Model) -> bool:
-    """Tell whether each layer takes the output of the one before, and nothing else."""
-    chain = model.layers
-    if not isinstance(chain[0], layers.InputLayer) or len(model.outputs) != 1:
-        return False
-    tensors = [layer.output for layer in chain]
-    return (
-        all(
-            len(layer._inbound_nodes) == 1 and layer.input is before
-            for layer, before in zip(chain[1:], tensors, strict=False)
-        )
-        and model.outputs[0] is tensors[-1]
+def _pool(layer: layers.MaxPooling2D) -> Callable[..., Tensor] | None:
+    if layer.padding != "valid" or layer.data_format != "channels_last":
+        return None
+    return partial(
+        torch_nn.max_pool2d, kernel_size=layer.pool_size, stride=layer.strides
     )
+
+
+def _concatenate(layer: layers.Concatenate) -> Callable[..., Tensor] | None:
+    if layer.axis not in (-1, 3):
+        return None
+    return lambda *given: torch.cat(given, 1)
+
+
+def _add(layer: layers.Add) -> Callable[..., Tensor]:
+    return lambda *given: sum(given[1:], given[0])
+
+
+def _activation(layer: layers.Activation) -> Callable[..., Tensor] | None:
+    name = layer.activation.__name__
+    # Not in place: others may take what this layer takes.
+    return torch.relu if name == "relu" else ACTIVATIONS.get(name)
+
+
+# Layers without weights, in graphs that are no chain.
+OTHERS: dict[type, Callable[[Any], Callable[..., Tensor] | None]] = {
+    layers.MaxPooling2D: _pool,
+    layers.Concatenate: _concatenate,
+    layers.Add: _add,
+    layers.Activation: _activation,
+}
 
 
 def _is_plain(model: keras.Model) -> bool:

@@ -10,6 +10,8 @@ from keras_dae.images.noise import Gaussian
 from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.models.architectures import DEPTHS, LATENTS, plan
 from keras_dae.models.builders import build
+from keras_dae.models.ceiling_builders import build_ceiling
+from keras_dae.models.ceilings import CEILINGS, plan_ceiling
 from keras_dae.models.files import load, save
 from keras_dae.training.config import make_config
 from keras_dae.training.fitting import adam
@@ -117,9 +119,21 @@ def test_a_saved_model_goes_on_with_keras_steps(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("depth", "latent"), [*NINE, (2, 14)])
-def test_answers_are_those_of_predict(depth, latent):
-    model = build(plan(depth, latent), seed=2)
+@pytest.mark.parametrize("name", CEILINGS)
+def test_graphs_that_are_no_chain(name):
+    lean, plain = (build_ceiling(plan_ceiling(name), seed=1) for _ in range(2))
+    for model in (lean, plain):
+        config = make_config({"warmup_steps": 2, "learning_rate": 1.5e-3})
+        model.compile(optimizer=adam(config, 8), loss="mse")
+    agree(None, digits_like(40), lean=lean, plain=plain)
+
+
+@pytest.mark.parametrize("model", [*NINE, (2, 14), *CEILINGS], ids=str)
+def test_answers_are_those_of_predict(model):
+    if isinstance(model, str):
+        model = build_ceiling(plan_ceiling(model), seed=2)
+    else:
+        model = build(plan(*model), seed=2)
     noisy = np.random.default_rng(0).random((6, 28, 28, 1), dtype=np.float32)
     before = noisy.copy()
     found = answer(model)(noisy)
@@ -195,7 +209,7 @@ def refused(change):
     model = build(spec, seed=0)
     optimizer, loss = keras.optimizers.Adam(1e-3), "mse"
     if change == "branches":
-        x = keras.layers.Add()([model.output, model.input])
+        x = keras.layers.Multiply()([model.output, model.input])
         model = keras.Model(model.input, x)
     elif change == "shared":
         layer = keras.layers.Conv2D(1, 3, padding="same")
