@@ -49,7 +49,7 @@ def trained(model, images, epochs=2, at_once=1):
     return fitted.history
 
 
-def agree(spec, images, *, lean=None, plain=None, **kwargs):
+def agree(spec, images, *, lean=None, plain=None, least=1e-3, **kwargs):
     lean = lean or compiled(spec, 8)
     plain = plain or compiled(spec, 8)
     before = lean.get_weights()
@@ -64,7 +64,7 @@ def agree(spec, images, *, lean=None, plain=None, **kwargs):
         # Adam moves a weight by the rate however small its gradient is: where that is
         # rounding alone, the two may part.
         moved = np.abs(other - start).mean()
-        assert moved > 1e-3
+        assert moved > least
         assert np.abs(one - other).mean() < 0.15 * moved
     return lean, plain
 
@@ -123,9 +123,9 @@ def test_a_saved_model_goes_on_with_keras_steps(tmp_path):
 def test_graphs_that_are_no_chain(name):
     lean, plain = (build_ceiling(plan_ceiling(name), seed=1) for _ in range(2))
     for model in (lean, plain):
-        config = make_config({"warmup_steps": 2, "learning_rate": 1.5e-3})
+        config = make_config({"warmup_steps": 2, "learning_rate": 1e-3})
         model.compile(optimizer=adam(config, 8), loss="mse")
-    agree(None, digits_like(40), lean=lean, plain=plain)
+    agree(None, digits_like(40), lean=lean, plain=plain, least=3e-4)
 
 
 @pytest.mark.parametrize("model", [*NINE, (2, 14), *CEILINGS], ids=str)
