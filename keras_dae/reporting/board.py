@@ -25,6 +25,7 @@ MARKS = {
     "ceiling": (PALETTE[2], "D"),
     "user": (PALETTE[3], "P"),
 }
+SIZES = {"*": 12}  # points; a star looks smaller than it is
 WORDS = {
     "floor": "floor, no filter and no network",
     "filter": "classical filter",
@@ -141,7 +142,10 @@ def board_figure(board: Board) -> Figure:
         if row["test_std"]:
             spread = row["test_std"]["mse"]
             axes.errorbar(error, place, xerr=spread, color=INK, lw=1.2, capsize=3)
-        axes.plot(error, place, marker, color=colour, ms=7, mec="white", mew=0.6)
+        axes.plot(
+            error, place, marker, color=colour, ms=SIZES.get(marker, 7), mec="white",
+            mew=0.6,
+        )  # fmt: skip
         axes.annotate(
             f"{error:.4f}", (error, place), (9, 0), textcoords="offset points",
             va="center", fontsize=8.5, bbox={"fc": "white", "ec": "none", "pad": 0.4},
@@ -155,8 +159,8 @@ def board_figure(board: Board) -> Figure:
     _error_axis(axes, [row["test"]["mse"] for row in rows])
     axes.set_xlabel("test mean squared error (mean over pixels, logarithmic)")
     handles = [
-        Line2D([], [], ls="", marker=MARKS[kind][1], color=MARKS[kind][0], ms=7,
-               label=WORDS[kind])
+        Line2D([], [], ls="", marker=MARKS[kind][1], color=MARKS[kind][0],
+               ms=SIZES.get(MARKS[kind][1], 7), label=WORDS[kind])
         for kind in board["kinds"]
     ]  # fmt: skip
     figure.legend(handles=handles, loc="outside upper center", ncols=3)
