@@ -14,15 +14,15 @@ import keras
 import numpy as np
 
 from keras_dae.errors import KerasDAEError
-from keras_dae.models.classifiers import FILTERS, KERNEL, build_classifier
+from keras_dae.models.classifiers import LAYERS, build_classifier
 from keras_dae.models.files import load, save
 from keras_dae.storage import replacing
 
 Reader = Callable[[np.ndarray], np.ndarray]
 BATCH, RATE = 128, 2e-3
-# Six passes over the 48,000 training images of MNIST; small data sets are passed over
+# Four passes over the 48,000 training images of MNIST; small data sets are passed over
 # more often, for as many steps.
-STEPS = 2250
+STEPS = 1500
 # Of logistic regression: decided on the validation images, then solved by L-BFGS.
 SCALES, STRENGTHS = ("pixels", "standard"), (0.01, 0.1, 1)
 ITERATIONS, TOLERANCE = 200, 1e-3
@@ -190,7 +190,7 @@ CLASSIFIERS: dict[str, Kind] = {
         fit_cnn,
         load_cnn,
         lambda: {
-            **{"filters": FILTERS, "kernel": KERNEL, "batch": BATCH},
+            **{"layers": LAYERS, "batch": BATCH},
             **{"rate": RATE, "steps": STEPS},
         },
     ),
