@@ -83,6 +83,6 @@ def heat(
         for j, value in enumerate(row):
             if value == value:
                 colour = "white" if abs(value) > 0.6 * top else INK
-                text = form.format(value)
+                text = form.format(round(value, 1) + 0.0)  # no -0.0
                 axes.text(j, i, text, color=colour, ha="center", va="center", size=9)
     return shown
