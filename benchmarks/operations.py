@@ -1,4 +1,4 @@
-"""Ways of computing one layer on torch: what `torch_steps` chose, and what it left.
+"""Ways of computing one layer on torch: what `torch_layers` chose, and what it left.
 
     python benchmarks/operations.py
 
@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as torch_nn
 from torch import Tensor
 
-from keras_dae.training.torch_steps import _by_phase, _folded, _keep_freed_memory
+from keras_dae.training.torch_layers import _by_phase, _folded
+from keras_dae.training.torch_steps import _keep_freed_memory
 
 BATCH = 64
 # channels in, channels out, side of the input, kernel, stride: the nine's transposes
