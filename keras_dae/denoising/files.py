@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_dae.denoising.formats import format_of
 from keras_dae.errors import UsageError, check
+from keras_dae.images.formats import format_of
 
 STANDARD = "-"  # standard input or output
 DONE = ".denoised"

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import tifffile
 
-from keras_dae.denoising.pictures import (
+from keras_dae.images.pictures import (
     Page,
     Picture,
     UnreadableError,
@@ -56,7 +56,7 @@ def _page(page: Any, size: int) -> Page:
     if kind not in allowed or page.imagedepth != 1:
         raise UnreadableError(
             f"holds a page of kind {kind}, depth {page.imagedepth}; grey and RGB "
-            "images are denoised"
+            "images are read"
         )
     _check_data(page, size)
     array = page.asarray(maxworkers=1)
