@@ -103,9 +103,11 @@ def train(
     config = config.model_copy(update={"data": splits.name})
     splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
+    of = {part: f" of {len(names):,} files" for part, names in splits.files.items()}
+    images = "patches" if of else "images"
     say(
-        f"{splits.name}: {len(splits.train):,} images train, "
-        f"{len(splits.validation):,} validate"
+        f"{splits.name}: {len(splits.train):,} {images}{of.get('train', '')} train, "
+        f"{len(splits.validation):,}{of.get('validation', '')} validate"
     )
     from keras_dae.training.fitting import fit
 
