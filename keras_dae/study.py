@@ -189,7 +189,7 @@ def compare(
     entries = [
         *brought(bench, denoisers),
         *run_entries(bench, folders),
-        *floors(bench),
+        *floors(bench, say),
         *filters(bench, say, kept=tuned_cells(out)),
     ]
     shown = shown_images(bench.splits)
@@ -226,6 +226,8 @@ def _bench(
         config = first.config().model_copy(update={"data": data_name(first)})
     config = config or make_config()
     splits = load_data(config.data, data_dir, config.data_seed, cut=config.make_cut())
+    for note in splits.notes:
+        say(note)
     bench = TestBench(splits, config.make_noise(), config.data_seed)
     wanted = (splits.name, config.make_cut(), bench.noise, bench.seed)
     kept = []

@@ -34,6 +34,17 @@ def load_splits(config: Any, data_dir: Path | None) -> Any:
     return splits
 
 
+def say_counts(splits: Any) -> None:
+    """Say how many images train and validate, and from how many files they are."""
+    say(
+        f"{splits.name}: {len(splits.train):,} images train, "
+        f"{len(splits.validation):,} validate"
+    )
+    if splits.files:
+        counts = [f"{len(names):,} {part}" for part, names in splits.files.items()]
+        say(f"These are patches; of the files {', '.join(counts)}")
+
+
 def grid(
     data_dir: Path | None,
     config_file: Path | None,

@@ -79,7 +79,9 @@ def _check_data(page: Any, size: int) -> None:
     places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     whole = all(count > 0 and offset + count <= size for offset, count in places)
     stored = sum(page.databytecounts)
-    if not places or not whole or (page.compression == 1 and stored < page.nbytes):
+    # Of one bit a pixel, eight are a byte in the file, and one in memory.
+    needed = page.nbytes * page.bitspersample // (8 * page.dtype.itemsize)
+    if not places or not whole or (page.compression == 1 and stored < needed):
         raise UnreadableError(
             "is a truncated TIFF image: some of its data are not in the file"
         )

@@ -64,6 +64,7 @@ EXACT = {
     "float.npy": (grey("float32"), None),
     "bool.npy": (RNG.random((9, 11)) > 0.5, None),
     "one-pixel.png": (grey(height=1, width=1), pillow),
+    "one-bit.tif": (RNG.random((9, 11)) > 0.5, tiff),
 }
 
 
