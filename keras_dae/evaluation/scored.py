@@ -121,6 +121,8 @@ def evaluate_files(
     if missing:
         raise UsageError(f"There is no model file {missing[0]}.")
     splits = load(config.data, data_dir, config.data_seed, cut=config.make_cut())
+    for note in splits.notes:
+        say(note)
     bench = TestBench(splits, config.make_noise(), config.data_seed)
     rows, images = [], []
     for path in paths:
