@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from keras_dae.denoising.trained import load
     from keras_dae.images.datasets import load as load_data
     from keras_dae.images.noise import make_noise
-    from keras_dae.images.patches import Cut
     from keras_dae.images.pairs import NoisyCleanPairs
+    from keras_dae.images.patches import Cut
     from keras_dae.models.architectures import DAESpec, paper_specs, plan
     from keras_dae.models.builders import build, decoder, encoder
     from keras_dae.models.files import load as load_model
