@@ -1,4 +1,4 @@
-"""Image data sets by name, as uint8 splits; one row of `DATASETS` each.
+"""Image data sets by name, as splits: a row of `DATASETS`, or a user's own of `OWN`.
 
 Nothing here writes to a user's folder, and a user's own file is never handed to
 keras, whose loader deletes a file that it does not recognise.
