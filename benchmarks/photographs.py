@@ -14,6 +14,7 @@ import json
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import skimage
 from matplotlib.figure import Figure
+from PIL import Image
 
 import keras_dae as kd
 from keras_dae import backend
@@ -99,10 +101,13 @@ def main() -> None:
         ],
     }
     write_json(given.out.with_suffix(".json"), record)
-    write_text(given.out.with_suffix(".md"), page(record))
-    with replacing(given.out.with_suffix(".png")) as temporary:
+    drawn = given.out.with_suffix(".png")
+    write_text(given.out.with_suffix(".md"), page(record, drawn.name))
+    with replacing(drawn) as temporary:
         picture(clean, answers).savefig(temporary, dpi=110)
-    print(page(record))
+        with Image.open(temporary) as image:
+            image.convert("L").save(temporary, optimize=True)  # all of it is grey
+    print(page(record, drawn.name))
 
 
 def export(folder: Path) -> Path:
@@ -173,25 +178,48 @@ def described(name: str, run: RunFolder, splits: Splits) -> dict[str, Any]:
     }
 
 
-PAGE = """# Photographs: trained on {train}, measured on {test} others
+def page(record: dict[str, Any], drawn: str) -> str:
+    """Return the record for people; `drawn` is the file of its picture."""
+    train, validation, test = (len(names) for names in record["files"].values())
+    shapes = [f"{name} {h}x{w}" for name, (h, w) in record["shapes"].items()]
+    chosen = [
+        f"{name} {', '.join(f'{key} {values[key]}' for key in FILTERS[name].grid)}"
+        for name, values in record["settings"].items()
+    ]
+    runs = [
+        f"{name} has {run['parameters']:,} parameters and saw {run['patches']:,} "
+        f"patches in {run['epochs']} epochs, {run['seconds']:,} s of training."
+        for name, run in record["runs"].items()
+    ]
+    made = (
+        f"{record['data'][0].upper()}{record['data'][1:]}: {train} files train, "
+        f"{validation} validate, {test} test. Gaussian noise of sigma "
+        f"{record['noise']['sigma']:g}, clipped to [0, 1]. The test photographs "
+        f"({', '.join(shapes)}; at most {LARGEST} pixels a side, from the middle) are "
+        f"denoised whole, by the models in tiles of {SIZE}x{SIZE}. Filters have the "
+        f"parameters that suit the other files best, by the middle {TUNED_SIDE}x"
+        f"{TUNED_SIDE} of each: {'; '.join(chosen)}."
+    )
+    how = (
+        f"{' '.join(runs)} On {record['hardware']}, {record['backend']}; other work "
+        "shared the machine, so that seconds are too many."
+    )
+    few = f"{test} photographs are few: others may order otherwise what lies close."
+    paragraphs = [made, verdict(record["rows"]), few, how]
+    folded = [textwrap.fill(text, 88, break_on_hyphens=False) for text in paragraphs]
+    return "\n\n".join(
+        [
+            f"# Photographs: trained on {train}, measured on {test} others",
+            folded[0],
+            markdown_table(figures_table(record)).rstrip(),
+            *folded[1:],
+            f"![The test photographs and a detail of each]({drawn})\n",
+        ]
+    )
 
-{data}: {counts} files train, validate and test, split by file. Gaussian noise of sigma
-{sigma:g}, clipped to [0, 1]. The test photographs ({shapes}; at most {largest} pixels a
-side, from the middle) are denoised whole, by tiles of {size}x{size}; filters have the
-parameters that suit the other files best, by the middle {tuned}x{tuned} of each
-({settings}). Two photographs are few: another two could order what lies close.
 
-{table}
-{verdict}
-
-{runs} On {hardware}, {backend}; the machine was shared, so that seconds are too many.
-
-![The test photographs and a detail of each]({picture})
-"""
-
-
-def page(record: dict[str, Any]) -> str:
-    """Return the record for people."""
+def figures_table(record: dict[str, Any]) -> Table:
+    """Return a row for each denoiser: each photograph's figures, and their mean."""
     test = record["files"]["test"]
     heads = [f"{name}: {key}" for key in ("PSNR, dB", "SSIM") for name in test]
     rows = [
@@ -204,36 +232,7 @@ def page(record: dict[str, Any]) -> str:
         ]
         for row in record["rows"]
     ]
-    table = Table(["denoiser", *heads, "mean PSNR, dB", "seconds"], rows, words=(0,))
-    counts = [str(len(names)) for names in record["files"].values()]
-    chosen = [
-        f"{name} {', '.join(f'{key} {values[key]}' for key in FILTERS[name].grid)}"
-        for name, values in record["settings"].items()
-    ]
-    runs = [
-        f"{name}: {run['parameters']:,} parameters, {run['patches']:,} patches in "
-        f"{run['epochs']} epochs, {run['seconds']:,} s of training."
-        for name, run in record["runs"].items()
-    ]
-    shapes = [f"{name} {h}x{w}" for name, (h, w) in record["shapes"].items()]
-    return PAGE.format(
-        train=counts[0],
-        test=counts[2],
-        data=record["data"].capitalize(),
-        counts=", ".join(counts),
-        sigma=record["noise"]["sigma"],
-        shapes=", ".join(shapes),
-        largest=LARGEST,
-        size=SIZE,
-        tuned=TUNED_SIDE,
-        settings="; ".join(chosen),
-        table=markdown_table(table),
-        verdict=verdict(record["rows"]),
-        runs=" ".join(runs),
-        hardware=record["hardware"],
-        backend=record["backend"],
-        picture="photographs.png",
-    )
+    return Table(["denoiser", *heads, "mean PSNR, dB", "seconds"], rows, words=(0,))
 
 
 def verdict(rows: list[dict[str, Any]]) -> str:
