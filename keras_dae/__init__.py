@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from keras_dae.images.datasets import load as load_data
     from keras_dae.images.noise import make_noise
     from keras_dae.images.pairs import NoisyCleanPairs
+    from keras_dae.images.patches import Cut
     from keras_dae.models.architectures import DAESpec, paper_specs, plan
     from keras_dae.models.builders import build, decoder, encoder
     from keras_dae.models.files import load as load_model
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 # Public name -> module and name there.
 _WHERE = {
+    "Cut": ("images.patches", "Cut"),
     "DAESpec": ("models.architectures", "DAESpec"),
     "NoisyCleanPairs": ("images.pairs", "NoisyCleanPairs"),
     "build": ("models.builders", "build"),
@@ -43,6 +45,7 @@ _WHERE = {
     "save_model": ("models.files", "save"),
 }
 __all__ = [
+    "Cut",
     "DAESpec",
     "NoisyCleanPairs",
     "build",

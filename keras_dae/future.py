@@ -67,7 +67,7 @@ def classify(
             "Accuracy recovered is of one noise; name the runs of one. Received: "
             f"runs of {len(noises)} noises."
         )
-    splits = load(data, data_dir, config.data_seed)
+    splits = load(data, data_dir, config.data_seed, cut=config.make_cut())
     exam = Exam(splits, config.make_noise(), config.data_seed, out, progress)
     models = contenders.models(folders, splits)
     kept = tuned_cells(out)
@@ -141,11 +141,11 @@ def robustness(
     Raises:
         UsageError: runs of several data sets, or an unknown filter.
     """
-    folders, seed = list(folders), 0
+    folders, seed, cut = list(folders), 0, None
     if folders:
         data, config = contenders.one_setting(folders)
-        seed = config.data_seed
-    splits = load(data, data_dir, seed)
+        seed, cut = config.data_seed, config.make_cut()
+    splits = load(data, data_dir, seed, cut=cut)
     splits = splits.limited(test=min(images, len(splits.test)))
     models = contenders.models(folders, splits) if folders else []
     models += contenders.files(files, splits)
@@ -188,7 +188,8 @@ def limit_depth(
         threads=threads,
     )
     check_done(done)
-    splits = load(configs[0].data, data_dir, configs[0].data_seed)
+    first = configs[0]
+    splits = load(first.data, data_dir, first.data_seed, cut=first.make_cut())
     folders = {job.folder.path: job.folder for job in done}
     for folder in find_runs(out / "depth"):
         if depth_limit.comparable(folder, configs):

@@ -18,6 +18,7 @@ PURPOSES = {
     "intervals": 8,  # (seed): resampling of test images for a row of the board
     "measured": 10,  # (seed, block): frozen noise of training images, to measure on
     "ceiling weights": 9,  # the initial weights of a model without a bottleneck
+    "patches": 11,  # (seed, epoch): where training patches lie; (data seed): fixed ones
 }
 
 

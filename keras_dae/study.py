@@ -35,6 +35,7 @@ from keras_dae.reporting.publish import write_report
 from keras_dae.storage import held, write_json
 from keras_dae.training.config import RunConfig, make_config
 from keras_dae.training.jobs import check_done
+from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder
 from keras_dae.training.sweep import sweep
 
@@ -188,7 +189,7 @@ def compare(
     entries = [
         *brought(bench, denoisers),
         *run_entries(bench, folders),
-        *floors(bench),
+        *floors(bench, say),
         *filters(bench, say, kept=tuned_cells(out)),
     ]
     shown = shown_images(bench.splits)
@@ -224,17 +225,21 @@ def _bench(
         first = folders[0]
         config = first.config().model_copy(update={"data": data_name(first)})
     config = config or make_config()
-    splits = load_data(config.data, data_dir, config.data_seed)
+    splits = load_data(config.data, data_dir, config.data_seed, cut=config.make_cut())
+    for note in splits.notes:
+        say(note)
     bench = TestBench(splits, config.make_noise(), config.data_seed)
-    wanted = (splits.name, bench.noise, bench.seed)
+    wanted = (splits.name, config.make_cut(), bench.noise, bench.seed)
     kept = []
     for folder in folders:
         own = folder.config()
-        if (data_name(folder), own.make_noise(), own.data_seed) != wanted:
+        made_for = (data_name(folder), own.make_cut(), own.make_noise(), own.data_seed)
+        if made_for != wanted:
             say(f"{folder.path} was made for other data or noise; left out.")
         elif not folder.model_path.exists():
             say(f"{folder.path} has no finished epoch yet; left out.")
         else:
+            check_data(folder, splits)
             kept.append(folder)
     return bench, kept
 

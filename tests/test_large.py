@@ -142,7 +142,7 @@ def test_a_compressed_file_is_read_whole(tmp_path, large):
     np.savez_compressed(path, x_train=TRAIN, x_test=TEST)
     splits = load(f"npz:{path}")
     assert type(splits.train) is np.ndarray
-    large.setattr(readers, "_memory", lambda: 2.0 * TRAIN.size)
+    large.setattr(readers, "memory", lambda: 2.0 * TRAIN.size)
     assert "numpy.savez in place of numpy.savez_compressed" in refused(path)
 
 

@@ -17,16 +17,32 @@ def configuration(config_file: Path | None, options: dict[str, Any]) -> Any:
 
 
 def load_splits(config: Any, data_dir: Path | None) -> Any:
-    """Return the data of a configuration; say what `auto` took in place of MNIST."""
+    """Return the data of a configuration; say what is not used as it is.
+
+    That is MNIST, where `auto` took another, and files of a folder.
+    """
     from keras_dae.images.datasets import load
 
-    splits = load(config.data, data_dir, config.data_seed)
+    splits = load(config.data, data_dir, config.data_seed, cut=config.make_cut())
+    for note in splits.notes:
+        say(note)
     if config.data == "auto" and splits.name != "mnist":
         say(
             f"The full MNIST is not at hand; {splits.name} is used in its place "
             f"({len(splits.train) + len(splits.validation):,} training images)."
         )
     return splits
+
+
+def say_counts(splits: Any) -> None:
+    """Say how many images train and validate, and from how many files they are."""
+    say(
+        f"{splits.name}: {len(splits.train):,} images train, "
+        f"{len(splits.validation):,} validate"
+    )
+    if splits.files:
+        counts = [f"{len(names):,} {part}" for part, names in splits.files.items()]
+        say(f"These are patches; of the files {', '.join(counts)}")
 
 
 def grid(

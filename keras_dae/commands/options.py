@@ -49,7 +49,23 @@ machine_options = _apply(
 # --config, and beyond that to RunConfig.
 test_options = _apply(
     [
-        click.option("--data", help="auto, mnist, mnist5k, fashion-mnist or npz:PATH."),
+        click.option(
+            "--data",
+            help="auto, mnist, mnist5k, fashion-mnist, npz:PATH, or folder:PATH of "
+            "image files.",
+        ),
+        click.option(
+            "--size", type=int, help="Side of a folder's patches.  [default: 64]"
+        ),
+        click.option(
+            "--channels", type=int, help="Of them: 1 grey, 3 RGB.  [default: 1]"
+        ),
+        click.option(
+            "--patches",
+            type=int,
+            help="Patches of an image an epoch.  [default: as fit side by side, 256 at "
+            "most]",
+        ),
         click.option(
             "--noise",
             help="gaussian, salt-pepper, poisson, speckle, uniform, blur, masking; "

@@ -12,6 +12,7 @@ from keras_dae.commands.common import (
     load_splits,
     print_table,
     say,
+    say_counts,
     show,
 )
 from keras_dae.commands.options import (
@@ -103,10 +104,7 @@ def train(
     config = config.model_copy(update={"data": splits.name})
     splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
-    say(
-        f"{splits.name}: {len(splits.train):,} images train, "
-        f"{len(splits.validation):,} validate"
-    )
+    say_counts(splits)
     from keras_dae.training.fitting import fit
 
     with FitProgress(spec.name, epochs=config.epochs, images=len(splits.train)) as bar:

@@ -7,45 +7,13 @@ of this one, so that its own bias (clipping hides half of the noise on black) ca
 from typing import Any
 
 import numpy as np
-from skimage.restoration import estimate_sigma
 
+from keras_dae.images.estimates import describe
 from keras_dae.images.noise import make_noise, noise_label
 
-SIDE = 512  # pixels a side that are looked at, from the middle of an image
-SMALLEST = 8  # pixels a side below which nothing can be said
 NOISE_FACTOR = 1.5
 SHADE_MARGIN = 0.1
 Ranges = dict[str, tuple[float, float]]
-
-
-def describe(unit: np.ndarray) -> dict[str, float]:
-    """Return estimated noise, mean and standard deviation of an image's middle.
-
-    Args:
-        unit: float32 in [0, 1], (H, W, C) with sides of at least `SMALLEST`.
-    """
-    # The robust estimate of Donoho and Johnstone: the median of the finest diagonal
-    # wavelet coefficients that are not 0.
-    per_channel = [_sigma(unit[..., c]) for c in range(unit.shape[2])]
-    return {
-        "sigma": float(np.mean(per_channel)),
-        "mean": float(unit.mean(dtype=np.float64)),
-        "std": float(unit.std(dtype=np.float64)),
-    }
-
-
-def _sigma(channel: np.ndarray) -> float:
-    if np.ptp(channel) == 0:
-        return 0.0
-    with np.errstate(all="ignore"):
-        sigma = float(estimate_sigma(channel))
-    return sigma if np.isfinite(sigma) else 0.0
-
-
-def middle(values: np.ndarray) -> np.ndarray:
-    """Return at most `SIDE` x `SIDE` pixels around the middle of (H, W, C)."""
-    top, left = (max(0, (size - SIDE) // 2) for size in values.shape[:2])
-    return values[top : top + SIDE, left : left + SIDE]
 
 
 def usual(card: dict[str, Any]) -> Ranges:
@@ -67,18 +35,6 @@ def usual(card: dict[str, Any]) -> Ranges:
     flat = np.broadcast_to(shades[:, None, None, None], (5, 64, 64, 1))
     seen = [describe(image)["sigma"] for image in drawn(flat, np.random.default_rng(0))]
     return {"sigma": (min(seen), max(seen))}
-
-
-def measure_ranges(noisy: np.ndarray) -> dict[str, list[float]]:
-    """Return the `input` of a card: percentiles 1 and 99 over images (N, H, W, C)."""
-    rows = [describe(image) for image in noisy]
-    return {
-        key: [
-            round(float(np.quantile([row[key] for row in rows], share)), 4)
-            for share in (0.01, 0.99)
-        ]
-        for key in ("sigma", "mean", "std")
-    }
 
 
 def advise(seen: dict[str, float], ranges: Ranges, card: dict[str, Any]) -> str | None:

@@ -9,35 +9,36 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from keras_dae.denoising import advice
+from keras_dae.denoising.advice import advise, usual
 from keras_dae.denoising.files import Job
-from keras_dae.denoising.formats import (
-    encoded,
-    format_of,
-    read_file,
-    read_picture,
-)
 from keras_dae.denoising.measure import clean_pages, measure, units
-from keras_dae.denoising.pictures import (
-    MAX_MEGAPIXELS,
-    Page,
-    Picture,
-    UnreadableError,
-    from_unit,
-    to_unit,
-    value_range,
-)
 from keras_dae.denoising.tile_model import SHADES, TileModel
 from keras_dae.denoising.tiles import (
     BATCH,
     default_overlap,
     denoise_rows,
-    pad_to,
     tile_count,
-    unpad,
 )
 from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.images.estimates import SMALLEST, describe, middle
+from keras_dae.images.formats import (
+    encoded,
+    format_of,
+    read_file,
+    read_picture,
+)
 from keras_dae.images.noise import Noise
+from keras_dae.images.pictures import (
+    MAX_MEGAPIXELS,
+    Page,
+    Picture,
+    UnreadableError,
+    from_unit,
+    pad_to,
+    to_unit,
+    unpad,
+    value_range,
+)
 from keras_dae.storage import replacing
 
 Tick = Callable[[int], None]
@@ -125,7 +126,7 @@ def denoise_jobs(
             result = _one(job, task, row, stdin, stdout, views, begin)
             row["state"] = "done"
         except UnreadableError as error:
-            row["reason"] = str(error)
+            row["reason"] = error.mended
         except UsageError:
             raise
         except KerasDAEError as error:
@@ -215,11 +216,11 @@ def _look(
     page: Page, limits: tuple[float, float], card: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what is estimated of a page, and a warning if the model knows no such."""
-    unit = to_unit(advice.middle(page.values), *limits, page.inverted)
-    if min(unit.shape[:2]) < advice.SMALLEST:
+    unit = to_unit(middle(page.values), *limits, page.inverted)
+    if min(unit.shape[:2]) < SMALLEST:
         return {"estimate": None, "warning": None}
-    seen = advice.describe(unit)
-    warning = advice.advise(seen, advice.usual(card), card)
+    seen = describe(unit)
+    warning = advise(seen, usual(card), card)
     return {"estimate": seen, "warning": warning}
 
 

@@ -1,16 +1,15 @@
 """From what was asked for to a list of files to read and write, nothing clobbered."""
 
 import glob
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_dae.denoising.formats import format_of
 from keras_dae.errors import UsageError, check
+from keras_dae.images.folder import DONE, find_images
+from keras_dae.images.formats import format_of
 
 STANDARD = "-"  # standard input or output
-DONE = ".denoised"
 
 
 @dataclass(frozen=True)
@@ -149,22 +148,8 @@ def _is_there(path: Path) -> bool:
 
 def _in_folder(folder: Path, out: Path) -> Iterator[Found]:
     """Yield the image files below a folder, without what went to OUT before."""
-    problems: list[OSError] = []
-    images = []
-    for parent, folders, names in os.walk(folder, onerror=problems.append):
-        inside = Path(parent)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and (inside / name).resolve() != out.resolve()
-        )
-        images += [
-            inside / name
-            for name in sorted(names)
-            if format_of(Path(name)) is not None
-            and not name.startswith(".")
-            and not Path(name).stem.endswith(DONE)
-        ]
+    target = out.resolve()
+    images, problems = find_images(folder, lambda inside: inside.resolve() == target)
     for image in images:
         yield image, image.relative_to(folder), ""
     for error in problems:

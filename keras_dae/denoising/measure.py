@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_dae.denoising.formats import read_file
-from keras_dae.denoising.pictures import Picture, UnreadableError, to_unit, value_range
 from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, psnr_of, ssim
+from keras_dae.images.formats import read_file
+from keras_dae.images.pictures import Picture, UnreadableError, to_unit, value_range
 
 Range = tuple[float, float]
 
@@ -33,7 +33,7 @@ def clean_pages(
         clean = read_file(path, megapixels)
         ranges = [value_range(page, asked) for page in clean.pages]
     except UnreadableError as error:
-        raise UnreadableError(f"has no clean image: {path} {error}") from error
+        raise UnreadableError(f"has no clean image: {path} {error.mended}") from error
     shapes = [page.values.shape for page in clean.pages]
     wanted = [page.values.shape for page in picture.pages]
     if shapes != wanted:

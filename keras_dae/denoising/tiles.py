@@ -16,6 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from keras_dae.errors import check
+from keras_dae.images.pictures import pad_to, unpad
 
 BATCH = 256
 # (n, height, width, channels) float32 in [0, 1] -> the same shape.
@@ -176,19 +177,6 @@ def _answers(
         yield places[begin:end], predict(tiles)
 
 
-def pad_to(image: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
-    """Return `image`, (H, W, C), mirrored beyond its ends to at least a tile's size.
-
-    Half of what is missing is added on either side; an image of one pixel has
-    nothing to mirror and is repeated.
-    """
-    missing = [max(0, t - s) for t, s in zip(tile, image.shape[:2], strict=True)]
-    if not any(missing):
-        return image
-    widths = [(m // 2, m - m // 2) for m in missing]
-    return np.pad(image, [*widths, (0, 0)], mode="reflect")
-
-
 def denoise_array(
     image: np.ndarray,
     predict: Predict,
@@ -225,12 +213,6 @@ def denoise_array(
         batch=batch,
     )
     return unpad(out, image.shape)
-
-
-def unpad(padded: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return what `pad_to` was given, from an array of the padded shape."""
-    top, left = ((padded.shape[axis] - shape[axis]) // 2 for axis in (0, 1))
-    return padded[top : top + shape[0], left : left + shape[1]]
 
 
 def default_overlap(tile: tuple[int, int]) -> int:

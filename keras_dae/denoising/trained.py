@@ -82,7 +82,8 @@ def load(named: str | Path) -> "keras.Model":
 def run_card(run: RunFolder) -> dict[str, Any]:
     """Return what a run folder says of its training."""
     record = run.record()
-    return {"data": record["dataset"]["name"], "noise": record["noise"]}
+    known = {key: record[key] for key in ("image_shape", "input") if record.get(key)}
+    return {"data": record["dataset"]["name"], "noise": record["noise"], **known}
 
 
 def _card_beside(path: Path) -> dict[str, Any]:

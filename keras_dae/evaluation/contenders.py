@@ -17,6 +17,7 @@ from keras_dae.images.noise import describe_noise
 from keras_dae.models.families import FAMILIES
 from keras_dae.models.files import load
 from keras_dae.training.config import RunConfig
+from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder, model_name
 
 NOISY = "noisy input"
@@ -105,6 +106,7 @@ def models(folders: Iterable[RunFolder], splits: Splits) -> list[Contender]:
     usual, _ = Counter(map(_trained_on, configs.values())).most_common(1)[0]
     found = []
     for folder in done:
+        check_data(folder, splits)
         config = configs[folder.path]
         name = model_name(config)
         if (learnt := _trained_on(config)) != usual:
@@ -175,14 +177,18 @@ def one_setting(folders: Iterable[RunFolder]) -> tuple[str, RunConfig]:
     """
     folders = list(folders)
     kinds = {
-        (folder.record()["dataset"]["name"], folder.config().data_seed): folder
+        (
+            folder.record()["dataset"]["name"],
+            folder.config().data_seed,
+            folder.config().make_cut(),
+        ): folder
         for folder in folders
     }
     if len(kinds) > 1:
-        names = ", ".join(sorted({str(name) for name, _ in kinds}))
+        names = ", ".join(sorted({str(name) for name, _, _ in kinds}))
         raise UsageError(
             "Models are compared on one data set and one data seed; name the runs to "
             f"compare. Received: {len(kinds)} kinds, on {names}."
         )
-    ((name, _), folder) = next(iter(kinds.items()))
+    ((name, _, _), folder) = next(iter(kinds.items()))
     return str(name), folder.config()

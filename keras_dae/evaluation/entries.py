@@ -39,6 +39,7 @@ AFFINE_RANKS: dict[str, int | None] = {
     "affine, full rank": None,
 }
 AFFINE_DRAWS = 10  # more lower the test error by less than 0.1 %
+AFFINE_VALUES = 4096  # of an image; the fit takes 2 GB there, growing by their square
 # Filters at parameters that nobody chose, as they are often quoted.
 UNTUNED: dict[str, tuple[str, Settings]] = {
     "mean 3x3": ("mean", {"size": 3}),
@@ -71,8 +72,15 @@ class Entry:
     about: dict[str, Any] = field(default_factory=dict)
 
 
-def floors(bench: TestBench) -> Iterator[Entry]:
-    """Yield the answers without learning, and the best affine maps."""
+def floors(
+    bench: TestBench, say: Callable[[str], None] = lambda line: None
+) -> Iterator[Entry]:
+    """Yield the answers without learning, and the best affine maps.
+
+    Args:
+        bench: the images and the noise that they are of.
+        say: told where images are too large for affine maps.
+    """
     pixels = bench.pixels
     sizes = {"noisy input": 0, "all black": 0, "mean image": pixels}
     for name, values in sizes.items():
@@ -86,6 +94,13 @@ def floors(bench: TestBench) -> Iterator[Entry]:
             return Brought(BASELINES[name](bench.splits), facts)
 
         yield Entry(name, "floor", {}, plain, name)
+
+    if pixels > AFFINE_VALUES:
+        say(
+            f"Affine maps are left out: images of {pixels:,} values take too much "
+            f"memory; up to {AFFINE_VALUES:,} do not."
+        )
+        return
 
     @lru_cache(maxsize=1)
     def solution() -> LeastSquares:

@@ -23,6 +23,7 @@ from keras_dae.models.architectures import DAESpec, architecture_row
 from keras_dae.models.families import FAMILIES
 from keras_dae.storage import read_json
 from keras_dae.training.config import RunConfig
+from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder
 
 
@@ -75,15 +76,20 @@ def evaluate(
         groups.setdefault(
             (
                 *(data_name(folder), config.make_noise(), config.data_seed),
-                config.train_images,
+                *(config.make_cut(), config.train_images),
             ),
             [],
         ).append(folder)
     if not groups:
         raise KerasDAEError("None of the runs has finished an epoch.")
     scored = []
-    for (data, noise, data_seed, train_images), members in groups.items():
-        splits = load(data, data_dir, data_seed).limited(train_images)
+    for (data, noise, data_seed, cut, train_images), members in groups.items():
+        splits = load(data, data_dir, data_seed, cut=cut)
+        for note in splits.notes:
+            say(note)
+        for folder in members:
+            check_data(folder, splits)
+        splits = splits.limited(train_images)
         bench = TestBench(splits, noise, data_seed)
         scored.append(_score(members, bench, say))
     return scored
@@ -114,7 +120,9 @@ def evaluate_files(
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise UsageError(f"There is no model file {missing[0]}.")
-    splits = load(config.data, data_dir, config.data_seed)
+    splits = load(config.data, data_dir, config.data_seed, cut=config.make_cut())
+    for note in splits.notes:
+        say(note)
     bench = TestBench(splits, config.make_noise(), config.data_seed)
     rows, images = [], []
     for path in paths:

@@ -1,4 +1,4 @@
-"""Image data sets by name, as uint8 splits; one row of `DATASETS` each.
+"""Image data sets by name, as splits: a row of `DATASETS`, or a user's own of `OWN`.
 
 Nothing here writes to a user's folder, and a user's own file is never handed to
 keras, whose loader deletes a file that it does not recognise.
@@ -7,19 +7,20 @@ keras, whose loader deletes a file that it does not recognise.
 import importlib.util
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.download import Download, NotAvailableError, fetch
+from keras_dae.images.folder import ImageFiles, read_folder
+from keras_dae.images.patches import Cut
 from keras_dae.images.readers import Arrays, read_idx, read_npz
-from keras_dae.images.rows import Images, Rows, extremes, whole_numbers
-from keras_dae.streams import stream
+from keras_dae.images.splits import Splits, split
 
-VALIDATION_SHARE = 0.2
+__all__ = ["DATASETS", "Arrays", "Cut", "Splits", "load", "read", "resolve", "split"]
+
 IDX_FILES = (
     "train-images-idx3-ubyte.gz",
     "train-labels-idx1-ubyte.gz",
@@ -52,80 +53,6 @@ AUTO_SECONDS, NAMED_SECONDS = 30.0, 600.0
 
 
 @dataclass(frozen=True)
-class Splits:
-    """A data set split for a study; images as stored, (N, H, W, C), labels (N,).
-
-    Images are arrays, or `Rows` of a mapped file where the data set is large.
-
-    Attributes:
-        name: the data set that was really used, never 'auto'.
-        train: images to fit on.
-        validation: images to choose by.
-        test: images that only an evaluation touches.
-        labels: 'train', 'validation' and 'test' to labels; empty without labels.
-        low: smallest training value, 0 after normalisation.
-        high: largest training value, 1 after normalisation.
-        sha256: hash of the data set's content.
-    """
-
-    name: str
-    train: Images
-    validation: Images
-    test: Images
-    labels: dict[str, np.ndarray]
-    low: float
-    high: float
-    sha256: str
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of one image."""
-        height, width, channels = self.train.shape[1:]
-        return height, width, channels
-
-    def limited(
-        self,
-        train: int | None = None,
-        test: int | None = None,
-        validation: int | None = None,
-    ) -> "Splits":
-        """Return the data set with the first so many images of each split.
-
-        None keeps all. Range and hash stay those of the whole.
-
-        Raises:
-            UsageError: fewer than 1, or more than there are.
-        """
-        found = self
-        asked = {"train": train, "test": test, "validation": validation}
-        for part, count in asked.items():
-            if count is None:
-                continue
-            images = getattr(self, part)
-            check(
-                1 <= count <= len(images),
-                f"{self.name} holds {len(images):,} {part} images; take 1 or more.",
-                **{f"{part}_images": count},
-            )
-            labels = dict(found.labels)
-            if labels:
-                labels[part] = labels[part][:count]
-            kept: dict[str, Any] = {part: images[:count], "labels": labels}
-            found = replace(found, **kept)
-        return found
-
-    def describe(self) -> dict[str, Any]:
-        """Return what was used as JSON values: name, sha256 and counts."""
-        return {
-            "name": self.name,
-            "sha256": self.sha256,
-            "train": len(self.train),
-            "validation": len(self.validation),
-            "test": len(self.test),
-        }
-
-
-@dataclass(frozen=True)
 class Dataset:
     """One row of `DATASETS`.
 
@@ -145,31 +72,38 @@ def load(
     data_dir: Path | str | None = None,
     split_seed: int = 0,
     seconds: float = NAMED_SECONDS,
+    cut: Cut | None = None,
 ) -> Splits:
     """Load a data set and split its training images 80/20 (paper, section 2.1).
 
+    The image files of a folder are split 80/10/10, by file, and cut into patches.
+
     Args:
-        name: a row of `DATASETS`, 'auto', or 'npz:PATH'.
+        name: a row of `DATASETS`, 'auto', 'npz:PATH' or 'folder:PATH'.
         data_dir: folder that holds `mnist.npz` or Fashion-MNIST's files; by default
             the one that the environment variable `KERAS_DAE_DATA` names.
-        split_seed: what the 80/20 split is drawn from.
+        split_seed: what the split is drawn from, and where fixed patches lie.
         seconds: how long a download may take; 0 takes only what is on this machine.
+        cut: how the images of a folder become patches; None takes `Cut()`.
 
     Raises:
         UsageError: an unknown name.
         KerasDAEError: absent and not to be downloaded, damaged, or not images.
     """
-    return split(*read(name, data_dir, seconds), split_seed)
+    return split(*read(name, data_dir, seconds, cut), split_seed)
 
 
 def read(
-    name: str, data_dir: Path | str | None = None, seconds: float = NAMED_SECONDS
-) -> tuple[str, Arrays, str]:
-    """Return a data set before its split: its name, its arrays and their sha256.
+    name: str,
+    data_dir: Path | str | None = None,
+    seconds: float = NAMED_SECONDS,
+    cut: Cut | None = None,
+) -> tuple[str, Arrays | ImageFiles, str]:
+    """Return a data set before its split: its name, its content and that's sha256.
 
     Takes and raises what `load` does.
     """
-    used, arrays, known = _read(name, _data_dir(data_dir), seconds)
+    used, arrays, known = _read(name, _data_dir(data_dir), seconds, cut)
     digest = arrays.sha256()
     if known is not None and digest != known:
         raise KerasDAEError(
@@ -192,53 +126,6 @@ def resolve(name: str, data_dir: Path | str | None = None) -> str:
     return "mnist"
 
 
-def split(name: str, arrays: Arrays, digest: str, split_seed: int) -> Splits:
-    """Return `arrays` as splits: a drawn 20 % of the training set validates.
-
-    Rows of arrays in memory are copied. Any other images stay where they are, and the
-    splits know by four bytes an image which ones they hold.
-    """
-    train, test = _images(arrays.x_train), _images(arrays.x_test)
-    check(
-        train.shape[1:] == test.shape[1:],
-        "x_train and x_test must hold images of one shape.",
-        x_train=train.shape[1:],
-        x_test=test.shape[1:],
-    )
-    low, high = extremes(train)
-    if low == high:
-        raise KerasDAEError(
-            f"Every pixel of x_train in {name} is {low:g}; max-min normalisation "
-            "needs at least two values."
-        )
-    order = whole_numbers(len(train))
-    stream("split", split_seed).shuffle(order)
-    cut = len(train) - round(VALIDATION_SHARE * len(train))
-    if not 0 < cut < len(train):
-        raise KerasDAEError(
-            f"{name} holds {len(train)} training images; at least 3 are needed to "
-            "train and validate."
-        )
-    labels = {}
-    if arrays.y_train is not None and arrays.y_test is not None:
-        labels = {
-            "train": arrays.y_train[order[:cut]],
-            "validation": arrays.y_train[order[cut:]],
-            "test": arrays.y_test,
-        }
-    fitted, chosen_by = _rows(train, order[:cut]), _rows(train, order[cut:])
-    return Splits(name, fitted, chosen_by, test, labels, low, high, digest)
-
-
-def _rows(images: Images, index: np.ndarray) -> Images:
-    in_memory = type(images) is np.ndarray  # a mapped array is of a type of its own
-    return images[index] if in_memory else Rows(images, index)
-
-
-def _images(array: Images) -> Any:
-    return array[..., np.newaxis] if array.ndim == 3 else array
-
-
 def _data_dir(data_dir: Path | str | None) -> Path | None:
     chosen = data_dir or os.environ.get("KERAS_DAE_DATA")
     if not chosen:
@@ -250,23 +137,32 @@ def _data_dir(data_dir: Path | str | None) -> Path | None:
 def _row(name: str) -> Dataset | None:
     if name in DATASETS:
         return DATASETS[name]
+    kind, _, path = name.partition(":")
     check(
-        name.startswith("npz:") and len(name) > 4,
-        f"data must be auto, {', '.join(DATASETS)} or npz:PATH.",
+        kind in OWN and bool(path),
+        f"data must be auto, {', '.join(DATASETS)}, npz:PATH or folder:PATH.",
         data=name,
     )
     return None
 
 
 def _read(
-    name: str, data_dir: Path | None, seconds: float
-) -> tuple[str, Arrays, str | None]:
+    name: str, data_dir: Path | None, seconds: float, cut: Cut | None
+) -> tuple[str, Arrays | ImageFiles, str | None]:
     if name == "auto":
         name = resolve(name, data_dir)
     row = _row(name)
-    if row is None:
-        return name, read_npz(Path(name[4:])), None
-    return name, row.read(data_dir, seconds), row.sha256
+    if row is not None:
+        return name, row.read(data_dir, seconds), row.sha256
+    kind, _, path = name.partition(":")
+    return name, OWN[kind](Path(path), cut or Cut()), None
+
+
+# What a user's own data are named by -> their reader.
+OWN: dict[str, Callable[[Path, Cut], Arrays | ImageFiles]] = {
+    "npz": lambda path, cut: read_npz(path),
+    "folder": read_folder,
+}
 
 
 def cache_dir() -> Path:

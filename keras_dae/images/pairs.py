@@ -3,8 +3,8 @@
 Every random number is a pure function of integers, so a pair does not depend on
 what was drawn before it, on the backend, or on an interruption:
 
-- training: image order from (seed, epoch), noise from (seed, epoch, batch); fresh
-  noise in every epoch (paper, algorithm 1);
+- training: image order, and where patches lie, from (seed, epoch), noise from (seed,
+  epoch, batch); fresh noise in every epoch (paper, algorithm 1);
 - validation and test: noise from (seed, block) for fixed blocks of `FROZEN_BLOCK`
   images, so it is the same for every model, batch size and epoch.
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from keras_dae.errors import check
 from keras_dae.images.noise import Noise
+from keras_dae.images.patches import Patches
 from keras_dae.images.rows import Images, whole_numbers
 from keras_dae.streams import stream
 
@@ -172,7 +173,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):
     `shuffle=False` to `fit`: the order is drawn here.
 
     Args:
-        images: (N, H, W, C), kept as they are (uint8 for image files).
+        images: (N, H, W, C), kept as they are; `Patches` lie elsewhere in each epoch.
         noise: a noise of `keras_dae.images.noise`.
         batch_size: images in a batch; the last batch holds the rest.
         seed: what order and noise are drawn from.
@@ -212,6 +213,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):
         self.epoch, self.at_once = 0, 1
         self.on_batch: Callable[[int, int], None] | None = None
         self._order: tuple[int, np.ndarray] | None = None
+        self._patches: tuple[int, Images] | None = None
         self._streams: dict[tuple[int, int], np.random.Generator] = {}
         self._drawn = -1
         self._thread = ThreadPoolExecutor(1) if prefetch else None
@@ -266,10 +268,17 @@ class NoisyCleanPairs(keras.utils.PyDataset):
         noisy, clean = zip(*pairs, strict=True)
         return np.concatenate(noisy), np.concatenate(clean)
 
+    def _images_of(self, epoch: int) -> Images:
+        if not isinstance(self.images, Patches):
+            return self.images
+        if self._patches is None or self._patches[0] != epoch:
+            self._patches = (epoch, self.images.drawn(self.seed, epoch))
+        return self._patches[1]
+
     def _draw(self, epoch: int, index: int) -> Pair:
         start = index * self.batch_size
         rows = self._order_of(epoch)[start : start + self.batch_size]
-        clean = normalise(self.images[rows], self.low, self.high)
+        clean = normalise(self._images_of(epoch)[rows], self.low, self.high)
         return self.noise(clean, self._stream_of(epoch, index)), clean
 
     def _stream_of(self, epoch: int, index: int) -> np.random.Generator:

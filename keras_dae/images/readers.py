@@ -97,7 +97,7 @@ def _read(path: Path, file: Any, key: str) -> Any:
         "numpy.savez_compressed, and it is read from the file as needed."
     )
     # Read whole, and then split into copies of its rows.
-    if 2 * info.file_size > _memory():
+    if 2 * info.file_size > memory():
         raise too_large
     try:
         return file[key]
@@ -105,7 +105,7 @@ def _read(path: Path, file: Any, key: str) -> Any:
         raise too_large from None
 
 
-def _memory() -> float:
+def memory() -> float:
     """Return the machine's memory in bytes; infinite where it is not told."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

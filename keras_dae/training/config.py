@@ -1,6 +1,7 @@
 """One run's configuration: TOML and options in, checked values out."""
 
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.images.noise import MAX_SIGMA, PAPER_SIGMA, Noise, parse_noise
+from keras_dae.images.patches import Cut
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.ceilings import CeilingSpec, plan_ceiling
 from keras_dae.models.families import FAMILIES, plan_family
@@ -27,6 +29,10 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str = "auto"
+    # Of 'folder:PATH' alone, where they have defaults: see `Cut`.
+    size: int | None = None
+    channels: int | None = None
+    patches: int | None = None
     # A row of FAMILIES or of CEILINGS.
     model: Literal["dae", "best", "matched", "unet", "dncnn"] = "dae"
     depth: int = Field(5, ge=1, le=64)
@@ -68,6 +74,23 @@ class RunConfig(BaseModel):
         kept = {key: value for key, value in values.items() if key != "sigma"}
         return {**kept, "noise": "+".join(ranged)}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _cut_of_folder(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fill in how a folder's images are cut; no other data are."""
+        own = {f.name: f.default for f in fields(Cut)}
+        given = {k: v for k in own if (v := values.get(k)) is not None}
+        if str(values.get("data")).startswith("folder:"):
+            return {**values, **own, **given}
+        check(not given, f"{', '.join(own)} are for data=folder:PATH.", **given)
+        return values
+
+    def make_cut(self) -> Cut | None:
+        """Return how the images of a folder become patches; None for other data."""
+        if self.size is None or self.channels is None:
+            return None
+        return Cut(self.size, self.channels, self.patches)
+
     def make_noise(self) -> Noise:
         """Return the noise that training and evaluation add."""
         return parse_noise(self.noise, sigma=self.sigma, clip=self.clip)
@@ -91,6 +114,7 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
     try:
         config = RunConfig(**merged)
         config.make_noise()
+        config.make_cut()
     except ValidationError as error:
         raise UsageError(_sentence(error)) from error
     return config
@@ -99,6 +123,9 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
 # Field -> command-line option; the options of `train` and `sweep` follow from it.
 OPTIONS = {
     "data": "--data",
+    "size": "--size",
+    "channels": "--channels",
+    "patches": "--patches",
     "model": "--model",
     "depth": "--depth",
     "latent": "--latent",
@@ -147,6 +174,8 @@ def read_toml(path: Path | str) -> dict[str, Any]:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
+    if first["type"] == "value_error":  # of a check here, which says all
+        return str(first["ctx"]["error"])
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = ", ".join(RunConfig.model_fields)

@@ -9,9 +9,8 @@ import keras
 import numpy as np
 
 from keras_dae import backend
-from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.datasets import Splits
-from keras_dae.images.noise import describe_noise
 from keras_dae.images.pairs import (
     VALIDATION,
     EpochClock,
@@ -29,11 +28,16 @@ from keras_dae.models.files import load, save
 from keras_dae.storage import held, write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.progress import FitProgress
+from keras_dae.training.records import (
+    Spec,
+    check_same_run,
+    input_ranges,
+    record_of,
+)
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
 
 # What turns each kind of architecture into a model.
 BUILDERS = {DAESpec: build, CeilingSpec: build_ceiling}
-Spec = DAESpec | CeilingSpec
 VALIDATION_BATCH = 128
 # Batches that `fit` hands over at a time to steps that take them apart: what it and its
 # loader do between two of them, 0.6 ms, is as much as a third of a step of DAE_1_13.
@@ -82,7 +86,7 @@ def fit(
         prefetch=True,
     )
     if resume and folder.config_path.exists() and folder.finished(config):
-        _check_same_run(folder, _record(config, splits, spec), resume)
+        check_same_run(folder, record_of(config, splits, spec), resume)
         return folder
     with held(folder.path, "The run folder"):
         _train(config, spec, splits, folder, pairs, resume, progress)
@@ -187,13 +191,14 @@ def _start(
     resume: bool,
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     """Return model and history, new ones or those that the folder holds."""
-    record = _record(config, splits, spec)
+    record = record_of(config, splits, spec)
     if folder.config_path.exists():
-        _check_same_run(folder, record, resume)
+        check_same_run(folder, record, resume)
         if folder.model_path.exists():
             return _continue(folder, pairs.batches)
     else:
-        write_json(folder.config_path, record)
+        looks = {"input": input_ranges(config, splits)}
+        write_json(folder.config_path, {**record, **looks})
     write_json(
         folder.environment_path,
         {**backend.environment(), "data_sha256": splits.sha256},
@@ -202,34 +207,6 @@ def _start(
     model = builder(spec, seed=config.seed, output_bias=mean_bias(splits))
     model.compile(optimizer=adam(config, pairs.batches), loss="mse")
     return model, {key: [] for key in HISTORY_KEYS}
-
-
-def _record(config: RunConfig, splits: Splits, spec: Spec) -> dict[str, Any]:
-    return {
-        "config": config.model_dump(),
-        "dataset": splits.describe(),
-        "noise": describe_noise(config.make_noise()),
-        "model": spec.name,
-        "parameters": spec.parameters,
-    }
-
-
-def _check_same_run(folder: RunFolder, record: dict[str, Any], resume: bool) -> None:
-    if not resume:
-        raise UsageError(
-            f"{folder.path} already holds a run; --resume goes on with it, and another "
-            "--out starts afresh."
-        )
-    # A run of before a key was there has that key's default.
-    found = {**folder.record(), "config": folder.config().model_dump()}
-    for part in ("config", "dataset"):
-        for key, wanted in record[part].items():
-            if found.get(part, {}).get(key) != wanted:
-                raise UsageError(
-                    f"{folder.path} holds a run of another configuration and cannot be "
-                    f"resumed with this one: {key} is {found.get(part, {}).get(key)!r} "
-                    f"there. Received: {key}={wanted!r}."
-                )
 
 
 def _continue(

@@ -111,9 +111,15 @@ class RunFolder:
 def run_name(config: RunConfig, data: str) -> str:
     """Return the name of a run's folder, such as mnist-DAE_5_13-seed0.
 
-    Of a run on the first 1,000 training images it is mnist-n1000-DAE_5_13-seed0.
+    Of a run on the first 1,000 training images it is mnist-n1000-DAE_5_13-seed0, of one
+    on RGB patches of a folder folder-photos-64-rgb-DAE_5_16-seed0.
     """
-    label = "npz-" + Path(data[4:]).stem if data.startswith("npz:") else data
+    label, (kind, _, path) = data, data.partition(":")
+    if kind == "npz":
+        label = f"npz-{Path(path).stem}"
+    elif kind == "folder":
+        label = f"folder-{Path(path).resolve().name}-{config.size}"
+        label += "-rgb" if config.channels == 3 else ""
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
     if config.train_images is not None:
         safe += f"-n{config.train_images}"

@@ -8,12 +8,11 @@ from keras_dae.denoising.tile_model import TileModel
 from keras_dae.denoising.tiles import (
     denoise_array,
     denoise_rows,
-    pad_to,
     plan_axis,
     tile_count,
-    unpad,
 )
 from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.images.pictures import pad_to, unpad
 
 RNG = np.random.default_rng(0)
 LENGTHS = [28, 29, 41, 42, 43, 100, 1000]

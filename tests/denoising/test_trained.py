@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import keras_dae as kd
-from keras_dae.denoising.advice import measure_ranges
 from keras_dae.denoising.trained import PRETRAINED, find_model, pretrained_cards
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.metrics import ssim
 from keras_dae.evaluation.scoring import TestBench
+from keras_dae.images.estimates import measure_ranges
 from keras_dae.images.noise import parse_noise
 from keras_dae.storage import write_json
 from keras_dae.training.torch_steps import answer

@@ -6,6 +6,7 @@ import pytest
 
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.noise import make_noise
+from keras_dae.images.patches import Cut
 from keras_dae.models.ceilings import CEILINGS
 from keras_dae.models.families import FAMILIES
 from keras_dae.training.config import (
@@ -69,6 +70,42 @@ def test_models_are_the_families_and_the_ceilings():
     assert known == (*FAMILIES, *CEILINGS)
 
 
+def test_a_folder_is_cut_and_no_other_data_are():
+    assert make_config().make_cut() is None
+    config = make_config({"data": "folder:photos"})
+    assert (config.size, config.channels, config.patches) == (64, 1, None)
+    given = {"data": "folder:photos", "size": 32, "channels": 3, "patches": 9}
+    assert make_config(given).make_cut() == Cut(32, 3, 9)
+    arguments = option_arguments(config)
+    assert arguments[arguments.index("--size") + 1] == "64"
+    assert "--patches" not in arguments
+    assert make_config(config.model_dump()) == config
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            {"size": 32},
+            "size, channels, patches are for data=folder:PATH. Received: size=32.",
+        ),
+        ({"data": "folder:x", "size": 4}, "size is from 8 to 1024. Received: size=4."),
+        (
+            {"data": "folder:x", "channels": 2},
+            "channels is 1 (grey) or 3 (RGB). Received: channels=2.",
+        ),
+        (
+            {"sigma": "0.1..0.9", "noise": "blur"},
+            "A range of sigma is gaussian's. Received: sigma='0.1..0.9'.",
+        ),
+    ],
+)
+def test_what_a_check_says_is_all_that_is_said(given, says):
+    with pytest.raises(UsageError) as caught:
+        make_config(given)
+    assert str(caught.value) == says
+
+
 def test_option_arguments_stand_for_the_whole_configuration():
     arguments = option_arguments(make_config({"clip": False, "seed": 7}))
     assert "--no-clip" in arguments
@@ -112,6 +149,19 @@ def test_bad_ranges_and_counts_are_named(given, named):
     with pytest.raises(UsageError) as caught:
         make_config(given)
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "name"),
+    [
+        ("npz:/some/where/mine.npz", {}, "npz-mine-DAE_5_13-seed0"),
+        ("folder:/some/old photos", {}, "folder-old_photos-64-DAE_5_13-seed0"),
+        ("folder:photos/", {"channels": 3}, "folder-photos-64-rgb-DAE_5_13-seed0"),
+        ("folder:photos", {"size": 32}, "folder-photos-32-DAE_5_13-seed0"),
+    ],
+)
+def test_a_runs_name_is_that_of_its_data(data, given, name):
+    assert run_name(make_config({"data": data, **given}), data) == name
 
 
 def test_the_number_of_images_is_part_of_a_runs_name_only_where_it_is_limited():

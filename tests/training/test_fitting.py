@@ -8,6 +8,8 @@ import pytest
 from keras_dae import backend
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.datasets import Arrays, split
+from keras_dae.images.folder import ImageFiles
+from keras_dae.images.patches import Cut
 from keras_dae.models.architectures import plan
 from keras_dae.models.builders import build
 from keras_dae.models.files import load, save
@@ -89,6 +91,48 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     assert losses(resumed) == losses(whole)
     for name in ("model.keras", "best.keras"):
         assert equal(weights(resumed, name), weights(whole, name))
+
+
+@pytest.fixture
+def photographs():
+    """Splits of 12 random images of 20x24, as of a folder, in patches of 16x16."""
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (12, 20, 24, 1), dtype=np.uint8)
+    names = tuple(f"{number:02}.png" for number in range(12))
+    found = ImageFiles(names, tuple((image,) for image in images), Cut(16, 1, 6))
+    return split("folder:photos", found, found.sha256(), 0)
+
+
+def test_a_run_on_patches_resumes_to_the_same_bits(
+    tmp_path, config, photographs, monkeypatch
+):
+    config = make_config(SMALL, {"data": "folder:photos", "size": 16, "latent": 8})
+    whole = fit(config, photographs, tmp_path / "whole")
+    monkeypatch.setattr(fitting, "Recorder", Stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, photographs, tmp_path / "halves")
+    monkeypatch.undo()
+    resumed = fit(config, photographs, tmp_path / "halves", resume=True)
+    assert len(resumed.history()["loss"]) == 4
+    assert losses(resumed) == losses(whole)
+    assert equal(weights(resumed), weights(whole))
+
+
+def test_the_record_of_a_run_on_patches(tmp_path, photographs):
+    config = make_config(SMALL, {"data": "folder:photos", "size": 16, "latent": 8})
+    config = config.model_copy(update={"epochs": 1})
+    record = fit(config, photographs, tmp_path).record()
+    assert record["image_shape"] == [16, 16, 1]
+    assert record["dataset"]["files"] == {"train": 10, "validation": 1, "test": 1}
+    # 6 patches of a training image; one cell of 20x24 is all there is to measure on.
+    assert [record["dataset"][part] for part in photographs.files] == [60, 1, 1]
+    assert record["files"] == {k: list(v) for k, v in photographs.files.items()}
+    # Uniform values have a mean of 0.5 and a deviation of 0.289; with the noise of
+    # 0.5 clipped to [0, 1], 0.5 and about 0.37.
+    low, high = record["input"]["mean"]
+    assert 0.4 < low < 0.5 < high < 0.6
+    low, high = record["input"]["std"]
+    assert 0.34 < low < high < 0.41
 
 
 def test_a_history_ahead_of_the_model_is_cut_back(

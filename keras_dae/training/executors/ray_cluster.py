@@ -82,8 +82,8 @@ class RayCluster:
         self.jobs = 0
         self._request = request
         self._runs: dict[str, _Run] = {}
-        self._data: dict[str, list[Any]] = {}
-        self._sha256: dict[str, str] = {}
+        self._data: dict[tuple[str, Any], list[Any]] = {}
+        self._sha256: dict[tuple[str, Any], str] = {}
         self._letters: Any = None
         self._leaving = ExitStack()
 
@@ -199,9 +199,9 @@ class RayCluster:
 
     def _send(self, run: _Run) -> None:
         job, request = run.job, self._request
-        data = job.config.data
+        data = _data_of(job)
         if data not in self._sha256:
-            self._sha256[data] = datasets.read(data, request.data_dir)[2]
+            self._sha256[data] = self._content(job)[2]
         run.attempt += 1
         order = ray_worker.Order(
             config=job.config,
@@ -217,6 +217,10 @@ class RayCluster:
             commit=backend.commit(),
         )
         run.task = self._task.remote(order, self._data.get(data, []), self._post)
+
+    def _content(self, job: Job) -> Any:
+        config = job.config
+        return datasets.read(config.data, self._request.data_dir, cut=config.make_cut())
 
     def poll(self, job: Job) -> str | None:
         """Return 'done' or 'failed' once a job has ended, else None.
@@ -237,10 +241,9 @@ class RayCluster:
         except RayError as error:
             return self._lost(run, error)
         if answer.state == "no data":
-            data = job.config.data
+            data = _data_of(job)
             if data not in self._data:
-                arrays = datasets.read(data, self._request.data_dir)[1]
-                self._data[data] = [ray.put(arrays)]
+                self._data[data] = [ray.put(self._content(job)[1])]
             self._send(run)
             return None
         _write(job, answer.files)
@@ -317,6 +320,11 @@ def _leave() -> None:
     """Disconnect; what ray complains of must not keep a local cluster alive."""
     with suppress(Exception):
         ray.shutdown()
+
+
+def _data_of(job: Job) -> tuple[str, Any]:
+    """Return what tells the data of a job from those of others."""
+    return job.config.data, job.config.make_cut()
 
 
 def _read(job: Job) -> dict[str, bytes]:

@@ -120,7 +120,7 @@ def train(order: Order, arrays: list[Any], post: Any) -> Answer:
 
     Args:
         order: the run.
-        arrays: the data set's `Arrays` as a Ray reference, or empty: then the node
+        arrays: the data set's content as a Ray reference, or empty: then the node
             must find the data, and the answer is 'no data' where it does not.
         post: the actor of `Post`.
     """
@@ -173,7 +173,8 @@ def _splits(order: Order, arrays: list[Any]) -> Splits | None:
     there = order.data_dir is not None and Path(order.data_dir).is_dir()
     try:
         data_dir = order.data_dir if there else None
-        found = load(config.data, data_dir, config.data_seed, seconds=0)
+        cut = config.make_cut()
+        found = load(config.data, data_dir, config.data_seed, seconds=0, cut=cut)
     except KerasDAEError:
         return None
     return found if found.sha256 == order.sha256 else None

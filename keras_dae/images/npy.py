@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy_format
 
-from keras_dae.denoising.pictures import (
+from keras_dae.images.pictures import (
     RANGES,
     Picture,
     UnreadableError,
@@ -24,7 +24,7 @@ def read(file: BinaryIO, megapixels: float) -> Picture:
     shape, dtype = _header(file)
     if dtype.name not in RANGES:
         raise UnreadableError(
-            f"holds values of type {dtype.name}; {', '.join(RANGES)} are denoised"
+            f"holds values of type {dtype.name}; {', '.join(RANGES)} are read"
         )
     stacked = len(shape) == 4 or (len(shape) == 3 and shape[2] > 4)
     if not (stacked or len(shape) in (2, 3)) or prod(shape) == 0:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import tifffile
 
-from keras_dae.denoising.pictures import (
+from keras_dae.images.pictures import (
     Page,
     Picture,
     UnreadableError,
@@ -56,7 +56,7 @@ def _page(page: Any, size: int) -> Page:
     if kind not in allowed or page.imagedepth != 1:
         raise UnreadableError(
             f"holds a page of kind {kind}, depth {page.imagedepth}; grey and RGB "
-            "images are denoised"
+            "images are read"
         )
     _check_data(page, size)
     array = page.asarray(maxworkers=1)
@@ -79,7 +79,9 @@ def _check_data(page: Any, size: int) -> None:
     places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     whole = all(count > 0 and offset + count <= size for offset, count in places)
     stored = sum(page.databytecounts)
-    if not places or not whole or (page.compression == 1 and stored < page.nbytes):
+    # Of one bit a pixel, eight are a byte in the file, and one in memory.
+    needed = page.nbytes * page.bitspersample // (8 * page.dtype.itemsize)
+    if not places or not whole or (page.compression == 1 and stored < needed):
         raise UnreadableError(
             "is a truncated TIFF image: some of its data are not in the file"
         )

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from keras_dae.denoising import npy, tiff
-from keras_dae.denoising.pictures import (
+from keras_dae.images import npy, tiff
+from keras_dae.images.pictures import (
     MAX_MEGAPIXELS,
     Picture,
     UnreadableError,
@@ -138,7 +138,7 @@ def _read_pillow(name: str, file: BinaryIO, megapixels: float) -> Picture:
         if getattr(image, "n_frames", 1) > 1:
             raise UnreadableError(
                 f"holds an animation of {image.n_frames} frames; single images and "  # type: ignore[attr-defined]
-                "TIFF files of several pages are denoised"
+                "TIFF files of several pages are read"
             )
         orientation = image.getexif().get(ORIENTATION, 1)
         exif = image.getexif()
@@ -168,8 +168,8 @@ def _pixels(name: str, file: BinaryIO, image: Image.Image) -> tuple[np.ndarray, 
         return np.asarray(imagecodecs.png_decode(file.read())), ""
     if image.mode not in MODES:
         raise UnreadableError(
-            f"is a {image.mode} image; grey and RGB ones are denoised, with or "
-            "without alpha"
+            f"is a {image.mode} image; grey and RGB ones are read, with or without "
+            "alpha"
         )
     note, transparent = "", "transparency" in image.info
     if image.mode in ("P", "PA"):

@@ -21,7 +21,16 @@ RANGES = {
 
 
 class UnreadableError(KerasDAEError):
-    """A file that holds no image to denoise; the sentence lacks only its name."""
+    """A file that holds no image to read; the sentence lacks only its name.
+
+    Attributes:
+        mended: the sentence with the option of `denoise` that reads it all the same,
+            where there is one.
+    """
+
+    def __init__(self, what: str, option: str = "") -> None:
+        super().__init__(what)
+        self.mended = f"{what}; {option}" if option else what
 
 
 @dataclass
@@ -81,7 +90,7 @@ def page_of(array: np.ndarray, **attributes: Any) -> Page:
         raise UnreadableError(f"holds no pixel (shape {array.shape})")
     if array.dtype.name not in RANGES:
         raise UnreadableError(
-            f"holds values of type {array.dtype.name}; {', '.join(RANGES)} are denoised"
+            f"holds values of type {array.dtype.name}; {', '.join(RANGES)} are read"
         )
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.shape[2] in (2, 4):
@@ -101,8 +110,8 @@ def check_size(
     total = sum(width * height for width, height in sizes) / 1e6
     if total > megapixels:
         raise UnreadableError(
-            f"says that it holds {total:,.0f} megapixels; --max-megapixels allows "
-            f"{megapixels:,.0f}"
+            f"says that it holds {total:,.0f} megapixels, more than {megapixels:,.0f}",
+            "--max-megapixels allows more",
         )
 
 
@@ -137,8 +146,8 @@ def value_range(
         raise UnreadableError("holds values that are not finite (NaN or infinity)")
     if least < low or most > high:
         raise UnreadableError(
-            f"holds values from {least:g} to {most:g}, outside [{low:g}, {high:g}]; "
-            "--range LOW,HIGH says what is black and what is white"
+            f"holds values from {least:g} to {most:g}, outside [{low:g}, {high:g}]",
+            "--range LOW,HIGH says what is black and what is white",
         )
     return low, high
 
@@ -165,3 +174,22 @@ def from_unit(
     if dtype.kind == "u":
         values = np.rint(values)
     return values.astype(dtype)
+
+
+def pad_to(image: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
+    """Return `image`, (H, W, C), mirrored beyond its ends to at least a tile's size.
+
+    Half of what is missing is added on either side; an image of one pixel has
+    nothing to mirror and is repeated.
+    """
+    missing = [max(0, t - s) for t, s in zip(tile, image.shape[:2], strict=True)]
+    if not any(missing):
+        return image
+    widths = [(m // 2, m - m // 2) for m in missing]
+    return np.pad(image, [*widths, (0, 0)], mode="reflect")
+
+
+def unpad(padded: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return what `pad_to` was given, from an array of the padded shape."""
+    top, left = ((padded.shape[axis] - shape[axis]) // 2 for axis in (0, 1))
+    return padded[top : top + shape[0], left : left + shape[1]]

@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from PIL import Image, PngImagePlugin
 
-from keras_dae.denoising.formats import encoded, read_file, read_picture
-from keras_dae.denoising.pictures import (
+from keras_dae.images.formats import encoded, read_file, read_picture
+from keras_dae.images.pictures import (
     RANGES,
     UnreadableError,
     from_unit,
@@ -64,6 +64,7 @@ EXACT = {
     "float.npy": (grey("float32"), None),
     "bool.npy": (RNG.random((9, 11)) > 0.5, None),
     "one-pixel.png": (grey(height=1, width=1), pillow),
+    "one-bit.tif": (RNG.random((9, 11)) > 0.5, tiff),
 }
 
 
@@ -399,7 +400,8 @@ def test_values_out_of_range_are_refused(values, asked, named):
     page = read_picture(io.BytesIO(npy_bytes(values))).pages[0]
     with pytest.raises(UnreadableError) as caught:
         value_range(page, asked)
-    assert named in str(caught.value)
+    assert named in caught.value.mended
+    assert "--" not in str(caught.value)  # an option of one command alone
 
 
 def test_a_range_that_is_asked_for():

@@ -1,0 +1,202 @@
+"""A folder of image files as a data set: read once, split by file, cut into patches."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.images.formats import FORMATS, format_of, read_file
+from keras_dae.images.patches import Cut
+from keras_dae.images.pictures import (
+    RANGES,
+    Page,
+    UnreadableError,
+    pad_to,
+    value_range,
+)
+from keras_dae.images.readers import memory
+from keras_dae.storage import array_sha256, reason
+from keras_dae.streams import stream
+
+DONE = ".denoised"  # what the name of a denoised image ends in
+PARTS = ("train", "validation", "test")
+HELD_OUT = 0.1  # of the files, to validate; and as many to test
+SMALLEST = 3  # files: one of each part
+# What grey is made of: ITU-R BT.601, as Pillow and most programs make it.
+LUMA = (0.299, 0.587, 0.114)
+NAMED = 3  # files that a sentence names before it counts
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """The images of a folder, in memory.
+
+    Attributes:
+        names: of the files, below the folder, sorted.
+        pages: of each file its images (H, W, C), upright, 0 black, in their own type
+            (bool as uint8, float64 as float32), with sides from `cut.size`; C is 1, or
+            1 and 3 where `cut.channels` is 3.
+        cut: how they become patches.
+        notes: what was left out or changed, a sentence each.
+    """
+
+    names: tuple[str, ...]
+    pages: tuple[tuple[np.ndarray, ...], ...]
+    cut: Cut
+    notes: tuple[str, ...] = ()
+
+    def sha256(self) -> str:
+        """Return the hash of names and content, and of how they are cut."""
+        digest = hashlib.sha256(repr(self.cut).encode())
+        for name, pages in zip(self.names, self.pages, strict=True):
+            digest.update(f"{name}\0{array_sha256(*pages)}".encode())
+        return digest.hexdigest()
+
+    def parts(self, seed: int) -> dict[str, list[int]]:
+        """Return which files train, validate and test: numbers in `names`.
+
+        A tenth each validates and tests, at least one file; what is drawn depends on
+        `seed` and the sorted names alone.
+        """
+        held_out = max(1, round(HELD_OUT * len(self.names)))
+        order = stream("split", seed).permutation(len(self.names)).tolist()
+        cuts = (0, len(order) - 2 * held_out, len(order) - held_out, len(order))
+        return {
+            part: sorted(order[cuts[n] : cuts[n + 1]]) for n, part in enumerate(PARTS)
+        }
+
+
+def read_folder(folder: Path, cut: Cut) -> ImageFiles:
+    """Read all image files below a folder; what cannot be read is noted, left out.
+
+    Alpha is left out, and each page of a file is an image of its own. An image of
+    fewer pixels than a patch is mirrored beyond its edges. Of files that hold the
+    same pixels, the first is taken.
+
+    Raises:
+        UsageError: no such folder.
+        KerasDAEError: fewer than `SMALLEST` files to read, or more than half of the
+            machine's memory holds.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}.")
+    paths, problems = find_images(folder)
+    notes = [f"{error.filename} cannot be read: {reason(error)}." for error in problems]
+    found: dict[str, tuple[np.ndarray, ...]] = {}
+    seen: dict[str, str] = {}  # hash of pixels -> name
+    held, small = 0, []
+    for name, path in sorted((p.relative_to(folder).as_posix(), p) for p in paths):
+        try:
+            pages = tuple(_image(page, cut.channels) for page in read_file(path).pages)
+        except UnreadableError as error:
+            notes.append(f"{path} {error}; left out.")
+            continue
+        first = seen.setdefault(array_sha256(*pages), name)
+        if first != name:
+            notes.append(f"{path} holds the image of {folder / first}; left out.")
+            continue
+        if any(min(page.shape[:2]) < cut.size for page in pages):
+            small.append(name)
+            pages = tuple(pad_to(page, (cut.size, cut.size)) for page in pages)
+        found[name] = pages
+        held += sum(page.nbytes for page in pages)
+        _check_memory(folder, held)
+    if len(found) < SMALLEST:
+        raise KerasDAEError(_too_few(folder, len(paths), len(found), notes))
+    if small:
+        notes.append(
+            f"{_named(small)} below {folder} {'is' if len(small) == 1 else 'are'} "
+            f"smaller than {cut.size}x{cut.size} and mirrored beyond the edges."
+        )
+    return ImageFiles(tuple(found), tuple(found.values()), cut, tuple(notes))
+
+
+def find_images(
+    folder: Path, skip: Callable[[Path], bool] = lambda path: False
+) -> tuple[list[Path], list[OSError]]:
+    """Return the image files below a folder, and what could not be looked into.
+
+    Hidden ones are left out, and those that are named as results of denoising. The
+    order is that of the names, whatever the file system's.
+
+    Args:
+        folder: where to look, with all below.
+        skip: tells folders not to look into.
+    """
+    problems: list[OSError] = []
+    images: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=problems.append):
+        inside = Path(parent)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and not skip(inside / name)
+        )
+        images += [
+            inside / name
+            for name in sorted(names)
+            if format_of(Path(name)) is not None
+            and not name.startswith(".")
+            and not Path(name).stem.endswith(DONE)
+        ]
+    return images, problems
+
+
+def _image(page: Page, channels: int) -> np.ndarray:
+    """Return a page's values without alpha, 0 black, with at most these channels.
+
+    Raises:
+        UnreadableError: floats outside [0, 1].
+    """
+    _, high = value_range(page)
+    values = page.values
+    if values.dtype.kind == "b":
+        values, high = values * np.uint8(255), 255.0
+    if page.inverted:
+        values = (high - values).astype(values.dtype)
+    if values.dtype == np.float64:
+        values = values.astype(np.float32)
+    if channels == 1 and values.shape[2] == 3:
+        return _grey(values)
+    return np.ascontiguousarray(values)
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    """Return RGB as grey, (H, W, 1), rounded to the steps of its type."""
+    grey = np.zeros(values.shape[:2], np.float32)
+    for channel, weight in enumerate(LUMA):
+        grey += np.float32(weight) * values[..., channel].astype(np.float32)
+    high = RANGES[values.dtype.name][1]
+    rounded = np.rint(grey) if values.dtype.kind == "u" else grey
+    return np.minimum(rounded, high).astype(values.dtype)[..., None]
+
+
+def _check_memory(folder: Path, held: int) -> None:
+    if 2 * held > memory():
+        raise KerasDAEError(
+            f"The images below {folder} take more than {held / 1e9:,.1f} GB in memory, "
+            "half of what this machine has; train on fewer of them, or smaller ones."
+        )
+
+
+def _too_few(folder: Path, there: int, read: int, notes: list[str]) -> str:
+    """Return why a folder is no data set; of what is damaged, the first."""
+    if not there and not notes:
+        return f"There is no image below {folder}; {', '.join(FORMATS)} are read."
+    files = "image file" if read == 1 else "image files"
+    return (
+        f"{folder} holds {read} {files} to learn from, and at least {SMALLEST} are "
+        "needed, one each to train, validate and test"
+        + (f"; {notes[0]}" if notes else ".")
+    )
+
+
+def _named(names: list[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    rest = len(names) - NAMED
+    shown = ", ".join(names[:NAMED])
+    return f"{shown} and {rest} more" if rest > 0 else shown

@@ -1,0 +1,144 @@
+"""Square patches of images of any size: fixed ones, and fresh ones in each epoch.
+
+Images stay as they were read, in their own type; a patch becomes float32 in [0, 1]
+when it is asked for, by the range of that type, as `denoise` reads its images.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_dae.errors import check
+from keras_dae.images.pictures import RANGES, to_unit
+from keras_dae.streams import stream
+
+SIDES = (8, 1024)  # the smallest and the largest patch, pixels a side
+MOST = 256  # patches of one image an epoch, where no number is asked for
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How images become patches.
+
+    Attributes:
+        size: side of a patch, in pixels, within `SIDES`.
+        channels: 1 for grey, 3 for RGB.
+        patches: of each image in an epoch; at most so many of an image validate and
+            test. None takes as many as fit side by side, at most `MOST`.
+
+    Raises:
+        UsageError: values outside these.
+    """
+
+    size: int = 64
+    channels: int = 1
+    patches: int | None = None
+
+    def __post_init__(self) -> None:
+        low, high = SIDES
+        check(
+            low <= self.size <= high, f"size is from {low} to {high}.", size=self.size
+        )
+        check(
+            self.channels in (1, 3),
+            "channels is 1 (grey) or 3 (RGB).",
+            channels=self.channels,
+        )
+        check(
+            self.patches is None or self.patches > 0,
+            "patches must be positive.",
+            patches=self.patches,
+        )
+
+    def count(self, image: np.ndarray) -> int:
+        """Return how many patches of an image (H, W, C) one epoch draws."""
+        if self.patches is not None:
+            return self.patches
+        height, width = image.shape[:2]
+        return int(min((height // self.size) * (width // self.size), MOST))
+
+
+class Patches:
+    """Patches of images as `Images`: float32 in [0, 1], cut out when asked for.
+
+    They lie in a drawn order, so that the first so many are of all images.
+
+    Args:
+        images: (H, W, C) with sides from `cut.size`, of a type in `RANGES`; C is 1 or
+            `cut.channels`.
+        places: image, top and left of each patch, shape (n, 3), whole numbers.
+        cut: side and channels of a patch.
+    """
+
+    def __init__(
+        self, images: Sequence[np.ndarray], places: np.ndarray, cut: Cut
+    ) -> None:
+        self.images, self.places, self.cut = images, places, cut
+        self.shape: tuple[int, ...] = (len(places), cut.size, cut.size, cut.channels)
+        self.dtype, self.ndim = np.dtype(np.float32), 4
+        self.size = int(np.prod(self.shape))
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Return the patches of a slice, or of whole numbers: (n, size, size, C)."""
+        places, side = self.places[key], self.cut.size
+        patches = np.empty((len(places), *self.shape[1:]), np.float32)
+        for patch, (image, top, left) in zip(patches, places, strict=True):
+            pixels = self.images[image][top : top + side, left : left + side]
+            patch[...] = unit(pixels)  # one channel becomes three where three are asked
+        return patches
+
+    def first(self, count: int) -> "Patches":
+        """Return the first `count` patches, which can be drawn anew as well."""
+        return Patches(self.images, self.places[:count], self.cut)
+
+    def drawn(self, seed: int, epoch: int) -> "Patches":
+        """Return as many patches of each image at places drawn from seed and epoch."""
+        return self._at(stream("patches", seed, epoch))
+
+    def _at(self, rng: np.random.Generator) -> "Patches":
+        sides = np.array([image.shape[:2] for image in self.images])
+        room = sides[self.places[:, 0]] - self.cut.size + 1
+        corners = rng.integers(0, room)
+        return Patches(
+            self.images, np.column_stack([self.places[:, 0], corners]), self.cut
+        )
+
+
+def unit(pixels: np.ndarray) -> np.ndarray:
+    """Return values of a type in `RANGES` as float32 in [0, 1]."""
+    return to_unit(pixels, *RANGES[pixels.dtype.name], False)
+
+
+def random_patches(images: Sequence[np.ndarray], cut: Cut, seed: int) -> Patches:
+    """Return patches to train on, `cut.count` of each image, at places of `seed`."""
+    rng = stream("patches", seed)
+    counts = [cut.count(image) for image in images]
+    places = np.zeros((sum(counts), 3), np.int64)
+    places[:, 0] = rng.permutation(np.repeat(np.arange(len(images)), counts))
+    return Patches(images, places, cut)._at(rng)
+
+
+def fixed_patches(images: Sequence[np.ndarray], cut: Cut, seed: int) -> Patches:
+    """Return patches to measure on: those of a grid, side by side without overlap.
+
+    Of an image with more of them than `cut.count`, so many are drawn.
+    """
+    rng = stream("patches", seed)
+    places = []
+    for number, image in enumerate(images):
+        tops, lefts = (even(side, cut.size) for side in image.shape[:2])
+        cells = np.array([(number, top, left) for top in tops for left in lefts])
+        places.append(rng.permutation(cells)[: cut.count(image)])
+    return Patches(images, rng.permutation(np.concatenate(places)), cut)
+
+
+def even(length: int, size: int) -> list[int]:
+    """Return where patches begin along a side that holds them with even gaps."""
+    count = length // size
+    free = length - count * size
+    return [n * size + free * (n + 1) // (count + 1) for n in range(count)]

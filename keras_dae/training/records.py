@@ -1,0 +1,102 @@
+"""What a run says of itself, and whether another one is the same."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.images.datasets import Splits
+from keras_dae.images.estimates import SMALLEST, measure_ranges, middle
+from keras_dae.images.noise import describe_noise
+from keras_dae.images.pairs import FROZEN_BLOCK, MEASURED, FrozenPairs
+from keras_dae.images.patches import Patches, unit
+from keras_dae.models.architectures import DAESpec
+from keras_dae.models.ceilings import CeilingSpec
+from keras_dae.streams import stream
+from keras_dae.training.config import RunConfig
+from keras_dae.training.runs import RunFolder
+
+Spec = DAESpec | CeilingSpec
+
+
+def record_of(config: RunConfig, splits: Splits, spec: Spec) -> dict[str, Any]:
+    """Return what `config.json` says of a run, but for what its images look like."""
+    return {
+        "config": config.model_dump(),
+        "dataset": splits.describe(),
+        "image_shape": list(splits.image_shape),
+        "noise": describe_noise(config.make_noise()),
+        "model": spec.name,
+        "parameters": spec.parameters,
+        **({"files": splits.files} if splits.files else {}),
+    }
+
+
+def input_ranges(config: RunConfig, splits: Splits) -> dict[str, list[float]] | None:
+    """Return what noisy training images look like, as `estimates.measure_ranges` says.
+
+    Of a folder's images both the first patches and the middles of whole images count,
+    since those are what `denoise` looks at. None where images are too small to tell.
+    """
+    if min(splits.image_shape[:2]) < SMALLEST:
+        return None
+    noise, seed = config.make_noise(), config.data_seed
+    frozen = FrozenPairs(
+        splits.train,
+        noise,
+        seed=seed,
+        split=MEASURED,
+        low=splits.low,
+        high=splits.high,
+    )
+    groups: list[Iterable[np.ndarray]] = [frozen.block(0)[0]]
+    if isinstance(splits.train, Patches):
+        groups.append(
+            noise(unit(middle(image))[None], stream(MEASURED, seed, 1 + number))[0]
+            for number, image in enumerate(splits.train.images[:FROZEN_BLOCK])
+        )
+    return measure_ranges(*groups)
+
+
+def check_same_run(folder: RunFolder, record: dict[str, Any], resume: bool) -> None:
+    """Refuse a folder that is not to be resumed, or whose run is another.
+
+    Raises:
+        UsageError: says what differs.
+    """
+    if not resume:
+        raise UsageError(
+            f"{folder.path} already holds a run; --resume goes on with it, and another "
+            "--out starts afresh."
+        )
+    # A run of before a key was there has that key's default.
+    found = {**folder.record(), "config": folder.config().model_dump()}
+    for part in ("config", "dataset"):
+        for key, wanted in record[part].items():
+            if found.get(part, {}).get(key) != wanted:
+                raise UsageError(
+                    f"{folder.path} holds a run of another configuration and cannot be "
+                    f"resumed with this one: {key} is {found.get(part, {}).get(key)!r} "
+                    f"there. Received: {key}={wanted!r}."
+                )
+
+
+def check_data(folder: RunFolder, splits: Splits) -> None:
+    """Refuse to measure a run on a folder of images that has changed since.
+
+    Its files would be split anew, and test on what the run was trained on.
+
+    Raises:
+        KerasDAEError: the images are not those of the run.
+    """
+    if not splits.files:
+        return
+    then = folder.record()["dataset"]
+    if then["sha256"] != splits.sha256:
+        counts = [sum(then["files"].values()), sum(map(len, splits.files.values()))]
+        raise KerasDAEError(
+            f"The images of {splits.name} are not those that {folder.path} was trained "
+            f"on ({counts[0]} files then, {counts[1]} now): split anew, they would be "
+            "tested on images of its training."
+        )
