@@ -166,7 +166,7 @@ def test_sweep_takes_a_folder(photos, tmp_path):
         *("--threads", "1", "--out", tmp_path, "--json"),
     )
     assert [row["state"] for row in json.loads(rows.stdout)] == ["done"]
-    (folder,) = tmp_path.iterdir()
+    (folder,) = [path for path in tmp_path.iterdir() if path.is_dir()]
     assert folder.name == "folder-photos-16-DAE_1_8-seed0"
 
 
