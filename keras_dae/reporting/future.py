@@ -92,9 +92,19 @@ def classification(results: dict[str, Any]) -> Written:
     )
     return (
         "What a classifier reads",
-        [text, _noisy_sentence(results), _turned(results)],
+        [text, _slow(results), _noisy_sentence(results), _turned(results)],
         [accuracy_rows(results)],
     )
+
+
+def _slow(results: Mapping[str, Any]) -> str:
+    """Return a sentence on what was too slow to be read after on all test images."""
+    total = results["dataset"]["test"]
+    few = {r["tested_on"]: r["images"] for r in results["rows"] if r["images"] < total}
+    words = [
+        f"{name} on the first {count:,} test images" for name, count in few.items()
+    ]
+    return f"Slow, and read after on fewer: {'; '.join(words)}." if words else ""
 
 
 def accuracy_rows(results: Mapping[str, Any]) -> Table:
