@@ -10,10 +10,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from rich.table import Table as RichTable
 
 from keras_dae.evaluation.metrics import mse
-from keras_dae.images.noise import noise_label
 from keras_dae.reporting.diagrams import GREY, INK, PALETTE, show_image, styled
 from keras_dae.reporting.report import NONE, Table, markdown_table
-from keras_dae.reporting.tables import new_table
+from keras_dae.reporting.tables import new_table, setting
 
 Board = dict[str, Any]
 # Kind -> colour and marker, so that no kind is told by its colour alone.
@@ -76,12 +75,12 @@ def notes(board: Board) -> str:
         if row.get("tuned_on")
     ]
     text = (
-        f"{board['dataset']['name']}, {noise_label(board['noise'])}: every denoiser "
-        "answers the same noisy test images. MSE is the mean over pixels; PSNR is "
-        "that of the mean MSE, and beside it the mean of the images' own. The interval "
-        "is a bootstrap over test images. Bytes are those of the file, or of the "
-        "parameters as float32 where there is none; a figure that is not known is left "
-        f"out ({NONE}). Times are of {board['hardware']}, in batches; on a CPU the "
+        f"{setting(board)} Every denoiser answers the same noisy images. MSE is the "
+        "mean over pixels; PSNR is that of the mean MSE, and beside it the mean of the "
+        "images' own. The interval is a bootstrap over test images. Bytes are those of "
+        "the file, or of the parameters as float32 where there is none; a figure "
+        f"that is not known is left out ({NONE}). Times are of {board['hardware']}, in "
+        "batches; on a CPU the "
         "processor's, of all threads together."
     )
     if chosen:

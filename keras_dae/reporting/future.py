@@ -14,7 +14,7 @@ from keras_dae.images.noise import noise_label
 from keras_dae.reporting.intervals import matched, turned
 from keras_dae.reporting.reading import by_name, percent
 from keras_dae.reporting.report import Section, Table
-from keras_dae.reporting.tables import text_table
+from keras_dae.reporting.tables import setting, text_table
 
 # Section -> the file in a study's folder that it is written from.
 SOURCES = {
@@ -92,7 +92,12 @@ def classification(results: dict[str, Any]) -> Written:
     )
     return (
         "What a classifier reads",
-        [text, _slow(results), _noisy_sentence(results), _turned(results)],
+        [
+            text,
+            f"{setting(results)} {_slow(results)}",
+            _noisy_sentence(results),
+            _turned(results),
+        ],
         [accuracy_rows(results)],
     )
 
@@ -184,7 +189,8 @@ def robustness(results: dict[str, Any]) -> Written:
         part = parts[row["kind"] == "filter"]
         part.append([row["name"], *line, row["best"]])
     table = Table(heads, parts[0], words=(0, len(heads) - 1), beneath=parts[1])
-    return "Other noises, other strengths", [text, filter_sentence(results)], [table]
+    texts = [text, setting(results), filter_sentence(results)]
+    return "Other noises, other strengths", texts, [table]
 
 
 def filter_sentence(results: Mapping[str, Any]) -> str:
@@ -236,7 +242,7 @@ def depth_limit(results: dict[str, Any]) -> Written:
         f"{max(r['depth'] for r in results['rows'])} at a latent of "
         f"{results['latent']}x{results['latent']} (paper, section 5.4). The training "
         "loss is measured after training, on the training images under noise that no "
-        "step was made on; the gap is the validation loss less it."
+        f"step was made on; the gap is the validation loss less it. {setting(results)}"
     )
     paragraph = " ".join(depth_sentence(one) for one in results["findings"])
     return "How deep before it overfits", [text, paragraph], [Table(heads, cells)]

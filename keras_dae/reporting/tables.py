@@ -1,6 +1,7 @@
 """Rows as tables for a terminal."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -208,3 +209,25 @@ def text_table(
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def setting(results: Mapping[str, Any]) -> str:
+    """Return what a table's figures are of: data, noise with its hash, seeds.
+
+    Args:
+        results: what a JSON file of results holds: `dataset`, `rows` and, where it is
+            of one noise, `noise`.
+    """
+    data, noise = results["dataset"], results.get("noise")
+    words = [f"{data['name']}, {data['test']:,} test images"]
+    if noise is not None:
+        words.append(noise_label(noise))
+        if "test_sha256" in noise:
+            words.append(f"noisy test images sha256 {noise['test_sha256'][:16]}")
+    seeds = results.get("seeds") or sorted(
+        {row["seed"] for row in results["rows"] if row.get("seed") is not None}
+    )
+    if seeds:
+        plural = "s" if len(seeds) > 1 else ""
+        words.append(f"seed{plural} {', '.join(map(str, seeds))}")
+    return f"Of {'; '.join(words)}."
