@@ -85,7 +85,8 @@ def held(folder: Path | str, what: str) -> Iterator[None]:
     lock that a dead process left behind holds nobody up.
 
     Args:
-        folder: what is held; it then holds the file `LOCK` with the holder's number.
+        folder: what is held; it holds the file `LOCK`, with the holder's number,
+            as long as it is.
         what: what the folder is, for the sentence.
 
     Raises:
@@ -98,7 +99,6 @@ def held(folder: Path | str, what: str) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        path.write_text(f"{os.getpid()}\n")
     except Timeout as error:
         raise KerasDAEError(
             f"{what} {folder} is in use by another process{_holder(path)}; wait for "
@@ -107,8 +107,14 @@ def held(folder: Path | str, what: str) -> Iterator[None]:
     except OSError as error:
         raise KerasDAEError(f"Cannot write {path}: {reason(error)}.") from error
     try:
+        with suppress(OSError):  # who holds it is a hint, no more
+            path.write_text(f"{os.getpid()}\n")
         yield
     finally:
+        # Before it is let go: who opened the file meanwhile finds it gone and starts
+        # afresh (FileLock looks), and no second holder can lose its own.
+        with suppress(OSError):
+            path.unlink()
         lock.release()
 
 

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -251,7 +252,8 @@ def test_a_folder_is_held_by_one_process_at_a_time(tmp_path):
         assert str(other.pid) in str(refused.value)
         other.kill()
     # A dead process holds nothing, whatever file it left.
-    with held(folder, "the folder"):
-        pass
-    with held(folder, "the folder"):
-        pass
+    assert [path.name for path in folder.iterdir()] == [".lock"]
+    for _ in range(2):
+        with held(folder, "the folder"):
+            assert (folder / ".lock").read_text() == f"{os.getpid()}\n"
+        assert list(folder.iterdir()) == []

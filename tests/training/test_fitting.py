@@ -60,7 +60,7 @@ def test_the_folder_holds_what_was_done(tmp_path, config, splits):
     assert folder.path.name == "random-DAE_1_5-seed0"
     names = {path.name for path in folder.path.iterdir()}
     assert names == {
-        *(".lock", "config.json", "environment.json", "history.json"),
+        *("config.json", "environment.json", "history.json"),
         *("model.keras", "best.keras"),
     }
     history = json.loads(folder.history_path.read_text())
