@@ -4,7 +4,6 @@ Beside `study` the only module that joins the stages. Each function writes one J
 file and its figures to the folder of a study, whose report then shows them.
 """
 
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from keras_dae.evaluation.exam import Exam
 from keras_dae.images.datasets import load
 from keras_dae.reporting import limits, reading
 from keras_dae.reporting.figures import save_png
-from keras_dae.reporting.publish import write_report
+from keras_dae.reporting.publish import command, write_report
 from keras_dae.storage import held, write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.jobs import check_done
@@ -249,7 +248,7 @@ def _write(
     out: Path, stem: str, results: dict[str, Any], drawn: dict[str, Figure]
 ) -> dict[str, Any]:
     """Write results and figures to the folder of a study, and its report anew."""
-    results["command"] = " ".join(["keras-dae", *sys.argv[1:]])
+    results["command"] = command()
     write_json(out / f"{stem}.json", results)
     for name, figure in drawn.items():
         save_png(figure, out / "figures" / f"{name}.png")

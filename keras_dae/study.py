@@ -1,6 +1,5 @@
 """The study: the only module that joins the stages, from data to report."""
 
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from keras_dae.models.files import save as save_model
 from keras_dae.reporting import figures
 from keras_dae.reporting.board import board_figure, thumbnails
 from keras_dae.reporting.intervals import comparisons
-from keras_dae.reporting.publish import write_report
+from keras_dae.reporting.publish import command, write_report
 from keras_dae.storage import held, write_json
 from keras_dae.training.config import RunConfig, make_config
 from keras_dae.training.jobs import check_done
@@ -81,7 +80,7 @@ def reproduce(
     results["claims"] = decide(
         paper_pairs(list(scored.specs.values())), scored.errors, scored.specs
     )
-    results["command"] = " ".join(["keras-dae", *sys.argv[1:]])
+    results["command"] = command()
     write_json(out / "results.json", results)
     say("drawing the figures")
     best = best_runs(scored)
@@ -196,7 +195,7 @@ def compare(
     with held(out / "board-kept", "The folder of measurements"):
         measured = measure_all(bench, entries, out / "board-kept", shown, fresh=fresh)
     board = make_board(bench, measured, say)
-    board["command"] = " ".join(["keras-dae", *sys.argv[1:]])
+    board["command"] = command()
     write_json(out / "board.json", board)
     noisy, clean = (part[shown] for part in bench.pairs)
     answers = {(one.entry.kind, one.entry.name): one.answers for one in measured}

@@ -1,6 +1,5 @@
 """Commands that take models elsewhere: export, parity, doctor."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +74,7 @@ def parity(
     from keras_dae.interchange.export import TOLERANCE
     from keras_dae.interchange.parity import ANSWERING
     from keras_dae.interchange.parity import parity as compare
+    from keras_dae.reporting.publish import command
     from keras_dae.reporting.tables import parity_table
     from keras_dae.training.progress import new_progress
 
@@ -96,7 +96,7 @@ def parity(
     rows.sort(key=lambda row: [name for name, _ in found].index(row["model"]))
     if as_json:
         about = {
-            "command": " ".join(["keras-dae", *sys.argv[1:]]),
+            "command": command(),
             "hardware": backend.hardware(),
             "versions": {name: backend.package_version(name) for name in RUNTIMES},
         }

@@ -171,9 +171,8 @@ def filters(
             return tuned_filter(bench, name, row, kept)
 
         used: dict[str, Any] = {
-            "grid": {key: list(values) for key, values in row.grid.items()},
             "tune_images": row.tune_images,
-            "versions": _versions(row),
+            **_choices(row),
         }
         yield Entry(f"{name}, tuned", "filter", used, tuned, name, row.test_images)
 
@@ -202,14 +201,19 @@ def tuned_filter(
 
     depends = {
         "tuned": name,
-        "grid": {key: list(values) for key, values in row.grid.items()},
         "images": row.tune_images,
-        "versions": _versions(row),
+        **_choices(row),
         "data": [splits.sha256, splits.name],
         "noise": [describe_noise(bench.noise), bench.seed],
     }
     found = choose() if kept is None else kept.get(depends, choose)
     return Brought(row.denoiser(found["settings"]), {**NOTHING, **found})
+
+
+def _choices(row: Filter) -> dict[str, Any]:
+    """Return what is chosen from, and by which packages."""
+    grid = {key: list(values) for key, values in row.grid.items()}
+    return {"grid": grid, "versions": _versions(row)}
 
 
 def _versions(row: Filter) -> dict[str, str]:

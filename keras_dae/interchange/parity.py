@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,14 @@ class Case:
     path: Path
     folder: Path
 
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the model's file."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
     def row(self, runtime: str, form: str) -> Row:
         """Return what a row begins with."""
-        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        who = {"model": self.name, "sha256": digest}
+        who = {"model": self.name, "sha256": self.sha256}
         return {**who, "runtime": runtime, "form": form}
 
 

@@ -80,8 +80,7 @@ def notes(board: Board) -> str:
         "images' own. The interval is a bootstrap over test images. Bytes are those of "
         "the file, or of the parameters as float32 where there is none; a figure "
         f"that is not known is left out ({NONE}). Times are of {board['hardware']}, in "
-        "batches; on a CPU the "
-        "processor's, of all threads together."
+        "batches; on a CPU the processor's, of all threads together."
     )
     if chosen:
         text += (

@@ -4,6 +4,7 @@ Every command that adds to a study writes its JSON and figures first and then ca
 `write_report`, so that the report never says other than the files beside it.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,11 @@ BOARD_CAPTIONS = {
     "board-images": "The same noisy test images answered by every denoiser of the "
     "board, the lowest test error first.",
 }
+
+
+def command() -> str:
+    """Return the command line of this process, which results name as their origin."""
+    return " ".join(["keras-dae", *sys.argv[1:]])
 
 
 def write_report(out: Path) -> bool:

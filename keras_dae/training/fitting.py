@@ -133,9 +133,10 @@ def hasten(
 ) -> bool:
     """Give `model`, compiled, faster steps of the same numbers; whether there are any.
 
-    They are torch's, for a chain of convolutions (`keras_dae.training.torch_steps`).
-    In bfloat16 the numbers are rounded ones, of any model. With `batch_size`, several
-    batches may be handed over at once: each of so many images is a step of its own.
+    They are torch's (`keras_dae.training.torch_steps`), for layers that `torch_layers`
+    knows. In bfloat16 the numbers are rounded ones, of any model. With `batch_size`,
+    several batches may be handed over at once: each of so many images is a step of its
+    own.
 
     Raises:
         UsageError: bfloat16 on another backend than torch.
