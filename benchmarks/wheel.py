@@ -12,9 +12,7 @@ import argparse
 import json
 import os
 import resource
-import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import venv
@@ -25,13 +23,13 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
+from benchmarks.build import build
 from keras_dae import backend
 from keras_dae.images.datasets import load
 from keras_dae.images.noise import make_noise
 from keras_dae.storage import write_json
 
 ROOT = Path(__file__).parents[1]
-BUILD = "from setuptools import build_meta\nprint(build_meta.build_wheel('dist'))"
 DIGITS, SIGMA = 10, 0.5
 PHOTOGRAPH = (4000, 3000)
 # Nothing answers there, so a download fails at once.
@@ -45,7 +43,7 @@ def main() -> None:
     out = parser.parse_args().out
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        wheel = build(place / "tree")
+        wheel = build(place / "dist")
         command = install(wheel, place / "venv")
         record: dict[str, Any] = {
             "wheel": {"name": wheel.name, "bytes": wheel.stat().st_size},
@@ -55,20 +53,6 @@ def main() -> None:
         }
     write_json(out, record)
     print(json.dumps(record, indent=1))
-
-
-def build(tree: Path) -> Path:
-    """Return the wheel of a copy of the tree."""
-    tree.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tree)
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "keras_dae", tree / "keras_dae", ignore=ignored)
-    subprocess.run(
-        [sys.executable, "-c", BUILD], cwd=tree, check=True, capture_output=True
-    )
-    (wheel,) = (tree / "dist").glob("*.whl")
-    return wheel
 
 
 def install(wheel: Path, place: Path) -> Path:

@@ -1,5 +1,6 @@
-"""The wheel holds what the package reads beside its modules."""
+"""The wheel: what is in it, and that the same tree gives the same bytes."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -8,25 +9,51 @@ import zipfile
 import pytest
 
 pytest.importorskip("setuptools", minversion="77")
-BUILD = "from setuptools import build_meta\nbuild_meta.build_wheel('dist')"
+BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "keras_dae", "benchmarks")
 
 
-def test_the_wheel_holds_all_files_of_the_package(request, tmp_path):
-    """Built from a copy, so that nothing is left in the tree."""
-    root = request.config.rootpath
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(root / name, tmp_path)
-    shutil.copytree(
-        root / "keras_dae",
-        tmp_path / "keras_dae",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+def built(root, tree, mode, date, umask):
+    """Build in a copy of the tree whose files have this mode and date."""
+    tree.mkdir(parents=True)
+    for name in BUILT_FROM:
+        copy = shutil.copytree if (root / name).is_dir() else shutil.copy
+        copy(root / name, tree / name)
+    for path in tree.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)
+            os.utime(path, (date, date))
     done = subprocess.run(
-        [sys.executable, "-c", BUILD], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-m", "benchmarks.build", "dist"],
+        cwd=tree,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        umask=umask,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    (wheel,) = (tmp_path / "dist").glob("keras_dae-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
+    (wheel,) = (tree / "dist").glob("keras_dae-*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheels(request, tmp_path_factory):
+    """Two wheels, each from a tree of its own that somebody checked out otherwise."""
+    root, place = request.config.rootpath, tmp_path_factory.mktemp("wheels")
+    return [
+        built(root, place / "a", 0o644, 1_000_000_000, 0o022),
+        built(root, place / "elsewhere" / "b", 0o600, 1_700_000_001, 0o077),
+    ]
+
+
+def test_the_same_tree_gives_the_same_bytes(wheels):
+    one, other = wheels
+    assert one.name == other.name
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_the_wheel_holds_all_files_of_the_package(request, wheels):
+    root = request.config.rootpath
+    with zipfile.ZipFile(wheels[0]) as archive:
         held = {name: archive.read(name) for name in archive.namelist()}
     files = [path for path in (root / "keras_dae").rglob("*") if path.is_file()]
     files = [path for path in files if "__pycache__" not in path.parts]
@@ -35,3 +62,5 @@ def test_the_wheel_holds_all_files_of_the_package(request, tmp_path):
     assert any(name.startswith("keras_dae/reporting/templates/") for name in wanted)
     assert sum(name.endswith(".keras") for name in wanted) == 9
     assert {name: held.get(name) for name in wanted} == wanted
+    others = [name for name in held if not name.startswith("keras_dae/")]
+    assert all(".dist-info/" in name for name in others), others

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +62,16 @@ def of_board(bench: TestBench, entries: Iterable[Entry]) -> list[Contender]:
             entry.kind,
             {"entry": [entry.kind, entry.name, entry.depends], **drawn},
             {},
-            lambda entry=entry: entry.make().denoise,  # type: ignore[misc]
+            partial(_denoise_of, entry),
             min(entry.images, SLOW) if entry.images else None,
         )
         for entry in entries
         if entry.name != NOISY
     ]
+
+
+def _denoise_of(entry: Entry) -> Denoiser:
+    return entry.make().denoise
 
 
 def filters(splits: Splits, names: Iterable[str] = MEDIANS) -> list[Contender]:
@@ -84,8 +88,8 @@ def filters(splits: Splits, names: Iterable[str] = MEDIANS) -> list[Contender]:
                 f"Received: filter={name!r}."
             )
         identity = {"filter": name, "data": splits.sha256}
-        make = BASELINES[name]
-        found.append(Contender(name, "filter", identity, {}, lambda m=make: m(splits)))  # type: ignore[misc]
+        make = partial(BASELINES[name], splits)
+        found.append(Contender(name, "filter", identity, {}, make))
     return found
 
 

@@ -152,7 +152,8 @@ def _import(text: str) -> Callable[..., Any]:
         ) from error
     if not callable(found):
         raise UsageError(f"{text} is no callable. Received: {type(found).__name__}.")
-    return found  # type: ignore[no-any-return]
+    denoise: Callable[..., Any] = found
+    return denoise
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def fit_logistic(
     """Fit multiclass logistic regression and save its arrays to `path`."""
     arrays = _logistic(lesson, setting)
     with replacing(path) as temporary:
-        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]  # no options
     tick(1.0)
 
 

@@ -135,9 +135,10 @@ def _own_limits() -> Iterator[None]:
 def _read_pillow(name: str, file: BinaryIO, megapixels: float) -> Picture:
     with _own_limits(), Image.open(file, formats=[name]) as image:
         check_size([image.size], megapixels)
-        if getattr(image, "n_frames", 1) > 1:
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1:
             raise UnreadableError(
-                f"holds an animation of {image.n_frames} frames; single images and "  # type: ignore[attr-defined]
+                f"holds an animation of {frames} frames; single images and "
                 "TIFF files of several pages are read"
             )
         orientation = image.getexif().get(ORIENTATION, 1)

@@ -23,6 +23,12 @@ class Noise(Protocol):
     """What every row of `NOISES` offers."""
 
     kind: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def clip(self) -> bool:
+        """Whether the noisy images are clipped to [0, 1]."""
+        ...
 
     def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the noisy images: a new float32 array of the shape of `clean`."""
@@ -30,9 +36,10 @@ class Noise(Protocol):
 
 
 def _check_strength(name: str, value: object, low: float, high: float) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
     check(
-        number and low <= value <= high,  # type: ignore[operator]
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and low <= value <= high,
         f"{name} must be a number from {low:g} to {high:g}.",
         **{name: value},
     )
@@ -241,7 +248,7 @@ class Ranged:
     @property
     def strength(self) -> str:
         """The field that the range is of."""
-        return fields(self.weak)[0].name  # type: ignore[arg-type]
+        return fields(self.weak)[0].name
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -251,14 +258,14 @@ class Ranged:
     @property
     def clip(self) -> bool:
         """Whether the result is clipped to [0, 1]."""
-        return bool(self.weak.clip)  # type: ignore[attr-defined]
+        return self.weak.clip
 
     def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return noisy images of the shape of `clean`, float32."""
         noisy = np.empty(clean.shape, np.float32)
         for index, strength in enumerate(rng.uniform(*self.ends, len(clean))):
             drawn = {self.strength: float(strength)}
-            noise: Noise = replace(self.weak, **drawn)  # type: ignore[type-var]
+            noise = replace(self.weak, **drawn)
             noisy[index] = noise(clean[index : index + 1], rng)[0]
         return noisy
 
@@ -375,7 +382,7 @@ def describe_noise(noise: Noise) -> dict[str, Any]:
         return {"kind": kinds, "parts": parts, "clip": noise.clip}
     if isinstance(noise, Ranged):
         return {**describe_noise(noise.weak), noise.strength: list(noise.ends)}
-    return {"kind": noise.kind, **asdict(noise)}  # type: ignore[call-overload]
+    return {"kind": noise.kind, **asdict(noise)}
 
 
 def noise_label(described: dict[str, Any]) -> str:
@@ -399,9 +406,11 @@ def _ends(value: float | list[float]) -> list[float]:
 
 
 def short_label(noise: Noise) -> str:
-    """Return a noise for a file's name, such as `blur-1+gaussian-0.3`."""
+    """Return a noise for a file's name, such as `blur-1+gaussian-0.1-to-0.9`."""
     parts = noise.parts if isinstance(noise, Chain) else (noise,)
-    return "+".join(
-        f"{part.kind}-{getattr(part, fields(type(part))[0].name):g}"  # type: ignore[arg-type]
-        for part in parts
-    )
+    return "+".join(_short(part) for part in parts)
+
+
+def _short(part: Noise) -> str:
+    kind, strength, *_ = describe_noise(part).values()
+    return f"{kind}-" + "-to-".join(f"{end:g}" for end in _ends(strength))

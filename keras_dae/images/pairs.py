@@ -96,7 +96,7 @@ def noise_sha256(noisy: np.ndarray | Iterable[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-class FrozenPairs(keras.utils.PyDataset):
+class FrozenPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untyped
     """The frozen pairs in batches, the same ones however often they are drawn.
 
     Memory does not grow with the number of images. Batches are those that the arrays
@@ -164,7 +164,7 @@ class FrozenPairs(keras.utils.PyDataset):
         return self.noise(clean, stream(self.split, self.seed, number)), clean
 
 
-class NoisyCleanPairs(keras.utils.PyDataset):
+class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untyped
     """Noisy and clean batches for `model.fit`, freshly drawn in each epoch.
 
     `pairs[i]` is `(noisy, clean)`, float32 of shape (batch, H, W, C), and depends
@@ -295,7 +295,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):
         return made
 
 
-class EpochClock(keras.callbacks.Callback):
+class EpochClock(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped
     """Tell the training pairs which epoch it is, also after a resume."""
 
     def __init__(self, pairs: NoisyCleanPairs) -> None:

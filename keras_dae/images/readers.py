@@ -79,7 +79,10 @@ def read_npz(path: Path) -> Arrays:
         raise KerasDAEError(
             f"x_train and x_test in {path} must both be uint8 or both be floats."
         )
-    return Arrays(*(found.get(key) for key in NPZ_KEYS))  # type: ignore[arg-type]
+    return Arrays(
+        *(found["x_train"], found.get("y_train")),
+        *(found["x_test"], found.get("y_test")),
+    )
 
 
 def _read(path: Path, file: Any, key: str) -> Any:

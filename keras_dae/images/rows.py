@@ -10,7 +10,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.lib import format as npy
@@ -129,5 +129,6 @@ def map_member(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray | 
     length = math.prod(shape) * dtype.itemsize
     if dtype.hasobject or offset - start + length != info.file_size:
         raise ValueError(f"{name} holds no plain array of its length")
-    order = "F" if fortran else "C"
-    return np.memmap(path, dtype, "r", offset, shape, order)  # type: ignore[call-overload,no-any-return]
+    order: Literal["F", "C"] = "F" if fortran else "C"
+    mapped: np.ndarray = np.memmap(path, dtype, "r", offset, shape, order)
+    return mapped

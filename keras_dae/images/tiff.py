@@ -30,7 +30,7 @@ def read(file: BinaryIO, megapixels: float) -> Picture:
     size = file.seek(0, 2)
     file.seek(0)
     with _quiet(), tifffile.TiffFile(file) as tif:
-        pages = list(tif.pages)
+        pages: list[Any] = list(tif.pages)
         check_size([(p.imagewidth, p.imagelength) for p in pages], megapixels)
         if not pages:
             raise UnreadableError("is a TIFF file without a page")

@@ -258,7 +258,7 @@ def adam(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(rate)
 
 
-class Recorder(keras.callbacks.Callback):
+class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped
     """Write history, model and best model after each epoch, each one atomically.
 
     Until the last epoch the model's file carries the optimizer, so that training can

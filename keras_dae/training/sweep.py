@@ -92,7 +92,10 @@ def _executor(name: str) -> Callable[[Request], Executor]:
     )
     module, _, attribute = EXECUTORS[name].partition(":")
     try:
-        return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+        executor: Callable[[Request], Executor] = getattr(
+            import_module(module), attribute
+        )
+        return executor
     except ImportError as error:
         if error.name != name:
             raise

@@ -1,3 +1,5 @@
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 
@@ -18,8 +20,10 @@ from keras_dae.evaluation.claims import (
     verdict,
 )
 from keras_dae.models.architectures import paper_specs
+from keras_dae.streams import stream
 
 SPECS = {spec.name: spec for spec in paper_specs()}
+GOLDEN = [-0.0006322028670378043, 0.0004973760707625117, 0.8067983004248938]
 PAIR = Pair(SMALLER_LATENT, "DAE_5_5", "DAE_5_13")
 
 
@@ -92,6 +96,43 @@ def test_sentences_of_section_5_1():
     assert len(sides) == 5
 
 
+def test_pairs_come_in_the_order_of_the_claims():
+    claims = [pair.claim for pair in paper_pairs(paper_specs())]
+    assert list(dict.fromkeys(claims)) == [
+        *(SMALLER_LATENT, SHALLOWER, GROWS_WHEN_SHALLOWER, HIGH_REGARDLESS),
+        DEEPEST_IS_BEST,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("without", "sentences"),
+    [
+        # Of depth 3 no step can be told, and the 8x8 of depth 5 is beside depth 1's.
+        ("DAE_3_8", {GROWS_WHEN_SHALLOWER: 1, HIGH_REGARDLESS: 2, DEEPEST_IS_BEST: 5}),
+        ("DAE_3_13", {GROWS_WHEN_SHALLOWER: 1, HIGH_REGARDLESS: 2, DEEPEST_IS_BEST: 5}),
+        ("DAE_3_5", {GROWS_WHEN_SHALLOWER: 3, HIGH_REGARDLESS: 2, DEEPEST_IS_BEST: 5}),
+    ],
+)
+def test_what_a_missing_model_leaves(without, sentences):
+    pairs = paper_pairs([SPECS[name] for name in SPECS if name != without])
+    counted = [pair.claim for pair in pairs]
+    assert {claim: counted.count(claim) for claim in sentences} == sentences
+    # Of (*) and (**) its two pairs each are gone.
+    assert (counted.count(SMALLER_LATENT), counted.count(SHALLOWER)) == (7, 7)
+    assert not any(without in pair.coefficients() for pair in pairs)
+
+
+def test_no_pair_without_a_model_to_compare_with():
+    assert paper_pairs([SPECS["DAE_3_8"]]) == []
+    assert paper_pairs([SPECS["DAE_3_8"], SPECS["DAE_5_13"]]) == []
+
+
+def test_a_pair_by_hand():
+    assert Pair("c", "a", "b").coefficients() == {"a": 1, "b": -1}
+    with pytest.raises(FrozenInstanceError):
+        PAIR.worse = "other"
+
+
 def test_increases_by_hand():
     """The model in the middle of two steps counts twice, and is drawn once."""
     pair = Pair(HIGH_REGARDLESS, "DAE_5_5 - DAE_5_8", "DAE_5_8 - DAE_5_13")
@@ -156,6 +197,23 @@ def test_the_seed_draws_the_interval():
     assert one["difference"] == other["difference"]
 
 
+def test_each_row_draws_its_own_stream():
+    means = {PAIR.worse: errors(0.012, 1), PAIR.better: errors(0.01, 2)}
+    rows = decide([PAIR, PAIR], means, SPECS, seed=7)
+    for number, row in enumerate(rows):
+        terms = [(1, means[PAIR.worse]), (-1, means[PAIR.better])]
+        draws = bootstrap(terms, stream("bootstrap", 7, number))
+        assert [row["low"], row["high"]] == list(np.quantile(draws, (0.025, 0.975)))
+        assert row["p"] == two_sided_p(draws)
+
+
+def test_the_bootstrap_is_the_one_of_the_committed_verdicts():
+    """Written down once: another order of draws would move committed figures."""
+    row = decided(errors(0.0102, 1, images=50), errors(0.0101, 2, images=50))
+    found = [row["low"], row["high"], row["p"]]
+    assert found == pytest.approx(GOLDEN, rel=1e-12)
+
+
 def test_a_row_tells_what_the_pair_confounds():
     row = decided(errors(0.012, 1), errors(0.01, 2, seeds=2))
     worse, better = SPECS[PAIR.worse], SPECS[PAIR.better]
@@ -170,6 +228,13 @@ def test_a_row_tells_what_the_pair_confounds():
         PAIR.worse,
         PAIR.better,
     )
+
+
+@pytest.mark.parametrize("sides", [("a - b", "DAE_5_5"), ("DAE_5_5", "a - b")])
+def test_no_architecture_to_confound_with(sides):
+    names = ("a", "b", "DAE_5_5")
+    (row,) = decide([Pair("c", *sides)], dict.fromkeys(names, errors(1, 1)), SPECS)
+    assert row["confounds"] is None
 
 
 def test_spread_by_hand():
@@ -230,6 +295,7 @@ def test_the_bootstrap_draws_seeds_anew():
         (np.full(99, -1.0), 2 / 100),
         (np.r_[np.full(95, 1.0), np.full(4, -1.0)], 10 / 100),
         (np.zeros(99), 1),
+        (np.r_[np.full(90, 1.0), np.zeros(9)], 20 / 100),  # 0 counts on both sides
         (np.r_[-1.0, 1.0], 1),
     ],
 )
@@ -243,7 +309,9 @@ def test_two_sided_p_by_hand(draws, p):
         (0.1, 0.049, "HOLDS"),
         (-0.1, 0.049, "FAILS"),
         (0.1, 0.05, "UNCLEAR"),
+        (0.1, 0.06, "UNCLEAR"),
         (0.0, 1.0, "UNCLEAR"),
+        (0.0, 0.01, "FAILS"),  # a claim of more is not borne out by as much
     ],
 )
 def test_verdict(difference, p, expected):

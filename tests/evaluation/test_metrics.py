@@ -2,11 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from skimage.metrics import (
-    mean_squared_error,
-    peak_signal_noise_ratio,
-    structural_similarity,
-)
+from skimage import metrics as reference
 
 from keras_dae.errors import UsageError
 from keras_dae.evaluation.metrics import METRICS, mse, psnr, psnr_of, ssim, summarise
@@ -22,8 +18,8 @@ def test_equal_to_scikit_image(images):
     clean, denoised = images
     wide = images.astype(np.float64)
     for index, (one, other) in enumerate(zip(*wide, strict=True)):
-        error = mean_squared_error(one, other)
-        ratio = peak_signal_noise_ratio(one, other, data_range=1.0)
+        error = reference.mean_squared_error(one, other)
+        ratio = reference.peak_signal_noise_ratio(one, other, data_range=1.0)
         assert mse(clean, denoised)[index] == pytest.approx(error, rel=0, abs=1e-12)
         assert psnr(clean, denoised)[index] == pytest.approx(ratio, rel=0, abs=1e-12)
 
@@ -70,11 +66,52 @@ def test_shapes_that_differ_are_refused(metric, one, other):
     assert str(other) in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("metric", "shape", "says"),
+    [
+        (
+            *(mse, (4, 4)),
+            "clean and denoised must be of one shape (N, H, W, C). "
+            "Received: clean=(4, 4), denoised=(4, 4).",
+        ),
+        (
+            *(ssim, (1, 11, 10, 12)),
+            "ssim takes two arrays of one shape (N, H, W, C), H and W from 11. "
+            "Received: clean=(1, 11, 10, 12), denoised=(1, 11, 10, 12).",
+        ),
+    ],
+)
+def test_what_is_said_of_a_shape(metric, shape, says):
+    with pytest.raises(UsageError) as refused:
+        metric(np.zeros(shape), np.zeros(shape))
+    assert str(refused.value) == says
+
+
+def test_ssim_of_the_smallest_images():
+    """One window, in flat images: only the means count."""
+    clean, denoised = np.full((2, 1, 11, 11, 1), [[[[[0.5]]]], [[[[0.7]]]]])
+    c1 = 0.01**2
+    by_hand = (2 * 0.35 + c1) / (0.25 + 0.49 + c1)
+    assert ssim(clean, denoised) == pytest.approx(by_hand, abs=1e-12)
+
+
 def test_summarise():
     row = summarise(np.array([0.005, 0.015]), pixels=300)
     assert row["mse"] == pytest.approx(0.01)
     assert row["mse_sum"] == pytest.approx(3)
     assert row["psnr"] == pytest.approx(20)  # of the mean error, not the mean psnr
+
+
+def test_summarise_similarities():
+    row = summarise(np.array([0.01, 0.03]), 4, np.array([0.2, 0.6]))
+    assert row["ssim"] == pytest.approx(0.4)
+    assert row["mse_sum"] == pytest.approx(0.08)
+
+
+def test_summarise_where_one_answer_is_exact():
+    row = summarise(np.array([0, 0.02]), 1)
+    assert row["psnr"] == pytest.approx(20)
+    assert row["psnr_mean_image"] is None
 
 
 def test_summarise_exact_answers():
@@ -95,8 +132,8 @@ def test_ssim_equals_scikit_images(channels):
     rng = np.random.default_rng(11)
     clean = rng.random((4, 16, 20, channels))
     denoised = np.clip(clean + 0.2 * rng.standard_normal(clean.shape), 0, 1)
-    reference = [
-        structural_similarity(
+    expected = [
+        reference.structural_similarity(
             one,
             other,
             data_range=1.0,
@@ -107,7 +144,7 @@ def test_ssim_equals_scikit_images(channels):
         )
         for one, other in zip(clean, denoised, strict=True)
     ]
-    np.testing.assert_allclose(ssim(clean, denoised), reference, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(ssim(clean, denoised), expected, rtol=0, atol=1e-6)
     np.testing.assert_allclose(ssim(clean, clean), 1, rtol=0, atol=1e-12)
 
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -9,11 +10,25 @@ from keras_dae.images.noise import (
     Blur,
     Chain,
     Gaussian,
+    Poisson,
+    SaltPepper,
     describe_noise,
     make_noise,
     noise_label,
     parse_noise,
+    short_label,
 )
+
+# kind -> its strength: name, default, lowest and highest that is accepted
+STRENGTHS = {
+    "gaussian": ("sigma", 0.5, 0, 1e6),
+    "salt-pepper": ("amount", 0.3, 0, 1),
+    "poisson": ("peak", 4.0, 0.001, 1e6),
+    "speckle": ("sigma", 0.5, 0, 1e6),
+    "uniform": ("width", 0.5, 0, 1e6),
+    "blur": ("sigma", 1.0, 0, 1000),
+    "masking": ("amount", 0.5, 0, 1),
+}
 
 
 @pytest.fixture
@@ -91,6 +106,57 @@ def test_refused(kind, parameters, received):
         make_noise(kind, **parameters)
 
 
+@pytest.mark.parametrize(
+    ("kind", "parameters", "says"),
+    [
+        (
+            *("gausian", {}),
+            "noise must be one of gaussian, salt-pepper, poisson, speckle, uniform, "
+            "blur, masking. Received: noise='gausian'.",
+        ),
+        (
+            *("gaussian", {"width": 1, "alpha": 2, "sigma": 0.5}),
+            "The noise gaussian takes sigma, clip. Received: alpha, width.",
+        ),
+        (
+            *("gaussian", {"sigma": True}),
+            "sigma must be a number from 0 to 1e+06. Received: sigma=True.",
+        ),
+        (
+            *("gaussian", {"sigma": "1"}),
+            "sigma must be a number from 0 to 1e+06. Received: sigma='1'.",
+        ),
+        (
+            *("gaussian", {"sigma": (0.1, 0.2, 0.3)}),
+            "A range has two ends. Received: sigma=(0.1, 0.2, 0.3).",
+        ),
+        (
+            *("gaussian", {"sigma": [0.5, 0.5]}),
+            "A range of strengths runs upwards. Received: range='0.5..0.5'.",
+        ),
+    ],
+)
+def test_what_is_said_of_a_bad_value(kind, parameters, says):
+    with pytest.raises(UsageError) as refused:
+        make_noise(kind, **parameters)
+    assert str(refused.value) == says
+
+
+@pytest.mark.parametrize("kind", NOISES)
+def test_the_strength_of_each_row(kind):
+    name, default, low, high = STRENGTHS[kind]
+    assert describe_noise(make_noise(kind)) == {
+        **{"kind": kind, name: default, "clip": True}
+    }
+    with pytest.raises(FrozenInstanceError):
+        setattr(make_noise(kind), name, low)
+    for end in (low, high):
+        assert describe_noise(make_noise(kind, **{name: end}))[name] == end
+    for beyond in (low - 1e-9, high * (1 + 1e-9)):
+        with pytest.raises(UsageError, match=f"{name} must be a number from {low:g} "):
+            make_noise(kind, **{name: beyond})
+
+
 def test_make_and_describe_are_inverse():
     noise = make_noise("gaussian", sigma=0.25, clip=False)
     assert noise == Gaussian(0.25, clip=False)
@@ -112,7 +178,8 @@ class Draws:
         return self.values.astype(dtype).reshape(shape)
 
     def poisson(self, rates):
-        return self.values.reshape(rates.shape) + 0 * rates
+        self.rates = rates.ravel().tolist()
+        return self.values.reshape(rates.shape)
 
 
 # (noise, clean values, what is drawn, the answer by hand)
@@ -122,6 +189,7 @@ BY_HAND = [
     ("uniform:0.5", [0.2, 0.8], [0.25, 1], [-0.05, 1.3]),
     ("poisson:4", [0.2, 0.8], [1, 6], [0.25, 1.5]),
     ("salt-pepper:0.4", [0.5, 0.6, 0.7], [0.1, 0.3, 0.5], [0, 1, 0.7]),
+    ("salt-pepper:0.5", [0.4, 0.6, 0.7], [0.25, 0.5, 0], [1, 0.6, 0]),  # at the edges
     ("masking:0.4", [0.5, 0.6, 0.7], [0.1, 0.4, 0.5], [0, 0.6, 0.7]),
 ]
 
@@ -133,6 +201,20 @@ def test_each_noise_by_hand(text, clean, drawn, answer):
     np.testing.assert_allclose(noisy.ravel(), answer, rtol=0, atol=1e-6)
     clipped = parse_noise(text)(clean, Draws(drawn))
     np.testing.assert_allclose(clipped.ravel(), np.clip(answer, 0, 1), atol=1e-6)
+
+
+def test_photons_are_drawn_at_the_rate_of_the_image():
+    draws = Draws([1, 0, 3])
+    clean = np.array([0.25, -0.5, 1], np.float32)
+    assert Poisson(4)(clean, draws).tolist() == [0.25, 0, 0.75]
+    assert draws.rates == [1, 0, 4]  # none from what is below 0
+
+
+def test_without_clipping_what_came_in_stays():
+    clean = np.array([-0.5, 1.5], np.float32)
+    kept = Draws([0.9, 0.9])
+    assert SaltPepper(0.4, clip=False)(clean, kept).tolist() == [-0.5, 1.5]
+    assert SaltPepper(0.4)(clean, kept).tolist() == [0, 1]
 
 
 def test_blur_of_a_point_is_the_kernel_and_keeps_the_sum():
@@ -155,6 +237,49 @@ def test_each_row_has_the_form_of_a_noise(kind, clean):
     np.testing.assert_array_equal(noisy, noise(clean, np.random.default_rng(0)))
     assert make_noise(**describe_noise(noise)) == noise
     assert parse_noise(kind) == noise
+
+
+@pytest.mark.parametrize("axis", [0, 3])
+def test_blur_keeps_images_and_channels_apart(axis):
+    images = np.zeros((3, 8, 8, 3), np.float32)
+    images[(slice(None),) * axis + (1,)] = 1
+    np.testing.assert_allclose(Blur(2.0)(images, None), images, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "short"),
+    [
+        ("gaussian:0.25", "gaussian, sigma 0.25, clipped", "gaussian-0.25"),
+        ("poisson:4", "poisson, peak 4, clipped", "poisson-4"),
+        (
+            *("uniform:0.1..0.9", "uniform, width 0.1 to 0.9, clipped"),
+            "uniform-0.1-to-0.9",
+        ),
+        (
+            "blur:1+speckle:0.3..0.5",
+            "blur, sigma 1 then speckle, sigma 0.3 to 0.5, clipped",
+            "blur-1+speckle-0.3-to-0.5",
+        ),
+    ],
+)
+def test_labels_by_hand(text, label, short):
+    noise = parse_noise(text)
+    assert noise_label(describe_noise(noise)) == label
+    assert short_label(noise) == short
+    unclipped = describe_noise(parse_noise(text, clip=False))
+    assert noise_label(unclipped) == label.removesuffix(", clipped")
+    # Of frozen noise a record says the hash too, which is no strength.
+    assert noise_label({**unclipped, "test_sha256": "ab"}) == noise_label(unclipped)
+
+
+@pytest.mark.parametrize("text", ["blur:1+gaussian:0.3", "blur:1..2+gaussian:0.3"])
+def test_a_chain_describes_its_parts(text):
+    described = describe_noise(parse_noise(text))
+    assert (described["kind"], described["clip"]) == ("blur+gaussian", True)
+    assert described["parts"] == [
+        {"kind": "blur", "sigma": 1 if ".." not in text else [1, 2], "clip": False},
+        {"kind": "gaussian", "sigma": 0.3, "clip": False},
+    ]
 
 
 def test_a_chain_applies_its_parts_in_order_and_clips_at_the_end(clean):
