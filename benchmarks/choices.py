@@ -112,7 +112,8 @@ def fit_once(
 
     from keras_dae.images.pairs import EpochClock, NoisyCleanPairs
     from keras_dae.models.builders import build, encoder
-    from keras_dae.training.fitting import adam, hasten, mean_bias, validation_arrays
+    from keras_dae.training.fitting import hasten, mean_bias, validation_arrays
+    from keras_dae.training.optimizers import make_optimizer
 
     pairs = NoisyCleanPairs(
         splits.train,
@@ -134,7 +135,7 @@ def fit_once(
             kernel += rng.normal(0, spread, means.shape).astype("float32")
     weights[-2] *= np.float32(start.output_scale)
     model.set_weights(weights)
-    model.compile(optimizer=adam(config, len(pairs)), loss="mse")
+    model.compile(optimizer=make_optimizer(config, len(pairs)), loss="mse")
     hasten(model)
     noisy, clean = validation_arrays(config, splits)
     began = time.perf_counter()

@@ -16,7 +16,7 @@ def ours(spec: DAESpec, images: int) -> Callable[[], float]:
     """Return a call that answers as `evaluate` does: seconds."""
     import numpy as np
 
-    from keras_dae.evaluation.scoring import BATCH, model_denoiser
+    from keras_dae.evaluation.engines import BATCH, model_denoiser
     from keras_dae.models.builders import build
 
     denoise = model_denoiser(build(spec))
@@ -36,7 +36,7 @@ def peer(spec: DAESpec, images: int) -> Callable[[], float]:
     import numpy as np
 
     from benchmarks.plain_torch import denoise, network
-    from keras_dae.evaluation.scoring import BATCH
+    from keras_dae.evaluation.engines import BATCH
 
     net = network(spec)
     noisy = digits(images).astype(np.float32) / 255

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as torch_nn
 from torch import Tensor
 
-from keras_dae.training.torch_layers import _by_phase, _folded
+from keras_dae.training.torch_layers import _backwards, _by_phase, _folded
 from keras_dae.training.torch_steps import _keep_freed_memory
 
 BATCH = 64
@@ -50,13 +50,14 @@ def torch_transpose(kernel: Tensor, bias: Tensor, stride: int, x: Tensor) -> Ten
 
 
 def transposes() -> None:
-    """Print the three ways of a strided transposed convolution."""
+    """Print the four ways of a strided transposed convolution."""
     ways: dict[str, Callable[[Tensor, Tensor, int, Tensor], Tensor]] = {
         "torch": torch_transpose,
         "one convolution, phases interleaved": lambda k, b, s, x: _by_phase(
             k, b, s, 0, x
         ),
         "matrix product, patches added": lambda k, b, s, x: _folded(k, b, s, 0, x),
+        "a convolution's gradient": lambda k, b, s, x: _backwards(k, b, s, 0, x),
     }
     for given, made, side, size, stride in TRANSPOSES:
         x = channels_last(BATCH, given, side, side).requires_grad_()

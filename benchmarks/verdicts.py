@@ -16,7 +16,8 @@ import numpy as np
 
 from keras_dae import backend
 from keras_dae.evaluation.claims import decide, paper_pairs
-from keras_dae.evaluation.scoring import TestBench, model_denoiser
+from keras_dae.evaluation.engines import model_denoiser
+from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import load
 from keras_dae.models.architectures import DAESpec
 from keras_dae.reporting.intervals import turned

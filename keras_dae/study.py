@@ -12,6 +12,7 @@ from keras_dae.evaluation.board import board as make_board
 from keras_dae.evaluation.board import measure_all
 from keras_dae.evaluation.cells import tuned_cells
 from keras_dae.evaluation.claims import decide, paper_pairs
+from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.entries import brought, filters, floors
 from keras_dae.evaluation.entries import runs as run_entries
 from keras_dae.evaluation.scored import (
@@ -21,7 +22,7 @@ from keras_dae.evaluation.scored import (
     evaluate,
     table_order,
 )
-from keras_dae.evaluation.scoring import TestBench, model_denoiser
+from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
 from keras_dae.images.datasets import load as load_data
 from keras_dae.models.builders import decoder, encoder

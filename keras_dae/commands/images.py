@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from keras_dae.commands.common import echo_json, print_table, say
-from keras_dae.commands.options import as_json, machine_options
+from keras_dae.commands.options import as_json, engine_option, machine_options
 
 DEFAULT_MODEL = "DAE_5_13"
 
@@ -63,6 +63,7 @@ def _range(
     show_default=True,
     help="The most that one file may hold.",
 )
+@engine_option
 @machine_options
 @as_json
 def denoise(
@@ -142,8 +143,13 @@ def _run(
     from keras_dae.models.files import load
     from keras_dae.training.progress import new_progress
 
+    model = TileModel(load(trained.path), options["engine"])
+    if options["engine"] != "keras":
+        say(
+            f"{options['engine']}: within {model.max_difference:.1e} of keras's answers"
+        )
     task = Task(
-        TileModel(load(trained.path)),
+        model,
         trained.card,
         overlap=options["overlap"],
         range=options["value_range"],

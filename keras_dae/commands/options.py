@@ -45,6 +45,13 @@ machine_options = _apply(
         ),
     ]
 )
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["keras", "onnx"]),
+    default="keras",
+    show_default=True,
+    help="What answers: the backend, or ONNX Runtime, faster at depth 1.",
+)
 # The configuration's fields as options; a default of None leaves the value to
 # --config, and beyond that to RunConfig.
 test_options = _apply(
@@ -103,7 +110,8 @@ recipe_options = _apply(
         ),
         click.option("--epochs", type=int, help="Passes over the data.  [default: 15]"),
         click.option("--batch-size", type=int, help="Images a step.  [default: 64]"),
-        click.option("--lr", "learning_rate", type=float, help="Adam's learning rate."),
+        click.option("--optimizer", help="adam or muon.  [default: adam]"),
+        click.option("--lr", "learning_rate", type=float, help="Its learning rate."),
         click.option("--warmup-steps", type=int, help="Steps until the full rate."),
         click.option("--schedule", help="cosine or constant."),
         click.option(

@@ -20,6 +20,7 @@ from keras_dae.commands.options import (
     DEFAULT_STUDY,
     as_json,
     data_dir,
+    engine_option,
     executor_options,
     grid_options,
     machine_options,
@@ -138,6 +139,7 @@ def train(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write a CSV file of one row an image and model.",
 )
+@engine_option
 @machine_options
 @as_json
 def evaluate(
@@ -145,6 +147,7 @@ def evaluate(
     data_dir: Path | None,
     out: Path,
     per_image: Path | None,
+    engine: str,
     device: str,
     threads: int | None,
     as_json: bool,
@@ -169,12 +172,17 @@ def evaluate(
     from keras_dae.reporting.tables import results_table
     from keras_dae.storage import write_csv
 
-    scored = score(folders, data_dir, say) if folders else []
+    scored = score(folders, data_dir, say, engine) if folders else []
     if files:
-        scored.append(evaluate_files(files, config, data_dir, say))
+        scored.append(evaluate_files(files, config, data_dir, say, engine))
     if per_image is not None:
         write_csv(per_image, image_rows(scored))
     results = [one.results for one in scored]
+    if engine != "keras":
+        away = max(
+            row["engine"]["max_difference"] for one in results for row in one["models"]
+        )
+        say(f"{engine}: within {away:.1e} of keras's answers")
     if as_json:
         echo_json({"schema": 1, "results": results})
         return

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_dae.errors import KerasDAEError
-from keras_dae.evaluation.scoring import model_denoiser
+from keras_dae.evaluation.engines import difference, model_denoiser
 
 FREE_TILE = 128  # side of a tile where the model takes any size
 SHADES = {1: "grey", 3: "RGB"}
@@ -15,13 +15,14 @@ class TileModel:
 
     Attributes:
         tile: height and width of its input.
+        max_difference: what its engine is away from keras at most; 0 for keras.
 
     Raises:
         KerasDAEError: a model that does not map images of 1 or 3 channels to images
             of the same shape.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, engine: str = "keras") -> None:
         shape, answer = model.input_shape, model.output_shape
         images = isinstance(shape, tuple) and len(shape) == 4
         if not images or shape[-1] not in SHADES or answer != shape:
@@ -30,7 +31,8 @@ class TileModel:
                 "images of 1 or 3 channels to images of the same shape."
             )
         self.model, self.channels = model, shape[-1]
-        self._denoise = model_denoiser(model)
+        self._denoise = model_denoiser(model, engine)
+        self.max_difference = difference(self._denoise)
         self.tile = (shape[1] or FREE_TILE, shape[2] or FREE_TILE)
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:

@@ -18,9 +18,10 @@ import numpy as np
 
 from keras_dae import backend
 from keras_dae.evaluation.baselines import Denoiser
+from keras_dae.evaluation.engines import BATCH
 from keras_dae.evaluation.entries import KINDS, Entry
 from keras_dae.evaluation.metrics import psnr_of
-from keras_dae.evaluation.scoring import BATCH, TestBench
+from keras_dae.evaluation.scoring import TestBench
 from keras_dae.storage import replacing
 from keras_dae.streams import stream
 from keras_dae.training.progress import new_progress

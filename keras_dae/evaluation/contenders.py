@@ -10,8 +10,9 @@ from typing import Any
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.baselines import BASELINES, MEDIANS, Denoiser
 from keras_dae.evaluation.cells import file_sha256
+from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.entries import Entry
-from keras_dae.evaluation.scoring import TestBench, model_denoiser
+from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import describe_noise
 from keras_dae.models.families import FAMILIES

@@ -18,7 +18,8 @@ import numpy as np
 from keras_dae import backend
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.baselines import Denoiser
-from keras_dae.evaluation.scoring import TestBench, load_for, model_denoiser
+from keras_dae.evaluation.engines import model_denoiser, onnx_session
+from keras_dae.evaluation.scoring import TestBench, load_for
 from keras_dae.models.counting import macs
 from keras_dae.storage import reason
 
@@ -64,19 +65,12 @@ def bring_onnx(path: Path, bench: TestBench) -> Brought:
             of another shape.
     """
     try:
-        import onnxruntime
+        session = onnx_session(path)
     except ImportError as error:
         raise KerasDAEError(
             f"{path} needs the package onnxruntime, which is not installed; "
             'pip install "keras-dae[onnx]" brings it.'
         ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = backend.threads()
-    options.log_severity_level = 4  # what is wrong is said here, in one sentence
-    try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
     except Exception as error:  # its exceptions share no class of their own
         raise KerasDAEError(f"{path} is not a readable ONNX model.") from error
     inputs = session.get_inputs()

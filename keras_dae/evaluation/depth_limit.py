@@ -7,7 +7,8 @@ from typing import Any
 
 from keras_dae import backend
 from keras_dae.evaluation.cells import Cells, file_sha256
-from keras_dae.evaluation.scoring import TestBench, model_denoiser
+from keras_dae.evaluation.engines import model_denoiser
+from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
 from keras_dae.images.pairs import MEASURED, frozen_arrays
 from keras_dae.models.files import load

@@ -11,8 +11,9 @@ import numpy as np
 from keras_dae.errors import KerasDAEError
 from keras_dae.evaluation.cells import Cells, digest_of
 from keras_dae.evaluation.contenders import Contender
+from keras_dae.evaluation.engines import BATCH
 from keras_dae.evaluation.readers import CLASSIFIERS, Lesson, Reader, choose_logistic
-from keras_dae.evaluation.scoring import BATCH, TestBench
+from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import Noise
 from keras_dae.images.pairs import MEASURED, frozen_arrays, noise_sha256, normalise

@@ -59,6 +59,7 @@ def evaluate(
     folders: Iterable[RunFolder],
     data_dir: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
+    engine: str = "keras",
 ) -> list[Scored]:
     """Score runs on the test images, one result for each training set and noise.
 
@@ -66,6 +67,7 @@ def evaluate(
         folders: runs; each is scored on the data set and noise it was made with.
         data_dir: folder of the data sets' files.
         say: told what is being done, a line at a time.
+        engine: what computes the answers, a row of `engines.ENGINES`.
     """
     groups: dict[tuple[Any, ...], list[RunFolder]] = {}
     for folder in sorted(folders, key=table_order):
@@ -91,7 +93,7 @@ def evaluate(
             check_data(folder, splits)
         splits = splits.limited(train_images)
         bench = TestBench(splits, noise, data_seed)
-        scored.append(_score(members, bench, say))
+        scored.append(_score(members, bench, say, engine))
     return scored
 
 
@@ -107,6 +109,7 @@ def evaluate_files(
     config: RunConfig,
     data_dir: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
+    engine: str = "keras",
 ) -> Scored:
     """Score `.keras` files of any origin on the test images of a configuration.
 
@@ -115,6 +118,7 @@ def evaluate_files(
         config: names the data set and the noise; the rest of it is not used.
         data_dir: folder of the data sets' files.
         say: told what is being done, a line at a time.
+        engine: what computes the answers, a row of `engines.ENGINES`.
     """
     paths = list(paths)
     missing = [str(path) for path in paths if not path.is_file()]
@@ -127,7 +131,7 @@ def evaluate_files(
     rows, images = [], []
     for path in paths:
         say(f"scoring {path}")
-        row, of_images = score_model(bench, path)
+        row, of_images = score_model(bench, path, engine)
         rows.append({"name": path.stem, "file": str(path), **row})
         images.append(of_images)
     return Scored(_results(bench, rows), images, {}, [], bench)
@@ -151,14 +155,17 @@ def data_name(folder: RunFolder) -> str:
 
 
 def _score(
-    folders: list[RunFolder], bench: TestBench, say: Callable[[str], None]
+    folders: list[RunFolder],
+    bench: TestBench,
+    say: Callable[[str], None],
+    engine: str,
 ) -> Scored:
     rows: list[dict[str, Any]] = []
     images: list[ImageFigures] = []
     specs: dict[str, DAESpec] = {}
     for folder in folders:
         say(f"scoring {folder.path.name}")
-        row, of_images = score_run(bench, folder)
+        row, of_images = score_run(bench, folder, engine)
         rows.append(row)
         images.append(of_images)
         spec = folder.config().plan(bench.splits.image_shape)

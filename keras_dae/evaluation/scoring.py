@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dae import backend
 from keras_dae.errors import KerasDAEError
 from keras_dae.evaluation.baselines import BASELINES, Denoiser
+from keras_dae.evaluation.engines import BATCH, difference, model_denoiser
 from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, ssim, summarise
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import Noise, describe_noise
@@ -27,8 +27,6 @@ from keras_dae.images.pairs import (
 )
 from keras_dae.models.files import load
 from keras_dae.training.runs import RunFolder, model_name
-
-BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -172,19 +170,6 @@ def rebatched(pairs: Iterable[Pair], size: int) -> Iterator[Pair]:
         yield np.concatenate(noisy), np.concatenate(clean)
 
 
-def model_denoiser(model: keras.Model) -> Denoiser:
-    """Return `model` as a function of arrays."""
-    if backend.name() == "torch":
-        from keras_dae.training.torch_steps import answer
-
-        lean = answer(model)
-        if lean is not None:
-            return lean
-    return lambda noisy: np.asarray(
-        model.predict(noisy, batch_size=BATCH, verbose=0), dtype=np.float32
-    )
-
-
 def load_for(bench: TestBench, path: Path) -> keras.Model:
     """Return the model of a `.keras` file, if it denoises images of this shape.
 
@@ -204,24 +189,32 @@ def load_for(bench: TestBench, path: Path) -> keras.Model:
 ImageFigures = dict[str, np.ndarray]  # metric -> one value an image
 
 
-def score_model(bench: TestBench, path: Path) -> tuple[dict[str, Any], ImageFigures]:
+def score_model(
+    bench: TestBench, path: Path, engine: str = "keras"
+) -> tuple[dict[str, Any], ImageFigures]:
     """Return the figures of a `.keras` file, from the file alone, and its images'.
+
+    An engine (`engines.ENGINES`) other than keras is named in them, with its largest
+    difference from keras.
 
     Raises:
         KerasDAEError: not a readable model, or one for images of another shape.
     """
     model = load_for(bench, path)
-    of_images = bench.measure_images(model_denoiser(model))
+    denoise = model_denoiser(model, engine)
+    of_images = bench.measure_images(denoise)
     row = {"parameters": model.count_params(), "test": bench.summary(of_images)}
+    if engine != "keras":
+        row["engine"] = {"name": engine, "max_difference": difference(denoise)}
     return row, of_images
 
 
 def score_run(
-    bench: TestBench, folder: RunFolder
+    bench: TestBench, folder: RunFolder, engine: str = "keras"
 ) -> tuple[dict[str, Any], ImageFigures]:
     """Return the row of a run for `results.json`, and the figures of each image."""
     config, history = folder.config(), folder.history()
-    scored, of_images = score_model(bench, folder.model_path)
+    scored, of_images = score_model(bench, folder.model_path, engine)
     row = {
         "name": model_name(config),
         "depth": config.depth,
@@ -231,6 +224,7 @@ def score_run(
         "epochs": len(history["loss"]),
         "val_loss": history["val_loss"][-1],
         "test": scored["test"],
+        **({"engine": scored["engine"]} if "engine" in scored else {}),
         "seconds": round(sum(history["seconds"]) + sum(history["val_seconds"]), 1),
     }
     return row, of_images

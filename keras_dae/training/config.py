@@ -15,9 +15,10 @@ from keras_dae.models.ceilings import CeilingSpec, plan_ceiling
 from keras_dae.models.families import FAMILIES, plan_family
 from keras_dae.storage import reason
 
-# Adam moves every weight by about the rate, whatever the layer's width: a single
-# layer with 16 inputs a filter takes, and needs, larger steps than deep ones.
-DEFAULT_RATES = {1: 5e-2}
+# Optimizer -> the learning rate at depth 1, and of deeper models. Adam and Muon move
+# every weight by about the rate, whatever the layer's width: a single layer with 16
+# inputs a filter takes, and needs, larger steps than deep ones.
+DEFAULT_RATES = {"adam": (5e-2, 3e-3), "muon": (1e-1, 6e-3)}
 
 
 class RunConfig(BaseModel):
@@ -45,6 +46,7 @@ class RunConfig(BaseModel):
     validation_images: int | None = Field(None, ge=1)
     epochs: int = Field(15, ge=1)
     batch_size: int = Field(64, ge=1)
+    optimizer: Literal["adam", "muon"] = "adam"  # a row of OPTIMIZERS
     learning_rate: float = Field(3e-3, gt=0)  # see DEFAULT_RATES
     warmup_steps: int = Field(500, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -57,8 +59,10 @@ class RunConfig(BaseModel):
     def _rate_by_depth(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Fill in the learning rate that suits the depth, where none is given."""
         if values.get("learning_rate") is None:
-            rate = DEFAULT_RATES.get(values.get("depth", 5), 3e-3)
-            return {**values, "learning_rate": rate}
+            name, depth = values.get("optimizer", "adam"), values.get("depth", 5)
+            # What is no optimizer is refused after this, by its own field.
+            one, deeper = DEFAULT_RATES.get(str(name), DEFAULT_RATES["adam"])
+            return {**values, "learning_rate": one if depth == 1 else deeper}
         return values
 
     @model_validator(mode="before")
@@ -137,6 +141,7 @@ OPTIONS = {
     "validation_images": "--validation-images",
     "epochs": "--epochs",
     "batch_size": "--batch-size",
+    "optimizer": "--optimizer",
     "learning_rate": "--lr",
     "warmup_steps": "--warmup-steps",
     "schedule": "--schedule",

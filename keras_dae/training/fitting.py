@@ -27,6 +27,7 @@ from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.models.files import load, save
 from keras_dae.storage import held, write_json
 from keras_dae.training.config import RunConfig
+from keras_dae.training.optimizers import make_optimizer
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.records import (
     Spec,
@@ -206,7 +207,7 @@ def _start(
     )
     builder: Any = BUILDERS[type(spec)]
     model = builder(spec, seed=config.seed, output_bias=mean_bias(splits))
-    model.compile(optimizer=adam(config, pairs.batches), loss="mse")
+    model.compile(optimizer=make_optimizer(config, pairs.batches), loss="mse")
     return model, {key: [] for key in HISTORY_KEYS}
 
 
@@ -242,20 +243,6 @@ def mean_bias(splits: Splits) -> float:
         for start in starts
     ]
     return output_bias(sum(sums) / splits.train.size)
-
-
-def adam(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
-    """Return Adam whose rate rises for `warmup_steps`, then is held or falls to 0."""
-    total = steps * config.epochs
-    warmup = min(config.warmup_steps, total // 2)
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup else config.learning_rate,
-        total - warmup,
-        alpha=1.0 if config.schedule == "constant" else 0.0,
-        warmup_target=config.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    return keras.optimizers.Adam(rate)
 
 
 class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped

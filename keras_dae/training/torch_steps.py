@@ -14,7 +14,6 @@ import ctypes
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from math import cos, pi, sqrt
 from typing import Any
 
 import keras
@@ -25,6 +24,7 @@ from keras.src.backend.torch.core import get_device
 from torch import Tensor
 
 from keras_dae.training.torch_layers import forward
+from keras_dae.training.torch_optimizers import Update, is_plain, update_of
 
 # Images that a test step takes at a time: few enough for the processor's caches.
 TEST_BATCH = 128
@@ -105,12 +105,12 @@ class LeanSteps:
         self.model, self.forward = model, forward
         self.batch_size = batch_size
         self.training_loss = in_precision(precision, self._loss)
-        self.optimizer = model.optimizer
         (tracker,) = model.metrics
         self.total, self.count = tracker.total.value, tracker.count.value
         self.variables = list(model.trainable_variables)
         self.weights = [variable.value for variable in self.variables]
-        self.moments: tuple[list[Tensor], list[Tensor]] | None = None
+        # Made at the first step: a model may be compiled and then given weights.
+        self.update: Update | None = None
 
     def train(self, data: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Take a step on each batch in `[(noisy, clean)]`; return the last logs."""
@@ -119,7 +119,10 @@ class LeanSteps:
             loss = self.training_loss(*pair)
             gradients = torch.autograd.grad(loss, self.weights)
             with torch.no_grad():
-                self._update(gradients)
+                self.update = self.update or update_of(
+                    self.model.optimizer, self.variables
+                )
+                self.update(gradients)
                 logs = self._log(loss, len(pair[0]))
         return logs
 
@@ -141,30 +144,6 @@ class LeanSteps:
         self.count.add_(images)
         return {"loss": loss}
 
-    def _update(self, gradients: tuple[Tensor, ...]) -> None:
-        """Take keras's step of Adam, on its own variables."""
-        adam = self.optimizer
-        if self.moments is None:
-            if not adam.built:
-                adam.build(self.variables)
-            self.moments = (
-                [variable.value for variable in adam._momentums],
-                [variable.value for variable in adam._velocities],
-            )
-            self.iterations = adam.iterations.value
-            self.step = int(self.iterations)
-        means, squares = self.moments
-        rate = rate_at(adam._learning_rate, self.step)
-        self.step += 1
-        correction = sqrt(1 - adam.beta_2**self.step) / (1 - adam.beta_1**self.step)
-        torch._foreach_lerp_(means, gradients, 1 - adam.beta_1)
-        torch._foreach_mul_(squares, adam.beta_2)
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 - adam.beta_2)
-        divisors = torch._foreach_sqrt(squares)
-        torch._foreach_add_(divisors, adam.epsilon)
-        torch._foreach_addcdiv_(self.weights, means, divisors, -rate * correction)
-        self.iterations.add_(1)
-
 
 def _parts(
     noisy: Tensor, clean: Tensor, size: int | None
@@ -174,32 +153,12 @@ def _parts(
     yield from zip(torch.split(noisy, size), torch.split(clean, size), strict=True)
 
 
-def rate_at(schedule: Any, step: int) -> float:
-    """Return the learning rate of `step`: a cosine's in plain Python, for speed."""
-    if type(schedule) is not keras.optimizers.schedules.CosineDecay:
-        rate = schedule(step) if callable(schedule) else schedule
-        return float(rate)
-    peak, start = schedule.warmup_target, schedule.initial_learning_rate
-    if peak is not None and step < schedule.warmup_steps:
-        return float(start + (peak - start) * step / schedule.warmup_steps)
-    if peak is None:
-        peak, done = start, step
-    else:
-        done = step - schedule.warmup_steps
-    left = 0.5 * (1 + cos(pi * min(done / schedule.decay_steps, 1)))
-    return float(peak * ((1 - schedule.alpha) * left + schedule.alpha))
-
-
 def _is_plain(model: keras.Model) -> bool:
     """Tell whether loss, metrics and optimizer are those that the steps compute."""
-    adam = model.optimizer
     return (
         model.loss == "mse"
         and len(model.metrics) == 1
-        and isinstance(adam, keras.optimizers.Adam)
-        and not (adam.amsgrad or adam.weight_decay or adam.use_ema)
-        and not (adam.clipnorm or adam.clipvalue or adam.global_clipnorm)
-        and not (adam.gradient_accumulation_steps or adam.loss_scale_factor)
+        and is_plain(model.optimizer)
         and not model.jit_compile
     )
 

@@ -4,9 +4,9 @@ import pytest
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation import scoring
 from keras_dae.evaluation.baselines import BASELINES
+from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.scoring import (
     TestBench,
-    model_denoiser,
     score_baselines,
     score_model,
 )

@@ -44,6 +44,8 @@ def test_later_layers_win():
         ({"learning_rate": 0}, "learning_rate=0"),
         ({"seed": -1}, "seed=-1"),
         ({"schedule": "step"}, "schedule='step'"),
+        ({"optimizer": "sgd"}, "optimizer='sgd'"),
+        ({"optimizer": ["muon"]}, "optimizer=['muon']"),
         ({"noise": "gausian"}, "noise='gausian'"),
         ({"epochs": "many"}, "epochs='many'"),
         ({"layers": 3}, "Unknown configuration key layers"),

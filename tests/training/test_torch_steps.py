@@ -14,14 +14,15 @@ from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CEILINGS, plan_ceiling
 from keras_dae.models.files import load, save
 from keras_dae.training.config import make_config
-from keras_dae.training.fitting import adam
+from keras_dae.training.optimizers import OPTIMIZERS, make_optimizer
 
 if os.environ.get("KERAS_BACKEND") != "torch":
     pytest.skip("the lean steps are torch's", allow_module_level=True)
 
 import torch
 
-from keras_dae.training.torch_steps import accelerate, answer, rate_at
+from keras_dae.training.torch_optimizers import rate_at, update_of
+from keras_dae.training.torch_steps import accelerate, answer
 
 NINE = [(depth, latent) for depth in DEPTHS for latent in LATENTS]
 
@@ -35,7 +36,7 @@ def digits_like(count, size=28, channels=1):
 def compiled(spec, steps, **changes):
     config = make_config({"warmup_steps": 2, **changes})
     model = build(spec, seed=1)
-    model.compile(optimizer=adam(config, steps), loss="mse")
+    model.compile(optimizer=make_optimizer(config, steps), loss="mse")
     return model
 
 
@@ -61,18 +62,45 @@ def agree(spec, images, *, lean=None, plain=None, least=1e-3, **kwargs):
     for one, other, start in zip(
         lean.get_weights(), plain.get_weights(), before, strict=True
     ):
-        # Adam moves a weight by the rate however small its gradient is: where that is
-        # rounding alone, the two may part.
+        # Adam moves a weight by the rate however small its gradient is, and Muon a
+        # whole direction: where that is rounding alone, the two may part.
         moved = np.abs(other - start).mean()
         assert moved > least
-        assert np.abs(one - other).mean() < 0.15 * moved
+        apart = 0.15 if isinstance(lean.optimizer, keras.optimizers.Adam) else 0.4
+        assert np.abs(one - other).mean() < apart * moved
     return lean, plain
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(("depth", "latent"), NINE)
-def test_losses_and_weights_are_those_of_plain_fit(depth, latent):
+def test_losses_and_weights_are_those_of_plain_fit(depth, latent, optimizer):
+    spec = plan(depth, latent)
+    lean, plain = (compiled(spec, 8, optimizer=optimizer) for _ in range(2))
     # 56 images in batches of 16: the last batch is a smaller one.
-    agree(plan(depth, latent), digits_like(56))
+    agree(spec, digits_like(56), lean=lean, plain=plain)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_steps_from_the_same_gradients_are_those_of_keras(optimizer):
+    """Of full rank, so that rounding is never all there is in a direction."""
+    rng = np.random.default_rng(0)
+    lean, plain = (compiled(plan(5, 5), 8, optimizer=optimizer) for _ in range(2))
+    before = lean.get_weights()
+    update = update_of(lean.optimizer, lean.trainable_variables)
+    for _ in range(5):
+        gradients = [
+            torch.from_numpy(rng.normal(size=weight.shape).astype("float32"))
+            for weight in before
+        ]
+        with torch.no_grad():
+            update(gradients)
+        plain.optimizer.apply(gradients, plain.trainable_variables)
+    assert int(lean.optimizer.iterations) == 5
+    for one, other, start in zip(
+        lean.get_weights(), plain.get_weights(), before, strict=True
+    ):
+        # 5e-7: two roundings of a weight of about 2.
+        assert np.abs(one - other).max() < 1e-3 * np.abs(other - start).max() + 5e-7
 
 
 @pytest.mark.parametrize(("depth", "latent"), [*NINE, (2, 14)])
@@ -106,9 +134,11 @@ def test_constant_rate_and_training_on():
     agree(spec, images, lean=models[0], plain=models[1])
 
 
-def test_a_saved_model_goes_on_with_keras_steps(tmp_path):
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_saved_model_goes_on_with_keras_steps(tmp_path, optimizer):
     spec, images = plan(3, 8), digits_like(40)
-    lean, plain = agree(spec, images)
+    lean, plain = (compiled(spec, 16, optimizer=optimizer) for _ in range(2))
+    agree(spec, images, lean=lean, plain=plain)
     for model, name in ((lean, "lean.keras"), (plain, "plain.keras")):
         save(model, tmp_path / name, optimizer=True)
     agree(
@@ -124,7 +154,7 @@ def test_graphs_that_are_no_chain(name):
     lean, plain = (build_ceiling(plan_ceiling(name), seed=1) for _ in range(2))
     for model in (lean, plain):
         config = make_config({"warmup_steps": 2, "learning_rate": 1e-3})
-        model.compile(optimizer=adam(config, 8), loss="mse")
+        model.compile(optimizer=make_optimizer(config, 8), loss="mse")
     agree(None, digits_like(40), lean=lean, plain=plain, least=3e-4)
 
 
@@ -195,7 +225,7 @@ def test_rates_are_those_of_keras(schedule, warmup):
     config = make_config(
         {"schedule": schedule, "warmup_steps": warmup, "learning_rate": 3e-3}
     )
-    rate = adam(config, 2)._learning_rate
+    rate = make_optimizer(config, 2)._learning_rate
     for step in range(35):
         assert rate_at(rate, step) == pytest.approx(
             float(rate(step)), rel=2e-6, abs=1e-9

@@ -1,0 +1,124 @@
+"""What computes a model's answers: ENGINES."""
+
+import tempfile
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_dae import backend
+from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.evaluation.baselines import Denoiser
+
+BATCH = 500
+PROBES = 16  # images on which an engine is compared with keras
+TOLERANCE = 1e-5  # absolute, on answers in [0, 1]
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def model_denoiser(model: keras.Model, engine: str = "keras") -> Denoiser:
+    """Return `model` as a function of arrays (N, H, W, C).
+
+    Args:
+        model: any model of images.
+        engine: a row of ENGINES.
+
+    Raises:
+        UsageError: no such engine, or one of another backend.
+        KerasDAEError: its packages are absent, or its answers differ.
+    """
+    check(
+        engine in ENGINES, f"engine must be one of {', '.join(ENGINES)}.", engine=engine
+    )
+    return ENGINES[engine](model)
+
+
+def difference(denoise: Denoiser) -> float:
+    """Return what an engine's answers are away from keras's at most; 0 for keras."""
+    return float(getattr(denoise, "max_difference", 0.0))
+
+
+def by_keras(model: keras.Model) -> Denoiser:
+    """Return what keras's backend answers, by the lean forward pass on torch."""
+    if backend.name() == "torch":
+        from keras_dae.training.torch_steps import answer
+
+        lean = answer(model)
+        if lean is not None:
+            return lean
+    return lambda noisy: np.asarray(
+        model.predict(noisy, batch_size=BATCH, verbose=0), dtype=np.float32
+    )
+
+
+class ByOnnx:
+    """What ONNX Runtime answers for a model, written to ONNX in memory's stead.
+
+    Attributes:
+        max_difference: largest absolute difference from keras's answers to random
+            images.
+
+    Raises:
+        UsageError: another backend than torch, which keras exports ONNX from here.
+        KerasDAEError: a missing package, or answers that differ by more than
+            `TOLERANCE`.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        if backend.name() != "torch":
+            raise UsageError(
+                f"--engine onnx is for the torch backend. Received: {backend.name()}."
+            )
+        missing = [name for name in ONNX_PACKAGES if find_spec(name) is None]
+        if missing:
+            raise KerasDAEError(
+                f"--engine onnx needs {', '.join(missing)}, not installed here; pip "
+                'install "keras-dae[onnx]" brings it.'
+            )
+        shape = [side or 28 for side in model.input_shape[1:]]
+        images = np.random.default_rng(0).random((PROBES, *shape), dtype=np.float32)
+        model.predict_on_batch(images[:2])  # keras exports what was called before
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            # The exporter warns of what it traces; what it gives is compared below.
+            warnings.simplefilter("ignore")
+            path = Path(folder) / "model.onnx"
+            model.export(path, format="onnx", verbose=False)
+            self._session = onnx_session(path)
+        self._input = self._session.get_inputs()[0].name
+        expected = by_keras(model)(images)
+        self.max_difference = float(np.abs(self(images) - expected).max())
+        if not self.max_difference <= TOLERANCE:
+            raise KerasDAEError(
+                f"ONNX Runtime answers up to {self.max_difference:.2g} away from keras "
+                f"for {model.name}, more than {TOLERANCE:g}; --engine keras is exact."
+            )
+
+    def __call__(self, noisy: np.ndarray) -> np.ndarray:
+        """Return the answers to (N, H, W, C)."""
+        return np.asarray(self._session.run(None, {self._input: noisy})[0])
+
+
+def onnx_session(path: Path) -> Any:
+    """Return ONNX Runtime's session of a file, with as many threads as the backend.
+
+    Raises:
+        Exception: of onnxruntime's own, where it cannot read the file.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = backend.threads()
+    options.log_severity_level = 4  # what is wrong is said in one sentence
+    return onnxruntime.InferenceSession(
+        str(path), options, providers=["CPUExecutionProvider"]
+    )
+
+
+ENGINES: dict[str, Callable[[keras.Model], Denoiser]] = {
+    "keras": by_keras,
+    "onnx": ByOnnx,
+}

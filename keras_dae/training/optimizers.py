@@ -1,0 +1,62 @@
+"""What moves the weights: OPTIMIZERS, their learning rates and their schedule."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dae.training.config import RunConfig
+
+
+@keras.saving.register_keras_serializable("keras_dae")
+class KernelMuon(keras.optimizers.Muon):  # type: ignore[misc]  # keras is untyped
+    """Muon (K. Jordan, 2024) on convolution kernels; Adam on biases.
+
+    keras's own takes matrices alone. A kernel of shape (h, w, a, b) is taken as the
+    matrix of its last axis, (h w a) x b: its momentum is made nearly orthogonal and
+    scaled so that a step changes each weight by 0.2 times the rate in the root mean
+    square (J. Liu et al., 2025, "Muon is scalable for LLM training").
+    """
+
+    def _should_use_adamw(self, variable: Any) -> bool:
+        return len(variable.shape) < 2
+
+    def _muon_update_step(self, gradient: Any, variable: Any, lr: Any, m: Any) -> None:
+        self.assign_add(m, ops.add(gradient, m * (self.momentum - 1)))
+        ahead = ops.add(gradient, self.momentum * m) if self.nesterov else m
+        matrix = ops.reshape(ahead, (-1, variable.shape[-1]))
+        step = self.lr_adjust(
+            lr * self.zeropower_via_newtonschulz5(matrix, self.ns_steps)
+        )
+        self.assign_sub(variable, ops.reshape(step, variable.shape))
+
+
+def _muon(rate: Any) -> keras.optimizers.Optimizer:
+    return KernelMuon(rate, weight_decay=None, adam_weight_decay=None)
+
+
+# Name -> the optimizer at a learning rate.
+OPTIMIZERS: dict[str, Callable[[Any], keras.optimizers.Optimizer]] = {
+    "adam": keras.optimizers.Adam,
+    "muon": _muon,
+}
+
+
+def make_optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
+    """Return the optimizer, whose rate rises, then is held or falls to 0.
+
+    Args:
+        config: names the optimizer, its learning rate, warm-up and schedule.
+        steps: of one epoch.
+    """
+    total = steps * config.epochs
+    warmup = min(config.warmup_steps, total // 2)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup else config.learning_rate,
+        total - warmup,
+        alpha=1.0 if config.schedule == "constant" else 0.0,
+        warmup_target=config.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    return OPTIMIZERS[config.optimizer](rate)

@@ -1,0 +1,190 @@
+"""The optimizers' steps on lists of torch tensors: UPDATES.
+
+Each computes keras's step, to rounding, on keras's own variables, so that the state
+which a model is saved with is the same. keras calls some twenty operations for each
+variable; here they are a few for all of them together.
+"""
+
+from collections import defaultdict
+from math import cos, pi, sqrt
+from typing import Any
+
+import keras
+import torch
+from torch import Tensor
+
+from keras_dae.training.optimizers import KernelMuon
+
+Tensors = list[Tensor] | tuple[Tensor, ...]
+
+
+class Update:
+    """One optimizer's step on the variables it was built for."""
+
+    def __init__(self, optimizer: Any, variables: list[Any]) -> None:
+        if not optimizer.built:
+            optimizer.build(variables)
+        self.optimizer = optimizer
+        self.weights = [variable.value for variable in variables]
+        self.iterations = optimizer.iterations.value
+        self.step = int(self.iterations)
+
+    def __call__(self, gradients: Tensors) -> None:
+        """Move the weights by one step."""
+        rate = rate_at(self.optimizer._learning_rate, self.step)
+        self.step += 1
+        self.move(rate, gradients)
+        self.iterations.add_(1)
+
+    def move(self, rate: float, gradients: Tensors) -> None:
+        """Change weights and moments at this learning rate."""
+        raise NotImplementedError
+
+
+class AdamUpdate(Update):
+    """keras's Adam."""
+
+    def __init__(self, optimizer: Any, variables: list[Any]) -> None:
+        super().__init__(optimizer, variables)
+        self.means = [variable.value for variable in optimizer._momentums]
+        self.squares = [variable.value for variable in optimizer._velocities]
+
+    def move(self, rate: float, gradients: Tensors) -> None:
+        """Change weights and moments at this learning rate."""
+        adam = self.optimizer
+        moments = (self.means, self.squares)
+        settings = (adam.beta_1, adam.beta_2, adam.epsilon)
+        _adam(self.weights, gradients, *moments, rate, self.step, *settings)
+
+
+class MuonUpdate(Update):
+    """`KernelMuon`: kernels in groups of one size, Adam for the rest."""
+
+    def __init__(self, optimizer: Any, variables: list[Any]) -> None:
+        super().__init__(optimizer, variables)
+        means = [variable.value for variable in optimizer.momentums]
+        squares = optimizer.adam_velocities
+        self.rest = [n for n, square in enumerate(squares) if square is not None]
+        self.kernels = [n for n, square in enumerate(squares) if square is None]
+        self.rest_means = [means[place] for place in self.rest]
+        self.rest_squares = [squares[place].value for place in self.rest]
+        self.means = [means[place] for place in self.kernels]
+
+    def move(self, rate: float, gradients: Tensors) -> None:
+        """Change weights and moments at this learning rate."""
+        muon = self.optimizer
+        settings = (muon.adam_beta_1, muon.adam_beta_2, muon.epsilon)
+        _adam(
+            [self.weights[place] for place in self.rest],
+            [gradients[place] for place in self.rest],
+            *(self.rest_means, self.rest_squares),
+            *(rate * muon.adam_lr_ratio, self.step, *settings),
+        )
+        found = [gradients[place] for place in self.kernels]
+        torch._foreach_mul_(self.means, muon.momentum)
+        torch._foreach_add_(self.means, found)
+        ahead: Tensors = self.means
+        if muon.nesterov:
+            ahead = torch._foreach_add(found, self.means, alpha=muon.momentum)
+        coefficients = (muon.muon_a, muon.muon_b, muon.muon_c)
+        matrices = [one.reshape(-1, one.shape[-1]) for one in ahead]
+        steps = orthogonal(matrices, muon.ns_steps, coefficients)
+        for place, step in zip(self.kernels, steps, strict=True):
+            scale = (
+                1.0 if muon.rms_rate is None else muon.rms_rate * sqrt(max(step.shape))
+            )
+            weight = self.weights[place]
+            weight.sub_(step.reshape(weight.shape), alpha=rate * scale)
+
+
+# The optimizers that are computed here.
+UPDATES: dict[Any, type[Update]] = {
+    keras.optimizers.Adam: AdamUpdate,
+    KernelMuon: MuonUpdate,
+}
+
+
+def update_of(optimizer: Any, variables: list[Any]) -> Update:
+    """Return the step of `optimizer`, one for which `is_plain` holds."""
+    # On torch keras makes a class of its own of each of its optimizers.
+    made = next(u for kind, u in UPDATES.items() if isinstance(optimizer, kind))
+    return made(optimizer, variables)
+
+
+def is_plain(optimizer: Any) -> bool:
+    """Tell whether `optimizer` is here, with nothing that the steps leave out."""
+    return (
+        any(isinstance(optimizer, kind) for kind in UPDATES)
+        and not (getattr(optimizer, "amsgrad", False) or optimizer.use_ema)
+        and not (
+            optimizer.weight_decay or getattr(optimizer, "adam_weight_decay", None)
+        )
+        and not (optimizer.clipnorm or optimizer.clipvalue or optimizer.global_clipnorm)
+        and not (optimizer.gradient_accumulation_steps or optimizer.loss_scale_factor)
+    )
+
+
+def rate_at(schedule: Any, step: int) -> float:
+    """Return the learning rate of `step`: a cosine's in plain Python, for speed."""
+    if type(schedule) is not keras.optimizers.schedules.CosineDecay:
+        rate = schedule(step) if callable(schedule) else schedule
+        return float(rate)
+    peak, start = schedule.warmup_target, schedule.initial_learning_rate
+    if peak is not None and step < schedule.warmup_steps:
+        return float(start + (peak - start) * step / schedule.warmup_steps)
+    if peak is None:
+        peak, done = start, step
+    else:
+        done = step - schedule.warmup_steps
+    left = 0.5 * (1 + cos(pi * min(done / schedule.decay_steps, 1)))
+    return float(peak * ((1 - schedule.alpha) * left + schedule.alpha))
+
+
+def _adam(
+    weights: Tensors,
+    gradients: Tensors,
+    means: Tensors,
+    squares: Tensors,
+    rate: float,
+    step: int,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    correction = sqrt(1 - beta_2**step) / (1 - beta_1**step)
+    torch._foreach_lerp_(means, gradients, 1 - beta_1)
+    torch._foreach_mul_(squares, beta_2)
+    torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta_2)
+    divisors = torch._foreach_sqrt(squares)
+    torch._foreach_add_(divisors, epsilon)
+    torch._foreach_addcdiv_(weights, means, divisors, -rate * correction)
+
+
+def orthogonal(
+    matrices: Tensors, steps: int, coefficients: tuple[float, float, float]
+) -> list[Tensor]:
+    """Return each matrix made nearly orthogonal by Newton and Schulz's iteration.
+
+    Each step multiplies a matrix by a polynomial of its Gram matrix. The polynomials
+    commute, so they are multiplied with one another first, for all matrices of one
+    narrow side together: those products are of that side's size alone.
+    """
+    groups: dict[int, list[int]] = defaultdict(list)
+    tall = [one if one.shape[0] >= one.shape[1] else one.T for one in matrices]
+    unit = [one / (torch.linalg.vector_norm(one) + 1e-7) for one in tall]
+    for place, one in enumerate(unit):
+        groups[one.shape[1]].append(place)
+    found: list[Tensor] = list(matrices)
+    a, b, c = coefficients
+    for side, places in groups.items():
+        gram = torch.stack([unit[place].T @ unit[place] for place in places])
+        diagonal = a * torch.eye(side, dtype=gram.dtype, device=gram.device)
+        product = diagonal / a
+        for _ in range(steps):
+            factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c).add_(diagonal)
+            product = product @ factor
+            gram = factor @ gram @ factor
+        for place, factors in zip(places, product, strict=True):
+            turned = unit[place] @ factors
+            found[place] = turned if tall[place] is matrices[place] else turned.T
+    return found

@@ -1,0 +1,56 @@
+"""Muon on kernels: what a step is, on whatever backend the tests run."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dae.training.config import DEFAULT_RATES, make_config
+from keras_dae.training.optimizers import OPTIMIZERS, KernelMuon, make_optimizer
+
+
+def step(gradient, rate=0.1):
+    """Return how far one step of Muon moves a variable of zeros."""
+    variable = keras.Variable(np.zeros(gradient.shape, "float32"))
+    muon = KernelMuon(rate, weight_decay=None, adam_weight_decay=None)
+    muon.build([variable])
+    muon.apply([keras.ops.convert_to_tensor(gradient)])
+    return np.asarray(keras.ops.convert_to_numpy(variable))
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 48, 48), (5, 5, 8, 4), (4, 4, 1, 48), (6, 2)])
+def test_a_kernel_moves_by_an_orthogonal_matrix(shape):
+    gradient = np.random.default_rng(0).normal(size=shape).astype("float32")
+    moved = step(gradient).reshape(-1, shape[-1])
+    # Newton and Schulz's five steps leave singular values within about 0.7 to 1.2.
+    values = np.linalg.svd(moved, compute_uv=False) / (
+        0.1 * 0.2 * max(moved.shape) ** 0.5
+    )
+    assert 0.6 < values.min() <= values.max() < 1.3
+    # Downhill, and whatever the gradient's scale.
+    assert (moved * gradient.reshape(moved.shape)).sum() < 0
+    np.testing.assert_allclose(step(1e3 * gradient), step(gradient), atol=1e-4)
+
+
+def test_a_bias_moves_as_adam_moves_it():
+    gradient = np.array([1.0, -2.0, 0.5], "float32")
+    np.testing.assert_allclose(step(gradient), -0.1 * np.sign(gradient), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_each_optimizer_has_rates_by_depth(name):
+    for depth in (1, 3):
+        config = make_config({"optimizer": name, "depth": depth})
+        assert config.learning_rate == DEFAULT_RATES[name][depth > 1]
+        made = make_optimizer(config, steps=100)
+        peak = float(made._learning_rate(config.warmup_steps))
+        assert peak == pytest.approx(config.learning_rate)
+        assert float(made._learning_rate(1500)) == pytest.approx(0, abs=1e-9)
+
+
+def test_it_is_saved_and_read_again():
+    muon = KernelMuon(0.25, momentum=0.9, weight_decay=None, adam_weight_decay=None)
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(muon)
+    )
+    assert type(again) is KernelMuon
+    assert again.get_config() == muon.get_config()
