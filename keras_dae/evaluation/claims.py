@@ -51,15 +51,23 @@ class Pair:
         return dict(factors)
 
 
+def _latent(spec: DAESpec) -> int:
+    """Return the side of the latent."""
+    return spec.sizes[-1]
+
+
 def paper_pairs(specs: list[DAESpec]) -> list[Pair]:
     """Return each pair of models behind (*) and (**), equal depth or latent."""
     pairs = []
     for one, other in combinations(specs, 2):
-        latents = (one.latent_shape[0], other.latent_shape[0])
-        if one.depth == other.depth and latents[0] != latents[1]:
-            small, large = sorted((one, other), key=lambda spec: spec.latent_shape[0])
+        same_depth, same_latent = (
+            one.depth == other.depth,
+            _latent(one) == _latent(other),
+        )
+        if same_depth and not same_latent:
+            small, large = sorted((one, other), key=_latent)
             pairs.append(Pair(SMALLER_LATENT, small.name, large.name))
-        elif one.depth != other.depth and latents[0] == latents[1]:
+        elif same_latent and not same_depth:
             shallow, deep = sorted((one, other), key=lambda spec: spec.depth)
             pairs.append(Pair(SHALLOWER, shallow.name, deep.name))
     return sorted(pairs, key=lambda pair: pair.claim) + list(_sentences(specs))
@@ -67,7 +75,7 @@ def paper_pairs(specs: list[DAESpec]) -> list[Pair]:
 
 def _sentences(specs: list[DAESpec]) -> Iterator[Pair]:
     """Yield the comparisons behind the sentences of section 5.1."""
-    names = {(spec.depth, spec.latent_shape[0]): spec.name for spec in specs}
+    names = {(spec.depth, _latent(spec)): spec.name for spec in specs}
     depths = sorted({depth for depth, _ in names})
     latents = sorted({latent for _, latent in names})
 
@@ -150,7 +158,8 @@ def bootstrap(
         terms: factor and test errors of shape (seeds, images) of each model.
         rng: what the resampling is drawn from.
     """
-    images = terms[0][1].shape[1]
+    (_, first), *_ = terms
+    images = first.shape[1]
     differences = np.empty(DRAWS)
     for start in range(0, DRAWS, 500):
         count = min(500, DRAWS - start)

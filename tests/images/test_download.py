@@ -152,3 +152,10 @@ def test_one_bad_file_of_two(server, cache):
         fetch((good, bad), cache, seconds=30)
     assert (cache / "one.bin").read_bytes() == BODY
     assert not (cache / "two.bin").exists()
+
+
+def test_no_time_is_no_download(server, cache):
+    """What `auto` asks where a data set may only be looked for."""
+    with pytest.raises(KerasDAEError, match=r"file\.bin is not on this machine"):
+        fetch((at(server, "good/file.bin"),), cache, seconds=0)
+    assert server.asked == []

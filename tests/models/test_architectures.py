@@ -279,12 +279,6 @@ def test_no_channels_are_refused():
         plan(3, 13, (28, 28, 0))
 
 
-def test_the_ends_of_what_is_accepted():
-    assert plan(64, 13).depth == 64
-    assert plan(1, 4096, (4096, 4096, 1), filters=1).sizes == (4096, 4096)
-    assert plan(2, 13, filters=1).widths == (1, 1, 4)
-
-
 def test_filters_between_image_and_latent():
     assert plan(5, 13, filters=7).widths == (1, 7, 7, 7, 7, 4)
 
@@ -306,3 +300,9 @@ def test_architecture_row():
 
 def test_equal_layers_are_counted():
     assert architecture_row(plan(5, 13))["layers"] == "4x4/2, 4 of 3x3 same"
+
+
+def test_the_ends_of_what_is_accepted():
+    assert plan(64, 13).depth == 64
+    assert plan(1, 4096, (4096, 4096, 1), filters=1).sizes == (4096, 4096)
+    assert plan(2, 13, filters=1).widths == (1, 1, 4)
