@@ -6,6 +6,7 @@
 # make coverage:  the tests once more, with lines and branches counted; below 95 % fails
 # make mutants:   small faults put into four modules, and how many the tests notice
 # make audit:     the pinned versions, asked of a database of known vulnerabilities
+# make faults:    kills and full disks at random moments; what was lost, what came back
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +17,7 @@ DEV := $(VENV)/.current-dev
 QUALITY := $(VENV)/.current-quality
 OSV := https://api.osv.dev/v1/query
 
-.PHONY: reproduce test paper bench wheel coverage mutants audit lint format clean
+.PHONY: reproduce test paper bench faults wheel coverage mutants audit lint format clean
 
 reproduce: $(RUN)
 	$(BIN)/python cli.py reproduce --config configs/quick.toml --seeds 1 --out artifacts/quick
@@ -26,6 +27,9 @@ paper: $(RUN)
 
 bench: $(RUN)
 	$(BIN)/python -m benchmarks.bench
+
+faults: $(RUN)
+	$(BIN)/python -m benchmarks.faults --out artifacts/faults.json
 
 test: $(DEV)
 	$(BIN)/python -m pytest

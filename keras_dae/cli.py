@@ -4,14 +4,14 @@ Nothing here imports keras, torch or matplotlib at module level, so that `--help
 answers at once; each command imports what it needs when it runs.
 """
 
-import signal
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from keras_dae import __version__
 from keras_dae.commands import board, future, images, interchange, study
 from keras_dae.errors import KerasDAEError
+from keras_dae.lifeline import asked_to_end, end_with_parent, listen
 
 # In the order in which `--help` lists them: that of a study.
 COMMANDS = (
@@ -32,6 +32,12 @@ COMMANDS = (
 )
 
 
+INTERRUPTED = (
+    "Interrupted. What was finished is kept; the same command with --resume (train) or "
+    "as it stands (sweep, reproduce, compare) goes on."
+)
+
+
 class Group(click.Group):
     """A group that lists commands in the order of a study, and speaks of mistakes."""
 
@@ -43,16 +49,14 @@ class Group(click.Group):
         """Turn a user's mistake into one sentence and an exit code."""
         try:
             return super().invoke(ctx)
-        except KerasDAEError as error:
+        except (Exception, KeyboardInterrupt) as error:
+            if asked_to_end() or isinstance(error, KeyboardInterrupt):
+                click.echo(INTERRUPTED, err=True)
+                ctx.exit(130)
+            if not isinstance(error, KerasDAEError):
+                raise
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo(
-                "Interrupted. What was finished is kept; the same command with "
-                "--resume (train) or as it stands (sweep, reproduce, compare) goes on.",
-                err=True,
-            )
-            ctx.exit(130)
 
 
 @click.group(cls=Group, context_settings={"max_content_width": 88})
@@ -62,11 +66,8 @@ def main() -> None:
 
     KERAS_BACKEND chooses torch (default), jax or tensorflow.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+    listen()
+    end_with_parent()
 
 
 for _command in COMMANDS:

@@ -21,3 +21,8 @@ def check(condition: bool, rule: str, **received: object) -> None:
     if not condition:
         values = ", ".join(f"{name}={value!r}" for name, value in received.items())
         raise UsageError(f"{rule} Received: {values}.")
+
+
+def reason(error: OSError) -> str:
+    """Return the operating system's words for `error`, without its number."""
+    return error.strerror or str(error)

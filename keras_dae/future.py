@@ -19,10 +19,11 @@ from keras_dae.evaluation.classification import LESSONS
 from keras_dae.evaluation.classification import classify as measure_reading
 from keras_dae.evaluation.exam import Exam
 from keras_dae.images.datasets import load
+from keras_dae.locks import held
 from keras_dae.reporting import limits, reading
 from keras_dae.reporting.figures import save_png
 from keras_dae.reporting.publish import command, write_report
-from keras_dae.storage import held, write_json
+from keras_dae.storage import write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.jobs import check_done
 from keras_dae.training.runs import RunFolder, find_runs

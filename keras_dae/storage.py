@@ -1,26 +1,22 @@
 """Files: written whole or not at all, read with one clear sentence when damaged."""
 
 import csv
-import glob
 import hashlib
 import json
 import os
-import platform
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_dae.errors import KerasDAEError
+from keras_dae.errors import reason as reason
+from keras_dae.locks import temporary
 
 SCHEMA = 1
-LOCK = ".lock"
 _HASHED_BYTES = 2**24
-# Which machine a temporary file is of, where several share a folder.
-_NODE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 @contextmanager
@@ -29,106 +25,18 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
     The temporary file keeps the suffix, since several writers choose their format
     by it. On any error, an interrupt included, it is removed and `path` is untouched.
-    What a killed process left beside `path` is removed by the next one to write it.
+    What killed processes left in the folder is removed first.
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_left_behind(path)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}~{_NODE}-{os.getpid()}-",
-            suffix=path.suffix,
-            dir=path.parent,
-        )
-        os.close(handle)
+        with temporary(path) as place:
+            yield place
+            with place.open("rb") as written:
+                os.fsync(written.fileno())
+            place.chmod(0o666 & ~_umask())
+            place.replace(path)
     except OSError as error:
         raise KerasDAEError(f"Cannot write {path}: {reason(error)}.") from error
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except OSError as error:
-        raise KerasDAEError(f"Cannot write {path}: {reason(error)}.") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _remove_left_behind(path: Path) -> None:
-    """Remove temporary files for `path` whose process on this machine has ended."""
-    start = f".{path.stem}~{_NODE}-"
-    for other in path.parent.glob(f"{glob.escape(start)}*{glob.escape(path.suffix)}"):
-        process = other.name.removeprefix(start).partition("-")[0]
-        if process.isdigit() and not _runs(int(process)):
-            other.unlink(missing_ok=True)
-
-
-def _runs(process: int) -> bool:
-    """Tell whether there is a process of this number."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True  # another user's
-    return True
-
-
-@contextmanager
-def held(folder: Path | str, what: str) -> Iterator[None]:
-    """Hold a folder for one process at a time; made if it is not there.
-
-    The operating system lets go of it when the process ends, however it ends, so a
-    lock that a dead process left behind holds nobody up.
-
-    Args:
-        folder: what is held; it holds the file `LOCK`, with the holder's number,
-            as long as it is.
-        what: what the folder is, for the sentence.
-
-    Raises:
-        KerasDAEError: another process holds it; says which, and what may be done.
-    """
-    from filelock import FileLock, Timeout
-
-    path = Path(folder) / LOCK
-    lock = FileLock(path, timeout=0)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise KerasDAEError(
-            f"{what} {folder} is in use by another process{_holder(path)}; wait for "
-            "it to end, or take another folder."
-        ) from error
-    except OSError as error:
-        raise KerasDAEError(f"Cannot write {path}: {reason(error)}.") from error
-    try:
-        with suppress(OSError):  # who holds it is a hint, no more
-            path.write_text(f"{os.getpid()}\n")
-        yield
-    finally:
-        # Before it is let go: who opened the file meanwhile finds it gone and starts
-        # afresh (FileLock looks), and no second holder can lose its own.
-        with suppress(OSError):
-            path.unlink()
-        lock.release()
-
-
-def _holder(path: Path) -> str:
-    """Return the number in a lock's file, as far as it can be read."""
-    try:
-        return f" (number {int(path.read_text())})"
-    except (OSError, ValueError):
-        return ""
-
-
-def reason(error: OSError) -> str:
-    """Return the operating system's words for `error`, without its number."""
-    return error.strerror or str(error)
 
 
 def _umask() -> int:

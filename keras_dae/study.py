@@ -25,6 +25,7 @@ from keras_dae.evaluation.scored import (
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
 from keras_dae.images.datasets import load as load_data
+from keras_dae.locks import held
 from keras_dae.models.builders import decoder, encoder
 from keras_dae.models.files import load as load_model
 from keras_dae.models.files import save as save_model
@@ -32,7 +33,7 @@ from keras_dae.reporting import figures
 from keras_dae.reporting.board import board_figure, thumbnails
 from keras_dae.reporting.intervals import comparisons
 from keras_dae.reporting.publish import command, write_report
-from keras_dae.storage import held, write_json
+from keras_dae.storage import write_json
 from keras_dae.training.config import RunConfig, make_config
 from keras_dae.training.jobs import check_done
 from keras_dae.training.records import check_data
@@ -62,21 +63,28 @@ def reproduce(
     Arguments before `say` are those of `training.sweep.sweep`.
 
     Raises:
-        KerasDAEError: a run failed; says which, and why.
+        KerasDAEError: a run failed; says which, and why. Another process works on
+            this study.
     """
-    done = sweep(
-        configs,
-        out / "runs",
-        jobs=jobs,
-        data_dir=data_dir,
-        device=device,
-        threads=threads,
-        executor=executor,
-        address=address,
-        gpus_per_run=gpus_per_run,
-    )
-    check_done(done)
-    (scored,) = evaluate([job.folder for job in done], data_dir, say)
+    with held(out, "The study"):
+        done = sweep(
+            configs,
+            out / "runs",
+            jobs=jobs,
+            data_dir=data_dir,
+            device=device,
+            threads=threads,
+            executor=executor,
+            address=address,
+            gpus_per_run=gpus_per_run,
+        )
+        check_done(done)
+        (scored,) = evaluate([job.folder for job in done], data_dir, say)
+        return _conclude(scored, out, say)
+
+
+def _conclude(scored: Scored, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Decide the claims; write results, models, figures and report; return results."""
     results = dict(scored.results)
     results["claims"] = decide(
         paper_pairs(list(scored.specs.values())), scored.errors, scored.specs
@@ -263,8 +271,8 @@ def plot(
             "Figures compare runs of one data set and one noise; name the runs to "
             f"draw. Received: {len(scored)} kinds, on {names}."
         )
-    drawn = draw(scored[0], best_runs(scored[0]))
-    return _write_figures(drawn, out)
+    with held(out, "The folder of figures", wait=float("inf"), tell=say):
+        return _write_figures(draw(scored[0], best_runs(scored[0])), out)
 
 
 def _write_figures(drawn: dict[str, Figure], out: Path) -> list[Path]:

@@ -12,11 +12,13 @@ from keras_dae import cli
 
 PACKAGE = Path(keras_dae.__file__).parent
 # Each layer may import those before it; `images` and `models` do not know each other.
-BASE = {"errors", "storage", "streams"}
+BASE = {"errors", "locks", "lifeline", "storage", "streams"}
 STAGES = ("images", "models", "training", "evaluation", "reporting", "study")
 ALLOWED = {
     "errors": set(),
-    "storage": {"errors"},
+    "locks": {"errors"},
+    "lifeline": set(),
+    "storage": {"errors", "locks"},
     "streams": set(),
     "backend": {"errors"},
     "images": BASE,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from keras_dae.errors import KerasDAEError
+from keras_dae.locks import LOCK, held, temporary, tidy
 from keras_dae.storage import (
     SCHEMA,
     array_sha256,
-    held,
     read_json,
     replacing,
     write_csv,
@@ -209,12 +209,44 @@ def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path):
     assert path.read_text() == "whole"
     assert len(list(tmp_path.iterdir())) == 2
     write_text(tmp_path / "other.txt", "of another name")
-    assert len(list(tmp_path.iterdir())) == 3
-    write_text(path, "anew")
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {
-        "record.txt": "anew",
+        "record.txt": "whole",
         "other.txt": "of another name",
     }
+
+
+def test_a_folder_of_a_killed_process_goes_and_one_of_a_living_process_stays(tmp_path):
+    """By whether it is locked: another machine's number may be anybody's here."""
+    dead = tmp_path / f".model~01234567-{os.getpid()}-abcdefgh"
+    (dead / "made").mkdir(parents=True)
+    (dead / "made" / "model.onnx").write_text("half")
+    mine = tmp_path / ".keys.lock"
+    mine.write_text("of another program")
+    with temporary(tmp_path / "model", folder=True) as place:
+        (place / "inner").write_text("at work")
+        tidy(tmp_path)
+        assert sorted(tmp_path.iterdir()) == sorted([mine, place])
+    assert list(tmp_path.iterdir()) == [mine]
+
+
+def test_a_second_process_waits_and_says_for_whom(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        told = []
+
+        def tell(line):
+            told.append(line)
+            other.stdin.close()  # the holder ends
+
+        with held(tmp_path, "The folder", wait=float("inf"), tell=tell):
+            assert other.wait() == 0
+    (line,) = told
+    assert f"(number {other.pid}); waiting for it to end" in line
 
 
 def test_what_a_living_process_writes_is_left(tmp_path):
@@ -228,7 +260,7 @@ def test_what_a_living_process_writes_is_left(tmp_path):
 
 HOLD = """
 import sys
-from keras_dae.storage import held
+from keras_dae.locks import held
 with held(sys.argv[1], "the folder"):
     print("held", flush=True)
     sys.stdin.read()
@@ -252,8 +284,8 @@ def test_a_folder_is_held_by_one_process_at_a_time(tmp_path):
         assert str(other.pid) in str(refused.value)
         other.kill()
     # A dead process holds nothing, whatever file it left.
-    assert [path.name for path in folder.iterdir()] == [".lock"]
+    assert [path.name for path in folder.iterdir()] == [LOCK]
     for _ in range(2):
         with held(folder, "the folder"):
-            assert (folder / ".lock").read_text() == f"{os.getpid()}\n"
+            assert (folder / LOCK).read_text() == f"{os.getpid()}\n"
         assert list(folder.iterdir()) == []

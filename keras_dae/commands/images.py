@@ -85,12 +85,16 @@ def denoise(
     its own format and type. Inputs stay as they are; no noise is added unasked.
     """
     from keras_dae import backend
-    from keras_dae.denoising.files import STANDARD, plan_jobs
+    from keras_dae.denoising.files import STANDARD, holding, plan_jobs
     from keras_dae.denoising.trained import find_model
     from keras_dae.errors import check
 
     noise, label = _noise(add_noise)
-    jobs = plan_jobs(inputs, out, label=label, overwrite=overwrite)
+
+    def plan() -> list[Any]:
+        return plan_jobs(inputs, out, label=label, overwrite=overwrite)
+
+    jobs = plan()
     check(
         len(jobs) == 1 or not (compare or clean),
         "--compare and --clean are for one image.",
@@ -100,7 +104,9 @@ def denoise(
     trained = find_model(model_name)
     backend.select(device, threads)
     say(f"{backend.summary()}; model {trained.name}")
-    rows = _run(jobs, trained, noise, compare, clean, options)
+    with holding(out, jobs, say):
+        # Anew: what another process has just written is not written over.
+        rows = _run(plan(), trained, noise, compare, clean, options)
     # The image has standard output to itself.
     to_error = out == STANDARD
     _report(rows, as_json, to_error)

@@ -43,7 +43,9 @@ def export(
 
     trained = find_model(model)
     card = {"name": trained.name, **trained.card}
-    row = write(trained.path, name, out, card, overwrite=overwrite, threads=threads)
+    row = write(
+        trained.path, name, out, card, overwrite=overwrite, threads=threads, say=say
+    )
     if as_json:
         echo_json({"schema": 1, "model": trained.name, **row})
     else:

@@ -1,13 +1,15 @@
 """From what was asked for to a list of files to read and write, nothing clobbered."""
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from keras_dae.errors import UsageError, check
 from keras_dae.images.folder import DONE, find_images
 from keras_dae.images.formats import format_of
+from keras_dae.locks import held
 
 STANDARD = "-"  # standard input or output
 
@@ -68,6 +70,22 @@ def plan_jobs(
         out=out,
     )
     return list(_into_folder(found, folder, label, overwrite))
+
+
+def holding(
+    out: str, jobs: list[Job], tell: Callable[[str], None]
+) -> AbstractContextManager[None]:
+    """Hold the output for one process at a time; wait for one that holds it.
+
+    Args:
+        out: as in `plan_jobs`.
+        jobs: what it planned; where nothing is to be written, nothing is held.
+        tell: told who is waited for.
+    """
+    if out == STANDARD or all(job.problem for job in jobs):
+        return nullcontext()
+    single = format_of(Path(out)) is not None and not Path(out).is_dir()
+    return held(out, "The output", beside=single, wait=float("inf"), tell=tell)
 
 
 Found = tuple[Path | None, Path, str]  # source, place below OUT, problem

@@ -1,18 +1,29 @@
 """Downloads: bounded in time, checked by hash, moved into place only when whole."""
 
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from keras_dae.errors import KerasDAEError
+from keras_dae.locks import held
+from keras_dae.storage import replacing
 
 CONNECT_SECONDS = 5.0
+MOST_REDIRECTS = 5
+MOST_BYTES = 1 << 28  # many times the largest of these files
 _CHUNK = 1 << 16
 
 
 class NotAvailableError(KerasDAEError):
     """A file is not here and could not be fetched."""
+
+
+class _FailedError(Exception):
+    """Why a download failed, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -33,58 +44,106 @@ def fetch(downloads: tuple[Download, ...], folder: Path, seconds: float) -> list
 
     Args:
         downloads: the files.
-        folder: where they go; a file appears there only when its hash is right.
-        seconds: how long all of them may take together; 0 for no download at all.
+        folder: where they go; a file appears there only when its hash is right. One
+            process at a time downloads to it, and the others wait for what it brings.
+        seconds: how long all of them may take together, the wait included; 0 for no
+            download at all.
 
     Raises:
-        NotAvailableError: no network, too slow, or bytes of another hash.
+        NotAvailableError: no network, too slow, bytes of another hash, or a folder
+            that cannot be written or is in use for too long.
     """
+    missing = ", ".join(one.filename for one in downloads) + " is not on this machine"
     if seconds <= 0:
-        names = ", ".join(download.filename for download in downloads)
-        raise NotAvailableError(f"{names} is not on this machine.")
-    import pooch  # brings requests, which takes time to import
-    import requests
-    from urllib3.exceptions import HTTPError
-
+        raise NotAvailableError(f"{missing}.")
     deadline = time.monotonic() + seconds
+    try:
+        with held(folder, "The folder of downloads", wait=seconds):
+            return [_fetch_one(one, folder, deadline, seconds) for one in downloads]
+    except NotAvailableError:
+        raise
+    except KerasDAEError as error:
+        raise NotAvailableError(f"{missing}. {error}") from error
 
-    def stream(url: str, output: str, _: Any) -> None:
-        left = max(0.1, deadline - time.monotonic())
-        with (
-            requests.get(url, stream=True, timeout=(CONNECT_SECONDS, left)) as answer,
-            open(output, "wb") as file,
-        ):
-            answer.raise_for_status()
-            # read1 gives what has come so far, so that the clock is looked at even
-            # where a server drips its bytes.
-            while chunk := answer.raw.read1(_CHUNK):
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"not finished within {seconds:g} seconds")
-                file.write(chunk)
 
-    paths = []
-    for download in downloads:
+def _fetch_one(
+    download: Download, folder: Path, deadline: float, seconds: float
+) -> Path:
+    from pooch.hashes import hash_matches  # brings requests, which takes a while
+
+    path = folder / download.filename
+    known = download.known_hash
+    if path.exists() and hash_matches(path, known):
+        return path
+    try:
+        with replacing(path) as place:
+            _within(deadline, lambda: _stream(download.url, place, deadline))
+            if not hash_matches(place, known):
+                raise _FailedError("its bytes do not have the known hash")
+    except _FailedError as error:
+        why = str(error) or f"not finished within {seconds:g} seconds"
+        raise NotAvailableError(
+            f"{download.filename} is not on this machine and could not be "
+            f"downloaded from {download.url} ({why}); set KERAS_DAE_DATA "
+            "or --data-dir to a folder that holds it."
+        ) from error
+    return path
+
+
+def _within(deadline: float, work: Callable[[], None]) -> None:
+    """Do `work` until the deadline, whatever it hangs in: name, handshake, headers.
+
+    Raises:
+        _FailedError: it failed; without words where it did not end in time.
+    """
+    failures: list[Exception] = []
+
+    def run() -> None:
         try:
-            path = pooch.retrieve(
-                download.url,
-                download.known_hash,
-                fname=download.filename,
-                path=folder,
-                downloader=stream,
-            )
-        except (OSError, ValueError, HTTPError) as error:
-            raise NotAvailableError(
-                f"{download.filename} is not on this machine and could not be "
-                f"downloaded from {download.url} ({_why(error)}); set KERAS_DAE_DATA "
-                "or --data-dir to a folder that holds it."
-            ) from error
-        paths.append(Path(path))
-    return paths
+            work()
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(max(0.0, deadline - time.monotonic()))
+    if thread.is_alive():
+        raise _FailedError
+    for error in failures:
+        if isinstance(error, _FailedError):
+            raise error
+        words = getattr(error, "strerror", None) or type(error).__name__
+        raise _FailedError(words) from error
 
 
-def _why(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return str(error)
-    if type(error).__name__ == "ValueError":
-        return "its bytes do not have the known hash"
-    return type(error).__name__
+def _stream(url: str, place: Path, deadline: float) -> None:
+    """Write what an address answers to a file, over a few redirects."""
+    import requests
+
+    for _ in range(1 + MOST_REDIRECTS):
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise _FailedError(f"it is redirected to {url[:100]!r}, which is not http")
+        left = max(0.1, deadline - time.monotonic())
+        with requests.get(
+            url, stream=True, timeout=(CONNECT_SECONDS, left), allow_redirects=False
+        ) as answer:
+            answer.raise_for_status()
+            if not answer.is_redirect:
+                return _keep(answer.raw, place, deadline)
+            url = urljoin(url, answer.headers["location"])
+    raise _FailedError(f"it is redirected more than {MOST_REDIRECTS} times")
+
+
+def _keep(raw: Any, place: Path, deadline: float) -> None:
+    """Write the bytes of an answer, as long as there is time and they are not many."""
+    size = 0
+    with place.open("r+b") as file:
+        # read1 gives what has come so far, so that the clock is looked at even
+        # where a server drips its bytes.
+        while chunk := raw.read1(_CHUNK):
+            size += len(chunk)
+            if time.monotonic() > deadline:
+                raise _FailedError
+            if size > MOST_BYTES:
+                raise _FailedError(f"it is larger than {MOST_BYTES >> 20} MiB")
+            file.write(chunk)

@@ -1,19 +1,18 @@
 """Export a model: written, read again and compared before it stands in its place."""
 
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.errors import KerasDAEError, UsageError, check, reason
 from keras_dae.interchange.formats import EXPORTS
 from keras_dae.interchange.process import Worker
+from keras_dae.locks import held, temporary
 from keras_dae.models.files import inspect
-from keras_dae.storage import reason
 
 TOLERANCE = 1e-5  # absolute, on answers in [0, 1]
 IMAGES = 70  # more than one batch, and the last one of another size
@@ -31,6 +30,7 @@ def export(
     *,
     overwrite: bool = False,
     threads: int = 1,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Write a `.keras` file in another format; nothing is left of one that differs.
 
@@ -41,6 +41,7 @@ def export(
         card: what is known of the model, put into the file's metadata.
         overwrite: whether what is there may be replaced.
         threads: CPU threads of the comparison.
+        say: told of another process that writes this file, which is waited for.
 
     Returns:
         Format, files, bytes and the largest absolute difference of its answers.
@@ -56,27 +57,49 @@ def export(
         f"The output of {name} ends in {row.suffix or 'nothing: it is a folder'}.",
         out=str(out),
     )
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists; --overwrite replaces it.")
+    _check_free(out, overwrite)
     require(name)
     looked_at = sample(model)  # says at once what is wrong with the file
-    with workplace(out.parent) as folder:
-        made = folder / "made" / out.name
-        made.parent.mkdir()
-        images = folder / "images.npy"
-        np.save(images, looked_at)
-        with Worker(row.backend, threads) as worker:
-            write_format(worker, model, name, made, card)
-            given, speed = answers(worker, made, name, images)
-        with Worker("torch", threads) as worker:
-            expected, _ = answers(worker, model, "keras", images)
-        difference = float(np.abs(given - expected).max())
-        if not difference <= TOLERANCE:
-            raise KerasDAEError(
-                f"The {name} file answers up to {difference:.2g} away from "
-                f"{model}, more than {TOLERANCE:g}; it was not kept."
-            )
-        files = _move(made.parent, out)
+    try:
+        with held(out, "The output", beside=True, wait=float("inf"), tell=say):
+            _check_free(out, overwrite)
+            with temporary(out.with_suffix(""), folder=True) as folder:
+                return _export(model, name, out, card, threads, looked_at, folder)
+    except OSError as error:
+        raise KerasDAEError(f"Cannot write {out}: {reason(error)}.") from error
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists; --overwrite replaces it.")
+
+
+def _export(
+    model: Path,
+    name: str,
+    out: Path,
+    card: dict[str, Any],
+    threads: int,
+    looked_at: np.ndarray,
+    folder: Path,
+) -> dict[str, Any]:
+    """Write, read again and compare in `folder`, then move it all to `out`."""
+    made = folder / "made" / out.name
+    made.parent.mkdir()
+    images = folder / "images.npy"
+    np.save(images, looked_at)
+    with Worker(EXPORTS[name].backend, threads) as worker:
+        write_format(worker, model, name, made, card)
+        given, speed = answers(worker, made, name, images)
+    with Worker("torch", threads) as worker:
+        expected, _ = answers(worker, model, "keras", images)
+    difference = float(np.abs(given - expected).max())
+    if not difference <= TOLERANCE:
+        raise KerasDAEError(
+            f"The {name} file answers up to {difference:.2g} away from "
+            f"{model}, more than {TOLERANCE:g}; it was not kept."
+        )
+    files = _move(made.parent, out, folder)
     return {
         "format": name,
         "files": [str(path) for path in files],
@@ -147,31 +170,21 @@ def answers(
     return np.load(place), speed
 
 
-@contextmanager
-def workplace(parent: Path) -> Iterator[Path]:
-    """Yield a folder below `parent` that is gone afterwards."""
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".export-", dir=parent))
-    except OSError as error:
-        raise KerasDAEError(f"Cannot write {parent}: {reason(error)}.") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _move(folder: Path, out: Path, aside: Path) -> list[Path]:
+    """Move what was made beside its companions; the file that names them comes last.
 
-
-def _move(folder: Path, out: Path) -> list[Path]:
-    """Move what was made beside its companions; the file that names them comes last."""
+    Where there are several, that file goes first, so that an old one never stands
+    beside new companions.
+    """
     made = sorted(folder.iterdir(), key=lambda path: path.name == out.name)
-    try:
-        for path in made:
-            target = out.parent / path.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            path.replace(target)
-    except OSError as error:
-        raise KerasDAEError(f"Cannot write {out}: {reason(error)}.") from error
+    for path in (inner for inner in folder.rglob("*") if inner.is_file()):
+        with path.open("rb") as written:
+            os.fsync(written.fileno())
+    if len(made) > 1 or out.is_dir():
+        with suppress(FileNotFoundError):
+            out.replace(aside / "replaced")
+    for path in made:
+        path.replace(out.parent / path.name)
     return [out.parent / path.name for path in reversed(made)]
 
 

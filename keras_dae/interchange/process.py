@@ -1,13 +1,13 @@
 """A process of one keras backend that does one task of `worker` after the other."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from typing import Any
 
 from keras_dae.errors import KerasDAEError
+from keras_dae.lifeline import child_environment
 
 
 class Worker:
@@ -71,7 +71,7 @@ class Worker:
     def _start(self) -> "subprocess.Popen[str]":
         count = str(self.threads)
         environment = {
-            **os.environ,
+            **child_environment(),
             "KERAS_BACKEND": self.backend,
             "KERAS_TORCH_DEVICE": "cpu",
             "JAX_PLATFORMS": "cpu",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_dae.interchange.formats import EXPORTS, Answer
+from keras_dae.lifeline import end_with_parent
 
 BATCH = 64
 
@@ -79,6 +80,7 @@ def main() -> None:
     Prints one line for each: its result, or `{"error": sentence}`. What libraries
     print meanwhile goes to standard error.
     """
+    end_with_parent()
     results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:

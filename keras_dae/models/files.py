@@ -52,7 +52,18 @@ def save(model: keras.Model, path: Path | str, *, optimizer: bool = False) -> No
         # include_optimizer is ignored for .keras files.
         saved = keras.Model(*ends(model), name=model.name)
     with replacing(path) as temporary:
-        keras.saving.save_model(saved, temporary)
+        try:
+            keras.saving.save_model(saved, temporary)
+        except Exception as error:
+            raise _cause(error) from None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the OSError behind an error, where a library put its own before it."""
+    behind: BaseException | None = error
+    while behind is not None and not isinstance(behind, OSError):
+        behind = behind.__cause__ or behind.__context__
+    return behind or error
 
 
 def ends(model: keras.Model) -> tuple[Any, Any]:

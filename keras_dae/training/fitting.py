@@ -20,12 +20,14 @@ from keras_dae.images.pairs import (
     is_held,
     normalise,
 )
+from keras_dae.lifeline import asked_to_end
+from keras_dae.locks import held, tidy
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.models.files import load, save
-from keras_dae.storage import held, write_json
+from keras_dae.storage import write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.optimizers import make_optimizer
 from keras_dae.training.progress import FitProgress
@@ -43,6 +45,8 @@ VALIDATION_BATCH = 128
 # Batches that `fit` hands over at a time to steps that take them apart: what it and its
 # loader do between two of them, 0.6 ms, is as much as a third of a step of DAE_1_13.
 AT_ONCE = 8
+# What a run of a sweep that was killed may take to notice, and to let its folder go.
+ORPHAN_SECONDS = 5.0
 
 
 def fit(
@@ -88,8 +92,9 @@ def fit(
     )
     if resume and folder.config_path.exists() and folder.finished(config):
         check_same_run(folder, record_of(config, splits, spec), resume)
+        tidy(folder.path)
         return folder
-    with held(folder.path, "The run folder"):
+    with held(folder.path, "The run folder", wait=ORPHAN_SECONDS):
         _train(config, spec, splits, folder, pairs, resume, progress)
     return folder
 
@@ -265,6 +270,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock and note the learning rate of the epoch's first step."""
+        if asked_to_end():  # and a library lost it
+            raise KeyboardInterrupt
         self._rate = float(self.model.optimizer.learning_rate)
         self._began = self._fitted = time.perf_counter()
 
@@ -283,9 +290,11 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
             "learning_rate": self._rate,
         }
         if not np.isfinite([entry["loss"], entry["val_loss"]]).all():
+            kept = "the model of the epoch before is kept" if epoch else "none is kept"
+            worse = "loss" if not np.isfinite(entry["loss"]) else "val_loss"
             raise KerasDAEError(
-                f"The loss became {entry['loss']} in epoch {epoch + 1}; the model of "
-                f"the epoch before is kept in {self.folder.path}. A lower --lr helps."
+                f"The {worse} became {entry[worse]} in epoch {epoch + 1}; {kept} in "
+                f"{self.folder.path}. A lower --lr helps."
             )
         best = min(self.history["val_loss"], default=float("inf"))
         for key, value in entry.items():

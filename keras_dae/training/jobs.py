@@ -81,13 +81,18 @@ def epochs_done(job: Job) -> int:
         return 0
 
 
-def last_line(job: Job) -> str:
-    """Return the last line that a run printed: why it failed."""
+def last_lines(job: Job, count: int = 5) -> list[str]:
+    """Return the last lines of a run's log."""
     try:
         lines = job.log_path.read_text(errors="replace").strip().splitlines()
     except OSError:
-        return "no log"
-    return lines[-1] if lines else "an empty log"
+        return ["no log"]
+    return lines[-count:] or ["an empty log"]
+
+
+def last_line(job: Job) -> str:
+    """Return the last line that a run printed: why it failed."""
+    return last_lines(job, 1)[0]
 
 
 def check_done(jobs: list[Job]) -> None:

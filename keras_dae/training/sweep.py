@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.progress import Progress, TaskID
 
 from keras_dae.errors import UsageError, check
-from keras_dae.storage import held
+from keras_dae.locks import held, tidy
 from keras_dae.training.config import RunConfig
 from keras_dae.training.jobs import (
     Executor,
@@ -17,6 +17,7 @@ from keras_dae.training.jobs import (
     Request,
     epochs_done,
     job_rows,
+    last_lines,
 )
 from keras_dae.training.progress import new_progress
 from keras_dae.training.runs import RunFolder, run_name
@@ -76,7 +77,9 @@ def sweep(
     for job in waiting:
         if job.folder.config_path.exists() and job.folder.finished(job.config):
             job.state = "skipped"
+            tidy(job.folder.path)
     needed = any(job.state == "waiting" for job in waiting)
+    tidy(out)
     holding = held(out, "The folder of runs") if needed else nullcontext()
     with new_progress() as display, holding, runner if needed else nullcontext():
         for _ in _run(waiting, runner, display):
@@ -143,3 +146,6 @@ def _collect(job: Job, runner: Executor, display: Progress, bar: TaskID) -> None
     job.seconds = time.monotonic() - job.seconds
     display.remove_task(bar)
     display.console.print(f"{job.name}: {job.state} after {job.seconds:.0f} s")
+    if state == "failed":
+        tail = "\n".join(f"  {line}" for line in last_lines(job))
+        display.console.print(f"{job.log_path} ends with\n{tail}", markup=False)

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import subprocess
+import sys
+import threading
 from importlib.metadata import version
 from pathlib import Path
 
@@ -172,6 +175,52 @@ def test_an_export_is_not_overwritten_unasked(tmp_path):
     line = sentence(run("export", "DAE_1_5", "--format", "onnx", "-o", out), 2)
     assert "exists; --overwrite replaces it" in line
     assert out.read_text() == "mine"
+
+
+HOLD = """
+import sys
+from keras_dae.locks import held
+with held(sys.argv[1], "the file", beside=True):
+    print("held", flush=True)
+    sys.stdin.read()
+    open(sys.argv[1], "w").write("of the other process")
+"""
+
+
+def test_two_exports_to_one_file(played, tmp_path):
+    """The second waits, says for whom, and writes over nothing unasked."""
+    out = tmp_path / "model.onnx"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(out)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        threading.Timer(0.7, other.stdin.close).start()
+        result = run("export", "DAE_1_5", "--format", "onnx", "-o", out)
+    assert f"(number {other.pid}); waiting for it to end" in result.stderr
+    assert "exists; --overwrite replaces it" in sentence(result, 2)
+    assert out.read_text() == "of the other process"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_an_old_file_never_stands_beside_new_companions(tmp_path):
+    """It goes before they come: what is struck in between leaves no such pair."""
+    made = tmp_path / "made"
+    made.mkdir()
+    out = tmp_path / "model.xml"
+    for name, words in (("model.bin", "weights"), ("model.xml", "names them")):
+        (made / name).write_text(f"new {words}")
+        (tmp_path / name).write_text(f"old {words}")
+    (tmp_path / "model.bin").unlink()
+    (tmp_path / "model.bin").mkdir()  # so that moving the first of them fails
+    with pytest.raises(OSError):
+        exporting._move(made, out, tmp_path)
+    assert not out.exists()
+    (tmp_path / "model.bin").rmdir()
+    assert exporting._move(made, out, tmp_path) == [out, tmp_path / "model.bin"]
+    assert out.read_text() == "new names them"
 
 
 @pytest.mark.parametrize("name", EXPORTS)

@@ -209,8 +209,45 @@ def test_a_finished_run_is_left_alone(tmp_path, config, splits):
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path, splits):
     config = make_config(SMALL, {"learning_rate": 3e38, "warmup_steps": 0})
-    with pytest.raises(KerasDAEError, match=r"loss became nan in epoch \d"):
+    with pytest.raises(
+        KerasDAEError, match=r"loss became nan in epoch 1; none is kept"
+    ):
         fit(config, splits, tmp_path)
+    (folder,) = find_runs(tmp_path)
+    assert sorted(path.name for path in folder.path.iterdir()) == [
+        *("config.json", "environment.json"),
+    ]
+
+
+def poison(after):
+    """Return a recorder that lets the weights overflow once `after` epochs are kept."""
+
+    class Poison(Recorder):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            if epoch + 1 == after:
+                weights = self.model.get_weights()
+                self.model.set_weights([np.copysign(np.inf, one) for one in weights])
+
+    return Poison
+
+
+def test_a_divergence_keeps_the_last_good_model_also_when_resumed(
+    tmp_path, config, splits, monkeypatch
+):
+    whole = fit(config, splits, tmp_path / "whole")
+    for after, resume in ((1, False), (3, True)):
+        says = f"loss became nan in epoch {after + 1}; the model of the epoch before"
+        with monkeypatch.context() as patch, pytest.raises(KerasDAEError, match=says):
+            patch.setattr(fitting, "Recorder", poison(after))
+            fit(config, splits, tmp_path / "cut", resume=resume)
+        (cut,) = find_runs(tmp_path / "cut")
+        assert cut.history()["loss"] == whole.history()["loss"][:after]
+        assert all(np.isfinite(weight).all() for weight in weights(cut))
+    resumed = fit(config, splits, tmp_path / "cut", resume=True)
+    assert losses(resumed) == losses(whole)
+    for name in ("model.keras", "best.keras"):
+        assert equal(weights(resumed, name), weights(whole, name))
 
 
 def test_the_best_model_has_the_lowest_validation_loss(

@@ -1,6 +1,6 @@
 """Runs on this machine, each in a process with its fair share of the cores."""
 
-import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -9,8 +9,21 @@ from typing import IO, Self
 
 from keras_dae import backend
 from keras_dae.errors import KerasDAEError, check
+from keras_dae.lifeline import child_environment
 from keras_dae.training.config import option_arguments
 from keras_dae.training.jobs import Job, Request
+
+# Exit codes of a command that has said why it ended.
+_SPOKEN = (0, 1, 2, 130)
+
+
+def _end(code: int) -> str:
+    """Return the sentence for a process that could not say why it ended."""
+    if code > 0:
+        return f"The process ended with exit code {code}."
+    sent = signal.Signals(-code)
+    why = "; the system does so where memory runs out" if sent == signal.SIGKILL else ""
+    return f"The process was ended by {sent.name}{why}."
 
 
 class Processes:
@@ -31,7 +44,7 @@ class Processes:
         threads = request.threads or max(1, backend.available_cores() // self.jobs)
         self._arguments = ["--out", str(request.out), "--threads", str(threads)]
         self._arguments += ["--device", request.device]
-        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self._environment = {**child_environment(), "PYTHONUNBUFFERED": "1"}
         if request.data_dir is not None:
             self._environment["KERAS_DAE_DATA"] = str(request.data_dir)
         self._started: dict[str, tuple[subprocess.Popen[bytes], IO[bytes]]] = {}
@@ -69,6 +82,9 @@ class Processes:
         code = process.poll()
         if code is None:
             return None
+        if code not in _SPOKEN:
+            with suppress(OSError):
+                log.write(f"{_end(code)}\n".encode())
         log.close()
         return "done" if code == 0 else "failed"
 

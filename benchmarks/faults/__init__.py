@@ -1,0 +1,1 @@
+"""Faults provoked at random moments, and what is left afterwards: `make faults`."""

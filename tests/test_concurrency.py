@@ -1,0 +1,134 @@
+"""Two processes in one place: one works, the other waits or says who works there."""
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from keras_dae.cli import main
+from keras_dae.locks import LOCK
+from keras_dae.training import fitting
+
+HOLD = """
+import sys
+from pathlib import Path
+from keras_dae.locks import held
+with held(sys.argv[1], "the place", beside=sys.argv[2] == "beside"):
+    print("held", flush=True)
+    sys.stdin.read()
+    for name in sys.argv[3:]:
+        Path(name).write_bytes(b"of the other process")
+"""
+RECIPE = ["--epochs", "1", "--batch-size", "32", "--threads", "1"]
+
+
+@pytest.fixture
+def other():
+    """Start processes that hold a place until they are let go, or killed."""
+    started = []
+
+    def start(place, beside=False, writes=()):
+        words = [str(place), "beside" if beside else "in", *map(str, writes)]
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield start
+    for process in started:
+        with process:  # closes its pipes
+            process.kill()
+
+
+@pytest.fixture
+def data(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", x_train=images[:50], x_test=images[50:])
+    return f"npz:{tmp_path / 'images.npz'}"
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def let_go_soon(process):
+    threading.Timer(0.7, process.stdin.close).start()
+
+
+@pytest.mark.parametrize(
+    ("command", "held", "what"),
+    [
+        (["train", "--depth", "1", "--latent", "5"], "npz-images-DAE_1_5-seed0", "run"),
+        (["sweep", "--depths", "1", "--latents", "5", "--seeds", "1"], "", "folder of"),
+        (["reproduce", "--depths", "1", "--latents", "5", "--seeds", "1"], "", "study"),
+    ],
+)
+def test_who_works_there_is_said(
+    tmp_path, data, other, monkeypatch, command, held, what
+):
+    monkeypatch.setattr(fitting, "ORPHAN_SECONDS", 0.1)
+    holder = other(tmp_path / "out" / held)
+    result = run(*command, *RECIPE, "--data", data, "--out", tmp_path / "out")
+    assert result.exit_code == 1, result.output
+    (line,) = [one for one in result.stderr.splitlines() if one.startswith("Error: ")]
+    assert f"The {what}" in line
+    assert f"is in use by another process (number {holder.pid}); wait for it" in line
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert [path.name for path in files] == [LOCK]
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "in" / "a.png"
+    path.parent.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 30), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def denoise(picture, out):
+    return run("denoise", picture, "--model", "DAE_1_5", "-o", out, "--threads", "1")
+
+
+def test_denoise_waits_and_writes_over_nothing_that_came_meanwhile(
+    tmp_path, picture, other
+):
+    target = tmp_path / "out" / "a.denoised.png"
+    holder = other(tmp_path / "out", writes=[target])
+    let_go_soon(holder)
+    result = denoise(picture, tmp_path / "out")
+    assert f"(number {holder.pid}); waiting for it to end" in result.stderr
+    assert result.exit_code == 1
+    assert f"its output {target} exists" in result.stderr
+    assert target.read_bytes() == b"of the other process"
+
+
+def test_denoise_to_one_file_waits_for_that_file_alone(tmp_path, picture, other):
+    target = tmp_path / "b.png"
+    holder = other(target, beside=True)
+    assert denoise(picture, tmp_path / "c.png").exit_code == 0
+    let_go_soon(holder)
+    result = denoise(picture, target)
+    assert f"(number {holder.pid}); waiting" in result.stderr
+    assert result.exit_code == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b.png", "c.png", "in"]
+
+
+def test_the_lock_of_a_dead_process_holds_nobody_up(tmp_path, picture, other):
+    holder = other(tmp_path / "out")
+    holder.kill()
+    holder.wait()
+    assert (tmp_path / "out" / LOCK).exists()
+    result = denoise(picture, tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "waiting" not in result.stderr
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.denoised.png"]
