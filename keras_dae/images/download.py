@@ -38,6 +38,13 @@ class Download:
         """Return the file's own name, the last part of its address."""
         return self.url.rpartition("/")[2]
 
+    def known(self, path: Path) -> bool:
+        """Tell whether a file has the known hash."""
+        import pooch  # brings requests, which takes a while
+
+        kind, _, digest = self.known_hash.partition(":")
+        return bool(pooch.file_hash(str(path), alg=kind) == digest)
+
 
 def fetch(downloads: tuple[Download, ...], folder: Path, seconds: float) -> list[Path]:
     """Download what `folder` does not hold yet and return the paths.
@@ -69,16 +76,13 @@ def fetch(downloads: tuple[Download, ...], folder: Path, seconds: float) -> list
 def _fetch_one(
     download: Download, folder: Path, deadline: float, seconds: float
 ) -> Path:
-    from pooch.hashes import hash_matches  # brings requests, which takes a while
-
     path = folder / download.filename
-    known = download.known_hash
-    if path.exists() and hash_matches(path, known):
+    if path.exists() and download.known(path):
         return path
     try:
         with replacing(path) as place:
             _within(deadline, lambda: _stream(download.url, place, deadline))
-            if not hash_matches(place, known):
+            if not download.known(place):
                 raise _FailedError("its bytes do not have the known hash")
     except _FailedError as error:
         why = str(error) or f"not finished within {seconds:g} seconds"

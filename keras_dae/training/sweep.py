@@ -148,4 +148,6 @@ def _collect(job: Job, runner: Executor, display: Progress, bar: TaskID) -> None
     display.console.print(f"{job.name}: {job.state} after {job.seconds:.0f} s")
     if state == "failed":
         tail = "\n".join(f"  {line}" for line in last_lines(job))
-        display.console.print(f"{job.log_path} ends with\n{tail}", markup=False)
+        display.console.print(
+            f"{job.log_path} ends with\n{tail}", markup=False, soft_wrap=True
+        )
