@@ -11,7 +11,7 @@ import click
 from keras_dae import __version__
 from keras_dae.commands import board, future, images, interchange, study
 from keras_dae.errors import KerasDAEError
-from keras_dae.lifeline import asked_to_end, end_with_parent, listen
+from keras_dae.lifeline import asked_to_end, end_with_parent, heard, listen
 
 # In the order in which `--help` lists them: that of a study.
 COMMANDS = (
@@ -48,9 +48,13 @@ class Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Turn a user's mistake into one sentence and an exit code."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            heard()
+            return result
         except (Exception, KeyboardInterrupt) as error:
-            if asked_to_end() or isinstance(error, KeyboardInterrupt):
+            asked = asked_to_end()
+            heard()
+            if asked or isinstance(error, KeyboardInterrupt):
                 click.echo(INTERRUPTED, err=True)
                 ctx.exit(130)
             if not isinstance(error, KerasDAEError):

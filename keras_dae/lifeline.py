@@ -2,32 +2,56 @@
 
 import os
 import signal
+import sys
 import threading
 import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 _PARENT = "KERAS_DAE_PARENT"
 _SECONDS = 0.2
 _GRACE_SECONDS = 10
+_REMIND_SECONDS = 5.0
 
 
-_asked = threading.Event()
+class _Asked:
+    """Whether this process was asked to end, and what printed lost errors before."""
+
+    ever = False
+    hooks: tuple[Any, Any] | None = None
 
 
 def listen() -> None:
     """Raise KeyboardInterrupt in the main thread on SIGTERM as on Ctrl-C.
 
-    A Ctrl-C that is ignored, as in a job in the background, stays ignored.
+    A library may lose an interrupt: one that comes within a destructor or a callback
+    of C code goes nowhere. So it comes again every few seconds until `heard`. A Ctrl-C
+    that is ignored, as in a job in the background, stays ignored.
     """
-    _asked.clear()
+    heard()
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGALRM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
 
 
 def _interrupt(*_: object) -> NoReturn:
-    _asked.set()
+    if not _Asked.ever:
+        _Asked.ever = True
+        _Asked.hooks = sys.excepthook, sys.unraisablehook
+        # What a library prints of an interrupt that it could not hand on.
+        sys.excepthook = lambda *_: None
+        sys.unraisablehook = lambda *_: None
+        signal.setitimer(signal.ITIMER_REAL, _REMIND_SECONDS, _REMIND_SECONDS)
     raise KeyboardInterrupt
+
+
+def heard() -> None:
+    """Forget that an end was asked for: whoever caught it says what is to be said."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    _Asked.ever = False
+    if _Asked.hooks is not None:
+        sys.excepthook, sys.unraisablehook = _Asked.hooks
+        _Asked.hooks = None
 
 
 def asked_to_end() -> bool:
@@ -36,7 +60,7 @@ def asked_to_end() -> bool:
     A library that was cleaning up may have turned the interrupt into an error of its
     own, or lost it.
     """
-    return _asked.is_set()
+    return _Asked.ever
 
 
 def child_environment() -> dict[str, str]:

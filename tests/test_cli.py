@@ -7,11 +7,14 @@ import subprocess
 import sys
 import time
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from keras_dae.cli import main
+from keras_dae import lifeline
+from keras_dae.cli import Group, main
+from keras_dae.lifeline import listen
 from keras_dae.training.runs import RunFolder
 
 QUICK = [*("--epochs", "1", "--batch-size", "32", "--threads", "1")]
@@ -247,6 +250,59 @@ def test_an_interrupt_leaves_a_resumable_run(tmp_path, data, sent):
     resumed = run("train", *options, "--epochs", "60", "--resume", "--json")
     assert json.loads(resumed.stdout)["epochs"] == 60
     assert not list(out.rglob(".*"))
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_a_library_makes_an_error_of_its_own_is_one_still(sent):
+    @click.group(cls=Group)
+    def group():
+        listen()
+
+    @group.command()
+    def saves():
+        try:
+            os.kill(os.getpid(), sent)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            raise ValueError("cannot close an archive that is being written") from None
+
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = CliRunner().invoke(group, ["saves"])
+    finally:
+        for one, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(one, handler)
+    assert result.exit_code == 130
+    assert "Interrupted. What was finished is kept" in result.stderr
+
+
+def test_an_interrupt_that_a_library_loses_comes_again(monkeypatch, capfd):
+    monkeypatch.setattr(lifeline, "_REMIND_SECONDS", 0.2)
+
+    class Closes:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+
+    @click.group(cls=Group)
+    def group():
+        listen()
+
+    @group.command()
+    def saves():
+        Closes()
+        time.sleep(60)
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        result = CliRunner().invoke(group, ["saves"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    assert result.exit_code == 130
+    assert result.stderr.startswith("Interrupted. What was finished is kept")
+    assert capfd.readouterr().err == ""  # nothing of an exception ignored
 
 
 def test_sweep_skips_what_is_finished_and_reports_what_fails(tmp_path, data):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.faults.__main__ import _plan, _record, table
-from benchmarks.faults.campaign import FAULTS
+from benchmarks.faults.campaign import FAULTS, WRONG
 from benchmarks.faults.scenes import SCENES
 from benchmarks.faults.states import DAMAGED, left_over, state_of, states
 from keras_dae.models.architectures import plan
@@ -37,7 +37,7 @@ def test_a_short_campaign_loses_nothing(tmp_path):
         text=True,
     )
     record = json.loads(out.read_text()) if out.exists() else {"moments": []}
-    bad = [row for row in record["moments"] if row["lost"] or row["unlike"]]
+    bad = [row for row in record["moments"] if any(row[key] for key in WRONG)]
     assert (bad, done.returncode) == ([], 0), done.stdout + done.stderr
     assert len(record["moments"]) == len(commands) * len(FAULTS)
     assert all(row["seed"] in done.stdout for row in record["moments"])
@@ -68,12 +68,13 @@ def test_a_campaign_goes_on_with_its_own_record_alone(tmp_path):
 def test_the_table_counts():
     row = {"fault": "SIGKILL", "command": "train", "struck": True}
     rows = [
-        {**row, "lost": [], "unlike": []},
-        {**row, "struck": False, "lost": ["model.keras is gone"], "unlike": ["x"]},
+        {**row, "lost": [], "unsaid": [], "unlike": []},
+        {**row, "lost": ["model.keras is gone"], "unsaid": [], "unlike": ["x"]},
+        {**row, "struck": False, "lost": [], "unsaid": ["a traceback"], "unlike": []},
     ]
     assert table(rows)[2:] == [
-        "| SIGKILL | train | 2 | 1 | 1 | 1 |",
-        "| all | all | 2 | 1 | 1 | 1 |",
+        "| SIGKILL | train | 3 | 2 | 1 | 2 | 2 |",
+        "| all | all | 3 | 2 | 1 | 2 | 2 |",
     ]
 
 

@@ -1,13 +1,19 @@
 """The whole study in small, and the committed results of the full one."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from keras_dae.cli import main
+from keras_dae.locks import LOCK
 from keras_dae.models.architectures import paper_specs
 from keras_dae.models.files import load
 from keras_dae.storage import read_json
+from keras_dae.study import plot
+from keras_dae.training.runs import RunFolder
 
 MODEL_KEYS = {
     *("name", "depth", "latent", "seed", "parameters", "epochs", "test", "seconds"),
@@ -81,6 +87,37 @@ def test_reproduce_again_trains_nothing_and_says_the_same(small_study):
     again = read_json(out / "results.json")
     for key in ("dataset", "noise", "models", "floors", "claims"):
         assert again[key] == first[key]
+
+
+HOLD = """
+import sys
+from keras_dae.locks import held
+with held(sys.argv[1], "the figures"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_plot_waits_for_another_process_at_its_figures(small_study, tmp_path):
+    run = next((small_study[0] / "runs").iterdir())
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        told = []
+
+        def say(line):
+            told.append(line)
+            if "waiting" in line:
+                assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+                other.stdin.close()
+
+        written = plot([RunFolder(run)], tmp_path, say=say)
+    assert f"in use by another process (number {other.pid}); waiting" in told[-1]
+    assert sorted(tmp_path.iterdir()) == sorted(written)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
-from benchmarks.faults.campaign import FAULTS, Stage, strike
+from benchmarks.faults.campaign import FAULTS, WRONG, Stage, strike
 from benchmarks.faults.disk import Disk, enter
 from benchmarks.faults.scenes import SCENES
 from keras_dae import backend
@@ -69,12 +69,12 @@ def main() -> None:
             record["moments"].append(row)
             record["wall_seconds"] = round(time.monotonic() - began, 1)
             write_json(options.out, record)
-            bad = "; ".join([*row["lost"], *row["unlike"]])
+            bad = "; ".join(one for key in WRONG for one in row[key])
             how = f"exit {row['exit']}, {row['moment']}"
             print(f"{row['seed']}: {how} {bad}", flush=True)
     rows = record["moments"]
     print("\n".join(table(rows)))
-    sys.exit(any(row["lost"] or row["unlike"] for row in rows))
+    sys.exit(any(row[key] for row in rows for key in WRONG))
 
 
 def _settle(home: Path) -> None:
@@ -191,8 +191,8 @@ def _plan(
 def table(rows: list[dict[str, Any]]) -> list[str]:
     """Return the lines of a Markdown table: one a fault and command."""
     lines = [
-        "| fault | command | provoked | before its end | lost | recovered |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
+        "| fault | command | provoked | before its end | lost | said | recovered |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
@@ -205,8 +205,9 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 def _line(fault: str, command: str, rows: list[dict[str, Any]]) -> str:
     struck = sum(row["struck"] for row in rows)
     lost = sum(bool(row["lost"]) for row in rows)
-    back = sum(not row["unlike"] for row in rows)
-    return f"| {fault} | {command} | {len(rows)} | {struck} | {lost} | {back} |"
+    said, back = (sum(not row[key] for row in rows) for key in ("unsaid", "unlike"))
+    cells = (fault, command, len(rows), struck, lost, said, back)
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 if __name__ == "__main__":

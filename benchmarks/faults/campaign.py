@@ -19,6 +19,8 @@ FAULTS = {
     "Ctrl-C": signal.SIGINT,
     "full disk": None,
 }
+# What a row lists that went wrong: of files, of what was said, of the second call.
+WRONG = ("lost", "unsaid", "unlike")
 # How a command may end that was asked to: said, or before it could say anything.
 ENDS = {
     signal.SIGKILL: {-signal.SIGKILL},
@@ -137,13 +139,13 @@ def strike(stage: Stage, fault: str, seed: str, fresh: bool = False) -> dict[str
         "exit": end.code,
         "struck": end.struck,
     }
-    faults = [*_unsaid(stage, fault, end), *_lost(stage)]
+    row["lost"] = _lost(stage)
+    row["unsaid"] = _unsaid(stage, fault, end)
     stage.disk.empty()
     again = _again(stage, fresh)
-    row["lost"] = faults
     row["unlike"] = _unlike(stage, again)
     row["cpu_seconds"] = round(sum(os.times()[:4]) - began, 2)
-    if faults or row["unlike"]:
+    if any(row[key] for key in WRONG):
         row["said"] = [end.err[-1500:], again.err[-1500:]]
     return row
 

@@ -1,4 +1,5 @@
 import json
+import resource
 import zipfile
 
 import keras
@@ -100,6 +101,22 @@ def test_a_failing_save_leaves_the_old_file(model, saved, monkeypatch, error):
     monkeypatch.setattr(keras.saving, "save_model", half)
     with pytest.raises((KerasDAEError, KeyboardInterrupt)):
         save(build(SMALL), saved)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+@pytest.mark.parametrize("room", [0, 1000, 4096, 10_000])
+def test_no_room_for_the_file_is_one_sentence(saved, room):
+    """Whatever the archive makes of it as it closes; a limit of this process."""
+    before, limits = saved.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    assert room < len(before)
+    model = build(SMALL)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(KerasDAEError, match=r"Cannot write .*: File too large\."):
+            save(model, saved)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
 

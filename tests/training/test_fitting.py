@@ -1,11 +1,15 @@
 """One run: what it leaves behind, and that a resumed one is the same to the bit."""
 
 import json
+import os
+import signal
+import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
-from keras_dae import backend
+from keras_dae import backend, lifeline
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.datasets import Arrays, split
 from keras_dae.images.folder import ImageFiles
@@ -151,6 +155,31 @@ def test_a_history_ahead_of_the_model_is_cut_back(
     resumed = fit(config, splits, tmp_path / "halves", resume=True)
     assert losses(resumed) == losses(whole)
     assert equal(weights(resumed), weights(whole))
+
+
+def test_an_interrupt_that_a_library_lost_ends_the_run_with_the_epoch(
+    tmp_path, config, splits, monkeypatch
+):
+    class Deaf(Recorder):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            if epoch == 1:
+                with suppress(KeyboardInterrupt):
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    time.sleep(60)
+
+    monkeypatch.setattr(fitting, "Recorder", Deaf)
+    before = signal.getsignal(signal.SIGTERM)
+    lifeline.listen()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(config, splits, tmp_path)
+    finally:
+        lifeline.heard()
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    (run,) = find_runs(tmp_path)
+    assert len(run.history()["loss"]) == 2
 
 
 def test_a_kill_before_the_last_model_is_seen(tmp_path, config, splits, monkeypatch):
