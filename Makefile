@@ -5,6 +5,8 @@
 # make wheel:     the wheel, the same bytes from the same tree; dist/
 # make coverage:  the tests once more, with lines and branches counted; below 95 % fails
 # make mutants:   small faults put into four modules, and how many the tests notice
+# make hostile:   hostile and damaged files, each handed to the command that reads it
+# make fuzz:      coverage-guided fuzzing of each parser, ten minutes of CPU each
 # make audit:     the pinned versions, asked of a database of known vulnerabilities
 # make faults:    kills and full disks at random moments; what was lost, what came back
 
@@ -15,9 +17,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 RUN := $(VENV)/.current
 DEV := $(VENV)/.current-dev
 QUALITY := $(VENV)/.current-quality
+FUZZ := $(VENV)/.current-fuzz
+PARSERS := noise config npz idx image json keras
 OSV := https://api.osv.dev/v1/query
 
-.PHONY: reproduce test paper bench faults wheel coverage mutants audit lint format clean
+.PHONY: reproduce test paper bench faults wheel coverage mutants hostile fuzz audit lint \
+	format clean
 
 reproduce: $(RUN)
 	$(BIN)/python cli.py reproduce --config configs/quick.toml --seeds 1 --out artifacts/quick
@@ -46,6 +51,13 @@ coverage: $(DEV)
 mutants: $(QUALITY)
 	$(BIN)/python -m benchmarks.mutants
 
+hostile: $(DEV)
+	$(BIN)/python -m tests.hostile.campaign --out artifacts/hostile.json
+
+fuzz: $(FUZZ)
+	for name in $(PARSERS); do $(BIN)/python -m tests.hostile.fuzz $$name --minutes 10 || exit 1; done
+	$(BIN)/python -m tests.hostile.shrink $(PARSERS)
+
 # Each version is pinned, so nothing has to be resolved; one that is not found fails.
 audit: $(DEV)
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt \
@@ -67,6 +79,10 @@ $(RUN): pyproject.toml constraints.txt
 
 $(DEV): $(RUN)
 	$(PIP) -e ".[jax,tensorflow-cpu,dev]"
+	touch $@
+
+$(FUZZ): $(DEV)
+	$(PIP) -e ".[fuzz]"
 	touch $@
 
 $(QUALITY): $(DEV)

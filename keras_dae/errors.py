@@ -3,6 +3,8 @@
 Every message has one form: what is wrong, what is accepted, the value received.
 """
 
+LONGEST = 200  # characters of a value in a sentence
+
 
 class KerasDAEError(ValueError):
     """A failure that the user can act on; the command line exits with 1."""
@@ -19,10 +21,16 @@ class UsageError(KerasDAEError):
 def check(condition: bool, rule: str, **received: object) -> None:
     """Raise `UsageError` with the rule and the values received, unless it holds."""
     if not condition:
-        values = ", ".join(f"{name}={value!r}" for name, value in received.items())
+        values = ", ".join(f"{name}={short(value)}" for name, value in received.items())
         raise UsageError(f"{rule} Received: {values}.")
 
 
 def reason(error: OSError) -> str:
     """Return the operating system's words for `error`, without its number."""
     return error.strerror or str(error)
+
+
+def short(value: object) -> str:
+    """Return a received value as a sentence shows it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

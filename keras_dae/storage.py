@@ -16,6 +16,8 @@ from keras_dae.errors import reason as reason
 from keras_dae.locks import temporary
 
 SCHEMA = 1
+MAX_JSON = 4 << 20  # what it becomes in memory is up to 30 times as large
+MAX_DEPTH = 64
 _HASHED_BYTES = 2**24
 
 
@@ -37,6 +39,22 @@ def replacing(path: Path | str) -> Iterator[Path]:
             place.replace(path)
     except OSError as error:
         raise KerasDAEError(f"Cannot write {path}: {reason(error)}.") from error
+
+
+def is_file(path: Path | str) -> bool:
+    """Tell whether there is a file; a name that none can have is not an error."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # too long, a NUL, or in a folder that is closed
+        return False
+
+
+def is_dir(path: Path | str) -> bool:
+    """Tell whether there is a folder, as `is_file` does."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _umask() -> int:
@@ -83,19 +101,83 @@ def read_json(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        if path.stat().st_size > MAX_JSON:
+            raise KerasDAEError(
+                f"{path} is larger than {MAX_JSON >> 20} MiB, as no JSON file that is "
+                "read here."
+            )
+        value = parse_json(path.read_bytes())
     except OSError as error:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
-    except (ValueError, RecursionError) as error:
+    except KerasDAEError:
+        raise  # a ValueError too, but it says all there is to say
+    except ValueError as error:
         raise KerasDAEError(f"{path} is not valid JSON; it may be damaged.") from error
     if not isinstance(value, dict):
         raise KerasDAEError(f"{path} holds no JSON object.")
-    if value.get("schema") != SCHEMA:
+    if type(value.get("schema")) is not int or value["schema"] != SCHEMA:
         raise KerasDAEError(
-            f"{path} has schema {value.get('schema')!r}; "
+            f"{path} has schema {repr(value.get('schema'))[:40]}; "
             f"this version of keras_dae reads schema {SCHEMA}."
         )
     return value
+
+
+@contextmanager
+def believed(path: Path | str) -> Iterator[None]:
+    """Turn what goes wrong with the content of a file into one sentence about it.
+
+    For files of many fields, whose use is their check: what is missing, of another
+    type, or at odds with the rest of it.
+
+    Raises:
+        KerasDAEError: an exception of that kind came out of the block.
+    """
+    try:
+        yield
+    except KerasDAEError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as e:
+        words = (str(e).strip().splitlines() or [""])[0][:120]
+        raise KerasDAEError(
+            f"{path} does not hold what it should ({type(e).__name__}: {words}); it "
+            "may be damaged."
+        ) from e
+
+
+def parse_json(content: bytes) -> Any:
+    """Return the JSON value in `content`, as strict as what is written here.
+
+    Raises:
+        ValueError: not UTF-8, not JSON, nested deeper than `MAX_DEPTH`, or with numbers
+            or characters that other programs could not take: NaN, infinity, whole
+            numbers beyond 64 bits, halves of pairs of code units.
+    """
+    try:
+        value = json.loads(content.decode("utf-8"), parse_constant=_no_number)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    # Iterators, not lists of what is to come: a file of many small values is large.
+    open_ = [iter((value,))]
+    while open_:
+        for one in open_[-1]:
+            if isinstance(one, dict | list):
+                if len(open_) > MAX_DEPTH:
+                    raise ValueError("nested too deeply")
+                open_.append(iter(one) if isinstance(one, list) else _parts(one))
+                break
+            if isinstance(one, str):
+                one.encode("utf-8")
+            elif isinstance(one, int | float) and not -(2**63) <= one < 2**64:
+                raise ValueError(f"{one} is too large")
+        else:
+            open_.pop()
+    return value
+
+
+def _parts(value: dict[str, Any]) -> Iterator[Any]:
+    yield from value
+    yield from value.values()
 
 
 def _no_number(word: str) -> None:

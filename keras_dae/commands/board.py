@@ -5,7 +5,13 @@ from typing import Any
 
 import click
 
-from keras_dae.commands.common import configuration, echo_json, print_table, say
+from keras_dae.commands.common import (
+    configuration,
+    echo_json,
+    look_at,
+    print_table,
+    say,
+)
 from keras_dae.commands.options import (
     DEFAULT_STUDY,
     FOLDERS,
@@ -69,19 +75,20 @@ def compare(
     noise are those of the runs unless --data, --noise, --sigma or --clip say otherwise.
     """
     from keras_dae import backend
+    from keras_dae.storage import is_dir, write_csv, write_text
     from keras_dae.training.runs import find_runs
 
     given = any(value is not None for value in options.values())
     config = configuration(None, options) if given else None
-    named = [Path(run) for run in runs if Path(run).is_dir()]
+    named = [Path(run) for run in runs if is_dir(run)]
     if not runs:
         named = [out / name for name in FOLDERS if (out / name).is_dir()]
     folders = [folder for place in named for folder in find_runs(place)]
-    own = [*(run for run in runs if not Path(run).is_dir()), *denoisers]
+    own = [*(run for run in runs if not is_dir(run)), *denoisers]
+    look_at(map(Path, own), folders)
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.reporting.board import board_markdown, csv_rows, terminal_table
-    from keras_dae.storage import write_csv, write_text
     from keras_dae.study import compare as measure
 
     board = measure(folders, own, out, config, data_dir=data_dir, fresh=fresh, say=say)

@@ -1,7 +1,7 @@
 """What commands do alike: read a configuration, name the data, print."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,31 @@ def configuration(config_file: Path | None, options: dict[str, Any]) -> Any:
 
     given = {key: value for key, value in options.items() if value is not None}
     return make_config(read_toml(config_file) if config_file else {}, given)
+
+
+def look_at(files: Iterable[Path], folders: Iterable[Any] = ()) -> None:
+    """Refuse models and runs that are not to be loaded, before keras is imported.
+
+    Args:
+        files: `.keras` and ONNX files; any other is left to who reads it.
+        folders: run folders.
+    """
+    from keras_dae.images.datasets import check_there
+    from keras_dae.models.gate import inspect
+
+    for folder in folders:
+        folder.config()
+        folder.history()
+        check_there(folder.record()["dataset"]["name"])
+        if folder.model_path.exists():
+            inspect(folder.model_path)
+    for path in files:
+        if path.suffix == ".keras":
+            inspect(path)
+        elif path.suffix == ".onnx":
+            from keras_dae.evaluation import onnx_files
+
+            onnx_files.inspect(path)
 
 
 def load_splits(config: Any, data_dir: Path | None) -> Any:

@@ -9,6 +9,7 @@ from keras_dae.commands.common import (
     configuration,
     echo_json,
     load_splits,
+    look_at,
     print_table,
     say,
 )
@@ -80,6 +81,7 @@ def classify(
     from keras_dae.training.progress import Steps
 
     folders = _found(runs, out)
+    look_at([], folders)
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.future import classify as carry_out
@@ -136,12 +138,14 @@ def robustness(
     start goes on.
     """
     from keras_dae import backend
-    from keras_dae.evaluation.robustness import parse_grid
-    from keras_dae.training.progress import Steps
 
     files = [run for run in runs if run.suffix == ".keras"]
     named = tuple(run for run in runs if run not in files)
     folders = _found(named, out) if named or not files else []
+    look_at(files, folders)
+    from keras_dae.evaluation.robustness import parse_grid
+    from keras_dae.training.progress import Steps
+
     grid = parse_grid(noises)
     backend.select(device, threads)
     say(backend.summary())

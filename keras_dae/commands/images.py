@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from keras_dae.commands.common import echo_json, print_table, say
+from keras_dae.commands.common import echo_json, look_at, print_table, say
 from keras_dae.commands.options import as_json, engine_option, machine_options
 
 DEFAULT_MODEL = "DAE_5_13"
@@ -102,16 +102,33 @@ def denoise(
     )
     _check_picture(compare, overwrite)
     trained = find_model(model_name)
-    backend.select(device, threads)
-    say(f"{backend.summary()}; model {trained.name}")
-    with holding(out, jobs, say):
-        # Anew: what another process has just written is not written over.
-        rows = _run(plan(), trained, noise, compare, clean, options)
+    look_at([trained.path])
+    rows = _refused(jobs, options)
+    if not rows:
+        backend.select(device, threads)
+        say(f"{backend.summary()}; model {trained.name}")
+        with holding(out, jobs, say):
+            # Anew: what another process has just written is not written over.
+            rows = _run(plan(), trained, noise, compare, clean, options)
     # The image has standard output to itself.
     to_error = out == STANDARD
     _report(rows, as_json, to_error)
     if any(row["state"] == "failed" for row in rows):
         raise click.exceptions.Exit(1)
+
+
+def _refused(jobs: list[Any], options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Say what is wrong with a single image before keras is imported for it."""
+    from keras_dae.denoising.files import refused
+
+    if len(jobs) != 1:
+        return []
+    reason = refused(jobs[0], options["max_megapixels"], options["value_range"])
+    if not reason:
+        return []
+    row = {"input": jobs[0].name, "output": None, "state": "failed", "reason": reason}
+    _tell(row, False)
+    return [{**row, "seconds": 0.0}]
 
 
 def _check_picture(compare: Path | None, overwrite: bool) -> None:

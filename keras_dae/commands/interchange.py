@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from keras_dae.commands.common import echo_json, print_table, say
+from keras_dae.commands.common import echo_json, look_at, print_table, say
 from keras_dae.commands.options import as_json, data_dir
 
 # Packages that answer, whose versions a comparison names.
@@ -42,6 +42,7 @@ def export(
     from keras_dae.interchange.export import export as write
 
     trained = find_model(model)
+    look_at([trained.path])
     card = {"name": trained.name, **trained.card}
     row = write(
         trained.path, name, out, card, overwrite=overwrite, threads=threads, say=say
@@ -82,6 +83,7 @@ def parity(
 
     chosen = models or tuple(pretrained_cards())
     found = [(one.name, one.path) for one in map(find_model, chosen)]
+    look_at([path for _, path in found])
     formats = FORMATS if exported else ()
     rows: list[dict[str, Any]] = []
     with new_progress() as display:

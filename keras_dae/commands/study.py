@@ -10,6 +10,7 @@ from keras_dae.commands.common import (
     echo_json,
     grid,
     load_splits,
+    look_at,
     print_table,
     say,
     say_counts,
@@ -99,9 +100,9 @@ def train(
     from keras_dae.training.progress import FitProgress
 
     config = configuration(config_file, options)
+    splits = load_splits(config, data_dir)  # before keras, which takes seconds
     backend.select(device, threads)
     say(backend.summary())
-    splits = load_splits(config, data_dir)
     config = config.model_copy(update={"data": splits.name})
     splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
@@ -165,6 +166,7 @@ def evaluate(
     config = configuration(None, options)
     places = [run for run in runs if run not in files] if runs else [out]
     folders = [folder for place in places for folder in find_runs(place)]
+    look_at(files, folders)
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.evaluation.scored import evaluate as score
@@ -260,6 +262,7 @@ def plot(
     from keras_dae.training.runs import find_runs
 
     folders = [folder for run in runs or (out,) for folder in find_runs(run)]
+    look_at([], folders)
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study import plot as draw
@@ -296,9 +299,9 @@ def reproduce(
     from keras_dae import backend
     from keras_dae.reporting.tables import claims_table, results_table
 
+    configs = grid(data_dir, **options)
     backend.select(device, threads)
     say(backend.summary())
-    configs = grid(data_dir, **options)
     from keras_dae.study import reproduce as carry_out
 
     results = carry_out(

@@ -25,7 +25,8 @@ def usual(card: dict[str, Any]) -> Ranges:
             images to see what the estimator says of it.
     """
     if "input" in card:
-        return {key: (low, high) for key, (low, high) in card["input"].items()}
+        ranges = card["input"].items()
+        return {key: (float(low), float(high)) for key, (low, high) in ranges}
     noise = card.get("noise")
     if noise is None or "parts" in noise:
         return {}

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from keras_dae.errors import UsageError, check
 from keras_dae.images.folder import DONE, find_images
-from keras_dae.images.formats import format_of
+from keras_dae.images.formats import format_of, read_file
+from keras_dae.images.pictures import UnreadableError, value_range
 from keras_dae.locks import held
+from keras_dae.storage import is_dir, is_file
 
 STANDARD = "-"  # standard input or output
 
@@ -34,6 +36,28 @@ class Job:
         return "standard input" if self.source is None else str(self.source)
 
 
+def refused(
+    job: Job, megapixels: float, asked: tuple[float, float] | None = None
+) -> str:
+    """Return what is wrong with the file of a job; empty where nothing is.
+
+    Args:
+        job: of a file; of standard input nothing is known yet.
+        megapixels: the most that the file may hold.
+        asked: values that become 0 and 1, as `value_range` takes them.
+    """
+    if job.problem or job.source is None:
+        return job.problem
+    try:
+        for page in read_file(job.source, megapixels).pages:
+            value_range(page, asked)
+    except UnreadableError as error:
+        return error.mended
+    except MemoryError:
+        return "takes more memory than there is"
+    return ""
+
+
 def plan_jobs(
     inputs: tuple[str, ...], out: str, *, label: str = "", overwrite: bool = False
 ) -> list[Job]:
@@ -54,7 +78,7 @@ def plan_jobs(
         check(len(found) == 1, "Standard output takes one image.", inputs=len(found))
         return [_checked(source, None, problem, True) for source, _, problem in found]
     folder = Path(out)
-    if format_of(folder) is not None and not folder.is_dir():
+    if format_of(folder) is not None and not is_dir(folder):
         _check_single(found, folder, label)
         return [
             _checked(source, folder, problem, overwrite) for source, _, problem in found
@@ -65,7 +89,7 @@ def plan_jobs(
         out=out,
     )
     check(
-        not folder.is_file(),
+        not is_file(folder),
         "The output is a folder, or a file of an image format.",
         out=out,
     )
@@ -144,24 +168,16 @@ def _sources(text: str, out: str) -> Iterator[Found]:
     path = Path(text)
     if text == STANDARD:
         yield None, Path("image"), ""
-    elif path.is_dir():
+    elif is_dir(path):
         yield from _in_folder(path, Path(out))
-    elif not glob.has_magic(text) or _is_there(path):
-        yield path, Path(path.name), "" if _is_there(path) else "there is no such file"
+    elif not glob.has_magic(text) or is_file(path):
+        yield path, Path(path.name), "" if is_file(path) else "there is no such file"
     else:
         matched = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 (absolute ones)
         for name in matched:
             yield from _sources(name, out)
         if not matched:
             yield path, Path(path.name), "no file matches this pattern"
-
-
-def _is_there(path: Path) -> bool:
-    """Tell whether there is a file of this name, readable or not."""
-    try:
-        return path.is_file()
-    except OSError:  # a folder that may not be looked into
-        return False
 
 
 def _in_folder(folder: Path, out: Path) -> Iterator[Found]:

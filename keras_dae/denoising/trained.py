@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_dae.denoising.advice import usual
 from keras_dae.errors import UsageError
-from keras_dae.storage import read_json
+from keras_dae.images.noise import noise_label
+from keras_dae.storage import believed, is_dir, is_file, read_json
 from keras_dae.training.runs import RunFolder, find_runs
 
 if TYPE_CHECKING:
@@ -54,12 +56,12 @@ def find_model(named: str | Path) -> Trained:
     cards = pretrained_cards()
     if str(named) in cards:
         return Trained(str(named), PRETRAINED / f"{named}.keras", cards[str(named)])
-    if path.is_dir():
+    if is_dir(path):
         runs = find_runs(path)
         if len(runs) > 1:
             raise UsageError(f"{path} holds {len(runs)} runs; name one of them.")
         return Trained(runs[0].path.name, runs[0].model_path, run_card(runs[0]))
-    if path.suffix == ".keras" and path.is_file():
+    if path.suffix == ".keras" and is_file(path):
         return Trained(path.stem, path, _card_beside(path))
     raise UsageError(
         f"There is no model {named}: name one of {', '.join(cards)}, a .keras file or "
@@ -83,14 +85,22 @@ def run_card(run: RunFolder) -> dict[str, Any]:
     """Return what a run folder says of its training."""
     record = run.record()
     known = {key: record[key] for key in ("image_shape", "input") if record.get(key)}
-    return {"data": record["dataset"]["name"], "noise": record["noise"], **known}
+    card = {"data": record["dataset"]["name"], "noise": record["noise"], **known}
+    with believed(run.config_path):
+        usual(card)
+    return card
 
 
 def _card_beside(path: Path) -> dict[str, Any]:
     """Return the card of a file: its own, else its run folder's, else nothing."""
     own = path.with_suffix(".json")
     if own.is_file():
-        return read_json(own)
+        card = read_json(own)
+        with believed(own):
+            usual(card)
+            if "noise" in card or "input" in card:
+                noise_label(card["noise"])
+        return card
     if (path.parent / "config.json").is_file():
         return run_card(RunFolder(path.parent))
     return {}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from keras_dae.errors import KerasDAEError
 from keras_dae.storage import read_json, write_json
 
 # Raised when a measurement changes, so that none of before is taken for one of now.
@@ -40,6 +41,8 @@ class Cells:
         self._kept: dict[str, Any] = {}
         if path.exists():
             self._kept = read_json(path).get("cells", {})
+            if not isinstance(self._kept, dict):
+                raise KerasDAEError(f"{path} holds no figures; remove it.")
 
     def get(self, depends_on: dict[str, Any], measure: Callable[[], Any]) -> Any:
         """Return the figure kept for `depends_on`, or measure and keep it.

@@ -17,6 +17,7 @@ from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import describe_noise
 from keras_dae.models.families import FAMILIES
 from keras_dae.models.files import load
+from keras_dae.storage import is_file
 from keras_dae.training.config import RunConfig
 from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder, model_name
@@ -144,7 +145,7 @@ def _trained_on(config: RunConfig) -> str:
 
 
 def _model(name: str, path: Path, row: dict[str, Any], splits: Splits) -> Contender:
-    if not path.is_file():
+    if not is_file(path):
         raise UsageError(f"There is no model file {path}.")
 
     def make() -> Denoiser:

@@ -17,11 +17,12 @@ import numpy as np
 
 from keras_dae import backend
 from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.evaluation import onnx_files
 from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.evaluation.engines import model_denoiser, onnx_session
 from keras_dae.evaluation.scoring import TestBench, load_for
 from keras_dae.models.counting import macs
-from keras_dae.storage import reason
+from keras_dae.storage import is_file, reason
 
 FORMS = "a .keras file, an .onnx file or MODULE:FUNCTION"
 
@@ -64,6 +65,7 @@ def bring_onnx(path: Path, bench: TestBench) -> Brought:
         KerasDAEError: onnxruntime is absent, not a readable model, or one for images
             of another shape.
     """
+    onnx_files.inspect(path)
     try:
         session = onnx_session(path)
     except ImportError as error:
@@ -249,7 +251,7 @@ def file_sha256(path: Path) -> str:
         UsageError: no such file.
         KerasDAEError: it cannot be read.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise UsageError(f"There is no model file {path}.")
     try:
         with path.open("rb") as file:

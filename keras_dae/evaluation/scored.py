@@ -21,7 +21,7 @@ from keras_dae.evaluation.scoring import (
 from keras_dae.images.datasets import load
 from keras_dae.models.architectures import DAESpec, architecture_row
 from keras_dae.models.families import FAMILIES
-from keras_dae.storage import read_json
+from keras_dae.storage import is_file, read_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder
@@ -121,7 +121,7 @@ def evaluate_files(
         engine: what computes the answers, a row of `engines.ENGINES`.
     """
     paths = list(paths)
-    missing = [str(path) for path in paths if not path.is_file()]
+    missing = [str(path) for path in paths if not is_file(path)]
     if missing:
         raise UsageError(f"There is no model file {missing[0]}.")
     splits = load(config.data, data_dir, config.data_seed, cut=config.make_cut())

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_dae.errors import KerasDAEError, check
+from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.images.download import Download, NotAvailableError, fetch
 from keras_dae.images.folder import ImageFiles, read_folder
 from keras_dae.images.patches import Cut
 from keras_dae.images.readers import Arrays, read_idx, read_npz
 from keras_dae.images.splits import Splits, split
+from keras_dae.storage import is_dir, is_file
 
 __all__ = ["DATASETS", "Arrays", "Cut", "Splits", "load", "read", "resolve", "split"]
 
@@ -126,11 +127,26 @@ def resolve(name: str, data_dir: Path | str | None = None) -> str:
     return "mnist"
 
 
+def check_there(name: str) -> None:
+    """Refuse a data set of no known kind, or a user's own that is not there.
+
+    Raises:
+        UsageError: says which.
+    """
+    kind, _, path = name.partition(":")
+    if name == "auto" or _row(name) is not None:
+        return
+    if kind == "npz" and not is_file(path):
+        raise UsageError(f"There is no data file {path}.")
+    if kind == "folder" and not is_dir(path):
+        raise UsageError(f"There is no folder {path}.")
+
+
 def _data_dir(data_dir: Path | str | None) -> Path | None:
     chosen = data_dir or os.environ.get("KERAS_DAE_DATA")
     if not chosen:
         return None
-    check(Path(chosen).is_dir(), "The data folder must exist.", data_dir=str(chosen))
+    check(is_dir(chosen), "The data folder must exist.", data_dir=str(chosen))
     return Path(chosen)
 
 

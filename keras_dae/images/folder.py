@@ -19,7 +19,7 @@ from keras_dae.images.pictures import (
     value_range,
 )
 from keras_dae.images.readers import memory
-from keras_dae.storage import array_sha256, reason
+from keras_dae.storage import array_sha256, is_dir, reason
 from keras_dae.streams import stream
 
 DONE = ".denoised"  # what the name of a denoised image ends in
@@ -82,7 +82,7 @@ def read_folder(folder: Path, cut: Cut) -> ImageFiles:
         KerasDAEError: fewer than `SMALLEST` files to read, or more than half of the
             machine's memory holds.
     """
-    if not folder.is_dir():
+    if not is_dir(folder):
         raise UsageError(f"There is no folder {folder}.")
     paths, problems = find_images(folder)
     notes = [f"{error.filename} cannot be read: {reason(error)}." for error in problems]

@@ -134,7 +134,7 @@ def _own_limits() -> Iterator[None]:
 
 def _read_pillow(name: str, file: BinaryIO, megapixels: float) -> Picture:
     with _own_limits(), Image.open(file, formats=[name]) as image:
-        check_size([image.size], megapixels)
+        check_size([image.size], megapixels, _length(file))
         frames = getattr(image, "n_frames", 1)
         if frames > 1:
             raise UnreadableError(
@@ -182,6 +182,14 @@ def _pixels(name: str, file: BinaryIO, image: Image.Image) -> tuple[np.ndarray, 
         image = image.convert("RGBA" if image.mode == "RGB" else "LA")
     array = np.asarray(image)
     return (array.astype(np.uint16) if image.mode.startswith("I") else array), note
+
+
+def _length(file: BinaryIO) -> int:
+    """Return a file's bytes; it stays where it is."""
+    place = file.tell()
+    length = file.seek(0, 2)
+    file.seek(place)
+    return length
 
 
 def _png_depth(file: BinaryIO) -> int:
@@ -235,7 +243,16 @@ FORMATS: dict[str, Format] = {
 
 
 def encoded(picture: Picture) -> bytes:
-    """Return a picture as the bytes of a file."""
+    """Return a picture as the bytes of a file.
+
+    Raises:
+        UnreadableError: what was read of the file beside its pixels cannot be written.
+    """
     buffer = io.BytesIO()
-    FORMATS[picture.format].write(picture, buffer)
+    try:
+        FORMATS[picture.format].write(picture, buffer)
+    except Exception as error:  # as in reading
+        raise UnreadableError(
+            f"cannot be written as {picture.format} again ({_first_line(error)})"
+        ) from error
     return buffer.getvalue()

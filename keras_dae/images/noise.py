@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from keras_dae.errors import UsageError, check
+from keras_dae.errors import UsageError, check, short
 
 PAPER_SIGMA = 0.5
 MAX_SIGMA = 1e6  # well within float32, and far beyond any image
@@ -370,7 +370,7 @@ def _strength(strength: str, text: str) -> float | tuple[float, float]:
     except ValueError:
         raise UsageError(
             "A noise is written kind:strength, the strength a number or a range as "
-            f"0.1..0.9. Received: noise={text!r}."
+            f"0.1..0.9. Received: noise={short(text)}."
         ) from None
 
 

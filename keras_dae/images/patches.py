@@ -15,6 +15,7 @@ from keras_dae.images.pictures import RANGES, to_unit
 from keras_dae.streams import stream
 
 SIDES = (8, 1024)  # the smallest and the largest patch, pixels a side
+MAX_PATCHES = 100_000
 MOST = 256  # patches of one image an epoch, where no number is asked for
 
 
@@ -47,8 +48,8 @@ class Cut:
             channels=self.channels,
         )
         check(
-            self.patches is None or self.patches > 0,
-            "patches must be positive.",
+            self.patches is None or 0 < self.patches <= MAX_PATCHES,
+            f"patches is from 1 to {MAX_PATCHES:,}.",
             patches=self.patches,
         )
 

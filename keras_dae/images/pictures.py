@@ -9,6 +9,10 @@ import numpy as np
 from keras_dae.errors import KerasDAEError
 
 MAX_MEGAPIXELS = 256
+MAX_PAGES = 4096
+# No format here packs more pixels into a byte, but for images of a single colour;
+# those that claim to be, beyond these megapixels, are made to fill the memory.
+PIXELS_A_BYTE, HONEST_MEGAPIXELS = 8256, 16
 # Types that pixels may have -> the range that becomes [0, 1].
 RANGES = {
     "bool": (0.0, 1.0),
@@ -99,19 +103,29 @@ def page_of(array: np.ndarray, **attributes: Any) -> Page:
 
 
 def check_size(
-    sizes: Sequence[tuple[int, int]], megapixels: float = MAX_MEGAPIXELS
+    sizes: Sequence[tuple[int, int]],
+    megapixels: float = MAX_MEGAPIXELS,
+    held: int | None = None,
 ) -> None:
     """Refuse more pixels than are to be held in memory, before they are.
 
     Args:
         sizes: width and height of each page, as the file's header says.
         megapixels: the most there may be, all pages together.
+        held: bytes of the file, None where it holds the pixels as they are.
     """
+    if len(sizes) > MAX_PAGES:
+        raise UnreadableError(f"holds {len(sizes):,} pages, more than {MAX_PAGES:,}")
     total = sum(width * height for width, height in sizes) / 1e6
     if total > megapixels:
         raise UnreadableError(
             f"says that it holds {total:,.0f} megapixels, more than {megapixels:,.0f}",
             "--max-megapixels allows more",
+        )
+    if held is not None and total > HONEST_MEGAPIXELS + held * PIXELS_A_BYTE / 1e6:
+        raise UnreadableError(
+            f"says that it holds {total:,.0f} megapixels, and is of {held:,} bytes; no "
+            "picture fits into so few"
         )
 
 

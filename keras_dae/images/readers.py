@@ -1,22 +1,29 @@
 """Files of images as arrays: npz and IDX, each looked at before it is believed."""
 
 import gzip
+import lzma
+import math
 import os
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.images.rows import Images, blocks, extremes, map_member
-from keras_dae.storage import array_sha256, reason
+from keras_dae.images.rows import Images, blocks, check_length, extremes, map_member
+from keras_dae.storage import array_sha256, is_file, reason
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 # Arrays from this size on stay in their file, where it holds them uncompressed.
 MAPPED_BYTES = 64 * 2**20
+# A compressed array that large may not be that much smaller in its file: images that
+# hold anything are not, and what says so is made to fill the memory.
+MOST_EXPANDED = 100
+MAX_IDX = 64 * 2**20  # bytes; MNIST's kind of files hold 47 million at most
 
 
 @dataclass(frozen=True)
@@ -49,19 +56,22 @@ def read_npz(path: Path) -> Arrays:
         KerasDAEError: damaged, arrays missing, arrays that are no images, or
             compressed ones that do not fit into memory.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise UsageError(f"There is no data file {path}.")
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             found = {key: _read(path, file, key) for key in NPZ_KEYS if key in file}
     except KerasDAEError:
         raise  # a ValueError too, but it says all there is to say
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise KerasDAEError(f"{path} is not a readable npz file.") from error
+    except (zlib.error, lzma.LZMAError) as error:
         raise KerasDAEError(f"{path} is not a readable npz file.") from error
     except OSError as error:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
-    except (TypeError, RuntimeError, MemoryError) as error:
-        # A bare array is no archive; a damaged header claims another format or size.
+    except (TypeError, RuntimeError, MemoryError, SyntaxError, TokenError) as error:
+        # A bare array is no archive; a damaged header claims another format or size, or
+        # is no Python literal.
         raise KerasDAEError(f"{path} is not a readable npz archive.") from error
     # What is no array in the archive comes as bytes.
     found = {k: value for k, value in found.items() if isinstance(value, np.ndarray)}
@@ -89,6 +99,7 @@ def _read(path: Path, file: Any, key: str) -> Any:
     """Return one array of an opened npz file: mapped, if large, or in memory."""
     name = key if key in file.zip.namelist() else f"{key}.npy"
     info = file.zip.getinfo(name)
+    check_length(file.zip, info)
     if info.file_size < MAPPED_BYTES:
         return file[key]
     if info.compress_type == zipfile.ZIP_STORED:
@@ -102,6 +113,12 @@ def _read(path: Path, file: Any, key: str) -> Any:
     # Read whole, and then split into copies of its rows.
     if 2 * info.file_size > memory():
         raise too_large
+    if info.file_size > MOST_EXPANDED * info.compress_size:
+        raise KerasDAEError(
+            f"{key} in {path} takes {info.compress_size:,} bytes there and "
+            f"{info.file_size:,} in memory, more than {MOST_EXPANDED} times as many; "
+            "images are not like that, but numpy.savez writes a file that is read."
+        )
     try:
         return file[key]
     except MemoryError:
@@ -151,15 +168,26 @@ def read_idx(path: Path) -> np.ndarray:
     """Read a gzipped IDX file of unsigned bytes: (N, H, W) images or (N,) labels.
 
     Raises:
-        KerasDAEError: not gzip, not IDX, or of another length than its header says.
+        KerasDAEError: not gzip, not IDX, of another length than its header says, or
+            larger than `MAX_IDX`.
     """
     try:
-        raw = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            shape = _idx_shape(file.read(4), file)
+            length = math.prod(shape)
+            # One byte more than there should be tells a longer file.
+            raw = file.read(length + 1) if length <= MAX_IDX else b""
     except (OSError, EOFError, zlib.error) as error:
         raise KerasDAEError(f"{path} is not a readable gzip file.") from error
-    axes = raw[3] if raw[:3] == b"\0\0\x08" and len(raw) > 3 else 0
-    axes = axes if len(raw) >= 4 + 4 * axes else 0
-    shape = tuple(np.frombuffer(raw, ">u4", axes, 4).tolist()) if axes else ()
-    if not axes or len(raw) != 4 + 4 * axes + int(np.prod(shape, dtype=object)):
+    if not shape or len(raw) != length:
         raise KerasDAEError(f"{path} is not an IDX file of unsigned bytes.")
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
+    return np.frombuffer(raw, np.uint8).reshape(shape)
+
+
+def _idx_shape(head: bytes, file: Any) -> tuple[int, ...]:
+    """Return the shape that an IDX header says; empty where it is none."""
+    axes = head[3] if head[:3] == b"\0\0\x08" and len(head) == 4 else 0
+    sizes = file.read(4 * axes)
+    if not 1 <= axes <= 4 or len(sizes) != 4 * axes:
+        return ()
+    return tuple(np.frombuffer(sizes, ">u4").tolist())

@@ -30,8 +30,10 @@ def read(file: BinaryIO, megapixels: float) -> Picture:
     size = file.seek(0, 2)
     file.seek(0)
     with _quiet(), tifffile.TiffFile(file) as tif:
+        check_size([(0, 0)] * len(tif.pages), megapixels)  # pages are slow to look at
         pages: list[Any] = list(tif.pages)
-        check_size([(p.imagewidth, p.imagelength) for p in pages], megapixels)
+        sizes = [(p.imagewidth, p.imagelength) for p in pages]
+        check_size(sizes, megapixels, size)
         if not pages:
             raise UnreadableError("is a TIFF file without a page")
         if tif.is_imagej and len(pages) < _imagej_images(tif):
@@ -57,6 +59,11 @@ def _page(page: Any, size: int) -> Page:
         raise UnreadableError(
             f"holds a page of kind {kind}, depth {page.imagedepth}; grey and RGB "
             "images are read"
+        )
+    if page.samplesperpixel > 4 or page.bitspersample not in (1, 8, 16, 32, 64):
+        raise UnreadableError(
+            f"holds a page of {page.samplesperpixel} samples a pixel, "
+            f"{page.bitspersample} bits each"
         )
     _check_data(page, size)
     array = page.asarray(maxworkers=1)
@@ -93,14 +100,23 @@ def _extra(page: Any, kind: str) -> dict[str, Any]:
         "photometric": "rgb" if kind in ("RGB", "YCBCR") else kind.lower(),
         "subfiletype": int(page.subfiletype),
         "compression": None if page.compression == 1 else "zlib",
-        "resolution": tuple(page.resolution),
-        "resolutionunit": int(page.resolutionunit),
+        **_resolution(page),
     }
     if page.extrasamples:
-        extra["extrasamples"] = [int(sample) for sample in page.extrasamples]
+        # What is none of the kinds that there are is unspecified.
+        kinds = [int(sample) for sample in page.extrasamples]
+        extra["extrasamples"] = [kind if kind in (0, 1, 2) else 0 for kind in kinds]
     if page.iccprofile is not None:
         extra["iccprofile"] = page.iccprofile
     return extra
+
+
+def _resolution(page: Any) -> dict[str, Any]:
+    """Return pixels a unit, where they are what can be written again."""
+    sides, unit = tuple(map(float, page.resolution)), int(page.resolutionunit)
+    if unit not in (1, 2, 3) or not all(0 < side < LARGE for side in sides):
+        return {}
+    return {"resolution": tuple(page.resolution), "resolutionunit": unit}
 
 
 def write(picture: Picture, file: BinaryIO) -> None:

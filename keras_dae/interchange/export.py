@@ -12,7 +12,8 @@ from keras_dae.errors import KerasDAEError, UsageError, check, reason
 from keras_dae.interchange.formats import EXPORTS
 from keras_dae.interchange.process import Worker
 from keras_dae.locks import held, temporary
-from keras_dae.models.files import inspect
+from keras_dae.models.gate import inspect
+from keras_dae.models.sizes import measure
 
 TOLERANCE = 1e-5  # absolute, on answers in [0, 1]
 IMAGES = 70  # more than one batch, and the last one of another size
@@ -135,12 +136,7 @@ def write_format(
 
 def sample(model: Path) -> np.ndarray:
     """Return float32 images in [0, 1] of the shape that a `.keras` file takes."""
-    shapes = [
-        layer["config"].get("batch_shape")
-        for layer in inspect(model)["config"]["layers"]
-        if layer["class_name"] == "InputLayer"
-    ]
-    shape = [side or 28 for side in shapes[0][1:]]
+    shape = [side or 28 for side in measure(inspect(model)).inputs[0]]
     return np.random.default_rng(0).random((IMAGES, *shape), dtype=np.float32)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from keras_dae.reporting import future
 from keras_dae.reporting.board import board_table, notes
-from keras_dae.reporting.report import Figures, report_html, report_markdown
-from keras_dae.storage import read_json, write_text
+from keras_dae.reporting.report import Figures, Section, report_html, report_markdown
+from keras_dae.storage import believed, read_json, write_text
 
 FIGURE_CAPTIONS = {
     "figure1-scheme": "Figure 1. The autoencoder {name}, layer by layer, with a test "
@@ -54,33 +54,44 @@ def write_report(out: Path) -> bool:
     """
     if not (out / "results.json").is_file():
         return False
-    results = read_json(out / "results.json")
-    lowest = min(results["models"], key=lambda row: row["val_loss"])["name"]
-    captions = {
-        name: text.format(name=lowest) for name, text in FIGURE_CAPTIONS.items()
-    }
+    with believed(out / "results.json"):
+        results = read_json(out / "results.json")
+        lowest = min(results["models"], key=lambda row: row["val_loss"])["name"]
+        captions = {
+            name: text.format(name=lowest) for name, text in FIGURE_CAPTIONS.items()
+        }
     board = _read(out / "board.json")
-    with_board = board is not None and board["noise"] == results["noise"]
-    if board is not None and with_board:
-        results = {**results, "board": (notes(board), board_table(board))}
-        captions |= BOARD_CAPTIONS
+    with believed(out / "board.json"):
+        with_board = board is not None and board["noise"] == results["noise"]
+        if board is not None and with_board:
+            results = {**results, "board": (notes(board), board_table(board))}
+            captions |= BOARD_CAPTIONS
+    further = _sections(out, results)
     drawn = _figures(out, captions)
-    found = {
-        stem: record
-        for stem, source in future.SOURCES.items()
-        if (record := _read(out / source)) is not None
-    }
-    if "matched" in found:
-        found["matched"]["study"] = results["claims"]
-    pngs = {
-        name: png
-        for stem in found
-        for name, (_, png) in _figures(out, future.CAPTIONS[stem]).items()
-    }
-    further = future.sections(found, pngs)
-    write_text(out / "report.md", report_markdown(results, drawn, sections=further))
-    write_text(out / "report.html", report_html(results, drawn, sections=further))
+    with believed(out / "results.json"):
+        texts = {
+            "report.md": report_markdown(results, drawn, sections=further),
+            "report.html": report_html(results, drawn, sections=further),
+        }
+    for name, text in texts.items():
+        write_text(out / name, text)
     return board is None or with_board
+
+
+def _sections(out: Path, results: dict[str, Any]) -> list[Section]:
+    """Return what goes beyond the nine, each from its own file."""
+    further = []
+    for stem, source in future.SOURCES.items():
+        record = _read(out / source)
+        if record is None:
+            continue
+        if stem == "matched":
+            record["study"] = results.get("claims", [])
+        figures = _figures(out, future.CAPTIONS[stem])
+        pngs = {name: png for name, (_, png) in figures.items()}
+        with believed(out / source):
+            further += future.sections({stem: record}, pngs)
+    return further
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import base64
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from math import prod
 from statistics import mean, stdev
 from typing import Any
@@ -100,6 +101,24 @@ def _render(
     sections: Sequence[Section],
     address: Callable[[str, bytes], str],
 ) -> str:
+    def linked(shown: Figures) -> list[tuple[str, str]]:
+        return [(text, address(name, png)) for name, (text, png) in shown.items()]
+
+    page = (
+        _templates()
+        .get_template(name)
+        .render(
+            **summary(results),
+            figures=linked(figures),
+            sections=[(section, linked(section.figures)) for section in sections],
+        )
+    )
+    return page.strip() + "\n"
+
+
+@cache
+def _templates() -> Environment:
+    """Return the templates; what they show in HTML is escaped."""
     environment = Environment(
         loader=PackageLoader("keras_dae.reporting"),
         autoescape=select_autoescape(["html"]),
@@ -108,16 +127,7 @@ def _render(
         lstrip_blocks=True,
     )
     environment.filters.update(md=_markdown, code=_code)
-
-    def linked(shown: Figures) -> list[tuple[str, str]]:
-        return [(text, address(name, png)) for name, (text, png) in shown.items()]
-
-    page = environment.get_template(name).render(
-        **summary(results),
-        figures=linked(figures),
-        sections=[(section, linked(section.figures)) for section in sections],
-    )
-    return page.strip() + "\n"
+    return environment
 
 
 def markdown_table(table: Table) -> str:

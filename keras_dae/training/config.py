@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.errors import KerasDAEError, UsageError, check, short
 from keras_dae.images.noise import MAX_SIGMA, PAPER_SIGMA, Noise, parse_noise
 from keras_dae.images.patches import Cut
 from keras_dae.models.architectures import DAESpec
@@ -19,6 +19,9 @@ from keras_dae.storage import reason
 # every weight by about the rate, whatever the layer's width: a single layer with 16
 # inputs a filter takes, and needs, larger steps than deep ones.
 DEFAULT_RATES = {"adam": (5e-2, 3e-3), "muon": (1e-1, 6e-3)}
+MAX_TOML = 1 << 16  # bytes; tables within tables take their square in time
+MAX_COUNT = 10**6  # of epochs, or of images a step
+MAX_SEED = 2**63 - 1  # what any program reads back from a JSON file
 
 
 class RunConfig(BaseModel):
@@ -37,22 +40,22 @@ class RunConfig(BaseModel):
     # A row of FAMILIES or of CEILINGS.
     model: Literal["dae", "best", "matched", "unet", "dncnn"] = "dae"
     depth: int = Field(5, ge=1, le=64)
-    latent: int = Field(13, ge=1)
+    latent: int = Field(13, ge=1, le=1024)
     filters: int | None = Field(None, ge=1, le=1024)
     noise: str = "gaussian"
     sigma: float = Field(PAPER_SIGMA, ge=0, le=MAX_SIGMA)
     clip: bool = True
-    train_images: int | None = Field(None, ge=1)  # None takes all
-    validation_images: int | None = Field(None, ge=1)
-    epochs: int = Field(15, ge=1)
-    batch_size: int = Field(64, ge=1)
+    train_images: int | None = Field(None, ge=1, le=MAX_SEED)  # None takes all
+    validation_images: int | None = Field(None, ge=1, le=MAX_SEED)
+    epochs: int = Field(15, ge=1, le=MAX_COUNT)
+    batch_size: int = Field(64, ge=1, le=MAX_COUNT)
     optimizer: Literal["adam", "muon"] = "adam"  # a row of OPTIMIZERS
     learning_rate: float = Field(3e-3, gt=0)  # see DEFAULT_RATES
-    warmup_steps: int = Field(500, ge=0)
+    warmup_steps: int = Field(500, ge=0, le=MAX_SEED)
     schedule: Literal["cosine", "constant"] = "cosine"
     precision: Literal["float32", "bfloat16"] = "float32"  # of convolutions, training
-    seed: int = Field(0, ge=0)
-    data_seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=MAX_SEED)
+    data_seed: int = Field(0, ge=0, le=MAX_SEED)
 
     @model_validator(mode="before")
     @classmethod
@@ -72,7 +75,7 @@ class RunConfig(BaseModel):
         sigma = values.get("sigma")
         if not isinstance(sigma, str) or ".." not in sigma:
             return values
-        words = values.get("noise", "gaussian").split("+")
+        words = str(values.get("noise", "gaussian")).split("+")
         check("gaussian" in words, "A range of sigma is gaussian's.", sigma=sigma)
         ranged = [f"{word}:{sigma}" if word == "gaussian" else word for word in words]
         kept = {key: value for key, value in values.items() if key != "sigma"}
@@ -170,11 +173,23 @@ def read_toml(path: Path | str) -> dict[str, Any]:
         KerasDAEError: unreadable or not TOML.
     """
     try:
+        if Path(path).stat().st_size > MAX_TOML:
+            raise KerasDAEError(f"{path} is larger than {MAX_TOML >> 10} KiB.")
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except KerasDAEError:
+        raise  # a ValueError too, but it says all there is to say
     except OSError as error:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise KerasDAEError(f"{path} is not valid TOML: {error}.") from error
+    except RecursionError as error:
+        raise KerasDAEError(f"{path} is nested too deeply.") from error
+    except ValueError as error:  # not UTF-8, not TOML, or a number of 5,000 digits
+        raise KerasDAEError(
+            f"{path} is not valid TOML: {_first_line(error)}."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:200].rstrip(".")
 
 
 def _sentence(error: ValidationError) -> str:
@@ -186,4 +201,4 @@ def _sentence(error: ValidationError) -> str:
         known = ", ".join(RunConfig.model_fields)
         return f"Unknown configuration key {key}. Known keys: {known}."
     rule = first["msg"].removeprefix("Input should be ")
-    return f"{key} should be {rule}. Received: {key}={first['input']!r}."
+    return f"{key} should be {rule}. Received: {key}={short(first['input'])}."

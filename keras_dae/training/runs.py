@@ -9,19 +9,55 @@ DIR/<data>-<model>-seed<seed>/
     best.keras        the weights of the epoch with the lowest validation loss
 """
 
-import json
-import zipfile
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.images.noise import noise_label
 from keras_dae.models.families import FAMILIES
-from keras_dae.storage import read_json, write_json
+from keras_dae.models.gate import holds_optimizer
+from keras_dae.storage import (
+    believed,
+    dump_json,
+    is_dir,
+    is_file,
+    read_json,
+    write_json,
+)
 from keras_dae.training.config import RunConfig, make_config
 
 DEFAULT_RUNS = Path("artifacts/runs")
+LONGEST_LABEL = 48  # characters; four bytes each still leave a name that can be
 HISTORY_KEYS = ("loss", "val_loss", "seconds", "val_seconds", "learning_rate")
+
+
+class _Dataset(BaseModel):
+    """What `Splits.describe` says."""
+
+    model_config = ConfigDict(strict=True)
+    name: str
+    sha256: str
+    train: int
+    validation: int
+    test: int
+    files: dict[str, int] = {}
+
+
+class _Record(BaseModel):
+    """What `config.json` must hold; older ones lack what has a default."""
+
+    model_config = ConfigDict(strict=True)
+    config: dict[str, Any]
+    dataset: _Dataset
+    noise: dict[str, Any]
+    model: str
+    parameters: int
+    image_shape: tuple[int, int, int] | None = None
+    input: dict[str, tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,13 +93,26 @@ class RunFolder:
 
     def config(self) -> RunConfig:
         """Return the configuration that the run was made with."""
-        return make_config(self.record()["config"])
+        record = self.record()
+        try:
+            return make_config(record["config"])
+        except UsageError as error:
+            raise KerasDAEError(f"{self.config_path}: {error}") from error
 
     def record(self) -> dict[str, Any]:
         """Return `config.json`: config, dataset, noise, model, parameters."""
         record = read_json(self.config_path)
-        if not isinstance(record.get("config"), dict):
-            raise KerasDAEError(f"{self.config_path} holds no run's configuration.")
+        try:
+            _Record.model_validate_json(dump_json(record))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise KerasDAEError(
+                f"{self.config_path} holds no run's configuration: {place}: "
+                f"{first['msg'][0].lower()}{first['msg'][1:]}."
+            ) from error
+        with believed(self.config_path):
+            noise_label(record["noise"])
         return record
 
     def history(self) -> dict[str, list[float]]:
@@ -81,6 +130,9 @@ class RunFolder:
                 f"{self.history_path} is no history: it needs lists of one length "
                 f"named {', '.join(HISTORY_KEYS)}."
             )
+        for key, column in columns.items():
+            if not all(type(n) in (int, float) and isfinite(n) for n in column or []):
+                raise KerasDAEError(f"{key} in {self.history_path} holds no numbers.")
         return columns  # type: ignore[return-value]
 
     def write_history(self, history: dict[str, list[float]]) -> None:
@@ -100,12 +152,7 @@ class RunFolder:
         The history is written first; a kill between the two leaves the model an epoch
         behind.
         """
-        try:
-            with zipfile.ZipFile(self.model_path) as archive:
-                model = json.loads(archive.read("config.json"))
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-            return False
-        return isinstance(model, dict) and not model.get("compile_config")
+        return holds_optimizer(self.model_path) is False
 
 
 def run_name(config: RunConfig, data: str) -> str:
@@ -121,6 +168,7 @@ def run_name(config: RunConfig, data: str) -> str:
         label = f"folder-{Path(path).resolve().name}-{config.size}"
         label += "-rgb" if config.channels == 3 else ""
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
+    safe = safe[:LONGEST_LABEL]
     if config.train_images is not None:
         safe += f"-n{config.train_images}"
     return f"{safe}-{model_name(config)}-seed{config.seed}"
@@ -140,9 +188,10 @@ def find_runs(directory: Path) -> list[RunFolder]:
     Raises:
         UsageError: there is none.
     """
-    if (directory / "config.json").is_file():
+    if is_file(directory / "config.json"):
         return [RunFolder(directory)]
-    found = sorted(path.parent for path in directory.glob("*/config.json"))
+    inside = directory.glob("*/config.json") if is_dir(directory) else ()
+    found = sorted(path.parent for path in inside)
     if not found:
         raise UsageError(
             f"There is no run in {directory}; train one first, or name its folder."

@@ -36,3 +36,9 @@ def test_a_damaged_file_is_named(tmp_path):
 
 def test_digests_tell_values_apart():
     assert len({digest_of({"a": value}) for value in (1, 2, "1", [1], None)}) == 5
+
+
+def test_a_file_without_figures_is_refused(tmp_path):
+    (tmp_path / "cells.json").write_text('{"schema": 1, "cells": [1]}')
+    with pytest.raises(KerasDAEError, match="holds no figures"):
+        Cells(tmp_path / "cells.json")

@@ -1,0 +1,175 @@
+"""Hand every hostile file to the command that reads it; print and write what came.
+
+    python -m tests.hostile.campaign --out artifacts/hostile.json
+
+A file is refused with one sentence on standard error and exit code 1 or 2, within 300
+MB of the process's whole memory and 5 s of its CPU time: nothing is subtracted, since
+each of these commands looks at its files before it imports a backend. With --together
+one process reads all files, one after the other, which is what the tests do: there the
+memory is what a file added to it.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+MEGABYTES, SECONDS = 300, 5.0
+ROOT = Path(__file__).parents[2]
+REPORT = (
+    "import sys; from pathlib import Path\n"
+    "from keras_dae.errors import KerasDAEError\n"
+    "from keras_dae.reporting.publish import write_report\n"
+    "try: write_report(Path(sys.argv[1]))\n"
+    "except KerasDAEError as error: sys.exit(f'Error: {error}')\n"
+)
+
+
+def alone(case: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Run a command in a process of its own."""
+    name, *rest = case["command"]
+    start = ["-c", REPORT] if name == "report" else [str(ROOT / "cli.py"), name]
+    with (folder / "out.txt").open("w") as out, (folder / "err.txt").open("w+") as err:
+        process = subprocess.Popen(
+            [sys.executable, *start, *rest], stdout=out, stderr=err, cwd=folder
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        err.seek(0)
+        said = err.read()
+    return judged(
+        case,
+        process.returncode,
+        said,
+        used.ru_maxrss / 1024,
+        used.ru_utime + used.ru_stime,
+    )
+
+
+def together(case: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Run a command in this process."""
+    from click.testing import CliRunner
+
+    from keras_dae.cli import main
+    from keras_dae.errors import KerasDAEError
+    from keras_dae.reporting.publish import write_report
+
+    before = peak(reset=True)
+    began = time.process_time()
+    if case["command"][0] == "report":
+        code, said = 0, ""
+        try:
+            write_report(Path(case["command"][1]))
+        except KerasDAEError as error:
+            code, said = 1, f"Error: {error}"
+    else:
+        result = CliRunner().invoke(main, case["command"])
+        code, said = result.exit_code, result.stderr
+        if result.exception and not isinstance(result.exception, SystemExit):
+            said += f"Traceback: {result.exception!r}"
+    spent = time.process_time() - began
+    return judged(case, code, said, peak() - before, spent)
+
+
+def peak(reset: bool = False) -> float:
+    """Return the most memory that this process has held since the last reset, MB."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def judged(
+    case: dict[str, Any], code: int, said: str, megabytes: float, seconds: float
+) -> dict[str, Any]:
+    """Return a row: what was said, and what is wrong with that."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    wrong = []
+    if code not in (1, 2):
+        wrong.append(f"exit code {code}")
+    if len(lines) != 1 or not lines[0].startswith("Error: "):
+        wrong.append(f"{len(lines)} lines")
+    elif not lines[0].endswith("."):
+        wrong.append("no sentence")
+    if "Traceback" in said:
+        wrong.append("a traceback")
+    if megabytes > MEGABYTES:
+        wrong.append("memory")
+    if seconds > SECONDS:
+        wrong.append("time")
+    return {
+        **case,
+        "exit": code,
+        "said": (lines or [""])[-1].removeprefix("Error: "),
+        "megabytes": round(megabytes),
+        "cpu_seconds": round(seconds, 2),
+        "wrong": wrong,
+    }
+
+
+def made(folder: Path) -> list[dict[str, Any]]:
+    """Write the files in another process, so that this one stays small."""
+    code = (
+        "import json, sys; from pathlib import Path\n"
+        "from tests.hostile.cases import cases\n"
+        "json.dump(list(cases(Path(sys.argv[1]))), sys.stdout)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=ROOT,
+    )
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def main() -> None:
+    """Run all, print a table, write JSON; exit with 1 if a file was not refused."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, help="JSON file of the table.")
+    parser.add_argument("--together", action="store_true", help="In one process.")
+    parser.add_argument("--only", default="", help="Files of this kind, such as npz.")
+    given = parser.parse_args()
+    run = together if given.together else alone
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for case in made(folder):
+            if case["file"].startswith(given.only):
+                row = run(case, folder)
+                row["said"] = row["said"].replace(f"{place}/", "")
+                row["command"] = [
+                    word.replace(f"{place}/", "") for word in row["command"]
+                ]
+                row["command"] = [
+                    word.replace(f"{ROOT}/", "") for word in row["command"]
+                ]
+                rows.append(row)
+                print(shown(row), flush=True)
+        escaped = [str(path) for path in folder.parent.glob("escaped*")]
+    bad = [row["file"] for row in rows if row["wrong"]]
+    print(f"{len(rows)} files, {len(rows) - len(bad)} refused; not: {bad or 'none'}")
+    if given.out:
+        about = {"bounds": {"megabytes": MEGABYTES, "cpu_seconds": SECONDS}}
+        text = json.dumps({"schema": 1, **about, "files": rows}, indent=1)
+        given.out.write_text(text + "\n")
+    sys.exit(bool(bad or escaped))
+
+
+def shown(row: dict[str, Any]) -> str:
+    """Return a row as a line of the table."""
+    return (
+        f"{'FAIL ' + ', '.join(row['wrong']) if row['wrong'] else 'ok':4} "
+        f"{row['file']:44} {row['command'][0]:10} {row['megabytes']:4} MB "
+        f"{row['cpu_seconds']:5.2f} s  {row['said'][:120]}"
+    )
+
+
+if __name__ == "__main__":
+    main()

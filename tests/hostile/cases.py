@@ -1,0 +1,154 @@
+"""Each hostile file with the command that a user would type to read it."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.hostile import data, models, pictures
+
+DIGITS = data.GOLDEN.parent / "digits.npz"
+MODEL = data.RUN / "model.keras"
+IDX_NAMES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3")
+REPORT = "report"  # no command of its own: each that adds to a study ends in it
+# What reads a model's file.
+READERS = (
+    ["evaluate", "{path}"],
+    ["denoise", "{image}", "--model", "{path}", "-o", "{out}"],
+    ["compare", "--denoiser", "{path}", "--out", "{out}"],
+    ["export", "{path}", "--format", "onnx", "-o", "{out}/model.onnx"],
+    ["parity", "{path}"],
+    ["robustness", "{path}", "--out", "{out}"],
+)
+
+
+def cases(folder: Path) -> Iterator[dict[str, Any]]:
+    """Write every hostile file below `folder`, and yield what is to be run on it."""
+    image = folder / "good.png"
+    image.write_bytes(pictures.encoded("PNG"))
+    for kind, make in {
+        "keras": _models,
+        "run": _runs,
+        "study": _studies,
+        "card": _cards,
+        "toml": _settings,
+        "npz": _arrays,
+        "idx": _idx,
+        "image": _pictures,
+        "onnx": _onnx,
+    }.items():
+        place = folder / kind
+        place.mkdir()
+        for name, path, command in make(place):
+            words = {
+                "{path}": str(path),
+                "{image}": str(image),
+                "{out}": str(folder / "out"),
+            }
+            for word, value in words.items():
+                command = [part.replace(word, value) for part in command]
+            yield {"file": f"{kind}/{name}", "command": command}
+
+
+Found = Iterator[tuple[str, Path, list[str]]]
+
+
+def _models(folder: Path) -> Found:
+    for number, (name, make) in enumerate(models.MODELS.items()):
+        path = folder / f"{name}.keras"
+        make(path)
+        yield path.name, path, READERS[number % len(READERS)]
+
+
+def _runs(folder: Path) -> Found:
+    for file, makes in (
+        ("config.json", data.RECORDS),
+        ("history.json", data.HISTORIES),
+    ):
+        for number, (name, make) in enumerate(makes.items()):
+            run = folder / f"{file}-{name}"
+            shutil.copytree(data.RUN, run)
+            make(run / file)
+            yield run.name, run, [("evaluate", "plot")[number % 2], "{path}"]
+    for name in ("lambda-layer", "weights-shape-bomb", "truncated-half"):
+        run = folder / f"model-{name}"
+        shutil.copytree(data.RUN, run)
+        models.MODELS[name](run / "model.keras")
+        yield run.name, run, ["evaluate", "{path}"]
+
+
+def _studies(folder: Path) -> Found:
+    for name, make in data.STUDIES.items():
+        study = folder / name
+        study.mkdir()
+        make(study / "results.json")
+        yield f"results-{name}.json", study, [REPORT, "{path}"]
+    for other in ("board", "matched/claims", "classification", "robustness"):
+        study = folder / f"other-{other.replace('/', '-')}"
+        (study / "matched").mkdir(parents=True)
+        shutil.copy(data.RESULTS, study / "results.json")
+        noise = json.loads(data.RESULTS.read_text())["noise"]
+        (study / f"{other}.json").write_text(
+            json.dumps({"schema": 1, "rows": ["<script>"], "noise": noise})
+        )
+        yield f"{other}.json", study, [REPORT, "{path}"]
+
+
+def _cards(folder: Path) -> Found:
+    for name, make in data.CARDS.items():
+        path = folder / f"{name}.keras"
+        shutil.copy(MODEL, path)
+        make(path.with_suffix(".json"))
+        yield f"{name}.json", path, READERS[1]
+
+
+def _settings(folder: Path) -> Found:
+    for name, make in data.SETTINGS.items():
+        path = folder / f"{name}.toml"
+        make(path)
+        yield path.name, path, ["train", "--config", "{path}", "--out", "{out}"]
+
+
+def _arrays(folder: Path) -> Found:
+    for name, make in data.ARRAYS.items():
+        path = folder / f"{name}.npz"
+        make(path)
+        yield path.name, path, ["train", "--data", "npz:{path}", "--out", "{out}"]
+
+
+def _idx(folder: Path) -> Found:
+    good = {
+        "train-images-idx3-ubyte.gz": data.idx((80, 12, 12), data.IMAGES.tobytes()),
+        "train-labels-idx1-ubyte.gz": data.idx((80,), bytes(80)),
+        "t10k-images-idx3-ubyte.gz": data.idx((80, 12, 12), data.IMAGES.tobytes()),
+        "t10k-labels-idx1-ubyte.gz": data.idx((80,), bytes(80)),
+    }
+    command = ["train", "--data", "fashion-mnist", "--data-dir", "{path}"]
+    for number, (name, make) in enumerate(data.IDX.items()):
+        place = folder / name
+        place.mkdir()
+        for other, content in good.items():
+            (place / other).write_bytes(content)
+        make(place / list(good)[number % len(good)])
+        yield f"{name}.gz", place, [*command, "--out", "{out}"]
+
+
+def _pictures(folder: Path) -> Found:
+    for number, (name, make) in enumerate(pictures.PICTURES.items()):
+        place = folder / name.replace(".", "-")
+        place.mkdir()
+        make(place / name)
+        if number % 4 == 3:
+            yield name, place, ["train", "--data", "folder:{path}", "--out", "{out}"]
+        else:
+            yield name, place / name, ["denoise", "{path}", "-o", "{out}"]
+
+
+def _onnx(folder: Path) -> Found:
+    for name, make in pictures.ONNX.items():
+        path = folder / f"{name}.onnx"
+        make(path)
+        data_set = f"npz:{DIGITS}"
+        command = ["compare", "--denoiser", "{path}", "--data", data_set]
+        yield path.name, path, [*command, "--out", "{out}"]
