@@ -65,9 +65,12 @@ def bring_onnx(path: Path, bench: TestBench) -> Brought:
         KerasDAEError: onnxruntime is absent, not a readable model, or one for images
             of another shape.
     """
-    onnx_files.inspect(path)
     try:
+        importlib.import_module("onnxruntime")  # its absence is said first
+        onnx_files.inspect(path)
         session = onnx_session(path)
+    except KerasDAEError:
+        raise
     except ImportError as error:
         raise KerasDAEError(
             f"{path} needs the package onnxruntime, which is not installed; "

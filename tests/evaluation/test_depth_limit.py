@@ -9,6 +9,7 @@ from keras_dae.evaluation.depth_limit import (
     default_epochs,
     findings,
 )
+from keras_dae.images.noise import describe_noise
 from keras_dae.models.architectures import plan
 from keras_dae.storage import write_json
 from keras_dae.training.config import make_config
@@ -51,7 +52,15 @@ def finished_run(path, **fields):
     """Return a folder that `comparable` takes for a finished run."""
     config = make_config(fields)
     folder = RunFolder(path / run_name(config, "mnist5k"))
-    write_json(folder.config_path, {"config": config.model_dump()})
+    counts = {"train": 3200, "validation": 800, "test": 1000}
+    record = {
+        "config": config.model_dump(),
+        "dataset": {"name": "mnist5k", "sha256": "", **counts},
+        "noise": describe_noise(config.make_noise()),
+        "model": "DAE",
+        "parameters": 1,
+    }
+    write_json(folder.config_path, record)
     folder.write_history({key: [1.0] * config.epochs for key in HISTORY_KEYS})
     with zipfile.ZipFile(folder.model_path, "w") as archive:
         archive.writestr("config.json", "{}")
