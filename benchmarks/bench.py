@@ -24,6 +24,10 @@ BENCHES: dict[str, tuple[Callable[[], list[dict[str, Any]]], str]] = {
     "training": (training.rows, "ms a step: fit, a plain PyTorch loop"),
     "generator": (generator.measure, "images/s: pairs, NumPy drawing normals alone"),
     "denoising": (denoising.rows, "s for 10,000 images: evaluate's, a plain forward"),
+    "engine": (
+        denoising.engine_rows,
+        "s for 10,000 images: --engine onnx, the backend",
+    ),
     "startup": (startup.rows, "process s: a command, importing click"),
     "study": (study.rows, "wall s of nine models: sweep, plain loops in turn"),
     "scaling": (scaling.rows, "how the cost of training grows"),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.alternate import compare
@@ -12,14 +13,14 @@ from keras_dae.models.architectures import DAESpec, paper_specs
 IMAGES = 10_000
 
 
-def ours(spec: DAESpec, images: int) -> Callable[[], float]:
+def ours(spec: DAESpec, images: int, engine: str = "keras") -> Callable[[], float]:
     """Return a call that answers as `evaluate` does: seconds."""
     import numpy as np
 
     from keras_dae.evaluation.engines import BATCH, model_denoiser
     from keras_dae.models.builders import build
 
-    denoise = model_denoiser(build(spec))
+    denoise = model_denoiser(build(spec), engine)
     noisy = digits(images).astype(np.float32) / 255
 
     def run() -> float:
@@ -47,6 +48,30 @@ def peer(spec: DAESpec, images: int) -> Callable[[], float]:
         return time.perf_counter() - began
 
     return run
+
+
+def by_onnx(spec: DAESpec, images: int) -> Callable[[], float]:
+    """Return a call that answers as `evaluate --engine onnx` does: seconds."""
+    return ours(spec, images, "onnx")
+
+
+def engine_rows(rounds: int = 7) -> list[dict[str, Any]]:
+    """Compare ONNX Runtime with the backend at each depth, on all cores.
+
+    Without ONNX Runtime there is nothing to compare.
+    """
+    if find_spec("onnxruntime") is None or find_spec("onnxscript") is None:
+        return []
+    return [
+        compare(
+            *("engine", spec.name, by_onnx, ours),
+            arguments={"spec": spec, "images": IMAGES},
+            threads=backend.available_cores(),
+            rounds=rounds if spec.depth < 5 else max(3, rounds // 2),
+        )
+        for spec in paper_specs()
+        if spec.latent_shape[0] == 8
+    ]
 
 
 def rows(rounds: int = 7) -> list[dict[str, Any]]:

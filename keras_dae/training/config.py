@@ -18,7 +18,7 @@ from keras_dae.storage import reason
 # Optimizer -> the learning rate at depth 1, and of deeper models. Adam and Muon move
 # every weight by about the rate, whatever the layer's width: a single layer with 16
 # inputs a filter takes, and needs, larger steps than deep ones.
-DEFAULT_RATES = {"adam": (5e-2, 3e-3), "muon": (1e-1, 6e-3)}
+DEFAULT_RATES = {"adam": (5e-2, 3e-3), "muon": (1e-1, 5e-3)}
 MAX_TOML = 1 << 16  # bytes; tables within tables take their square in time
 MAX_COUNT = 10**6  # of epochs, or of images a step
 MAX_SEED = 2**63 - 1  # what any program reads back from a JSON file
@@ -114,10 +114,17 @@ class RunConfig(BaseModel):
 def make_config(*layers: dict[str, Any]) -> RunConfig:
     """Return the configuration in which later layers win over earlier ones.
 
+    A layer may hold a table `by_depth` of tables, such as `{"1": {"epochs": 3}}`: what
+    it says of the depth that is trained wins over the rest of the layer.
+
     Raises:
         UsageError: an unknown key or a value out of range, in one sentence.
     """
-    merged = {key: value for layer in layers for key, value in layer.items()}
+    depths = [layer["depth"] for layer in layers if layer.get("depth") is not None]
+    depth = depths[-1] if depths else RunConfig.model_fields["depth"].default
+    merged = {
+        key: value for layer in layers for key, value in _at(depth, layer).items()
+    }
     try:
         config = RunConfig(**merged)
         config.make_noise()
@@ -125,6 +132,24 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
     except ValidationError as error:
         raise UsageError(_sentence(error)) from error
     return config
+
+
+def _at(depth: Any, layer: dict[str, Any]) -> dict[str, Any]:
+    """Return a layer with what its `by_depth` says of this depth in place."""
+    tables = layer.get("by_depth", {})
+    whole = isinstance(tables, dict) and all(
+        name.isdecimal() and isinstance(table, dict) for name, table in tables.items()
+    )
+    check(
+        whole,
+        "by_depth holds a table for each depth, as in [by_depth.1].",
+        by_depth=tables,
+    )
+    for name, table in tables.items():
+        for key in table.keys() - (RunConfig.model_fields.keys() - {"depth"}):
+            raise UsageError(f"Unknown configuration key {key} in by_depth.{name}.")
+    plain = {key: value for key, value in layer.items() if key != "by_depth"}
+    return {**plain, **tables.get(str(depth), {})}
 
 
 # Field -> command-line option; the options of `train` and `sweep` follow from it.

@@ -58,6 +58,37 @@ def test_bad_values_are_named_in_one_sentence(given, named):
     assert "\n" not in str(caught.value)
 
 
+def test_a_layer_may_depend_on_the_depth():
+    recipe = {
+        **{"epochs": 6, "optimizer": "muon"},
+        "by_depth": {"1": {"optimizer": "adam", "epochs": 4}},
+    }
+    deep, flat = (make_config(recipe, {"depth": depth}) for depth in (3, 1))
+    assert (deep.optimizer, deep.epochs) == ("muon", 6)
+    assert (flat.optimizer, flat.epochs) == ("adam", 4)
+    assert make_config(recipe).optimizer == "muon"
+    # What comes later wins, and so does its depth.
+    assert make_config({**recipe, "depth": 1}, {"epochs": 9}).epochs == 9
+    assert make_config({**recipe, "depth": 1}, {"depth": 5}).epochs == 6
+
+
+@pytest.mark.parametrize(
+    ("tables", "named"),
+    [
+        (3, "by_depth=3"),
+        ({"one": {}}, "by_depth={'one': {}}"),
+        ({"1": 4}, "by_depth={'1': 4}"),
+        ({"1": {"layers": 4}}, "key layers in by_depth.1"),
+        ({"1": {"depth": 3}}, "key depth in by_depth.1"),
+        ({"5": {"epochs": 0}}, "epochs=0"),
+    ],
+)
+def test_bad_tables_by_depth_are_named(tables, named):
+    with pytest.raises(UsageError) as caught:
+        make_config({"by_depth": tables})
+    assert named in str(caught.value)
+
+
 def test_the_rate_follows_the_depth_unless_given():
     assert make_config({"depth": 1}).learning_rate > make_config().learning_rate
     assert make_config({"depth": 1, "learning_rate": 1e-4}).learning_rate == 1e-4

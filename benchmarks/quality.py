@@ -1,0 +1,162 @@
+"""Quality for time: what a recipe reaches, and what it costs, beside the paper's.
+
+    python -m benchmarks.quality --study artifacts/fast --peer artifacts/paper
+
+Takes test errors and histories from both studies (`cli.py reproduce`), of the seeds
+that both hold. Core-seconds of an epoch, validation included, are measured here: a
+tenth of one of each recipe, in turn, one thread, each in a process of its own; those of
+a run are as many epochs. Writes `quality.json` into the study.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.alternate import compare
+from benchmarks.training import digits
+from keras_dae import backend
+from keras_dae.models.architectures import paper_specs
+from keras_dae.storage import read_json, write_json
+from keras_dae.training.config import RunConfig
+from keras_dae.training.runs import RunFolder, find_runs
+
+TRAIN, VALIDATION, PART = 48_000, 12_000, 10
+NEAR = 1.05  # of the peer's last validation loss
+
+
+def epoch(config: RunConfig, **others: RunConfig) -> Callable[[], float]:
+    """Return a call that does a part of an epoch: core-seconds of a whole one."""
+    from keras_dae.images.pairs import NoisyCleanPairs
+    from keras_dae.models.builders import build
+    from keras_dae.training.fitting import AT_ONCE, VALIDATION_BATCH, hasten
+    from keras_dae.training.optimizers import make_optimizer
+
+    images = digits(TRAIN // PART)
+    held_out = (digits(VALIDATION // PART).astype("float32") / 255,) * 2
+    pairs = NoisyCleanPairs(
+        images,
+        config.make_noise(),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        prefetch=True,
+    )
+    model = build(config.plan((28, 28, 1)), seed=config.seed)
+    model.compile(make_optimizer(config, pairs.batches), loss="mse")
+    pairs.at_once = AT_ONCE if hasten(model, config.precision, config.batch_size) else 1
+
+    def run() -> float:
+        began = time.process_time()
+        model.fit(
+            pairs,
+            validation_data=held_out,
+            validation_batch_size=VALIDATION_BATCH * pairs.at_once,
+            shuffle=False,
+            verbose=0,
+        )
+        return PART * (time.process_time() - began)
+
+    return run
+
+
+def peer_epoch(config: RunConfig, peer: RunConfig) -> Callable[[], float]:
+    """Return the same of the other recipe."""
+    return epoch(peer)
+
+
+def epochs_to(history: dict[str, list[float]], loss: float) -> int | None:
+    """Return the epochs until the validation loss is first at most `loss`."""
+    reached = (n for n, value in enumerate(history["val_loss"], 1) if value <= loss)
+    return next(reached, None)
+
+
+def quality(name: str, ours: list[RunFolder], peer: list[RunFolder]) -> dict[str, Any]:
+    """Return what both need of time for one model, seed by seed where both have it."""
+    one, other = ours[0].config(), peer[0].config()
+    cost = compare(
+        *("quality", name, epoch, peer_epoch),
+        arguments={"config": one, "peer": other},
+        threads=1,
+        rounds=3,
+    )
+    near = []
+    for fast, slow in zip(ours, peer, strict=True):
+        loss = NEAR * slow.history()["val_loss"][-1]
+        near.append((epochs_to(fast.history(), loss), epochs_to(slow.history(), loss)))
+    scale = one.epochs / other.epochs
+    return {
+        "model": name,
+        "seeds": [run.config().seed for run in ours],
+        "epochs": [one.epochs, other.epochs],
+        "core_seconds": [cost["ours"] * one.epochs, cost["peer"] * other.epochs],
+        "ratio": cost["ratio"] * scale,
+        "low": cost["low"] * scale,
+        "high": cost["high"] * scale,
+        "core_seconds_an_epoch": [cost["ours"], cost["peer"]],
+        "epochs_to_near": near,
+    }
+
+
+def runs_of(study: Path) -> dict[tuple[str, int], RunFolder]:
+    """Return (model, seed) -> run."""
+    runs = find_runs(study / "runs")
+    return {(run.record()["model"], run.config().seed): run for run in runs}
+
+
+def errors_of(study: Path) -> dict[tuple[str, int], float]:
+    """Return (model, seed) -> mean test MSE."""
+    rows = read_json(study / "results.json")["models"]
+    return {(row["name"], row["seed"]): row["test"]["mse"] for row in rows}
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    """Return the rows as a table."""
+    shown = Table(title="quality for time: the study's recipe, the peer's")
+    for column in ("model", "test MSE", "peer's", "core-s", "peer's", "ratio", "seeds"):
+        shown.add_column(column, justify="left" if column == "model" else "right")
+    for row in rows:
+        (mse, other), (ours, peers) = row["test_mse"], row["core_seconds"]
+        shown.add_row(
+            *(
+                row["model"],
+                f"{mse:.5f}",
+                f"{other:.5f}",
+                f"{ours:.0f}",
+                f"{peers:.0f}",
+            ),
+            *(f"{row['ratio']:.3f}", str(len(row["seeds"]))),
+        )
+    return shown
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", type=Path, default=Path("artifacts/fast"))
+    parser.add_argument("--peer", type=Path, default=Path("artifacts/paper"))
+    options = parser.parse_args()
+    backend.set_default_backend()
+    ours, peers = runs_of(options.study), runs_of(options.peer)
+    errors, peer_errors = errors_of(options.study), errors_of(options.peer)
+    rows = []
+    for spec in paper_specs():
+        keys = sorted(key for key in ours if key[0] == spec.name and key in peers)
+        row = quality(spec.name, [ours[k] for k in keys], [peers[k] for k in keys])
+        row["test_mse"] = [
+            statistics.mean(found[key] for key in keys)
+            for found in (errors, peer_errors)
+        ]
+        rows.append(row)
+        print(f"{spec.name}: {row['ratio']:.3f} of the core-seconds", flush=True)
+    Console().print(table(rows))
+    about = {"hardware": backend.hardware(), "versions": backend.versions()}
+    write_json(options.study / "quality.json", {"schema": 1, **about, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
