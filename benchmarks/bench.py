@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import denoising, generator, scaling, startup, study, training
+from benchmarks import backends, denoising, generator, scaling, startup, study, training
 from keras_dae import backend
 from keras_dae.storage import read_json, write_json
 
@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 # Name -> rows, and what is compared with what.
 BENCHES: dict[str, tuple[Callable[[], list[dict[str, Any]]], str]] = {
     "training": (training.rows, "ms a step: fit, a plain PyTorch loop"),
+    "backends": (backends.rows, "ms a step: fit on the generator, on ready batches"),
     "generator": (generator.measure, "images/s: pairs, NumPy drawing normals alone"),
     "denoising": (denoising.rows, "s for 10,000 images: evaluate's, a plain forward"),
     "engine": (

@@ -1,0 +1,105 @@
+"""Milliseconds a training step on the other backends: nothing there got slower.
+
+What is lean on torch is not there; `fit` and its steps are keras's own. What this
+project adds is the generator that draws the next batch in a thread. Beside it stands
+keras's `fit` on the same batches, drawn before and held: neither noise nor order costs
+it anything.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from benchmarks.alternate import compare
+from benchmarks.training import BATCH, digits
+from keras_dae import backend
+from keras_dae.models.architectures import DAESpec, paper_specs
+
+STEPS = 40
+
+
+def ours(spec: DAESpec, steps: int) -> Callable[[], float]:
+    """Return a call of `fit` on the generator: milliseconds a step."""
+    from keras_dae.images.noise import Gaussian
+    from keras_dae.images.pairs import NoisyCleanPairs
+
+    pairs = NoisyCleanPairs(
+        digits(steps * BATCH), Gaussian(), batch_size=BATCH, seed=0, prefetch=True
+    )
+    return _fit(spec, pairs, steps)
+
+
+def plain(spec: DAESpec, steps: int) -> Callable[[], float]:
+    """Return a call of `fit` on batches that lie ready: milliseconds a step."""
+    import keras
+    import numpy as np
+
+    from keras_dae.images.noise import Gaussian
+    from keras_dae.images.pairs import NoisyCleanPairs
+
+    pairs = NoisyCleanPairs(digits(steps * BATCH), Gaussian(), batch_size=BATCH, seed=0)
+    held = [tuple(map(np.asarray, pairs[number])) for number in range(len(pairs))]
+
+    class Held(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return len(held)
+
+        def __getitem__(self, number: int) -> Any:
+            return held[number]
+
+    return _fit(spec, Held(), steps)
+
+
+def _fit(spec: DAESpec, pairs: Any, steps: int) -> Callable[[], float]:
+    import keras
+
+    from keras_dae.models.builders import build
+    from keras_dae.training.fitting import hasten
+
+    model = build(spec)
+    model.compile(keras.optimizers.Adam(1e-3), loss="mse")
+    hasten(model)
+
+    def run() -> float:
+        began = time.perf_counter()
+        model.fit(pairs, shuffle=False, verbose=0)
+        return 1000 * (time.perf_counter() - began) / steps
+
+    return run
+
+
+@contextmanager
+def _chosen(name: str) -> Iterator[None]:
+    """Start processes on a backend."""
+    before = os.environ.get("KERAS_BACKEND")
+    os.environ["KERAS_BACKEND"] = name
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["KERAS_BACKEND"]
+        else:
+            os.environ["KERAS_BACKEND"] = before
+
+
+def rows(rounds: int = 5) -> list[dict[str, Any]]:
+    """Compare the two on each other backend that is installed, at 8x8."""
+    found = []
+    for name in ("jax", "tensorflow"):
+        if find_spec(backend.BACKENDS[name]) is None:
+            continue
+        for spec in paper_specs():
+            if spec.latent_shape[0] != 8 or spec.depth == 5:
+                continue
+            with _chosen(name):
+                row = compare(
+                    *("backends", f"{spec.name} on {name}", ours, plain),
+                    arguments={"spec": spec, "steps": STEPS},
+                    threads=backend.available_cores(),
+                    rounds=rounds,
+                )
+            found.append(row)
+    return found
