@@ -3,16 +3,23 @@
     python -m benchmarks.mutants [MODULE...]
 
 Takes the faults from cosmic-ray for the modules of `mutants.toml`, prints a table and
-writes `mutants.json`: mutants, caught, survived and the share caught of each module,
-and every mutant that survived, with the reason where it changes nothing that a test
-could see. Ends with 1 where a module stays below the floor.
+writes `mutants.json`: mutants, how many were run, caught and survived, the share caught
+of each module, and every mutant that survived, with the reason where it changes nothing
+that a test could see. Ends with 1 where a module stays below the floor or is
+not done.
+
+The order is drawn at random, and what a mutant came to is kept in `.mutants/`: a call
+that was cut short (Ctrl-C) still writes what it found, and the next one goes on, as
+long as module and tests are the same.
 
 Everything happens in a copy of the tree. A mutant's tests run in a fork of a pytest
 that has loaded all but the module and its tests: that costs a tenth of starting anew.
 """
 
+import hashlib
 import json
 import os
+import random
 import re
 import resource
 import shutil
@@ -20,6 +27,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from difflib import unified_diff
 from importlib import import_module
 from importlib.metadata import version
@@ -35,6 +43,7 @@ from cosmic_ray.work_db import WorkDB, use_db
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 OUT = HERE / "mutants.json"
+KEPT = ROOT / ".mutants"
 COPIED = ("keras_dae", "tests", "pyproject.toml")
 TOOLS = ("cosmic-ray", "pytest", "numpy", "scipy", "scikit-image")
 # What the tests import; the plugins of pytest that happen to be installed stay out.
@@ -61,7 +70,9 @@ def main() -> int:
         OUT.write_text(json.dumps(written, indent=1) + "\n")
         print(table([found]).splitlines()[-1], flush=True)
     print(table(shown))
-    return int(any(entry["rate"] < settings["floor"] for entry in shown))
+    short = (entry["run"] < entry["mutants"] for entry in shown)
+    weak = (entry["rate"] < settings["floor"] for entry in shown)
+    return int(any(short) or any(weak))
 
 
 def versions() -> dict[str, str]:
@@ -82,20 +93,28 @@ def measured(
         source = tree / module["source"]
         for cached in source.parent.glob(f"__pycache__/{source.stem}.*"):
             cached.unlink()  # else it could pass for the mutant
-        texts = [source.read_text(), *mutants(source, settings["left_out"])]
-        forks = Forks(source, texts, settings["timeout"], tree / "passed.json")
+        text = source.read_text()
+        faults = list(mutants(source, settings["left_out"]))
+        random.Random(0).shuffle(faults)
+        key = hashlib.sha256()
+        for known in (text, *((tree / test).read_text() for test in module["tests"])):
+            key.update(known.encode())
+        KEPT.mkdir(exist_ok=True)
+        kept = KEPT / f"{name}-{key.hexdigest()[:12]}.json"
         if not os.fork():
-            run(tree, module["tests"], forks)
-        os.wait()
-        passed = json.loads(forks.out.read_text())
+            run(tree, module["tests"], Forks(source, [text, *faults], settings, kept))
+        with suppress(KeyboardInterrupt):
+            os.wait()
+        passed = json.loads(kept.read_text())
     if not passed[0]:
         raise SystemExit(f"The tests of {name} fail on the module as it stands.")
     survivors = [
-        changed(texts[0], text)
-        for text, alive in zip(texts[1:], passed[1:], strict=True)
+        changed(text, fault)
+        for fault, alive in zip(faults, passed[1:], strict=False)
         if alive
     ]
-    return row(name, len(texts) - 1, survivors, module.get("equivalent", []))
+    counted = {"mutants": len(faults), "run": len(passed) - 1}
+    return row(name, counted, survivors, module.get("equivalent", []))
 
 
 def mutants(source: Path, left_out: list[str]) -> Iterator[str]:
@@ -123,21 +142,24 @@ class Forks:
     which forks ended well, and ends.
     """
 
-    def __init__(self, source: Path, texts: list[str], timeout: int, out: Path) -> None:
-        self.source, self.texts, self.timeout, self.out = source, texts, timeout, out
+    def __init__(
+        self, source: Path, texts: list[str], settings: dict[str, Any], kept: Path
+    ) -> None:
+        self.source, self.texts, self.kept = source, texts, kept
+        self.timeout = settings["timeout"]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
-        """Fork for each text; return in the forks alone."""
-        passed = []
-        for text in self.texts:
+        """Fork for each text that is not done; return in the forks alone."""
+        passed = json.loads(self.kept.read_text()) if self.kept.exists() else []
+        for text in self.texts[len(passed) :]:
             self.source.write_text(text)
             if not os.fork():
                 # Seconds of computing: a busy machine catches no mutant.
                 resource.setrlimit(resource.RLIMIT_CPU, (self.timeout, self.timeout))
                 return
             passed.append(os.wait()[1] == 0)
-        self.out.write_text(json.dumps(passed))
+            self.kept.write_text(json.dumps(passed))
         os._exit(0)
 
 
@@ -169,9 +191,9 @@ def changed(text: str, mutant: str) -> tuple[str, str]:
 
 def row(
     name: str,
-    count: int,
+    counted: dict[str, int],
     survivors: list[tuple[str, str]],
-    equivalent: list[dict[str, str]],
+    equivalent: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Return what became of the mutants of a module."""
     reasons = {
@@ -179,29 +201,30 @@ def row(
         for known in equivalent
         for now in known["now"]
     }
-    caught = count - len(survivors)
+    caught = counted["run"] - len(survivors)
     return {
         "module": name,
-        "mutants": count,
+        **counted,
         "caught": caught,
         "survived": len(survivors),
-        "rate": round(caught / count, 4),
+        "rate": round(caught / max(1, counted["run"]), 4),
         "survivors": [
             {"was": was, "now": now, "why": reasons.get((was, now))}
-            for was, now in survivors
+            for was, now in sorted(survivors)
         ],
     }
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table."""
-    lines = ["| module | mutants | caught | survived | of them without effect | rate |"]
-    lines.append("|---|---|---|---|---|---|")
+    heads = "module | mutants | run | caught | survived | of them without effect | rate"
+    lines = [f"| {heads} |", "|---" * 7 + "|"]
     for entry in rows:
         known = sum(bool(survivor["why"]) for survivor in entry["survivors"])
         lines.append(
-            f"| {entry['module']} | {entry['mutants']} | {entry['caught']} "
-            f"| {entry['survived']} | {known} | {100 * entry['rate']:.1f} % |"
+            f"| {entry['module']} | {entry['mutants']} | {entry['run']} "
+            f"| {entry['caught']} | {entry['survived']} | {known} "
+            f"| {100 * entry['rate']:.1f} % |"
         )
     return "\n".join(lines)
 
