@@ -17,8 +17,9 @@ import numpy as np
 
 # Keys that hold clock readings, or the words of the call, and say nothing of the state.
 CLOCK = {"seconds", "val_seconds", "seconds_per_image", "milliseconds_per_image"}
-# What keras numbers by addresses in memory.
-WORDS = {"command", "shared_object_id"}
+# The words of the call, what keras numbers by addresses in memory, and how many cores
+# the process was let use, which others may change.
+WORDS = {"command", "shared_object_id", "hardware"}
 DAMAGED = "damaged"
 PNG_END = b"IEND\xaeB`\x82"
 
