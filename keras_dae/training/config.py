@@ -1,5 +1,6 @@
 """One run's configuration: TOML and options in, checked values out."""
 
+import re
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -19,6 +20,8 @@ from keras_dae.storage import reason
 # every weight by about the rate, whatever the layer's width: a single layer with 16
 # inputs a filter takes, and needs, larger steps than deep ones.
 DEFAULT_RATES = {"adam": (5e-2, 3e-3), "muon": (1e-1, 5e-3)}
+# A table of a recipe: a depth, or a depth and a latent.
+MODEL_KEY = re.compile(r"\d+(_\d+)?")
 MAX_TOML = 1 << 16  # bytes; tables within tables take their square in time
 MAX_COUNT = 10**6  # of epochs, or of images a step
 MAX_SEED = 2**63 - 1  # what any program reads back from a JSON file
@@ -114,16 +117,19 @@ class RunConfig(BaseModel):
 def make_config(*layers: dict[str, Any]) -> RunConfig:
     """Return the configuration in which later layers win over earlier ones.
 
-    A layer may hold a table `by_depth` of tables, such as `{"1": {"epochs": 3}}`: what
-    it says of the depth that is trained wins over the rest of the layer.
+    A layer may hold a table `by_model` of tables, such as `{"5": {"epochs": 7},
+    "5_13": {"epochs": 8}}`: what it says of the depth that is trained, and of depth and
+    latent, wins over the rest of the layer.
 
     Raises:
         UsageError: an unknown key or a value out of range, in one sentence.
     """
-    depths = [layer["depth"] for layer in layers if layer.get("depth") is not None]
-    depth = depths[-1] if depths else RunConfig.model_fields["depth"].default
+    shape = {"depth": None, "latent": None}
+    for field in shape:
+        given = [layer[field] for layer in layers if layer.get(field) is not None]
+        shape[field] = given[-1] if given else RunConfig.model_fields[field].default
     merged = {
-        key: value for layer in layers for key, value in _at(depth, layer).items()
+        key: value for layer in layers for key, value in _at(layer, **shape).items()
     }
     try:
         config = RunConfig(**merged)
@@ -134,22 +140,28 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
     return config
 
 
-def _at(depth: Any, layer: dict[str, Any]) -> dict[str, Any]:
-    """Return a layer with what its `by_depth` says of this depth in place."""
-    tables = layer.get("by_depth", {})
+def _at(layer: dict[str, Any], depth: Any, latent: Any) -> dict[str, Any]:
+    """Return a layer with what its `by_model` says of this model in place."""
+    tables = layer.get("by_model", {})
     whole = isinstance(tables, dict) and all(
-        name.isdecimal() and isinstance(table, dict) for name, table in tables.items()
+        MODEL_KEY.fullmatch(str(name)) and isinstance(table, dict)
+        for name, table in tables.items()
     )
     check(
         whole,
-        "by_depth holds a table for each depth, as in [by_depth.1].",
-        by_depth=tables,
+        "by_model holds tables for a depth, as [by_model.5], or a depth and a latent, "
+        "as [by_model.5_13].",
+        by_model=tables,
     )
+    known = RunConfig.model_fields.keys() - {"model", "depth", "latent"}
     for name, table in tables.items():
-        for key in table.keys() - (RunConfig.model_fields.keys() - {"depth"}):
-            raise UsageError(f"Unknown configuration key {key} in by_depth.{name}.")
-    plain = {key: value for key, value in layer.items() if key != "by_depth"}
-    return {**plain, **tables.get(str(depth), {})}
+        for key in sorted(table.keys() - known):
+            raise UsageError(f"Unknown configuration key {key} in by_model.{name}.")
+    plain = {key: value for key, value in layer.items() if key != "by_model"}
+    of_depth, of_both = (
+        tables.get(name, {}) for name in (f"{depth}", f"{depth}_{latent}")
+    )
+    return {**plain, **of_depth, **of_both}
 
 
 # Field -> command-line option; the options of `train` and `sweep` follow from it.

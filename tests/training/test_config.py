@@ -58,10 +58,14 @@ def test_bad_values_are_named_in_one_sentence(given, named):
     assert "\n" not in str(caught.value)
 
 
-def test_a_layer_may_depend_on_the_depth():
+def test_a_layer_may_depend_on_depth_and_latent():
     recipe = {
         **{"epochs": 6, "optimizer": "muon"},
-        "by_depth": {"1": {"optimizer": "adam", "epochs": 4}},
+        "by_model": {
+            "5_8": {"epochs": 8},
+            "1": {"optimizer": "adam", "epochs": 4},
+            "5": {"epochs": 7},
+        },
     }
     deep, flat = (make_config(recipe, {"depth": depth}) for depth in (3, 1))
     assert (deep.optimizer, deep.epochs) == ("muon", 6)
@@ -69,23 +73,25 @@ def test_a_layer_may_depend_on_the_depth():
     assert make_config(recipe).optimizer == "muon"
     # What comes later wins, and so does its depth.
     assert make_config({**recipe, "depth": 1}, {"epochs": 9}).epochs == 9
-    assert make_config({**recipe, "depth": 1}, {"depth": 5}).epochs == 6
+    assert make_config({**recipe, "depth": 1}, {"depth": 3}).epochs == 6
+    assert make_config(recipe, {"depth": 5, "latent": 8}).epochs == 8
+    assert make_config(recipe, {"depth": 5, "latent": 5}).epochs == 7
 
 
 @pytest.mark.parametrize(
     ("tables", "named"),
     [
-        (3, "by_depth=3"),
-        ({"one": {}}, "by_depth={'one': {}}"),
-        ({"1": 4}, "by_depth={'1': 4}"),
-        ({"1": {"layers": 4}}, "key layers in by_depth.1"),
-        ({"1": {"depth": 3}}, "key depth in by_depth.1"),
+        (3, "by_model=3"),
+        ({"one": {}}, "by_model={'one': {}}"),
+        ({"1": 4}, "by_model={'1': 4}"),
+        ({"1": {"layers": 4}}, "key layers in by_model.1"),
+        ({"1": {"depth": 3}}, "key depth in by_model.1"),
         ({"5": {"epochs": 0}}, "epochs=0"),
     ],
 )
-def test_bad_tables_by_depth_are_named(tables, named):
+def test_bad_tables_by_model_are_named(tables, named):
     with pytest.raises(UsageError) as caught:
-        make_config({"by_depth": tables})
+        make_config({"by_model": tables})
     assert named in str(caught.value)
 
 
