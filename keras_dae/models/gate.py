@@ -57,6 +57,8 @@ MODULES = {
     # A file saved on torch names torch's own optimizer.
     *(f"keras.src.backend.torch.optimizers.torch_{name}" for name in _ON_TORCH),
 }
+# This package's own (module, class, name it is registered by): plain numbers too.
+OWN = {("keras_dae.training.optimizers", "KernelMuon", "keras_dae>KernelMuon")}
 TENSOR = "__keras_tensor__"
 
 
@@ -174,15 +176,20 @@ def _check_objects(path: Path, value: Any) -> None:
         if not {"class_name", "module", "registered_name"} & set(one):
             continue
         name, module = one.get("class_name"), one.get("module")
-        if name == TENSOR:
+        registered = one.get("registered_name")
+        if name == TENSOR or _is_own(module, name, registered):
             continue
         known = isinstance(name, str) and name in CLASSES
         own = module is None or (isinstance(module, str) and module in MODULES)
-        if not known or not own or one.get("registered_name") not in (None, name):
+        if not known or not own or registered not in (None, name):
             raise KerasDAEError(
                 f"{path} names {_cut(module)}, {_cut(name)}, which is none of keras's "
                 "own objects that are loaded here."
             )
+
+
+def _is_own(*named: Any) -> bool:
+    return all(isinstance(one, str) for one in named) and named in OWN
 
 
 def _dicts(value: Any) -> Any:

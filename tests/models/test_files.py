@@ -1,5 +1,8 @@
 import json
+import os
 import resource
+import subprocess
+import sys
 import zipfile
 
 import keras
@@ -37,6 +40,29 @@ def answer(model):
 
 
 # Round trips
+
+
+def test_saving_on_torch_leaves_tensorflow_alone(tmp_path):
+    """A process of its own, since others of these tests may have imported it."""
+    code = """
+import sys
+from keras_dae.models.architectures import plan
+from keras_dae.models.builders import build
+from keras_dae.models.files import load, save
+model = build(plan(1, 13))
+model.compile("adam", "mse")
+save(model, sys.argv[1], optimizer=True)
+load(sys.argv[1])
+print("tensorflow" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "model.keras"],
+        env={**os.environ, "KERAS_BACKEND": "torch"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("optimizer", [False, True])
