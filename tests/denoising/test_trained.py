@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import keras_dae as kd
+from keras_dae.cli import main
 from keras_dae.denoising.trained import PRETRAINED, find_model, pretrained_cards
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.metrics import ssim
@@ -65,6 +67,18 @@ def test_cards_say_where_a_model_ends_and_whose_the_data_are():
         assert "photographs" in card["limits"]
         assert "CC BY-SA" in card["licence"]
         assert {"data", "noise", "epochs", "seed", "images"} <= card.keys()
+
+
+def test_the_table_shows_each_card(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = CliRunner().invoke(main, ["models", "--pretrained"])
+    assert shown.exit_code == 0
+    for name, card in pretrained_cards().items():
+        (line,) = [line for line in shown.stdout.splitlines() if f"{name} " in line]
+        figures = card["figures"][f"{card['data']} test"]
+        assert f"{card['parameters']:,}" in line
+        assert f"{figures['mse']:.5f}" in line
+    assert card["licence"][:20] in shown.stdout
 
 
 def test_load_takes_names_and_files(tmp_path):
