@@ -241,7 +241,7 @@ TARGETS: dict[str, Target] = {
             sigma= clip= train_images= validation_images= epochs= batch_size= seed=
             learning_rate= warmup_steps= schedule= precision= data_seed= "dae" "unet"
             "dncnn" "best" "matched" "folder:x" "npz:x" "0.1..0.9" nan inf true
-            1979-05-27T07:32:00Z [a] [[a]] \"\"\" 0x 1e400
+            1979-05-27T07:32:00Z [a] [[a]] \"\"\" 0x 1e400 by_depth
             {a=1}"""
         ),
     ),

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_dae.models.files import load, save
 from keras_dae.training.config import DEFAULT_RATES, make_config
 from keras_dae.training.optimizers import OPTIMIZERS, KernelMuon, make_optimizer
 
@@ -54,3 +55,17 @@ def test_it_is_saved_and_read_again():
     )
     assert type(again) is KernelMuon
     assert again.get_config() == muon.get_config()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_model_that_is_being_trained_with_it_is_loaded(tmp_path, name):
+    image = keras.Input((4, 4, 1))
+    model = keras.Model(image, keras.layers.Conv2D(1, 3, padding="same")(image))
+    config = make_config({"optimizer": name, "epochs": 1})
+    model.compile(make_optimizer(config, steps=10), "mse")
+    images = np.zeros((2, 4, 4, 1), np.float32)
+    model.fit(images, images, verbose=0)
+    save(model, tmp_path / "model.keras", optimizer=True)
+    again = load(tmp_path / "model.keras", compiled=True)
+    assert type(again.optimizer).__name__ == type(model.optimizer).__name__
+    assert int(again.optimizer.iterations) == 1
