@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_dae.training.executors.processes import _end
+from keras_dae.training.config import make_config
+from keras_dae.training.executors.processes import Processes, _end
+from keras_dae.training.jobs import Job, Request
 from keras_dae.training.runs import RunFolder
 
 # Each process that trains a model named in ENDS gets its signal as it keeps its first
@@ -104,6 +106,19 @@ def test_the_runs_of_a_killed_sweep_end_with_it(home):
         time.sleep(0.05)
     assert 1 <= len(RunFolder(folder).history()["loss"]) < 9999
     assert not list(folder.glob(".*"))  # it was asked to end, and tidied up
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full disk")
+def test_a_crash_is_noticed_where_the_log_has_no_room(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "train.log").symlink_to("/dev/full")
+    job = Job(make_config({"data": "mnist5k"}), RunFolder(tmp_path / "run"))
+    runner = Processes(Request(tmp_path))
+    with job.log_path.open("ab", buffering=0) as log:
+        process = subprocess.Popen([sys.executable, "-c", "import os; os._exit(7)"])
+        runner._started[job.name] = process, log
+        process.wait()
+        assert runner.poll(job) == "failed"
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ class Processes:
         command += option_arguments(job.config) + self._arguments
         try:
             job.folder.path.mkdir(parents=True, exist_ok=True)
-            log = job.log_path.open("ab")
+            log = job.log_path.open("ab", buffering=0)
         except OSError as error:
             raise KerasDAEError(
                 f"Cannot write {job.log_path}: {error.strerror}."
