@@ -55,7 +55,7 @@ def by_onnx(spec: DAESpec, images: int) -> Callable[[], float]:
     return ours(spec, images, "onnx")
 
 
-def engine_rows(rounds: int = 7) -> list[dict[str, Any]]:
+def engine_rows(rounds: int = 5) -> list[dict[str, Any]]:
     """Compare ONNX Runtime with the backend at each depth, on all cores.
 
     Without ONNX Runtime there is nothing to compare.
@@ -74,7 +74,7 @@ def engine_rows(rounds: int = 7) -> list[dict[str, Any]]:
     ]
 
 
-def rows(rounds: int = 7) -> list[dict[str, Any]]:
+def rows(rounds: int = 5) -> list[dict[str, Any]]:
     """Compare the two at each of the nine, on all cores."""
     return [
         compare(

@@ -3,12 +3,14 @@
     python benchmarks/operations.py
 
 Milliseconds of a forward and backward pass, one thread, batches of 64, the least of
-some repetitions; and the largest difference from torch's own transpose.
+some repetitions, in float32 and with bfloat16 in the convolutions; and the largest
+difference from torch's own transpose, in float32.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as torch_nn
@@ -21,7 +23,7 @@ BATCH = 64
 # channels in, channels out, side of the input, kernel, stride: the nine's transposes
 TRANSPOSES = [
     *[(4, 1, 13, 4, 2), (4, 1, 8, 7, 3), (4, 1, 5, 12, 4)],
-    *[(48, 1, 13, 4, 2), (64, 1, 8, 7, 3), (48, 48, 5, 5, 2)],
+    *[(48, 1, 13, 4, 2), (64, 1, 8, 7, 3), (48, 48, 5, 5, 2), (32, 32, 5, 5, 2)],
 ]
 CONVOLUTIONS = [(32, 13), (40, 13), (48, 13), (64, 8), (48, 5)]
 
@@ -65,16 +67,28 @@ def transposes() -> None:
         bias = torch.zeros(made).requires_grad_()
         expected = torch_transpose(kernel, bias, stride, x).detach()
         print(f"transpose {given} -> {made}, {side}x{side}, kernel {size}/{stride}")
+        print(f"  {'':40} float32  bfloat16")
         for name, way in ways.items():
             answer = way(kernel, bias, stride, x)
             ones = torch.ones_like(answer)
 
-            def run(way=way, ones=ones, x=x, kernel=kernel, bias=bias, stride=stride):
-                answer = way(kernel, bias, stride, x)
+            def run(
+                *rounded,
+                way=way,
+                ones=ones,
+                x=x,
+                kernel=kernel,
+                bias=bias,
+                stride=stride,
+            ):
+                with torch.autocast("cpu", torch.bfloat16, enabled=bool(rounded)):
+                    answer = way(kernel, bias, stride, x)
+                ones = ones.to(answer.dtype)
                 return torch.autograd.grad(answer, (x, kernel, bias), ones)
 
             away = float((answer.detach() - expected).abs().max())
-            print(f"  {name:40} {milliseconds(run):7.2f} ms  {away:.0e}")
+            times = milliseconds(run), milliseconds(partial(run, True))
+            print(f"  {name:40} {times[0]:7.2f} {times[1]:7.2f} ms  {away:.0e}")
 
 
 def layouts() -> None:

@@ -69,7 +69,7 @@ def loop(spec: DAESpec, steps: int, batch_size: int) -> Callable[[], float]:
     return run
 
 
-def rows(rounds: int = 7) -> list[dict[str, Any]]:
+def rows(rounds: int = 5) -> list[dict[str, Any]]:
     """Compare the two at each of the nine, on all cores."""
     found = []
     for spec in paper_specs():
