@@ -18,7 +18,7 @@ from benchmarks.faults.states import DAMAGED, left_over, state_of, states
 from keras_dae.models.architectures import plan
 from keras_dae.models.builders import build
 from keras_dae.models.files import save
-from keras_dae.storage import write_json
+from keras_dae.storage import read_json, write_json
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,6 +54,14 @@ def test_the_long_campaign_is_of_two_hundred_moments():
     assert {(name, fault) for name, fault, _, _ in moments} == {
         (name, fault) for name in SCENES for fault in FAULTS
     }
+
+
+def test_the_page_shows_the_record_of_the_long_campaign():
+    root = Path(__file__).parents[1]
+    record = read_json(root / "artifacts" / "faults.json")
+    page = (root / "docs" / "reliability.md").read_text()
+    assert "\n".join(table(record["moments"])) in page
+    assert f"seed {record['seed']}, {record['hardware']}" in page
 
 
 def test_a_campaign_goes_on_with_its_own_record_alone(tmp_path):
