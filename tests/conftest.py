@@ -1,9 +1,24 @@
 """Fixtures for all tests: no network, no user's folders, small data."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from keras_dae.images import datasets
+
+# A process that holds a place until its input ends, and then writes files.
+HOLD = """
+import sys
+from pathlib import Path
+from keras_dae.locks import held
+with held(sys.argv[1], "the place", beside=sys.argv[2] == "beside"):
+    print("held", flush=True)
+    sys.stdin.read()
+    for name in sys.argv[3:]:
+        Path(name).write_bytes(b"of the other process")
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -31,3 +46,26 @@ def tiny():
     images[:30, 0, 0], images[:30, 0, 1] = 0, 255
     arrays = datasets.Arrays(images[:30], None, images[30:], None)
     return datasets.split("tiny", arrays, arrays.sha256(), 0)
+
+
+@pytest.fixture
+def other():
+    """Start processes that hold a place until they are let go, or killed."""
+    started = []
+
+    def start(place, beside=False, writes=()):
+        words = [str(place), "beside" if beside else "in", *map(str, writes)]
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield start
+    for process in started:
+        with process:  # closes its pipes
+            process.kill()

@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from keras_dae import lifeline
-from keras_dae.cli import Group, main
+from keras_dae.cli import Group
 from keras_dae.lifeline import listen
 from keras_dae.training.runs import RunFolder
+from tests.commands import run, sentence
 
 QUICK = [*("--epochs", "1", "--batch-size", "32", "--threads", "1")]
 SMALL = ["--depth", "1", "--latent", "5", *QUICK]
@@ -38,19 +39,6 @@ def runs(tmp_path_factory, data):
     result = run("train", *SMALL, "--data", data, "--out", str(out))
     assert result.exit_code == 0, result.output
     return out
-
-
-def run(*arguments: str):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def sentence(result, code: int) -> str:
-    """Return the one line that was printed for a mistake; check how it ended."""
-    assert result.exit_code == code, result.output
-    lines = [line for line in result.stderr.splitlines() if "rror" in line]
-    assert len(lines) == 1, result.output
-    assert "Traceback" not in result.output
-    return lines[0]
 
 
 def test_models_lists_table_1_as_json():

@@ -6,18 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from keras_dae.cli import main
 from keras_dae.evaluation import board as board_module
 from keras_dae.evaluation import entries
 from keras_dae.evaluation.filters import FILTERS
+from tests.commands import run
 
 QUICK = [*("--epochs", "1", "--batch-size", "16", "--threads", "1")]
-
-
-def run(*arguments: str):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -1,52 +1,16 @@
 """Two processes in one place: one works, the other waits or says who works there."""
 
-import subprocess
-import sys
 import threading
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
-from keras_dae.cli import main
 from keras_dae.locks import LOCK
 from keras_dae.training import fitting
+from tests.commands import run
 
-HOLD = """
-import sys
-from pathlib import Path
-from keras_dae.locks import held
-with held(sys.argv[1], "the place", beside=sys.argv[2] == "beside"):
-    print("held", flush=True)
-    sys.stdin.read()
-    for name in sys.argv[3:]:
-        Path(name).write_bytes(b"of the other process")
-"""
 RECIPE = ["--epochs", "1", "--batch-size", "32", "--threads", "1"]
-
-
-@pytest.fixture
-def other():
-    """Start processes that hold a place until they are let go, or killed."""
-    started = []
-
-    def start(place, beside=False, writes=()):
-        words = [str(place), "beside" if beside else "in", *map(str, writes)]
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        assert process.stdout.readline() == "held\n"
-        return process
-
-    yield start
-    for process in started:
-        with process:  # closes its pipes
-            process.kill()
 
 
 @pytest.fixture
@@ -54,10 +18,6 @@ def data(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (60, 28, 28), dtype=np.uint8)
     np.savez(tmp_path / "images.npz", x_train=images[:50], x_test=images[50:])
     return f"npz:{tmp_path / 'images.npz'}"
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def let_go_soon(process):

@@ -5,27 +5,14 @@ import json
 import imageio.v3 as imageio
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from keras_dae.cli import main
 from keras_dae.evaluation import entries
 from keras_dae.evaluation.filters import FILTERS
+from tests.commands import run, sentence
 
 CUT = ["--size", "16", "--sigma", "0.1"]
 SMALL = ["--depth", "1", "--latent", "8", "--epochs", "2", "--batch-size", "16"]
 QUICK = [*CUT, *SMALL, "--threads", "1"]
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def sentence(result, code):
-    """Return the one line that was printed for a mistake; check how it ended."""
-    assert result.exit_code == code, result.output
-    (line,) = [line for line in result.stderr.splitlines() if "rror" in line]
-    assert "Traceback" not in result.output
-    return line
 
 
 def photograph(number, height=40, width=52):

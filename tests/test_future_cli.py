@@ -4,25 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from keras_dae.cli import main
 from keras_dae.evaluation import readers
 from keras_dae.storage import read_json
+from tests.commands import run, sentence
 
 QUICK = ["--batch-size", "16", "--threads", "1"]
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def sentence(result, code):
-    """Return the one line that was printed for a mistake; check how it ended."""
-    assert result.exit_code == code, result.output
-    (line,) = [line for line in result.stderr.splitlines() if "rror" in line]
-    assert "Traceback" not in result.output
-    return line
 
 
 @pytest.fixture(scope="module")

@@ -229,24 +229,18 @@ def test_a_folder_of_a_killed_process_goes_and_one_of_a_living_process_stays(tmp
     assert list(tmp_path.iterdir()) == [mine]
 
 
-def test_a_second_process_waits_and_says_for_whom(tmp_path):
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout.readline() == "held\n"
-        told = []
+def test_a_second_process_waits_and_says_for_whom(tmp_path, other):
+    holder = other(tmp_path)
+    told = []
 
-        def tell(line):
-            told.append(line)
-            other.stdin.close()  # the holder ends
+    def tell(line):
+        told.append(line)
+        holder.stdin.close()  # the holder ends
 
-        with held(tmp_path, "The folder", wait=float("inf"), tell=tell):
-            assert other.wait() == 0
+    with held(tmp_path, "The folder", wait=float("inf"), tell=tell):
+        assert holder.wait() == 0
     (line,) = told
-    assert f"(number {other.pid}); waiting for it to end" in line
+    assert f"(number {holder.pid}); waiting for it to end" in line
 
 
 def test_what_a_living_process_writes_is_left(tmp_path):
@@ -258,31 +252,17 @@ def test_what_a_living_process_writes_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-HOLD = """
-import sys
-from keras_dae.locks import held
-with held(sys.argv[1], "the folder"):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_a_folder_is_held_by_one_process_at_a_time(tmp_path):
+def test_a_folder_is_held_by_one_process_at_a_time(tmp_path, other):
     folder = tmp_path / "new"
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout.readline() == "held\n"
-        with (
-            pytest.raises(KerasDAEError, match="another process") as refused,
-            held(folder, "the folder"),
-        ):
-            raise AssertionError("held twice")
-        assert str(other.pid) in str(refused.value)
-        other.kill()
+    holder = other(folder)
+    with (
+        pytest.raises(KerasDAEError, match="another process") as refused,
+        held(folder, "the folder"),
+    ):
+        raise AssertionError("held twice")
+    assert str(holder.pid) in str(refused.value)
+    holder.kill()
+    holder.wait()
     # A dead process holds nothing, whatever file it left.
     assert [path.name for path in folder.iterdir()] == [LOCK]
     for _ in range(2):

@@ -1,8 +1,5 @@
 """The whole study in small, and the committed results of the full one."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -89,34 +86,19 @@ def test_reproduce_again_trains_nothing_and_says_the_same(small_study):
         assert again[key] == first[key]
 
 
-HOLD = """
-import sys
-from keras_dae.locks import held
-with held(sys.argv[1], "the figures"):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_plot_waits_for_another_process_at_its_figures(small_study, tmp_path):
+def test_plot_waits_for_another_process_at_its_figures(small_study, tmp_path, other):
     run = next((small_study[0] / "runs").iterdir())
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout.readline() == "held\n"
-        told = []
+    holder = other(tmp_path)
+    told = []
 
-        def say(line):
-            told.append(line)
-            if "waiting" in line:
-                assert [path.name for path in tmp_path.iterdir()] == [LOCK]
-                other.stdin.close()
+    def say(line):
+        told.append(line)
+        if "waiting" in line:
+            assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+            holder.stdin.close()
 
-        written = plot([RunFolder(run)], tmp_path, say=say)
-    assert f"in use by another process (number {other.pid}); waiting" in told[-1]
+    written = plot([RunFolder(run)], tmp_path, say=say)
+    assert f"in use by another process (number {holder.pid}); waiting" in told[-1]
     assert sorted(tmp_path.iterdir()) == sorted(written)
 
 

@@ -2,38 +2,24 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from keras_dae.cli import main
 from keras_dae.commands.interchange import FORMATS
 from keras_dae.denoising.trained import PRETRAINED
 from keras_dae.errors import KerasDAEError
 from keras_dae.interchange import export as exporting
 from keras_dae.interchange import formats, parity
 from keras_dae.interchange.formats import EXPORTS, KEY
+from tests.commands import run, sentence
 
 MODEL = PRETRAINED / "DAE_1_5.keras"
 NINE = sorted(PRETRAINED.glob("*.keras"))
 ROOT = Path(__file__).parents[2]
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def sentence(result, code):
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    (line,) = [line for line in result.stderr.splitlines() if "Error" in line]
-    return line
 
 
 @pytest.fixture(scope="module")
@@ -177,29 +163,13 @@ def test_an_export_is_not_overwritten_unasked(tmp_path):
     assert out.read_text() == "mine"
 
 
-HOLD = """
-import sys
-from keras_dae.locks import held
-with held(sys.argv[1], "the file", beside=True):
-    print("held", flush=True)
-    sys.stdin.read()
-    open(sys.argv[1], "w").write("of the other process")
-"""
-
-
-def test_two_exports_to_one_file(played, tmp_path):
+def test_two_exports_to_one_file(played, tmp_path, other):
     """The second waits, says for whom, and writes over nothing unasked."""
     out = tmp_path / "model.onnx"
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(out)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout.readline() == "held\n"
-        threading.Timer(0.7, other.stdin.close).start()
-        result = run("export", "DAE_1_5", "--format", "onnx", "-o", out)
-    assert f"(number {other.pid}); waiting for it to end" in result.stderr
+    holder = other(out, beside=True, writes=[out])
+    threading.Timer(0.7, holder.stdin.close).start()
+    result = run("export", "DAE_1_5", "--format", "onnx", "-o", out)
+    assert f"(number {holder.pid}); waiting for it to end" in result.stderr
     assert "exists; --overwrite replaces it" in sentence(result, 2)
     assert out.read_text() == "of the other process"
     assert list(tmp_path.iterdir()) == [out]
