@@ -146,6 +146,9 @@ def main() -> None:
     rows = []
     for spec in paper_specs():
         keys = sorted(key for key in ours if key[0] == spec.name and key in peers)
+        if not keys:
+            print(f"{spec.name}: no seed that both studies hold", flush=True)
+            continue
         row = quality(spec.name, [ours[k] for k in keys], [peers[k] for k in keys])
         row["test_mse"] = [
             statistics.mean(found[key] for key in keys)
