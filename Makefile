@@ -4,7 +4,7 @@
 # make bench:     what is fast and what is not, as ratios measured in one run
 # make wheel:     the wheel, the same bytes from the same tree; dist/
 # make coverage:  the tests once more, with lines and branches counted; below 95 % fails
-# make mutants:   small faults put into four modules, and how many the tests notice
+# make mutants:   small faults put into a few modules, and how many the tests notice
 # make hostile:   hostile and damaged files, each handed to the command that reads it
 # make fuzz:      coverage-guided fuzzing of each parser, ten minutes of CPU each
 # make audit:     the pinned versions, asked of a database of known vulnerabilities

@@ -18,7 +18,7 @@ import keras_dae
 from keras_dae.denoising.trained import PRETRAINED
 from keras_dae.evaluation.scoring import TestBench, score_model
 from keras_dae.images.estimates import measure_ranges
-from keras_dae.images.noise import parse_noise
+from keras_dae.images.noise_words import parse_noise
 from keras_dae.storage import read_json, replacing, write_json
 
 MAX_BYTES = 3_000_000

@@ -30,7 +30,7 @@ from keras_dae import backend
 from keras_dae.denoising.tile_model import TileModel
 from keras_dae.evaluation.filters import FILTERS, tune
 from keras_dae.evaluation.metrics import psnr, ssim
-from keras_dae.images.noise import describe_noise
+from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.patches import unit
 from keras_dae.images.splits import Splits
 from keras_dae.reporting.diagrams import show_image, styled

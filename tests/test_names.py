@@ -16,7 +16,8 @@ from keras_dae.denoising.files import plan_jobs
 from keras_dae.denoising.trained import find_model
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.datasets import load
-from keras_dae.images.noise import NOISES, parse_noise, short_label
+from keras_dae.images.noise import NOISES
+from keras_dae.images.noise_words import parse_noise, short_label
 from keras_dae.training.config import make_config
 from keras_dae.training.runs import RunFolder, run_name
 

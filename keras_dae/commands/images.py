@@ -146,7 +146,7 @@ def _noise(text: str | None) -> tuple[Any, str]:
     """Return the noise to add and how an output's name says so."""
     if text is None:
         return None, ""
-    from keras_dae.images.noise import parse_noise, short_label
+    from keras_dae.images.noise_words import parse_noise, short_label
 
     noise = parse_noise(text)
     return noise, f".{short_label(noise)}"

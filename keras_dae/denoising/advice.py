@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from keras_dae.images.estimates import describe
-from keras_dae.images.noise import make_noise, noise_label
+from keras_dae.images.noise import make_noise
+from keras_dae.images.noise_words import noise_label
 
 NOISE_FACTOR = 1.5
 SHADE_MARGIN = 0.1

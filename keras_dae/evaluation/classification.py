@@ -14,7 +14,8 @@ from keras_dae.evaluation.contenders import NOISY, Contender, best_of_each, filt
 from keras_dae.evaluation.exam import CLEAN, DENOISED, Exam
 from keras_dae.evaluation.readers import CLASSIFIERS, accuracy
 from keras_dae.evaluation.scoring import TestBench
-from keras_dae.images.noise import Gaussian, describe_noise
+from keras_dae.images.noise import Gaussian
+from keras_dae.images.noise_words import describe_noise
 
 LESSONS = (CLEAN, "noisy", DENOISED)
 SIGMAS = tuple(round(0.1 * step, 1) for step in range(11))

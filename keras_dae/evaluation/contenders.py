@@ -14,7 +14,7 @@ from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.entries import Entry
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
-from keras_dae.images.noise import describe_noise
+from keras_dae.images.noise_words import describe_noise
 from keras_dae.models.families import FAMILIES
 from keras_dae.models.files import load
 from keras_dae.storage import is_file

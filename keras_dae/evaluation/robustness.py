@@ -14,7 +14,8 @@ from keras_dae.evaluation.cells import Cells, tuned_cells
 from keras_dae.evaluation.contenders import NOISY, Contender, filters, of_board
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
-from keras_dae.images.noise import NOISES, parse_noise
+from keras_dae.images.noise import NOISES
+from keras_dae.images.noise_words import parse_noise
 
 # Kind -> strengths, the weakest first; few photons are a strong noise.
 GRID: dict[str, tuple[float, ...]] = {

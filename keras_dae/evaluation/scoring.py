@@ -14,7 +14,8 @@ from keras_dae.evaluation.baselines import BASELINES, Denoiser
 from keras_dae.evaluation.engines import BATCH, difference, model_denoiser
 from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, ssim, summarise
 from keras_dae.images.datasets import Splits
-from keras_dae.images.noise import Noise, describe_noise
+from keras_dae.images.noise import Noise
+from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.pairs import (
     FROZEN_BLOCK,
     TEST,

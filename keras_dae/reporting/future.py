@@ -10,7 +10,7 @@ from typing import Any
 
 import rich.table
 
-from keras_dae.images.noise import noise_label
+from keras_dae.images.noise_words import noise_label
 from keras_dae.reporting.intervals import matched, turned
 from keras_dae.reporting.reading import by_name, percent
 from keras_dae.reporting.report import Section, Table

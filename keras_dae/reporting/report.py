@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from keras_dae.evaluation.claims import LEVEL, count_verdicts
 from keras_dae.evaluation.metrics import psnr_of
-from keras_dae.images.noise import noise_label
+from keras_dae.images.noise_words import noise_label
 
 Figures = Mapping[str, tuple[str, bytes]]  # file name -> (caption, PNG bytes)
 Rows = list[dict[str, Any]]

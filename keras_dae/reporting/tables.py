@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from keras_dae.images.noise import noise_label
+from keras_dae.images.noise_words import noise_label
 
 VERDICT_STYLES = {"HOLDS": "green", "FAILS": "red", "UNCLEAR": "yellow"}
 

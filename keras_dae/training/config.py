@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from keras_dae.errors import KerasDAEError, UsageError, check, short
-from keras_dae.images.noise import MAX_SIGMA, PAPER_SIGMA, Noise, parse_noise
+from keras_dae.images.noise import MAX_SIGMA, PAPER_SIGMA, Noise
+from keras_dae.images.noise_words import parse_noise
 from keras_dae.images.patches import Cut
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.ceilings import CeilingSpec, plan_ceiling

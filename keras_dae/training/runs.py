@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.images.noise import noise_label
+from keras_dae.images.noise_words import noise_label
 from keras_dae.models.families import FAMILIES
 from keras_dae.models.gate import holds_optimizer
 from keras_dae.storage import (

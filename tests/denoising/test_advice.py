@@ -5,7 +5,8 @@ import pytest
 
 from keras_dae.denoising.advice import advise, usual
 from keras_dae.images.estimates import describe
-from keras_dae.images.noise import describe_noise, make_noise, parse_noise
+from keras_dae.images.noise import make_noise
+from keras_dae.images.noise_words import describe_noise, parse_noise
 
 
 def card(text):

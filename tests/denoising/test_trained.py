@@ -11,7 +11,7 @@ from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.metrics import ssim
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.estimates import measure_ranges
-from keras_dae.images.noise import parse_noise
+from keras_dae.images.noise_words import parse_noise
 from keras_dae.storage import write_json
 from keras_dae.training.torch_steps import answer
 

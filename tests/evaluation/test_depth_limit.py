@@ -9,7 +9,7 @@ from keras_dae.evaluation.depth_limit import (
     default_epochs,
     findings,
 )
-from keras_dae.images.noise import describe_noise
+from keras_dae.images.noise_words import describe_noise
 from keras_dae.models.architectures import plan
 from keras_dae.storage import write_json
 from keras_dae.training.config import make_config

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_dae.images.noise import parse_noise
+from keras_dae.images.noise_words import parse_noise
 from keras_dae.images.pairs import (
     TEST,
     VALIDATION,

@@ -12,8 +12,10 @@ from keras_dae.images.noise import (
     Gaussian,
     Poisson,
     SaltPepper,
-    describe_noise,
     make_noise,
+)
+from keras_dae.images.noise_words import (
+    describe_noise,
     noise_label,
     parse_noise,
     short_label,

@@ -1,0 +1,100 @@
+"""Noise in words: written by a user, kept in a record, shown to people, in a name."""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from keras_dae.errors import UsageError, check, short
+from keras_dae.images.noise import (
+    NOISES,
+    PAPER_SIGMA,
+    Chain,
+    Gaussian,
+    Noise,
+    Ranged,
+    make_noise,
+)
+
+
+def parse_noise(text: str, *, sigma: float = PAPER_SIGMA, clip: bool = True) -> Noise:
+    """Return the noise that `text` describes, such as `blur:1+gaussian:0.3`.
+
+    Args:
+        text: kinds with their strengths, `kind:strength`, joined by `+` in the order
+            in which they are applied; without a strength the kind's own default. A
+            strength is a number, or a range as `0.1..0.9`.
+        sigma: the strength of `gaussian` where the text gives none.
+        clip: whether the result is clipped to [0, 1].
+
+    Raises:
+        UsageError: an unknown kind, or a strength that is no number or out of range.
+    """
+    words = text.split("+")
+    parts = []
+    for word in words:
+        kind, colon, strength = word.partition(":")
+        alone = len(words) == 1
+        parameters: dict[str, Any] = {"clip": clip and alone}
+        if colon:
+            parameters[_strength_field(kind, text)] = _strength(strength, text)
+        elif kind == Gaussian.kind:
+            parameters["sigma"] = sigma
+        parts.append(make_noise(kind, **parameters))
+    return parts[0] if len(parts) == 1 else Chain(tuple(parts), clip)
+
+
+def _strength_field(kind: str, text: str) -> str:
+    check(kind in NOISES, f"noise must be one of {', '.join(NOISES)}.", noise=text)
+    return fields(NOISES[kind])[0].name
+
+
+def _strength(strength: str, text: str) -> float | tuple[float, float]:
+    low, dots, high = strength.partition("..")
+    try:
+        return (float(low), float(high)) if dots else float(strength)
+    except ValueError:
+        raise UsageError(
+            "A noise is written kind:strength, the strength a number or a range as "
+            f"0.1..0.9. Received: noise={short(text)}."
+        ) from None
+
+
+def describe_noise(noise: Noise) -> dict[str, Any]:
+    """Return `noise` as JSON values: its kind first, then its parameters."""
+    if isinstance(noise, Chain):
+        parts = [describe_noise(part) for part in noise.parts]
+        kinds = "+".join(part["kind"] for part in parts)
+        return {"kind": kinds, "parts": parts, "clip": noise.clip}
+    if isinstance(noise, Ranged):
+        return {**describe_noise(noise.weak), noise.strength: list(noise.ends)}
+    return {"kind": noise.kind, **asdict(noise)}
+
+
+def noise_label(described: dict[str, Any]) -> str:
+    """Return what `describe_noise` gave in a few words: `gaussian, sigma 0.5`."""
+    if "parts" in described:
+        words = " then ".join(
+            noise_label({**part, "clip": False}) for part in described["parts"]
+        )
+    else:
+        strengths = [
+            f"{key} " + " to ".join(f"{end:g}" for end in _ends(value))
+            for key, value in described.items()
+            if key not in ("kind", "clip", "test_sha256")
+        ]
+        words = ", ".join([described["kind"], *strengths])
+    return words + (", clipped" if described["clip"] else "")
+
+
+def _ends(value: float | list[float]) -> list[float]:
+    return value if isinstance(value, list) else [value]
+
+
+def short_label(noise: Noise) -> str:
+    """Return a noise for a file's name, such as `blur-1+gaussian-0.1-to-0.9`."""
+    parts = noise.parts if isinstance(noise, Chain) else (noise,)
+    return "+".join(_short(part) for part in parts)
+
+
+def _short(part: Noise) -> str:
+    kind, strength, *_ = describe_noise(part).values()
+    return f"{kind}-" + "-to-".join(f"{end:g}" for end in _ends(strength))
