@@ -15,7 +15,9 @@ from keras_dae.training.config import make_config
 
 @pytest.fixture
 def examples(request, monkeypatch):
-    monkeypatch.setattr("keras_dae.images.noise.NOISES", dict(NOISES))
+    noises = dict(NOISES)
+    for module in ("noise", "noise_words"):
+        monkeypatch.setattr(f"keras_dae.images.{module}.NOISES", noises)
     monkeypatch.setattr("keras_dae.evaluation.filters.FILTERS", dict(FILTERS))
     text = (request.config.rootpath / "CONTRIBUTING.md").read_text()
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
