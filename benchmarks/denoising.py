@@ -5,7 +5,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
-from benchmarks.alternate import compare
+from benchmarks.alternate import Side, compare
 from benchmarks.training import digits
 from keras_dae import backend
 from keras_dae.models.architectures import DAESpec, paper_specs
@@ -62,26 +62,21 @@ def engine_rows(rounds: int = 5) -> list[dict[str, Any]]:
     """
     if find_spec("onnxruntime") is None or find_spec("onnxscript") is None:
         return []
-    return [
-        compare(
-            *("engine", spec.name, by_onnx, ours),
-            arguments={"spec": spec, "images": IMAGES},
-            threads=backend.available_cores(),
-            rounds=rounds if spec.depth < 5 else max(3, rounds // 2),
-        )
-        for spec in paper_specs()
-        if spec.latent_shape[0] == 8
-    ]
+    specs = [spec for spec in paper_specs() if spec.latent_shape[0] == 8]
+    return [_row("engine", spec, by_onnx, ours, rounds) for spec in specs]
 
 
 def rows(rounds: int = 5) -> list[dict[str, Any]]:
     """Compare the two at each of the nine, on all cores."""
-    return [
-        compare(
-            *("denoising", spec.name, ours, peer),
-            arguments={"spec": spec, "images": IMAGES},
-            threads=backend.available_cores(),
-            rounds=rounds if spec.depth < 5 else max(3, rounds // 2),
-        )
-        for spec in paper_specs()
-    ]
+    return [_row("denoising", spec, ours, peer, rounds) for spec in paper_specs()]
+
+
+def _row(
+    bench: str, spec: DAESpec, one: Side, other: Side, rounds: int
+) -> dict[str, Any]:
+    return compare(
+        *(bench, spec.name, one, other),
+        arguments={"spec": spec, "images": IMAGES},
+        threads=backend.available_cores(),
+        rounds=rounds if spec.depth < 5 else max(3, rounds // 2),
+    )

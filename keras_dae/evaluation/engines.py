@@ -56,7 +56,7 @@ def by_keras(model: keras.Model) -> Denoiser:
 
 
 class ByOnnx:
-    """What ONNX Runtime answers for a model, written to ONNX in memory's stead.
+    """What ONNX Runtime answers for a model, which it reads from a temporary file.
 
     Attributes:
         max_difference: largest absolute difference from keras's answers to random
