@@ -38,7 +38,8 @@ def epoch(config: RunConfig, **others: RunConfig) -> Callable[[], float]:
     from keras_dae.training.optimizers import make_optimizer
 
     images = digits(TRAIN // PART)
-    held_out = (digits(VALIDATION // PART).astype("float32") / 255,) * 2
+    validated = config.validation_images or VALIDATION
+    held_out = (digits(validated // PART).astype("float32") / 255,) * 2
     pairs = NoisyCleanPairs(
         images,
         config.make_noise(),

@@ -112,10 +112,20 @@ recipe_options = _apply(
         click.option("--batch-size", type=int, help="Images a step.  [default: 64]"),
         click.option("--optimizer", help="adam or muon.  [default: adam]"),
         click.option("--lr", "learning_rate", type=float, help="Its learning rate."),
+        click.option(
+            "--bias-lr-ratio",
+            type=float,
+            help="Muon's learning rate of biases over that of kernels.  [default: 1]",
+        ),
         click.option("--warmup-steps", type=int, help="Steps until the full rate."),
         click.option("--schedule", help="cosine or constant."),
         click.option(
             "--precision", help="float32, or bfloat16 while training (torch)."
+        ),
+        click.option(
+            "--latent-bias",
+            type=float,
+            help="Bias of the latent at the start.  [default: 0.5 at depth 1, else 0]",
         ),
     ]
 )

@@ -25,7 +25,11 @@ LATENT_BIASES = {1: 0.5}
 
 
 def build(
-    spec: DAESpec, *, seed: int = 0, output_bias: float = DEFAULT_OUTPUT_BIAS
+    spec: DAESpec,
+    *,
+    seed: int = 0,
+    output_bias: float = DEFAULT_OUTPUT_BIAS,
+    latent_bias: float | None = None,
 ) -> keras.Model:
     """Build the denoising autoencoder that `spec` describes (paper, section 3.2).
 
@@ -38,6 +42,7 @@ def build(
         spec: the geometry, of `keras_dae.models.architectures.plan`.
         seed: what the weights are drawn from, equally on every backend.
         output_bias: the last bias, `logit(mean pixel)` of the training images.
+        latent_bias: the latent's bias; None takes that of `LATENT_BIASES`, or 0.
 
     Example:
         >>> build(plan(depth=5, latent=13)).output_shape
@@ -72,12 +77,16 @@ def build(
             name="denoised" if last else f"decoder_{number}",
         )(x)
     model = keras.Model(noisy, x, name=spec.name)
-    model.set_weights(initial_weights(spec, seed=seed, output_bias=output_bias))
+    model.set_weights(
+        initial_weights(
+            spec, seed=seed, output_bias=output_bias, latent_bias=latent_bias
+        )
+    )
     return model
 
 
 def initial_weights(
-    spec: DAESpec, *, seed: int, output_bias: float
+    spec: DAESpec, *, seed: int, output_bias: float, latent_bias: float | None = None
 ) -> list[np.ndarray]:
     """Draw the starting weights, in the order of `model.get_weights()`.
 
@@ -93,7 +102,9 @@ def initial_weights(
         shape = (row.kernel_size, row.kernel_size, given, made)
         kernel = he_normal(rng, shape, prod(shape[:3]), inputs=2)
         weights += [kernel, np.zeros(made, "float32")]
-    weights[-1] += np.float32(LATENT_BIASES.get(spec.depth, 0))
+    if latent_bias is None:
+        latent_bias = LATENT_BIASES.get(spec.depth, 0)
+    weights[-1] += np.float32(latent_bias)
     for row, (made, given) in reversed(steps):
         # keras keeps the kernel of a transpose as (height, width, out, in).
         shape = (row.kernel_size, row.kernel_size, made, given)

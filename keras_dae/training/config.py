@@ -25,6 +25,7 @@ DEFAULT_RATES = {"adam": (5e-2, 3e-3), "muon": (1e-1, 5e-3)}
 MODEL_KEY = re.compile(r"\d+(_\d+)?")
 MAX_TOML = 1 << 16  # bytes; tables within tables take their square in time
 MAX_COUNT = 10**6  # of epochs, or of images a step
+MAX_BIAS = 100.0
 MAX_SEED = 2**63 - 1  # what any program reads back from a JSON file
 
 
@@ -55,9 +56,12 @@ class RunConfig(BaseModel):
     batch_size: int = Field(64, ge=1, le=MAX_COUNT)
     optimizer: Literal["adam", "muon"] = "adam"  # a row of OPTIMIZERS
     learning_rate: float = Field(3e-3, gt=0)  # see DEFAULT_RATES
+    bias_lr_ratio: float = Field(1, gt=0)  # biases' learning rate over kernels'; muon's
     warmup_steps: int = Field(500, ge=0, le=MAX_SEED)
     schedule: Literal["cosine", "constant"] = "cosine"
     precision: Literal["float32", "bfloat16"] = "float32"  # of convolutions, training
+    # At the start; None takes that of the depth. The ceilings have no latent.
+    latent_bias: float | None = Field(None, ge=-MAX_BIAS, le=MAX_BIAS)
     seed: int = Field(0, ge=0, le=MAX_SEED)
     data_seed: int = Field(0, ge=0, le=MAX_SEED)
 
@@ -95,6 +99,23 @@ class RunConfig(BaseModel):
             return {**values, **own, **given}
         check(not given, f"{', '.join(own)} are for data=folder:PATH.", **given)
         return values
+
+    @model_validator(mode="after")
+    def _what_applies(self) -> "RunConfig":
+        """Refuse what this optimizer, or this model, would ignore."""
+        check(
+            self.bias_lr_ratio == 1 or self.optimizer == "muon",
+            "bias_lr_ratio is for optimizer=muon.",
+            bias_lr_ratio=self.bias_lr_ratio,
+            optimizer=self.optimizer,
+        )
+        check(
+            self.latent_bias is None or self.model in FAMILIES,
+            f"latent_bias is for {', '.join(FAMILIES)}, which have a latent.",
+            latent_bias=self.latent_bias,
+            model=self.model,
+        )
+        return self
 
     def make_cut(self) -> Cut | None:
         """Return how the images of a folder become patches; None for other data."""
@@ -184,9 +205,11 @@ OPTIONS = {
     "batch_size": "--batch-size",
     "optimizer": "--optimizer",
     "learning_rate": "--lr",
+    "bias_lr_ratio": "--bias-lr-ratio",
     "warmup_steps": "--warmup-steps",
     "schedule": "--schedule",
     "precision": "--precision",
+    "latent_bias": "--latent-bias",
     "seed": "--seed",
     "data_seed": "--data-seed",
 }

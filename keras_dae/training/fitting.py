@@ -22,7 +22,6 @@ from keras_dae.images.pairs import (
 )
 from keras_dae.lifeline import asked_to_end
 from keras_dae.locks import held, tidy
-from keras_dae.models.architectures import DAESpec
 from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
@@ -39,8 +38,6 @@ from keras_dae.training.records import (
 )
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
 
-# What turns each kind of architecture into a model.
-BUILDERS = {DAESpec: build, CeilingSpec: build_ceiling}
 VALIDATION_BATCH = 128
 # Batches that `fit` hands over at a time to steps that take them apart: what it and its
 # loader do between two of them, 0.6 ms, is as much as a third of a step of DAE_1_13.
@@ -210,10 +207,23 @@ def _start(
         folder.environment_path,
         {**backend.environment(), "data_sha256": splits.sha256},
     )
-    builder: Any = BUILDERS[type(spec)]
-    model = builder(spec, seed=config.seed, output_bias=mean_bias(splits))
+    model = start(config, spec, mean_bias(splits))
     model.compile(optimizer=make_optimizer(config, pairs.batches), loss="mse")
     return model, {key: [] for key in HISTORY_KEYS}
+
+
+def start(config: RunConfig, spec: Spec, output_bias: float) -> keras.Model:
+    """Return the model that `spec` describes, with the weights that a run starts from.
+
+    Args:
+        config: gives the seed, and the bias of the latent.
+        spec: the architecture.
+        output_bias: of the last layer, see `mean_bias`.
+    """
+    given: dict[str, Any] = {"seed": config.seed, "output_bias": output_bias}
+    if isinstance(spec, CeilingSpec):
+        return build_ceiling(spec, **given)
+    return build(spec, latent_bias=config.latent_bias, **given)
 
 
 def _continue(

@@ -32,13 +32,20 @@ class KernelMuon(keras.optimizers.Muon):  # type: ignore[misc]  # keras is untyp
         self.assign_sub(variable, ops.reshape(step, variable.shape))
 
 
-def _muon(rate: Any) -> keras.optimizers.Optimizer:
-    return KernelMuon(rate, weight_decay=None, adam_weight_decay=None)
+def _adam(rate: Any, config: RunConfig) -> keras.optimizers.Optimizer:
+    return keras.optimizers.Adam(rate)
 
 
-# Name -> the optimizer at a learning rate.
-OPTIMIZERS: dict[str, Callable[[Any], keras.optimizers.Optimizer]] = {
-    "adam": keras.optimizers.Adam,
+def _muon(rate: Any, config: RunConfig) -> keras.optimizers.Optimizer:
+    ratio = config.bias_lr_ratio
+    return KernelMuon(
+        rate, adam_lr_ratio=ratio, weight_decay=None, adam_weight_decay=None
+    )
+
+
+# Name -> the optimizer at a learning rate, of a run.
+OPTIMIZERS: dict[str, Callable[[Any, RunConfig], keras.optimizers.Optimizer]] = {
+    "adam": _adam,
     "muon": _muon,
 }
 
@@ -47,7 +54,7 @@ def make_optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
     """Return the optimizer, whose rate rises, then is held or falls to 0.
 
     Args:
-        config: names the optimizer, its learning rate, warm-up and schedule.
+        config: names the optimizer, its learning rates, warm-up and schedule.
         steps: of one epoch.
     """
     total = steps * config.epochs
@@ -59,4 +66,4 @@ def make_optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
         warmup_target=config.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    return OPTIMIZERS[config.optimizer](rate)
+    return OPTIMIZERS[config.optimizer](rate, config)

@@ -240,6 +240,14 @@ def test_all_latent_maps_start_alive(spec, seed, digits):
     assert (active > 0.05).all()
 
 
+@pytest.mark.parametrize(("depth", "of_depth"), [(1, 0.5), (3, 0)])
+def test_the_latent_starts_from_its_bias(depth, of_depth):
+    spec = plan(depth, 13)
+    for given, bias in ((None, of_depth), (4.0, 4.0), (0.0, 0.0)):
+        _, started = build(spec, latent_bias=given).get_layer("latent").get_weights()
+        assert started.tolist() == [bias] * 4
+
+
 @each_of_nine
 def test_the_first_answer_is_about_the_mean_pixel(spec, digits):
     """Left at a bias of 0, it would be 0.5."""

@@ -16,10 +16,11 @@ from keras_dae.images.folder import ImageFiles
 from keras_dae.images.patches import Cut
 from keras_dae.models.architectures import plan
 from keras_dae.models.builders import build
+from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.files import load, save
 from keras_dae.training import fitting
 from keras_dae.training.config import make_config
-from keras_dae.training.fitting import Recorder, fit, hasten
+from keras_dae.training.fitting import Recorder, fit, hasten, start
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, find_runs
 
 SMALL = {"depth": 1, "latent": 5, "epochs": 4, "batch_size": 16, "warmup_steps": 2}
@@ -48,6 +49,18 @@ def equal(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
 def losses(folder: RunFolder) -> dict[str, list[float]]:
     history = folder.history()
     return {key: history[key] for key in ("loss", "val_loss", "learning_rate")}
+
+
+@pytest.mark.parametrize("given", [{"latent_bias": 4.0}, {"model": "unet"}])
+def test_a_run_starts_from_what_its_configuration_says(given):
+    config = make_config(SMALL, {"seed": 3, **given})
+    spec = config.plan((28, 28, 1))
+    model = start(config, spec, output_bias=-1.5)
+    if config.latent_bias is None:
+        expected = build_ceiling(spec, seed=3, output_bias=-1.5)
+    else:
+        expected = build(spec, seed=3, output_bias=-1.5, latent_bias=4.0)
+    assert equal(model.get_weights(), expected.get_weights())
 
 
 class Stop(Recorder):

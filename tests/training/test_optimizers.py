@@ -37,6 +37,28 @@ def test_a_bias_moves_as_adam_moves_it():
     np.testing.assert_allclose(step(gradient), -0.1 * np.sign(gradient), rtol=1e-4)
 
 
+def test_biases_have_a_rate_of_their_own():
+    config = make_config(
+        {
+            **{"optimizer": "muon", "learning_rate": 0.1, "bias_lr_ratio": 3},
+            **{"warmup_steps": 0, "schedule": "constant"},
+        }
+    )
+    muon = make_optimizer(config, steps=10)
+    kernel, bias = (keras.Variable(np.zeros(s, "float32")) for s in ((6, 2), (3,)))
+    muon.build([kernel, bias])
+    gradients = [np.random.default_rng(0).normal(size=(6, 2)), np.array([1, -2, 0.5])]
+    muon.apply([keras.ops.convert_to_tensor(g.astype("float32")) for g in gradients])
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(bias), -0.3 * np.sign(gradients[1]), rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(kernel),
+        step(gradients[0].astype("float32"), rate=0.1),
+        rtol=1e-4,
+    )
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_optimizer_has_rates_by_depth(name):
     for depth in (1, 3):
