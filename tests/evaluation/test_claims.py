@@ -49,6 +49,7 @@ def decided(worse, better, **kwargs):
         ([0.6, 0.5], [1, 1]),
         ([0.01, 0.01, 0.01], [0.03, 0.03, 0.03]),
         ([0.03, 0.02, 0.001], [0.04, 0.04, 0.003]),
+        ([0.6, 0.5, 0.9], [1, 1, 1]),  # three times 0.5 is no probability
         ([], []),
     ],
 )
@@ -242,6 +243,8 @@ def test_spread_by_hand():
     worse = np.array([[1.0, 1], [3, 3]])
     better = np.array([[2.0, 2], [1, 3], [5, 5]])
     assert decided(worse, better)["spread"] == pytest.approx(5**0.5)
+    three = np.array([[1.0, 1], [3, 3], [2, 2]])  # a variance of 1
+    assert decided(three, better)["spread"] == pytest.approx(2)
 
 
 @pytest.mark.parametrize("seeds", [(1, 1), (1, 3), (3, 1)])

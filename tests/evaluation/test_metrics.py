@@ -57,6 +57,8 @@ def test_every_metric(images, metric):
         ((2, 4, 4, 1), (1, 4, 4, 1)),
         ((2, 4, 4, 1), (2, 4, 4)),
         ((2, 4, 4), (2, 4, 4)),
+        ((2, 12, 12, 1), (2, 12, 12, 3)),
+        ((2, 12, 12, 3), (2, 12, 12, 1)),
     ],
 )
 def test_shapes_that_differ_are_refused(metric, one, other):
@@ -73,6 +75,11 @@ def test_shapes_that_differ_are_refused(metric, one, other):
             *(mse, (4, 4)),
             "clean and denoised must be of one shape (N, H, W, C). "
             "Received: clean=(4, 4), denoised=(4, 4).",
+        ),
+        (
+            *(mse, (2, 4, 4, 1, 1)),
+            "clean and denoised must be of one shape (N, H, W, C). "
+            "Received: clean=(2, 4, 4, 1, 1), denoised=(2, 4, 4, 1, 1).",
         ),
         (
             *(ssim, (1, 11, 10, 12)),
@@ -146,6 +153,23 @@ def test_ssim_equals_scikit_images(channels):
     ]
     np.testing.assert_allclose(ssim(clean, denoised), expected, rtol=0, atol=1e-6)
     np.testing.assert_allclose(ssim(clean, clean), 1, rtol=0, atol=1e-12)
+
+
+def test_ssim_where_little_is_lit_equals_scikit_images():
+    """Points on black: the variance is far above the square of the mean."""
+    rng = np.random.default_rng(12)
+    clean, denoised = (rng.random((2, 3, 20, 20, 1)) > 0.97) * 1.0
+    expected = [
+        reference.structural_similarity(
+            *(one[..., 0], other[..., 0]),
+            data_range=1.0,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for one, other in zip(clean, denoised, strict=True)
+    ]
+    np.testing.assert_allclose(ssim(clean, denoised), expected, rtol=0, atol=1e-6)
 
 
 def test_ssim_of_images_below_its_window_is_refused():

@@ -11,6 +11,7 @@ from keras_dae.images.noise import (
     Chain,
     Gaussian,
     Poisson,
+    Ranged,
     SaltPepper,
     make_noise,
 )
@@ -191,6 +192,7 @@ BY_HAND = [
     ("uniform:0.5", [0.2, 0.8], [0.25, 1], [-0.05, 1.3]),
     ("poisson:4", [0.2, 0.8], [1, 6], [0.25, 1.5]),
     ("salt-pepper:0.4", [0.5, 0.6, 0.7], [0.1, 0.3, 0.5], [0, 1, 0.7]),
+    ("salt-pepper:0.4", [0.5, 0.6], [0.19, 0.21], [0, 1]),  # evenly
     ("salt-pepper:0.5", [0.4, 0.6, 0.7], [0.25, 0.5, 0], [1, 0.6, 0]),  # at the edges
     ("masking:0.4", [0.5, 0.6, 0.7], [0.1, 0.4, 0.5], [0, 0.6, 0.7]),
 ]
@@ -294,6 +296,24 @@ def test_a_chain_applies_its_parts_in_order_and_clips_at_the_end(clean):
     assert noise_label(describe_noise(chain)) == (
         "blur, sigma 1.5 then gaussian, sigma 0.3, clipped"
     )
+
+
+def test_a_range_and_a_chain_are_rows_like_the_others():
+    ranged = Ranged(Gaussian(0.1), Gaussian(0.9))
+    chain = Chain((Blur(1), ranged))
+    assert chain.clip is True
+    assert ranged.clip is True
+    assert Ranged(Gaussian(0.1, False), Gaussian(0.9, False)).clip is False
+    for noise, field in ((ranged, "weak"), (chain, "parts")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(noise, field, None)
+
+
+@pytest.mark.parametrize("ends", [[], [0.1], [0.1, 0.2, 0.3]])
+def test_a_range_has_two_ends(ends):
+    with pytest.raises(UsageError, match="two ends") as refused:
+        make_noise("gaussian", sigma=ends)
+    assert f"sigma={ends}" in str(refused.value)
 
 
 def test_sigma_is_for_gaussian_without_a_strength():

@@ -298,6 +298,10 @@ def test_architecture_row():
     }
 
 
+def test_a_row_tells_the_side_of_the_latent():
+    assert [architecture_row(plan(1, side))["latent"] for side in LATENTS] == [*LATENTS]
+
+
 def test_equal_layers_are_counted():
     assert architecture_row(plan(5, 13))["layers"] == "4x4/2, 4 of 3x3 same"
 
