@@ -175,11 +175,13 @@ def read_idx(path: Path) -> np.ndarray:
         with gzip.open(path) as file:
             shape = _idx_shape(file.read(4), file)
             length = math.prod(shape)
+            # No array of NumPy's has larger axes, not even one without images.
+            bounded = math.prod(max(1, side) for side in shape) <= MAX_IDX
             # One byte more than there should be tells a longer file.
-            raw = file.read(length + 1) if length <= MAX_IDX else b""
+            raw = file.read(length + 1) if bounded else b""
     except (OSError, EOFError, zlib.error) as error:
         raise KerasDAEError(f"{path} is not a readable gzip file.") from error
-    if not shape or len(raw) != length:
+    if not shape or not bounded or len(raw) != length:
         raise KerasDAEError(f"{path} is not an IDX file of unsigned bytes.")
     return np.frombuffer(raw, np.uint8).reshape(shape)
 

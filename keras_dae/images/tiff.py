@@ -33,6 +33,9 @@ def read(file: BinaryIO, megapixels: float) -> Picture:
         check_size([(0, 0)] * len(tif.pages), megapixels)  # pages are slow to look at
         pages: list[Any] = list(tif.pages)
         sizes = [(p.imagewidth, p.imagelength) for p in pages]
+        # A tag may hold several values, and a tuple times a length is memory.
+        if not all(isinstance(side, int) for sides in sizes for side in sides):
+            raise UnreadableError("holds a page whose width or height is no number")
         check_size(sizes, megapixels, size)
         if not pages:
             raise UnreadableError("is a TIFF file without a page")

@@ -279,6 +279,7 @@ IDX: dict[str, Make] = {
     "count-too-high": content(idx((2**32 - 1, 28, 28), bytes(784))),
     "count-too-low": content(idx((1, 28, 28), bytes(7840))),
     "all-absurd": content(idx((2**32 - 1,) * 3, bytes(784))),
+    "none-of-absurd-size": content(idx((0, 2**32 - 1, 2**32 - 1), b"")),
     "axes-255": content(gzip.compress(b"\0\0\x08\xff" + bytes(99))),
     "of-floats": content(idx((1, 4, 4), bytes(64), 13)),
     "no-axes": content(gzip.compress(b"\0\0\x08\0")),

@@ -69,14 +69,20 @@ def jpeg(width: int, height: int) -> Make:
 
 def tagged(tag: int, value: int, kind: int = 4, count: int = 1) -> Make:
     """Return what writes a TIFF file with another value of a tag."""
+    return retagged((tag, value, kind, count))
+
+
+def retagged(*tags: tuple[int, int, int, int]) -> Make:
+    """Return the same for several tags: number, value, type, count."""
 
     def make(path: Path) -> None:
         data = bytearray(encoded("TIFF"))
         start = struct.unpack_from("<I", data, 4)[0]
         for number in range(struct.unpack_from("<H", data, start)[0]):
             place = start + 2 + 12 * number
-            if struct.unpack_from("<H", data, place)[0] == tag:
-                struct.pack_into("<HII", data, place + 2, kind, count, value)
+            for tag, value, kind, count in tags:
+                if struct.unpack_from("<H", data, place)[0] == tag:
+                    struct.pack_into("<HII", data, place + 2, kind, count, value)
         path.write_bytes(data)
 
     return make
@@ -163,6 +169,8 @@ PICTURES: dict[str, Make] = {
     "bomb.tif": _tiff_bomb,
     "width.tif": tagged(256, 2**31),
     "width-within.tif": tagged(256, 10**6),
+    # The width a fraction, two numbers; times the length they were a tuple of 2 GB.
+    "width-of-two.tif": retagged((256, 8, 5, 1), (257, 1 << 27, 4, 1)),
     "samples.tif": tagged(277, 60_000),
     "bits.tif": tagged(258, 60_000),
     "count.tif": tagged(273, 8, count=2**31),

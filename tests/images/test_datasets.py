@@ -442,6 +442,7 @@ def test_read_idx_of_literal_bytes(tmp_path):
         gzip.compress(b"\0\0\x0d\1\0\0\0\2ab"),
         gzip.compress(b"\0\0\x08\0"),
         gzip.compress(b"\0\0\x08\2\xff\xff\xff\xff\xff\xff\xff\xff"),
+        gzip.compress(b"\0\0\x08\3\0\0\0\0" + 8 * b"\xff"),
         gzip.compress(b"\0\0\x08\3\0\0\0\2"),
     ],
     ids=[
@@ -454,6 +455,7 @@ def test_read_idx_of_literal_bytes(tmp_path):
         "other type",
         "no axes",
         "huge",
+        "none of a huge size",
         "cut header",
     ],
 )
