@@ -118,7 +118,7 @@ recipe_options = _apply(
             help="Muon's learning rate of biases over that of kernels.  [default: 1]",
         ),
         click.option("--warmup-steps", type=int, help="Steps until the full rate."),
-        click.option("--schedule", help="cosine or constant."),
+        click.option("--schedule", help="cosine, linear or constant."),
         click.option(
             "--precision", help="float32, or bfloat16 while training (torch)."
         ),

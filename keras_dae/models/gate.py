@@ -58,7 +58,10 @@ MODULES = {
     *(f"keras.src.backend.torch.optimizers.torch_{name}" for name in _ON_TORCH),
 }
 # This package's own (module, class, name it is registered by): plain numbers too.
-OWN = {("keras_dae.training.optimizers", "KernelMuon", "keras_dae>KernelMuon")}
+OWN = {
+    ("keras_dae.training.optimizers", name, f"keras_dae>{name}")
+    for name in ("KernelMuon", "LinearDecay")
+}
 TENSOR = "__keras_tensor__"
 
 

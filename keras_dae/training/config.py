@@ -58,7 +58,7 @@ class RunConfig(BaseModel):
     learning_rate: float = Field(3e-3, gt=0)  # see DEFAULT_RATES
     bias_lr_ratio: float = Field(1, gt=0)  # biases' learning rate over kernels'; muon's
     warmup_steps: int = Field(500, ge=0, le=MAX_SEED)
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
     precision: Literal["float32", "bfloat16"] = "float32"  # of convolutions, training
     # At the start; None takes that of the depth. The ceilings have no latent.
     latent_bias: float | None = Field(None, ge=-MAX_BIAS, le=MAX_BIAS)

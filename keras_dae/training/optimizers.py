@@ -32,6 +32,37 @@ class KernelMuon(keras.optimizers.Muon):  # type: ignore[misc]  # keras is untyp
         self.assign_sub(variable, ops.reshape(step, variable.shape))
 
 
+@keras.saving.register_keras_serializable("keras_dae")
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # keras is untyped
+    """A learning rate that rises from 0 over the warm-up, then falls straight to 0.
+
+    keras's `PolynomialDecay` has no warm-up.
+
+    Args:
+        rate: where the fall begins.
+        steps: at which it has reached 0, the warm-up included.
+        warmup_steps: of the rise.
+    """
+
+    def __init__(self, rate: float, steps: int, warmup_steps: int) -> None:
+        super().__init__()
+        self.rate, self.steps, self.warmup_steps = rate, steps, warmup_steps
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate of a step, a tensor or a number."""
+        step = ops.cast(step, "float32")
+        fallen = (self.steps - step) / (self.steps - self.warmup_steps)
+        risen = step / self.warmup_steps if self.warmup_steps else fallen
+        return self.rate * ops.maximum(ops.minimum(risen, fallen), 0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what the schedule is made again from."""
+        return {
+            **{"rate": self.rate, "steps": self.steps},
+            "warmup_steps": self.warmup_steps,
+        }
+
+
 def _adam(rate: Any, config: RunConfig) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(rate)
 
@@ -59,6 +90,9 @@ def make_optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
     """
     total = steps * config.epochs
     warmup = min(config.warmup_steps, total // 2)
+    if config.schedule == "linear":
+        straight = LinearDecay(config.learning_rate, total, warmup)
+        return OPTIMIZERS[config.optimizer](straight, config)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0 if warmup else config.learning_rate,
         total - warmup,

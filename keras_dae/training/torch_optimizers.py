@@ -13,7 +13,7 @@ import keras
 import torch
 from torch import Tensor
 
-from keras_dae.training.optimizers import KernelMuon
+from keras_dae.training.optimizers import KernelMuon, LinearDecay
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
@@ -125,7 +125,11 @@ def is_plain(optimizer: Any) -> bool:
 
 
 def rate_at(schedule: Any, step: int) -> float:
-    """Return the learning rate of `step`: a cosine's in plain Python, for speed."""
+    """Return the learning rate of `step`; our schedules' in plain Python, for speed."""
+    if type(schedule) is LinearDecay:
+        fallen = (schedule.steps - step) / (schedule.steps - schedule.warmup_steps)
+        risen = step / schedule.warmup_steps if schedule.warmup_steps else fallen
+        return float(schedule.rate * max(min(risen, fallen), 0))
     if type(schedule) is not keras.optimizers.schedules.CosineDecay:
         rate = schedule(step) if callable(schedule) else schedule
         return float(rate)

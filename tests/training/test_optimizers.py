@@ -6,7 +6,12 @@ import pytest
 
 from keras_dae.models.files import load, save
 from keras_dae.training.config import DEFAULT_RATES, make_config
-from keras_dae.training.optimizers import OPTIMIZERS, KernelMuon, make_optimizer
+from keras_dae.training.optimizers import (
+    OPTIMIZERS,
+    KernelMuon,
+    LinearDecay,
+    make_optimizer,
+)
 
 
 def step(gradient, rate=0.1):
@@ -79,11 +84,25 @@ def test_it_is_saved_and_read_again():
     assert again.get_config() == muon.get_config()
 
 
+@pytest.mark.parametrize(
+    ("warmup", "rates"),
+    [(0, [8, 7, 6, 5, 4, 3, 2, 1, 0, 0]), (4, [0, 2, 4, 6, 8, 6, 4, 2, 0, 0])],
+)
+def test_a_straight_fall_by_hand(warmup, rates):
+    schedule = LinearDecay(8.0, 8, warmup)
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(schedule)
+    )
+    for one in (schedule, again):
+        assert [float(one(step)) for step in range(10)] == rates
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_model_that_is_being_trained_with_it_is_loaded(tmp_path, name):
+def test_a_model_that_is_being_trained_with_it_is_loaded(tmp_path, name, schedule):
     image = keras.Input((4, 4, 1))
     model = keras.Model(image, keras.layers.Conv2D(1, 3, padding="same")(image))
-    config = make_config({"optimizer": name, "epochs": 1})
+    config = make_config({"optimizer": name, "schedule": schedule, "epochs": 1})
     model.compile(make_optimizer(config, steps=10), "mse")
     images = np.zeros((2, 4, 4, 1), np.float32)
     model.fit(images, images, verbose=0)

@@ -226,7 +226,7 @@ def test_evaluate_is_the_same():
     assert one == pytest.approx(other, abs=1e-7)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
 @pytest.mark.parametrize("warmup", [0, 7])
 def test_rates_are_those_of_keras(schedule, warmup):
     config = make_config(
