@@ -10,7 +10,7 @@ import click
 
 from keras_dae import __version__
 from keras_dae.commands import board, future, images, interchange, study
-from keras_dae.errors import KerasDAEError
+from keras_dae.errors import KerasDAEError, printable
 from keras_dae.lifeline import asked_to_end, end_with_parent, heard, listen
 
 # In the order in which `--help` lists them: that of a study.
@@ -59,7 +59,7 @@ class Group(click.Group):
                 ctx.exit(130)
             if not isinstance(error, KerasDAEError):
                 raise
-            click.echo(f"Error: {error}", err=True)
+            click.echo(printable(f"Error: {error}"), err=True)
             ctx.exit(error.exit_code)
 
 

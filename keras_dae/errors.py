@@ -3,7 +3,11 @@
 Every message has one form: what is wrong, what is accepted, the value received.
 """
 
+import re
+
 LONGEST = 200  # characters of a value in a sentence
+# What a terminal obeys and does not show; lines and tabs stay.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class KerasDAEError(ValueError):
@@ -28,6 +32,11 @@ def check(condition: bool, rule: str, **received: object) -> None:
 def reason(error: OSError) -> str:
     """Return the operating system's words for `error`, without its number."""
     return error.strerror or str(error)
+
+
+def printable(text: str) -> str:
+    r"""Return text with its control characters written out, as in `\x1b[31m`."""
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def short(value: object) -> str:

@@ -12,7 +12,7 @@ from keras_dae import cli
 
 PACKAGE = Path(keras_dae.__file__).parent
 # Each layer may import those before it; `images` and `models` do not know each other.
-BASE = {"errors", "locks", "lifeline", "storage", "streams"}
+BASE = {"errors", "locks", "lifeline", "storage", "streams", "terminal"}
 STAGES = ("images", "models", "training", "evaluation", "reporting", "study")
 ALLOWED = {
     "errors": set(),
@@ -20,6 +20,7 @@ ALLOWED = {
     "lifeline": set(),
     "storage": {"errors", "locks"},
     "streams": set(),
+    "terminal": {"errors"},
     "backend": {"errors"},
     "images": BASE,
     "models": BASE,

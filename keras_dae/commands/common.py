@@ -1,11 +1,12 @@
 """What commands do alike: read a configuration, name the data, print."""
 
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
+
+from keras_dae.errors import printable
 
 
 def configuration(config_file: Path | None, options: dict[str, Any]) -> Any:
@@ -116,7 +117,7 @@ def _integers(option: str, text: str) -> list[int]:
 
 def say(line: str) -> None:
     """Print a line beside the result: to standard error."""
-    click.echo(line, err=True)
+    click.echo(printable(line), err=True)
 
 
 def echo_json(value: Any) -> None:
@@ -140,8 +141,6 @@ def show(
 
 def print_table(table: Any, to_error: bool = False) -> None:
     """Print a rich table at the width of the terminal."""
-    from rich.console import Console
+    from keras_dae.terminal import Terminal
 
-    # Rows in a file or a pipe are not folded to a terminal that is not there.
-    stream = sys.stderr if to_error else sys.stdout
-    Console(width=None if stream.isatty() else 160, stderr=to_error).print(table)
+    Terminal(error=to_error).print(table)

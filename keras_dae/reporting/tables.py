@@ -128,7 +128,7 @@ def denoise_table(rows: list[dict[str, Any]]) -> Table:
         known = row.get("width") is not None
         errors = [row.get("input_metrics"), row.get("metrics")] if measured else []
         table.add_row(
-            Text(row["input"]),
+            row["input"],
             Text(row["state"], style="green" if row["state"] == "done" else "red"),
             f"{row['width']}x{row['height']} {row['channels']}" if known else "",
             f"{row['format']} {row['type']}" if known else "",
@@ -136,11 +136,7 @@ def denoise_table(rows: list[dict[str, Any]]) -> Table:
             f"{row['estimate']['sigma']:.3f}" if row.get("estimate") else "",
             f"{row['seconds']:.1f}",
             *(f"{error['mse']:.5f}" if error else "" for error in errors),
-            Text(
-                "; ".join(
-                    filter(None, [row["output"] or row["reason"], row.get("note")])
-                )
-            ),
+            "; ".join(filter(None, [row["output"] or row["reason"], row.get("note")])),
         )
     return table
 
@@ -174,7 +170,7 @@ def doctor_table(rows: list[dict[str, Any]]) -> Table:
     styles = {"ok": "green", "absent": "yellow", "broken": "red"}
     for row in rows:
         state = Text(row["state"], style=styles[row["state"]])
-        table.add_row(row["what"], Text(row["name"]), state, Text(row["detail"]))
+        table.add_row(row["what"], row["name"], state, row["detail"])
     return table
 
 

@@ -5,7 +5,6 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
@@ -16,18 +15,20 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from keras_dae.terminal import Terminal, Words
+
 
 def new_progress() -> Progress:
     """Return a progress display with bar, elapsed and remaining time."""
     return Progress(
-        TextColumn("{task.description}"),
+        Words("description"),
         BarColumn(bar_width=10),  # the rest of 80 columns is for words
         TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[note]}"),
+        Words("note"),
         TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True)),
         TextColumn("left"),
         TimeRemainingColumn(table_column=Column(min_width=7, no_wrap=True)),
-        console=Console(stderr=True),
+        console=Terminal(error=True),
         disable=not sys.stderr.isatty(),
     )
 

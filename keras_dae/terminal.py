@@ -1,0 +1,42 @@
+"""A terminal that shows names from strangers' files as text, whatever they hold."""
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import ProgressColumn, Task
+from rich.text import Text
+
+from keras_dae.errors import printable
+
+PIPE_WIDTH = 160  # rows in a file or a pipe are not folded to a terminal
+
+
+class Terminal(Console):
+    """rich's console without markup, emoji or control characters in what it is given.
+
+    Args:
+        error: write to standard error instead of standard output.
+    """
+
+    def __init__(self, *, error: bool = False) -> None:
+        stream = sys.stderr if error else sys.stdout
+        width = None if stream.isatty() else PIPE_WIDTH
+        super().__init__(width=width, stderr=error, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return what stands for a plain string, such as a table's cell."""
+        return super().render_str(printable(text), **options)
+
+
+class Words(ProgressColumn):
+    """A column of a progress display: a field of the task, as text."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__()
+        self.field = field
+
+    def render(self, task: Task) -> Text:
+        """Return the words of one task."""
+        said = task.description if self.field == "description" else task.fields["note"]
+        return Text(printable(str(said)))
