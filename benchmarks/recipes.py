@@ -37,13 +37,6 @@ VARIANTS: list[Variant] = [
     (1, 5, "Adam, rate 0.1", {**ADAM, "learning_rate": 0.1}, range(3)),
     (1, 5, "kernels' rate 0.05", {"learning_rate": 0.05, "bias_lr_ratio": 3}, range(3)),
     (5, 8, "nothing", {}, range(1)),
-    (
-        5,
-        8,
-        "a cosine, rate 0.005",
-        {"schedule": "cosine", "learning_rate": 5e-3},
-        range(1),
-    ),
     (5, 8, "a cosine", {"schedule": "cosine"}, range(1)),
 ]
 
