@@ -151,3 +151,14 @@ def test_the_matched_family_is_decided_over_three_seeds(paper):
     sizes = [row["parameters"] for row in record["architectures"]]
     assert max(sizes) < 1.1 * min(sizes)
     assert len(record["architectures"]) == 6
+
+
+def test_the_fast_recipe_reaches_the_paper_recipes_error_in_a_third(request):
+    fast = request.config.rootpath / "artifacts" / "fast"
+    rows = read_json(fast / "quality.json")["rows"]
+    assert [row["model"] for row in rows] == [spec.name for spec in paper_specs()]
+    for row in rows:
+        assert len(row["seeds"]) >= 3
+        reached, papers = row["test_mse"]
+        assert reached <= papers, row["model"]
+        assert row["ratio"] <= 1 / 3, row["model"]
