@@ -5,7 +5,8 @@
 Takes test errors and histories from both studies (`cli.py reproduce`), of the seeds
 that both hold. Core-seconds of an epoch, validation included, are measured here: one of
 each recipe at depth 1, a tenth of one at others, in turn, one thread, each in a process
-of its own; those of a run are as many epochs. Writes `quality.json` into the study.
+of its own; those of a run are as many epochs. Writes `quality.json` and `quality.md`
+into the study.
 """
 
 import argparse
@@ -22,12 +23,23 @@ from benchmarks.alternate import compare
 from benchmarks.training import digits
 from keras_dae import backend
 from keras_dae.models.architectures import paper_specs
-from keras_dae.storage import read_json, write_json
+from keras_dae.storage import read_json, write_json, write_text
 from keras_dae.training.config import RunConfig
 from keras_dae.training.runs import RunFolder, find_runs
 
 TRAIN, VALIDATION, PART = 48_000, 12_000, 10
 NEAR = 1.05  # of the peer's last validation loss
+PAGE = """# Quality for time
+
+By `python -m benchmarks.quality --study {study} --peer {peer}`: the recipe of the study
+beside the peer's, seeds {seeds} of each, one thread of {hardware}, {versions}. Test
+MSE: 10,000 images, sigma 0.5 clipped, mean over seeds. Core-seconds: those of an epoch,
+validation included, of both recipes in turn, times the epochs; their ratio is the
+median of three rounds. To within {near} %: until the validation MSE is first within
+{near} % of the peer's last one, median over seeds.
+
+{rows}
+"""
 
 
 def epoch(config: RunConfig, **others: RunConfig) -> Callable[[], float]:
@@ -117,24 +129,55 @@ def errors_of(study: Path) -> dict[tuple[str, int], float]:
     return {(row["name"], row["seed"]): row["test"]["mse"] for row in rows}
 
 
+HEADS = (
+    *("model", "test MSE", "peer's", "epochs", "peer's", "core-s", "peer's", "ratio"),
+    *("quartiles", "core-s to within 5 %", "peer's"),
+)
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """Return what a table says of one model, in the order of `HEADS`."""
+    mse, other = row["test_mse"]
+    seconds, others = row["core_seconds"]
+    near = [
+        f"{statistics.median(epochs) * cost:.0f}" if all(epochs) else "not reached"
+        for epochs, cost in zip(
+            zip(*row["epochs_to_near"], strict=True),
+            row["core_seconds_an_epoch"],
+            strict=True,
+        )
+    ]
+    return [
+        *(row["model"], f"{mse:.5f}", f"{other:.5f}", *map(str, row["epochs"])),
+        *(f"{seconds:.0f}", f"{others:.0f}", f"{row['ratio']:.3f}"),
+        *(f"{row['low']:.3f} to {row['high']:.3f}", *near),
+    ]
+
+
 def table(rows: list[dict[str, Any]]) -> Table:
     """Return the rows as a table."""
     shown = Table(title="quality for time: the study's recipe, the peer's")
-    for column in ("model", "test MSE", "peer's", "core-s", "peer's", "ratio", "seeds"):
-        shown.add_column(column, justify="left" if column == "model" else "right")
+    for head in HEADS:
+        shown.add_column(head, justify="left" if head == "model" else "right")
     for row in rows:
-        (mse, other), (ours, peers) = row["test_mse"], row["core_seconds"]
-        shown.add_row(
-            *(
-                row["model"],
-                f"{mse:.5f}",
-                f"{other:.5f}",
-                f"{ours:.0f}",
-                f"{peers:.0f}",
-            ),
-            *(f"{row['ratio']:.3f}", str(len(row["seeds"]))),
-        )
+        shown.add_row(*cells(row))
     return shown
+
+
+def page(found: dict[str, Any], study: Path, peer: Path) -> str:
+    """Return what was measured as a Markdown page."""
+    lines = [HEADS, ["---"] + ["---:"] * (len(HEADS) - 1), *map(cells, found["rows"])]
+    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    seeds = sorted({seed for row in found["rows"] for seed in row["seeds"]})
+    return PAGE.format(
+        study=study,
+        peer=peer,
+        rows=rows,
+        near=round(100 * (NEAR - 1)),
+        hardware=found["hardware"],
+        versions=found["versions"],
+        seeds=", ".join(map(str, seeds)),
+    )
 
 
 def main() -> None:
@@ -161,7 +204,10 @@ def main() -> None:
         print(f"{spec.name}: {row['ratio']:.3f} of the core-seconds", flush=True)
     Console().print(table(rows))
     about = {"hardware": backend.hardware(), "versions": backend.versions()}
-    write_json(options.study / "quality.json", {"schema": 1, **about, "rows": rows})
+    found = {"schema": 1, **about, "rows": rows}
+    write_json(options.study / "quality.json", found)
+    said = page(found, options.study, options.peer)
+    write_text(options.study / "quality.md", said)
 
 
 if __name__ == "__main__":

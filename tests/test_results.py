@@ -1,9 +1,11 @@
 """What the committed results of the full study must hold: floors, best, future work."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from benchmarks.quality import page
 from keras_dae.evaluation.robustness import GRID
 from keras_dae.models.architectures import paper_specs
 from keras_dae.storage import read_json
@@ -162,3 +164,11 @@ def test_the_fast_recipe_reaches_the_paper_recipes_error_in_a_third(request):
         reached, papers = row["test_mse"]
         assert reached <= papers, row["model"]
         assert row["ratio"] <= 1 / 3, row["model"]
+
+
+def test_the_page_of_quality_for_time_says_what_was_measured(request):
+    fast = request.config.rootpath / "artifacts" / "fast"
+    said = page(
+        read_json(fast / "quality.json"), Path("artifacts/fast"), Path("artifacts/paper")
+    )
+    assert (fast / "quality.md").read_text() == said
