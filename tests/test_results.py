@@ -169,6 +169,8 @@ def test_the_fast_recipe_reaches_the_paper_recipes_error_in_a_third(request):
 def test_the_page_of_quality_for_time_says_what_was_measured(request):
     fast = request.config.rootpath / "artifacts" / "fast"
     said = page(
-        read_json(fast / "quality.json"), Path("artifacts/fast"), Path("artifacts/paper")
+        read_json(fast / "quality.json"),
+        Path("artifacts/fast"),
+        Path("artifacts/paper"),
     )
     assert (fast / "quality.md").read_text() == said
