@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
 from benchmarks.quality import page
+from benchmarks.recipes import VARIANTS
 from keras_dae.evaluation.robustness import GRID
 from keras_dae.models.architectures import paper_specs
 from keras_dae.storage import read_json
@@ -174,3 +176,16 @@ def test_the_page_of_quality_for_time_says_what_was_measured(request):
         Path("artifacts/paper"),
     )
     assert (fast / "quality.md").read_text() == said
+
+
+def test_the_table_of_recipes_says_what_was_measured(request):
+    benchmarks = request.config.rootpath / "benchmarks"
+    rows = read_json(benchmarks / "recipes.json")["rows"]
+    said = (benchmarks / "README.md").read_text()
+    assert len(rows) == len(VARIANTS)
+    for row in rows:
+        errors = row["val_mse"]
+        each = ", ".join(f"{error:.5f}" for error in errors)
+        assert (
+            f"| {row['model']} | {row['changed']} | {mean(errors):.5f} | {each} |"
+        ) in said
