@@ -128,3 +128,25 @@ def test_growth_through_concatenation_is_counted():
     config["config"]["layers"][-1]["config"]["filters"] = 1 << 20
     with pytest.raises(MisfitError, match="weights"):
         measure(config)
+
+
+@pytest.mark.parametrize(
+    ("layer", "config", "shapes", "says"),
+    [
+        ("Conv2D", {}, [(4,)], "a tensor of 1 axes"),
+        ("Conv2D", {}, [(8, 8, None)], "an open number of channels"),
+        ("Dense", {"units": 3}, [(None,)], "an open number of values"),
+        ("PReLU", {"shared_axes": 3}, [(4,)], "shared_axes=3"),
+        ("PReLU", {}, [(None, 4)], "an open number of values"),
+        ("BatchNormalization", {"axis": 1}, [(None, 4)], "an open number of values"),
+        ("BatchNormalization", {"axis": 9}, [(3, 4)], "axis=9"),
+        ("Add", {}, [(3,), (3, 4)], "tensors that do not fit"),
+        ("ZeroPadding2D", {"padding": [1, 2, 3]}, [(8, 8, 1)], r"padding=\[1, 2, 3\]"),
+        ("Reshape", {"target_shape": 4}, [(4,)], "target_shape=4"),
+        ("Reshape", {"target_shape": [3]}, [(4,)], r"target_shape=\[3\]"),
+        ("Permute", {"dims": [1, 1]}, [(2, 3)], r"dims=\[1, 1\]"),
+    ],
+)
+def test_what_no_layer_takes_is_refused(layer, config, shapes, says):
+    with pytest.raises(MisfitError, match=says):
+        LAYERS[layer](config, shapes)
