@@ -82,9 +82,12 @@ def figure(rows: list[dict[str, Any]]) -> Any:
     from matplotlib.figure import Figure
 
     drawn = Figure(figsize=(11, 3.2), layout="constrained")
+    drawn.suptitle("How the cost of training grows, in log-log", fontsize=11)
     for axis, row in zip(drawn.subplots(1, len(rows)), rows, strict=True):
         axis.loglog(row["values"], row["milliseconds"], "o-", color="#0072B2")
         axis.set_xticks(row["values"], [f"{value:,}" for value in row["values"]])
+        cost = row["milliseconds"]
+        axis.set_yticks(cost, [f"{value:.3g}" for value in cost])
         axis.minorticks_off()
         axis.set_xlabel(row["model"])
         axis.set_ylabel(f"ms an {row['per']}")
