@@ -55,7 +55,8 @@ class Worker:
         except OSError:  # it died before it read
             line = ""
         if not line:
-            code, self._process = process.wait(), None
+            process.communicate()  # which closes its pipes too
+            code, self._process = process.returncode, None
             self._words.seek(0)
             said = self._words.read().strip().splitlines()
             raise self._failure(task, said[-1] if said else f"exit code {code}")
