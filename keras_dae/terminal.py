@@ -38,5 +38,5 @@ class Words(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Return the words of one task."""
-        said = task.description if self.field == "description" else task.fields["note"]
-        return Text(printable(str(said)))
+        own = self.field == "description"
+        return Text(printable(task.description if own else task.fields[self.field]))

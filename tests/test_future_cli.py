@@ -8,20 +8,15 @@ import pytest
 from keras_dae.evaluation import readers
 from keras_dae.storage import read_json
 from tests.commands import run, sentence
+from tests.labelled import bright
 
 QUICK = ["--batch-size", "16", "--threads", "1"]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Images of 12x12 whose class anyone can see: bright left, right or above."""
-    rng = np.random.default_rng(2)
-    labels = np.tile(np.array([3, 5, 7], np.uint8), 40)
-    images = rng.integers(0, 60, (120, 12, 12), dtype=np.uint8)
-    images[labels == 3, :, :6] += 190
-    images[labels == 5, :, 6:] += 190
-    images[labels == 7, :6] += 190
-    images[0, 0, :2] = 0, 255
+    """Images of 12x12 whose class anyone can see."""
+    images, labels = bright(120, 12)
     path = tmp_path_factory.mktemp("data") / "bright.npz"
     train, test = slice(0, 90), slice(90, None)
     np.savez(

@@ -50,15 +50,19 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ign
 
     def __call__(self, step: Any) -> Any:
         """Return the rate of a step, a tensor or a number."""
-        step = ops.cast(step, "float32")
-        fallen = (self.steps - step) / (self.steps - self.warmup_steps)
-        risen = step / self.warmup_steps if self.warmup_steps else fallen
+        risen, fallen = self.slopes(ops.cast(step, "float32"))
         return self.rate * ops.maximum(ops.minimum(risen, fallen), 0)
+
+    def slopes(self, step: Any) -> tuple[Any, Any]:
+        """Return the heights of the rise and of the fall; the lower one counts."""
+        fallen = (self.steps - step) / (self.steps - self.warmup_steps)
+        return step / self.warmup_steps if self.warmup_steps else fallen, fallen
 
     def get_config(self) -> dict[str, Any]:
         """Return what the schedule is made again from."""
         return {
-            **{"rate": self.rate, "steps": self.steps},
+            "rate": self.rate,
+            "steps": self.steps,
             "warmup_steps": self.warmup_steps,
         }
 
@@ -90,14 +94,15 @@ def make_optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
     """
     total = steps * config.epochs
     warmup = min(config.warmup_steps, total // 2)
+    rate: Any
     if config.schedule == "linear":
-        straight = LinearDecay(config.learning_rate, total, warmup)
-        return OPTIMIZERS[config.optimizer](straight, config)
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup else config.learning_rate,
-        total - warmup,
-        alpha=1.0 if config.schedule == "constant" else 0.0,
-        warmup_target=config.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
+        rate = LinearDecay(config.learning_rate, total, warmup)
+    else:
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else config.learning_rate,
+            total - warmup,
+            alpha=1.0 if config.schedule == "constant" else 0.0,
+            warmup_target=config.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
     return OPTIMIZERS[config.optimizer](rate, config)

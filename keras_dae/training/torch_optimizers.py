@@ -127,9 +127,7 @@ def is_plain(optimizer: Any) -> bool:
 def rate_at(schedule: Any, step: int) -> float:
     """Return the learning rate of `step`; our schedules' in plain Python, for speed."""
     if type(schedule) is LinearDecay:
-        fallen = (schedule.steps - step) / (schedule.steps - schedule.warmup_steps)
-        risen = step / schedule.warmup_steps if schedule.warmup_steps else fallen
-        return float(schedule.rate * max(min(risen, fallen), 0))
+        return float(schedule.rate * max(min(schedule.slopes(step)), 0))
     if type(schedule) is not keras.optimizers.schedules.CosineDecay:
         rate = schedule(step) if callable(schedule) else schedule
         return float(rate)

@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 import keras_dae as kd
-from keras_dae.cli import main
 from keras_dae.denoising.trained import PRETRAINED, find_model, pretrained_cards
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.metrics import ssim
@@ -14,6 +12,7 @@ from keras_dae.images.estimates import measure_ranges
 from keras_dae.images.noise_words import parse_noise
 from keras_dae.storage import write_json
 from keras_dae.training.torch_steps import answer
+from tests.commands import run
 
 NAMES = [f"DAE_{depth}_{latent}" for depth in (1, 3, 5) for latent in (13, 5, 8)]
 
@@ -71,7 +70,7 @@ def test_cards_say_where_a_model_ends_and_whose_the_data_are():
 
 def test_the_table_shows_each_card(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    shown = CliRunner().invoke(main, ["models", "--pretrained"])
+    shown = run("models", "--pretrained")
     assert shown.exit_code == 0
     for name, card in pretrained_cards().items():
         (line,) = [line for line in shown.stdout.splitlines() if f"{name} " in line]

@@ -29,7 +29,12 @@ from keras_dae.images.readers import read_idx, read_npz
 from keras_dae.models.gate import inspect
 from keras_dae.models.layers import LAYERS
 from keras_dae.reporting.publish import write_report
-from keras_dae.training.config import make_config, option_arguments, read_toml
+from keras_dae.training.config import (
+    RunConfig,
+    make_config,
+    option_arguments,
+    read_toml,
+)
 from keras_dae.training.runs import RunFolder
 
 MEGAPIXELS = 4.0  # so that an honest image stays far below the bound on memory
@@ -242,12 +247,10 @@ TARGETS: dict[str, Target] = {
         config,
         config_seeds,
         words(
-            """data= size= channels= patches= model= depth= latent= filters= noise=
-            sigma= clip= train_images= validation_images= epochs= batch_size= seed=
-            learning_rate= warmup_steps= schedule= precision= data_seed= "dae" "unet"
-            "dncnn" "best" "matched" "folder:x" "npz:x" "0.1..0.9" nan inf true
-            1979-05-27T07:32:00Z [a] [[a]] \"\"\" 0x 1e400 by_depth
-            {a=1}"""
+            " ".join(f"{key}=" for key in RunConfig.model_fields)
+            + """ "dae" "unet" "dncnn" "best" "matched" "muon" "linear" "folder:x"
+            "npz:x" "0.1..0.9" nan inf true 1979-05-27T07:32:00Z [a] [[a]] \"\"\" 0x
+            1e400 by_model 5_13 {a=1}"""
         ),
     ),
     "npz": Target(
