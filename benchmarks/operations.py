@@ -1,4 +1,4 @@
-"""Ways of computing one layer on torch: what `torch_layers` chose, and what it left.
+"""Ways of computing a layer on torch: `torch_convolutions` chose from these.
 
     python benchmarks/operations.py
 
@@ -16,7 +16,14 @@ import torch
 import torch.nn.functional as torch_nn
 from torch import Tensor
 
-from keras_dae.training.torch_layers import _backwards, _by_phase, _folded
+from keras_dae.training.torch_convolutions import (
+    _convolution,
+    _rounded,
+    _Transpose,
+    by_gradient,
+    by_phase,
+    folded,
+)
 from keras_dae.training.torch_steps import _keep_freed_memory
 
 BATCH = 64
@@ -51,23 +58,36 @@ def torch_transpose(kernel: Tensor, bias: Tensor, stride: int, x: Tensor) -> Ten
     return torch_nn.conv_transpose2d(x, kernel.permute(3, 2, 0, 1), bias, stride)
 
 
+def _whole(way, kernel: Tensor, bias: Tensor, stride: int, x: Tensor) -> Tensor:
+    """Transpose in one way, its gradients by torch."""
+    return way(kernel, bias, stride, 0, x)
+
+
+def _apart(way, kernel: Tensor, bias: Tensor, stride: int, x: Tensor) -> Tensor:
+    """Transpose in one way, its gradients by a convolution each."""
+    x, kernel, bias = _rounded(x, kernel, bias)
+    return _Transpose.apply(way, kernel, bias, stride, 0, x)
+
+
 def transposes() -> None:
-    """Print the four ways of a strided transposed convolution."""
+    """Print the ways of a strided transposed convolution."""
     ways: dict[str, Callable[[Tensor, Tensor, int, Tensor], Tensor]] = {
-        "torch": torch_transpose,
-        "one convolution, phases interleaved": lambda k, b, s, x: _by_phase(
-            k, b, s, 0, x
-        ),
-        "matrix product, patches added": lambda k, b, s, x: _folded(k, b, s, 0, x),
-        "a convolution's gradient": lambda k, b, s, x: _backwards(k, b, s, 0, x),
+        "torch": torch_transpose
     }
+    for name, way in (
+        ("one convolution, phases interleaved", by_phase),
+        ("matrix product, patches added", folded),
+    ):
+        ways[name] = partial(_whole, way)
+        ways[f"{name}, back by convolutions"] = partial(_apart, way)
+    ways["a convolution's gradient"] = partial(_apart, by_gradient)
     for given, made, side, size, stride in TRANSPOSES:
         x = channels_last(BATCH, given, side, side).requires_grad_()
         kernel = torch.randn(size, size, made, given).requires_grad_()
         bias = torch.zeros(made).requires_grad_()
         expected = torch_transpose(kernel, bias, stride, x).detach()
         print(f"transpose {given} -> {made}, {side}x{side}, kernel {size}/{stride}")
-        print(f"  {'':40} float32  bfloat16")
+        print(f"  {'':60} float32  bfloat16")
         for name, way in ways.items():
             answer = way(kernel, bias, stride, x)
             ones = torch.ones_like(answer)
@@ -88,7 +108,29 @@ def transposes() -> None:
 
             away = float((answer.detach() - expected).abs().max())
             times = milliseconds(run), milliseconds(partial(run, True))
-            print(f"  {name:40} {times[0]:7.2f} {times[1]:7.2f} ms  {away:.0e}")
+            print(f"  {name:60} {times[0]:7.2f} {times[1]:7.2f} ms  {away:.0e}")
+
+
+def few_channels() -> None:
+    """Print a 3x3 convolution from, or to, four channels: torch's and in blocks."""
+    for channels, side in CONVOLUTIONS:
+        for given, made in ((channels, 4), (4, channels)):
+            x = channels_last(BATCH, given, side, side).requires_grad_()
+            kernel = torch.randn(3, 3, given, made)
+            weight = kernel.permute(3, 2, 0, 1).requires_grad_()
+            bias = torch.zeros(made).requires_grad_()
+            print(f"3x3 convolution {given} -> {made}, {side}x{side}")
+            for name, way in (("torch", torch_nn.conv2d), ("in blocks", _convolution)):
+
+                def run(way=way, x=x, weight=weight, bias=bias):
+                    if way is _convolution:
+                        answer = way(weight, bias, 1, 1, x)
+                    else:
+                        answer = way(x, weight, bias, 1, 1)
+                    ones = torch.ones_like(answer)
+                    return torch.autograd.grad(answer, (x, weight, bias), ones)
+
+                print(f"  {name:60} {milliseconds(run):7.2f} ms")
 
 
 def layouts() -> None:
@@ -109,7 +151,7 @@ def layouts() -> None:
                 answer = torch_nn.conv2d(x, weight, None, 1, 1)
                 return torch.autograd.grad(answer, (x, weight), gradient)
 
-            print(f"  {name:40} {milliseconds(run):7.2f} ms")
+            print(f"  {name:60} {milliseconds(run):7.2f} ms")
         padded = torch_nn.pad(torch.randn(shape), (1, 1, 1, 1)).permute(0, 2, 3, 1)
         padded = padded.contiguous()
         rows = torch.randn(BATCH * side * side, channels)
@@ -132,11 +174,11 @@ def layouts() -> None:
             ("kernel's gradient: torch", direct),
             ("by product", product),
         ):
-            print(f"  {name:40} {milliseconds(way):7.2f} ms")
+            print(f"  {name:60} {milliseconds(way):7.2f} ms")
 
 
 def main() -> None:
-    """Print both comparisons."""
+    """Print all comparisons."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--fresh-pages", action="store_true", help="leave glibc as it is"
@@ -146,6 +188,7 @@ def main() -> None:
     if not options.fresh_pages:
         _keep_freed_memory()
     transposes()
+    few_channels()
     layouts()
 
 

@@ -2,7 +2,7 @@
 
 keras's own call copies each image into another layout before a transposed convolution
 and crops it after, and adds biases apart. What is here gives the same numbers, to
-rounding, from the same variables; `benchmarks/operations.py` measures the ways.
+rounding, from the same variables.
 """
 
 from collections.abc import Callable
@@ -15,14 +15,13 @@ import torch.nn.functional as torch_nn
 from keras import layers
 from torch import Tensor
 
+from keras_dae.training.torch_convolutions import convolution, transpose
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
     "sigmoid": torch.sigmoid,
     "linear": lambda x: x,
 }
-# Below this many channels, a transposed convolution towards an image is fastest as one
-# convolution; above it, as a matrix product (benchmarks/README.md).
-FEW_CHANNELS = 8
 
 
 def forward(model: keras.Model) -> Callable[[Tensor], Tensor] | None:
@@ -111,157 +110,34 @@ def _is_usual(layer: keras.Layer) -> bool:
 def _convolution(
     layer: layers.Conv2D, activation: Callable[[Tensor], Tensor]
 ) -> Callable[[Tensor], Tensor]:
-    kernel, bias = layer.kernel.value, layer.bias.value
-    stride, padding = layer.strides[0], _padding(layer)
-
-    def run(x: Tensor) -> Tensor:
-        # keras keeps (height, width, in, out), torch wants (out, in, height, width).
-        weight = kernel.permute(3, 2, 0, 1)
-        return activation(torch_nn.conv2d(x, weight, bias, stride, padding))
-
-    return run
+    return _with(layer, convolution, activation)
 
 
 def _transpose(
     layer: layers.Conv2DTranspose, activation: Callable[[Tensor], Tensor]
 ) -> Callable[[Tensor], Tensor]:
-    kernel, bias = layer.kernel.value, layer.bias.value
-    size, stride = layer.kernel_size[0], layer.strides[0]
     if layer.padding == "valid" and layer.output_padding not in (0, (0, 0)):
         return partial(_keras_call, layer)
-    if stride == 1:
-        turned = partial(_as_convolution, kernel, bias, size - 1 - _padding(layer))
-        return lambda x: activation(turned(x))
-    if layer.filters == 1:  # an image: torch's own transpose is slow towards few
-        channels = kernel.shape[-1]
-        way = _by_phase if channels <= FEW_CHANNELS else _folded
-        drawn = partial(way, kernel, bias, stride, _padding(layer))
-        return lambda x: activation(drawn(x))
-
-    back = partial(_backwards, kernel, bias, stride, _padding(layer))
-    return lambda x: activation(back(x))
+    return _with(layer, transpose, activation)
 
 
-def _padding(layer: keras.Layer) -> int:
-    """Return the rows that 'same' adds, or a transpose crops, on each side."""
-    if layer.padding == "valid":
-        return 0
-    return int(layer.kernel_size[0] - layer.strides[0]) // 2
+def _with(
+    layer: keras.Layer,
+    compute: Callable[..., Tensor],
+    activation: Callable[[Tensor], Tensor],
+) -> Callable[[Tensor], Tensor]:
+    """Return the layer's arithmetic, then its activation."""
+    # The rows that 'same' adds, or a transpose crops, on each side.
+    same = (layer.kernel_size[0] - layer.strides[0]) // 2
+    padding = same if layer.padding == "same" else 0
+    kernel, bias = layer.kernel.value, layer.bias.value
+    run = partial(compute, kernel, bias, layer.strides[0], padding)
+    return lambda x: activation(run(x))
 
 
 def _keras_call(layer: keras.Layer, x: Tensor) -> Tensor:
     answer: Tensor = layer(x.permute(0, 2, 3, 1))
     return answer.permute(0, 3, 1, 2)
-
-
-def _as_convolution(kernel: Tensor, bias: Tensor, padding: int, x: Tensor) -> Tensor:
-    """Transpose with stride 1: the convolution with the kernel turned round."""
-    weight = kernel.permute(2, 3, 0, 1).flip(2, 3)
-    return torch_nn.conv2d(x, weight, bias, 1, padding)
-
-
-class _Backwards(torch.autograd.Function):
-    """A convolution's gradient by its input, as a layer: what a transpose is.
-
-    torch's own transpose on CPUs takes twice the time of this gradient, and in
-    bfloat16, for which it has no fast path, eight times.
-    """
-
-    @staticmethod
-    def forward(
-        context: Any, x: Tensor, weight: Tensor, bias: Tensor, stride: int, crop: int
-    ) -> Tensor:
-        made, size = weight.shape[1:3]
-        height, width = ((side - 1) * stride + size - 2 * crop for side in x.shape[2:])
-        image = x.new_empty((len(x), height, width, made)).permute(0, 3, 1, 2)
-        context.save_for_backward(x, weight)
-        context.place = ([stride] * 2, [crop] * 2)
-        answer: Tensor = _gradients(x, image, weight, context.place, "input")[0]
-        return answer.add_(bias.view(1, -1, 1, 1))
-
-    @staticmethod
-    def backward(context: Any, *given: Tensor) -> Any:
-        x, weight = context.saved_tensors
-        (gradient,) = given
-        by_x = torch_nn.conv2d(gradient, weight, None, *context.place)
-        by_weight = _gradients(x, gradient, weight, context.place, "weight")[1]
-        return by_x, by_weight, gradient.sum((0, 2, 3)), None, None
-
-
-def _gradients(
-    answer: Tensor,
-    image: Tensor,
-    weight: Tensor,
-    place: tuple[list[int], list[int]],
-    wanted: str,
-) -> Any:
-    """Return the gradients of a convolution from `image`, where `answer` is its."""
-    return torch.ops.aten.convolution_backward(
-        *(answer, image, weight, None, *place, [1, 1], False, [0, 0], 1),
-        [wanted == "input", wanted == "weight", False],
-    )
-
-
-def _backwards(
-    kernel: Tensor, bias: Tensor, stride: int, crop: int, x: Tensor
-) -> Tensor:
-    """Transpose with a stride, between wide layers."""
-    weight = kernel.permute(3, 2, 0, 1)  # from (height, width, out, in)
-    if x.device.type != "cpu":
-        return torch_nn.conv_transpose2d(x, weight, bias, stride, crop)
-    if torch.is_autocast_enabled("cpu"):
-        rounded = torch.get_autocast_dtype("cpu")
-        x, weight, bias = (one.to(rounded) for one in (x, weight, bias))
-    transpose: Callable[..., Tensor] = _Backwards.apply
-    return transpose(x, weight, bias, stride, crop)
-
-
-def _by_phase(
-    kernel: Tensor, bias: Tensor, stride: int, crop: int, x: Tensor
-) -> Tensor:
-    """Transpose as one convolution at the small size, its channels then interleaved.
-
-    Output pixel `stride * i + p` sees the kernel's rows p, p + stride, ... alone: each
-    phase p is a convolution with these, and the phases are the channels here.
-    """
-    size, _, filters, channels = kernel.shape
-    taps = -(-size // stride)
-    extra = taps * stride - size  # zeros behind the kernel, so that phases are equal
-    whole = torch_nn.pad(kernel, (0, 0, 0, 0, 0, extra, 0, extra)) if extra else kernel
-    weight = (
-        whole.view(taps, stride, taps, stride, filters, channels)
-        .permute(1, 3, 4, 5, 0, 2)
-        .reshape(stride * stride * filters, channels, taps, taps)
-        .flip(2, 3)
-    )
-    phases = torch_nn.conv2d(x, weight, None, 1, taps - 1).permute(0, 2, 3, 1)
-    images, height, width, _ = phases.shape
-    pixels = (
-        phases.reshape(images, height, width, stride, stride, filters)
-        .permute(0, 1, 3, 2, 4, 5)
-        .reshape(images, height * stride, width * stride, filters)
-    )
-    rows, columns = (
-        slice(crop, side * stride - extra - crop) for side in (height, width)
-    )
-    return (pixels[:, rows, columns] + bias).permute(0, 3, 1, 2)
-
-
-def _folded(kernel: Tensor, bias: Tensor, stride: int, crop: int, x: Tensor) -> Tensor:
-    """Transpose as one matrix product, its patches then added up where they overlap."""
-    size, _, filters, channels = kernel.shape
-    images, _, height, width = x.shape
-    rows = x.permute(0, 2, 3, 1).reshape(-1, channels)
-    patches = (
-        (rows @ kernel.view(size * size * filters, channels).t())
-        .view(images, height * width, size * size, filters)
-        .permute(0, 3, 2, 1)
-        .reshape(images, filters * size * size, height * width)
-    )
-    grown = size - stride - 2 * crop
-    out = (height * stride + grown, width * stride + grown)
-    image = torch_nn.fold(patches, out, size, padding=crop, stride=stride)
-    return image + bias.view(1, -1, 1, 1)
 
 
 OPERATIONS: dict[type, Callable[..., Callable[[Tensor], Tensor]]] = {

@@ -1,0 +1,288 @@
+"""Convolutions and their transposes on torch, each in the way that is fastest on CPUs.
+
+torch's own are slow where one side has few channels, and its transpose is slow
+everywhere. Each function here gives the numbers of torch's own, to rounding;
+`benchmarks/operations.py` measures them beside one another.
+
+Images are NCHW tensors in torch's channels_last layout. Kernels are as keras keeps
+them: (height, width, in, out) of a convolution, (height, width, out, in) of a
+transpose, so that either has the channels of its smaller images last.
+"""
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import torch
+import torch.nn.functional as torch_nn
+from torch import Tensor
+
+# Below this many channels, a transposed convolution towards an image is fastest as one
+# convolution; above it, as a matrix product (benchmarks/README.md).
+FEW_CHANNELS = 8
+# A processor computes 16 output channels at a time; a convolution from many channels
+# towards so few, at images of this side or more, is faster over blocks of four pixels.
+LANES, BLOCK, LEAST_SIDE = 16, 2, 8
+PIXELS = tuple(product(range(BLOCK), repeat=2))
+
+Way = Callable[[Tensor, Tensor, int, int, Tensor], Tensor]
+
+
+def convolution(
+    kernel: Tensor, bias: Tensor, stride: int, padding: int, x: Tensor
+) -> Tensor:
+    """Return the convolution of `x`, padded by so many rows on each side."""
+    return _convolution(kernel.permute(3, 2, 0, 1), bias, stride, padding, x)
+
+
+def transpose(
+    kernel: Tensor, bias: Tensor, stride: int, crop: int, x: Tensor
+) -> Tensor:
+    """Return the transpose of a convolution, so many rows cropped on each side."""
+    size, _, made, channels = kernel.shape
+    if stride == 1:  # the convolution with the kernel turned round
+        weight = kernel.permute(2, 3, 0, 1).flip(2, 3)
+        return _convolution(weight, bias, 1, size - 1 - crop, x)
+    if x.device.type != "cpu":
+        weight = kernel.permute(3, 2, 0, 1)
+        return torch_nn.conv_transpose2d(x, weight, bias, stride, crop)
+    x, kernel = _rounded(x, kernel)
+    if made > 1:
+        (bias,) = _rounded(bias)
+        return _apply(_Transpose, by_gradient, kernel, bias, stride, crop, x)
+    way = by_phase if channels <= FEW_CHANNELS else folded
+    return _apply(_Transpose, way, kernel, bias, stride, crop, x)
+
+
+def _convolution(
+    weight: Tensor, bias: Tensor, stride: int, padding: int, x: Tensor
+) -> Tensor:
+    made, given, size, _ = weight.shape
+    blocks = (
+        x.device.type == "cpu"
+        and (stride, size % 2, 2 * padding) == (1, 1, size - 1)
+        and size > 1
+        and min(made, given) * BLOCK**2 <= LANES <= max(made, given)
+        and min(x.shape[2:]) >= LEAST_SIDE
+    )
+    if not blocks:
+        return torch_nn.conv2d(x, weight, bias, stride, padding)
+    x, weight, bias = _rounded(x, weight, bias)
+    return _apply(_ToFew if made < given else _FromFew, weight, bias, x)
+
+
+def _apply(function: type[torch.autograd.Function], *given: Any) -> Tensor:
+    answer: Tensor = function.apply(*given)  # type: ignore[no-untyped-call]
+    return answer
+
+
+def _rounded(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return tensors as autocast would round them; functions of one's own are not."""
+    if not torch.is_autocast_enabled("cpu"):
+        return tensors
+    return tuple(one.to(torch.get_autocast_dtype("cpu")) for one in tensors)
+
+
+def _gradient(
+    answer: Tensor,
+    image: Tensor,
+    weight: Tensor,
+    stride: int,
+    padding: int | list[int],
+    of: str,
+) -> Tensor:
+    """Return a convolution's gradient by what `of` names, its 'image' or its 'weight'.
+
+    `answer` is the gradient by what it gave. Of what `of` names only the shape counts.
+    """
+    wanted = [of == "image", of == "weight", False]
+    padding = [padding] * 2 if isinstance(padding, int) else padding
+    found = torch.ops.aten.convolution_backward(
+        *(answer, image, weight, None, [stride] * 2, padding, [1, 1]),
+        *(False, [0, 0], 1, wanted),
+    )
+    gradient: Tensor = found[wanted.index(True)]
+    return gradient
+
+
+class _Transpose(torch.autograd.Function):
+    """A transpose in any way; its gradients are a convolution and a kernel's gradient.
+
+    torch's own transpose on CPUs takes a multiple of these, and in bfloat16, for which
+    it has no fast path, eight times.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any,
+        way: Way,
+        kernel: Tensor,
+        bias: Tensor,
+        stride: int,
+        crop: int,
+        x: Tensor,
+    ) -> Tensor:
+        context.save_for_backward(x, kernel)
+        context.place = stride, crop
+        return way(kernel, bias, stride, crop, x)
+
+    @staticmethod
+    def backward(context: Any, *given: Tensor) -> Any:
+        x, kernel = context.saved_tensors
+        weight, gradient = kernel.permute(3, 2, 0, 1), _channels_last(given[0])
+        by_bias = gradient.sum((0, 2, 3))
+        gradient, (stride, crop) = gradient.to(x.dtype), context.place
+        by_x = torch_nn.conv2d(gradient, weight, None, stride, crop)
+        by_weight = _gradient(x, gradient, weight, stride, crop, "weight")
+        return None, by_weight.permute(2, 3, 1, 0), by_bias, None, None, by_x
+
+
+def _plus(bias: Tensor, image: Tensor) -> Tensor:
+    # Anew, since autograd lets no view of a function's own be changed in place.
+    return image + bias.view(1, -1, 1, 1)
+
+
+def _channels_last(image: Tensor) -> Tensor:
+    # The strides of one channel say nothing; torch answers in the layout they look like.
+    images, channels, height, width = image.shape
+    rows = image.permute(0, 2, 3, 1).reshape(images, -1)
+    return rows.view(images, height, width, channels).permute(0, 3, 1, 2)
+
+
+def by_gradient(
+    kernel: Tensor, bias: Tensor, stride: int, crop: int, x: Tensor
+) -> Tensor:
+    """Transpose as what it is: the gradient of a convolution by its image."""
+    size, _, made, _ = kernel.shape
+    height, width = ((side - 1) * stride + size - 2 * crop for side in x.shape[2:])
+    image = x.new_empty((len(x), height, width, made)).permute(0, 3, 1, 2)
+    weight = kernel.permute(3, 2, 0, 1)
+    answer = _gradient(x, image, weight, stride, crop, "image")
+    return answer.add_(bias.view(1, -1, 1, 1))
+
+
+def by_phase(kernel: Tensor, bias: Tensor, stride: int, crop: int, x: Tensor) -> Tensor:
+    """Transpose as one convolution at the small size, its channels then interleaved.
+
+    Output pixel `stride * i + p` sees the kernel's rows p, p + stride, ... alone: each
+    phase p is a convolution with these, and the phases are the channels here.
+    """
+    size, _, filters, channels = kernel.shape
+    taps = -(-size // stride)
+    extra = taps * stride - size  # zeros behind the kernel, so that phases are equal
+    whole = torch_nn.pad(kernel, (0, 0, 0, 0, 0, extra, 0, extra)) if extra else kernel
+    weight = (
+        whole.view(taps, stride, taps, stride, filters, channels)
+        .permute(1, 3, 4, 5, 0, 2)
+        .reshape(stride * stride * filters, channels, taps, taps)
+        .flip(2, 3)
+    )
+    pixels = _interleaved(torch_nn.conv2d(x, weight, None, 1, taps - 1), stride)
+    rows, columns = (slice(crop, side - extra - crop) for side in pixels.shape[1:3])
+    return _plus(bias, pixels[:, rows, columns].permute(0, 3, 1, 2))
+
+
+def _interleaved(phases: Tensor, stride: int) -> Tensor:
+    """Return NHWC pixels of NCHW phases, whose channels are (row, column, filter)."""
+    images, channels, height, width = phases.shape
+    filters = channels // stride**2
+    return (
+        phases.permute(0, 2, 3, 1)
+        .reshape(images, height, width, stride, stride, filters)
+        .permute(0, 1, 3, 2, 4, 5)
+        .reshape(images, height * stride, width * stride, filters)
+    )
+
+
+def folded(kernel: Tensor, bias: Tensor, stride: int, crop: int, x: Tensor) -> Tensor:
+    """Transpose as one matrix product, its patches then added up where they overlap."""
+    size, channels = kernel.shape[0], kernel.shape[3]
+    images, _, height, width = x.shape
+    columns = x.permute(0, 2, 3, 1).reshape(images, height * width, channels).mT
+    patches = kernel.permute(2, 0, 1, 3).reshape(-1, channels) @ columns
+    grown = size - stride - 2 * crop
+    out = (height * stride + grown, width * stride + grown)
+    image = torch_nn.fold(patches, out, size, padding=crop, stride=stride)
+    return _plus(bias, image)
+
+
+class _ToFew(torch.autograd.Function):
+    """A convolution towards few channels that keeps the image's size."""
+
+    @staticmethod
+    def forward(context: Any, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+        context.save_for_backward(x, weight)
+        return _plus(bias, in_blocks(weight, x))
+
+    @staticmethod
+    def backward(context: Any, *given: Tensor) -> Any:
+        x, weight = context.saved_tensors
+        (gradient,) = given
+        padding = weight.shape[2] // 2
+        by_x = _gradient(gradient, x, weight, 1, padding, "image")
+        by_weight = weight_in_blocks(weight, gradient, x)
+        return by_weight, gradient.sum((0, 2, 3)), by_x
+
+
+class _FromFew(torch.autograd.Function):
+    """A convolution from few channels: its image's gradient goes towards few."""
+
+    @staticmethod
+    def forward(context: Any, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+        context.save_for_backward(x, weight)
+        return torch_nn.conv2d(x, weight, bias, 1, weight.shape[2] // 2)
+
+    @staticmethod
+    def backward(context: Any, *given: Tensor) -> Any:
+        x, weight = context.saved_tensors
+        (gradient,) = given
+        by_x = in_blocks(weight.flip(2, 3).transpose(0, 1), gradient)
+        by_weight = _gradient(gradient, x, weight, 1, weight.shape[2] // 2, "weight")
+        return by_weight, gradient.sum((0, 2, 3)), by_x
+
+
+def in_blocks(weight: Tensor, x: Tensor) -> Tensor:
+    """Convolve with stride 1, 2x2 pixels at a time: channels of one with stride 2.
+
+    A block of pixels sees one row and column more than each of its pixels: the kernel
+    of the block holds the weight once for each of them, the rest zeros.
+    """
+    size = weight.shape[2]
+    wide = weight.new_zeros(BLOCK, BLOCK, len(weight), size + 1, size + 1, x.shape[1])
+    for row, column in PIXELS:
+        place = slice(row, row + size), slice(column, column + size)
+        wide[row, column, :, *place] = weight.permute(0, 2, 3, 1)
+    wide = wide.flatten(0, 2).permute(0, 3, 1, 2)
+    above, left = before = _before(x)
+    padding = [size // 2 + rows for rows in before]
+    pixels = _interleaved(torch_nn.conv2d(x, wide, None, BLOCK, padding), BLOCK)
+    return pixels[:, above:, left:].permute(0, 3, 1, 2)
+
+
+def weight_in_blocks(weight: Tensor, gradient: Tensor, x: Tensor) -> Tensor:
+    """Return the gradient of `in_blocks` by its weight, from that of its answer."""
+    made, given, size, _ = weight.shape
+    above, left = before = _before(x)
+    pixels = torch_nn.pad(gradient.permute(0, 2, 3, 1), (0, 0, left, 0, above, 0))
+    images, height, width, _ = pixels.shape
+    phases = (
+        pixels.reshape(images, height // BLOCK, BLOCK, width // BLOCK, BLOCK, made)
+        .permute(0, 1, 3, 2, 4, 5)
+        .reshape(images, height // BLOCK, width // BLOCK, BLOCK**2 * made)
+        .permute(0, 3, 1, 2)
+    )
+    shape = (len(phases[0]), size + 1, size + 1, given)
+    wide = weight.new_empty(shape).permute(0, 3, 1, 2)
+    padding = [size // 2 + rows for rows in before]
+    found = _gradient(phases, x, wide, BLOCK, padding, "weight")
+    found = found.view(BLOCK, BLOCK, made, *found.shape[1:])
+    parts = [
+        found[row, column, :, :, row : row + size, column : column + size]
+        for row, column in PIXELS
+    ]
+    return torch.stack(parts).sum(0)
+
+
+def _before(x: Tensor) -> list[int]:
+    """Return the rows and columns that make an odd image one of whole blocks."""
+    return [side % BLOCK for side in x.shape[2:]]
