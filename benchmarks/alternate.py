@@ -11,6 +11,7 @@ import os
 import statistics
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -113,3 +114,13 @@ def row(bench: str, model: str, pairs: list[tuple[float, float]]) -> dict[str, A
         "high": high,
         "rounds": len(pairs),
     }
+
+
+def write_results(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows with the versions and the hardware that they were measured on."""
+    from keras_dae import backend
+    from keras_dae.storage import write_json
+
+    environment = backend.environment()
+    kept = ("versions", "backend", "device", "hardware", "commit")
+    write_json(path, {**{key: environment[key] for key in kept}, "rows": rows})

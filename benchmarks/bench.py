@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import backends, denoising, generator, scaling, startup, study, training
+from benchmarks.alternate import write_results
 from keras_dae import backend
-from keras_dae.storage import read_json, write_json
+from keras_dae.storage import read_json
 
 HERE = Path(__file__).parent
 # Name -> rows, and what is compared with what.
@@ -79,15 +80,9 @@ def main() -> None:
     for name in options.names or BENCHES:
         kept[name] = BENCHES[name][0]()
         console.print(table(name, kept[name]))
-        _write(path, [row for rows in kept.values() for row in rows])
+        write_results(path, [row for rows in kept.values() for row in rows])
     if kept["scaling"]:
         scaling.figure(kept["scaling"]).savefig(options.out / "scaling.png", dpi=120)
-
-
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    environment = backend.environment()
-    kept = ("versions", "backend", "device", "hardware", "commit")
-    write_json(path, {**{key: environment[key] for key in kept}, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ from keras_dae.errors import UsageError, check
 BACKENDS = {"torch": "torch", "jax": "jax", "tensorflow": "tensorflow"}
 DEFAULT_BACKEND = "torch"
 DEVICES = ("auto", "cpu", "cuda")
+# What keras imports, where it is installed, for wrappers and pictures that nothing here
+# uses; together they take as long as keras itself.
+_UNUSED_BY_KERAS = ("jax", "matplotlib", "pandas", "sklearn")
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -83,6 +86,23 @@ def select(device: str = "auto", threads: int | None = None) -> None:
             f"--device cuda was asked for, but {backend} finds no CUDA device here; "
             "use --device cpu or auto."
         )
+    _import_keras(backend)
+
+
+def _import_keras(backend: str) -> None:
+    """Import keras without the packages that it can do without, and so do we."""
+    hidden = [
+        package
+        for package in _UNUSED_BY_KERAS
+        if package not in sys.modules and package != BACKENDS[backend]
+    ]
+    # A package whose entry is None is one that is not installed.
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        importlib.import_module("keras")
+    finally:
+        for package in hidden:
+            del sys.modules[package]
 
 
 def _hide_accelerators(backend: str) -> None:

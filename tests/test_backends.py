@@ -101,3 +101,24 @@ def test_a_model_of_one_answers_alike_on_the_others(trained):
         for one, reference in zip(of_models, answers["torch"], strict=True):
             assert np.abs(one - reference).max() < 1e-5, name
         assert np.ptp(of_models[0]) > 1e-3  # an answer that says something
+
+
+def test_keras_is_imported_without_what_it_can_do_without():
+    """jax and matplotlib take as long as keras itself; who wants them has them after."""
+    script = (
+        "import sys\n"
+        "from keras_dae import backend\n"
+        "backend.select('cpu', 1)\n"
+        "assert 'keras' in sys.modules\n"
+        "print([name for name in backend._UNUSED_BY_KERAS if name in sys.modules])\n"
+        "import matplotlib.pyplot, keras_dae\n"
+        "print(keras_dae.plan(1, 13).name, matplotlib.get_backend() is not None)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "KERAS_BACKEND": "torch"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.splitlines() == ["[]", "DAE_1_13 True"]

@@ -34,6 +34,7 @@ ALLOWED = {
     "future": BASE | set(STAGES) - {"study"},
     "commands": BASE
     | {"backend", "denoising", "interchange", "doctor", "future", *STAGES},
+    "worker": {"cli", "lifeline"},
 }
 FREE = {"__init__", "__main__", "cli"}
 HEAVY = (

@@ -143,7 +143,7 @@ def _plus(bias: Tensor, image: Tensor) -> Tensor:
 
 
 def _channels_last(image: Tensor) -> Tensor:
-    # The strides of one channel say nothing; torch answers in the layout they look like.
+    # The strides of one channel say nothing; torch answers in the layout they suggest.
     images, channels, height, width = image.shape
     rows = image.permute(0, 2, 3, 1).reshape(images, -1)
     return rows.view(images, height, width, channels).permute(0, 3, 1, 2)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_dae.training.config import make_config
-from keras_dae.training.executors.processes import Processes, _end
+from keras_dae.training.executors.processes import Processes, Worker, _end
 from keras_dae.training.jobs import Job, Request
 from keras_dae.training.runs import RunFolder
 
@@ -115,9 +115,10 @@ def test_a_crash_is_noticed_where_the_log_has_no_room(tmp_path):
     job = Job(make_config({"data": "mnist5k"}), RunFolder(tmp_path / "run"))
     runner = Processes(Request(tmp_path))
     with job.log_path.open("ab", buffering=0) as log:
-        process = subprocess.Popen([sys.executable, "-c", "import os; os._exit(7)"])
-        runner._started[job.name] = process, log
-        process.wait()
+        worker = Worker(dict(os.environ), log)
+        worker.process.kill()
+        worker.process.wait()
+        runner._busy[job.name] = worker, log
         assert runner.poll(job) == "failed"
 
 

@@ -1,9 +1,12 @@
-"""Runs on this machine, each in a process with its fair share of the cores."""
+"""Runs on this machine, in processes that each have a fair share of the cores."""
 
+import json
+import select
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
@@ -13,21 +16,80 @@ from keras_dae.lifeline import child_environment
 from keras_dae.training.config import option_arguments
 from keras_dae.training.jobs import Job, Request
 
-# Exit codes of a command that has said why it ended.
-_SPOKEN = (0, 1, 2, 130)
+_GRACE_SECONDS = 10
 
 
 def _end(code: int) -> str:
     """Return the sentence for a process that could not say why it ended."""
-    if code > 0:
+    if code >= 0:
         return f"The process ended with exit code {code}."
     sent = signal.Signals(-code)
     why = "; the system does so where memory runs out" if sent == signal.SIGKILL else ""
     return f"The process was ended by {sent.name}{why}."
 
 
+class Worker:
+    """A process that carries out one command of `keras-dae` after the other.
+
+    Args:
+        environment: the process's variables.
+        log: takes what it says before its first command, such as why there is none.
+    """
+
+    def __init__(self, environment: dict[str, str], log: IO[bytes]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "keras_dae.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+        )
+
+    def order(self, arguments: list[str], log: Path) -> bool:
+        """Ask for a command; return whether the process is there to take it."""
+        assert self.process.stdin is not None
+        try:
+            line = json.dumps({"arguments": arguments, "log": str(log)})
+            self.process.stdin.write(f"{line}\n".encode())
+            self.process.stdin.flush()
+        except OSError:
+            return False
+        return True
+
+    def answer(self) -> tuple[int, bool] | None:
+        """Return the command's exit code once it has ended, else None.
+
+        With it whether the command gave it; else it is the process's own end.
+        """
+        assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], 0)[0]:
+            return None
+        line = self.process.stdout.readline()
+        return (int(line), True) if line else (self.process.wait(), False)
+
+    def let_go(self) -> None:
+        """Let the process end once it has done what it was asked for."""
+        assert self.process.stdin is not None
+        with suppress(OSError):
+            self.process.stdin.close()
+
+    def join(self) -> None:
+        """Wait for the process to end, and bring its end about where it does not."""
+        self.let_go()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=_GRACE_SECONDS)
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
 class Processes:
-    """Trains each job by `keras-dae train --resume` in a process of its own.
+    """Trains each job by `keras-dae train --resume` in one of `jobs` processes.
+
+    A process that has trained a run takes the next one: to start one costs seconds of a
+    core. After a run that failed it ends, and another one takes its place.
 
     Args:
         request: `jobs` is one a core by default, `threads` each one's share of them.
@@ -47,19 +109,20 @@ class Processes:
         self._environment = {**child_environment(), "PYTHONUNBUFFERED": "1"}
         if request.data_dir is not None:
             self._environment["KERAS_DAE_DATA"] = str(request.data_dir)
-        self._started: dict[str, tuple[subprocess.Popen[bytes], IO[bytes]]] = {}
+        self._busy: dict[str, tuple[Worker, IO[bytes]]] = {}
+        self._idle: list[Worker] = []
 
     def __enter__(self) -> Self:
         return self
 
     def start(self, job: Job) -> None:
-        """Start the job's process; what it prints goes to the job's log.
+        """Hand the job to a process; what it prints goes to the job's log.
 
         Raises:
             KerasDAEError: the log cannot be written.
         """
-        command = [sys.executable, "-m", "keras_dae", "train", "--resume"]
-        command += option_arguments(job.config) + self._arguments
+        arguments = ["train", "--resume", *option_arguments(job.config)]
+        arguments += self._arguments
         try:
             job.folder.path.mkdir(parents=True, exist_ok=True)
             log = job.log_path.open("ab", buffering=0)
@@ -67,26 +130,36 @@ class Processes:
             raise KerasDAEError(
                 f"Cannot write {job.log_path}: {error.strerror}."
             ) from error
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=self._environment,
-        )
-        self._started[job.name] = process, log
+        self._busy[job.name] = self._ordered(arguments, job.log_path, log), log
+
+    def _ordered(self, arguments: list[str], path: Path, log: IO[bytes]) -> Worker:
+        """Return the process that the command was handed to, a new one if need be."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.order(arguments, path):
+                return worker
+            worker.join()  # it was killed while it had nothing to do
+        worker = Worker(self._environment, log)
+        worker.order(arguments, path)  # where it cannot take it, its end tells
+        return worker
 
     def poll(self, job: Job) -> str | None:
-        """Return 'done' or 'failed' once the job's process has ended, else None."""
-        process, log = self._started[job.name]
-        code = process.poll()
-        if code is None:
+        """Return 'done' or 'failed' once the job has ended, else None."""
+        worker, log = self._busy[job.name]
+        answer = worker.answer()
+        if answer is None:
             return None
-        if code not in _SPOKEN:
+        code, spoken = answer
+        if not spoken:
             with suppress(OSError):
                 log.write(f"{_end(code)}\n".encode())
         log.close()
-        return "done" if code == 0 else "failed"
+        del self._busy[job.name]
+        if (code, spoken) == (0, True):
+            self._idle.append(worker)
+            return "done"
+        worker.join()
+        return "failed"
 
     def __exit__(
         self,
@@ -94,12 +167,13 @@ class Processes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for process, _ in self._started.values():
-            if process.poll() is None:
-                process.terminate()
-        for process, log in self._started.values():
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=10)
-            if process.poll() is None:
-                process.kill()
+        busy = list(self._busy.values())
+        for worker, _ in busy:
+            worker.process.terminate()
+        workers = [*(worker for worker, _ in busy), *self._idle]
+        for worker in workers:
+            worker.let_go()
+        for worker in workers:
+            worker.join()
+        for _, log in busy:
             log.close()
