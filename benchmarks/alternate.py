@@ -86,13 +86,17 @@ def compare(
     peer: Side,
     *,
     arguments: Mapping[str, Any],
-    threads: int,
+    threads: int | tuple[int, int],
     rounds: int,
 ) -> dict[str, Any]:
-    """Return a row: medians of both sides, and of the ratio with its quartiles."""
+    """Return a row: medians of both sides, and of the ratio with its quartiles.
+
+    `threads` are those of either side, or of ours and of the peer.
+    """
+    own, others = threads if isinstance(threads, tuple) else (threads, threads)
     with (
-        Worker(ours, threads, **arguments) as one,
-        Worker(peer, threads, **arguments) as other,
+        Worker(ours, own, **arguments) as one,
+        Worker(peer, others, **arguments) as other,
     ):
         pairs = [(one.run(), other.run()) for _ in range(rounds)]
     return row(bench, model, pairs)

@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 # Name -> rows, and what is compared with what.
 BENCHES: dict[str, tuple[Callable[[], list[dict[str, Any]]], str]] = {
     "training": (training.rows, "ms a step: fit, a plain PyTorch loop"),
+    "threads": (training.thread_rows, "ms a step: fit on one thread, on all cores"),
     "backends": (backends.rows, "ms a step: fit on the generator, on ready batches"),
     "generator": (generator.measure, "images/s: pairs, NumPy drawing normals alone"),
     "denoising": (denoising.rows, "s for 10,000 images: evaluate's, a plain forward"),

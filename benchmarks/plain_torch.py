@@ -46,9 +46,10 @@ def train(
 
 
 def denoise(net: nn.Sequential, noisy: np.ndarray, batch_size: int) -> np.ndarray:
-    """Answer float32 images (N, H, W, C)."""
-    answers = []
+    """Answer float32 images (N, H, W, C), on the network's device."""
+    device, answers = next(net.parameters()).device, []
     with torch.inference_mode():
         for part in torch.from_numpy(noisy).split(batch_size):
-            answers.append(net(part.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+            image = part.to(device).permute(0, 3, 1, 2)
+            answers.append(net(image).permute(0, 2, 3, 1).cpu())
     return torch.cat(answers).numpy()

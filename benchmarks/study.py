@@ -65,13 +65,14 @@ def peer(images: int, epochs: int) -> Callable[[], float]:
     from benchmarks.plain_torch import denoise, network, train
 
     cut = images - images // 5
-    data = torch.from_numpy(digits(images))
-    held_out = (data[cut:].numpy() / 255).astype("float32")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    data = torch.from_numpy(digits(images)).to(device)
+    held_out = (digits(images)[cut:] / 255).astype("float32")
 
     def run() -> float:
         began = time.perf_counter()
         for spec in paper_specs():
-            net = network(spec)
+            net = network(spec).to(device)
             optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
             for _ in range(epochs):
                 train(net, optimizer, data[:cut], BATCH)

@@ -18,6 +18,9 @@ DEVICES = ("auto", "cpu", "cuda")
 # What keras imports, where it is installed, for wrappers and pictures that nothing here
 # uses; together they take as long as keras itself.
 _UNUSED_BY_KERAS = ("jax", "matplotlib", "pandas", "sklearn")
+# Training steps of fewer multiply-adds are slower on two threads of torch than on one
+# (benchmarks/README.md).
+_SHARED_STEP = 3e6
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -151,6 +154,19 @@ def threads() -> int:
 
         return int(torch.get_num_threads())
     return int(os.environ.get("OMP_NUM_THREADS", available_cores()))
+
+
+def useful_threads(step: int) -> int | None:
+    """Return the threads that a training step is computed fastest with.
+
+    Args:
+        step: its multiply-adds forward: those of an image times the images.
+
+    Returns:
+        One where torch would take longer to share the work out than that saves; the
+        other cores are then free to draw noise. None leaves it to the backend.
+    """
+    return 1 if name() == "torch" and step < _SHARED_STEP else None
 
 
 def available_cores() -> int:

@@ -104,7 +104,7 @@ def test_a_model_of_one_answers_alike_on_the_others(trained):
 
 
 def test_keras_is_imported_without_what_it_can_do_without():
-    """jax and matplotlib take as long as keras itself; who wants them has them after."""
+    """jax and matplotlib take as long as keras itself; they can be imported after."""
     script = (
         "import sys\n"
         "from keras_dae import backend\n"

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from keras_dae import lifeline
+from keras_dae import backend, lifeline
 from keras_dae.cli import Group
+from keras_dae.errors import KerasDAEError
 from keras_dae.lifeline import listen
 from keras_dae.training.runs import RunFolder
 from tests.commands import run, sentence
@@ -72,6 +73,42 @@ def test_train_then_evaluate_as_json(runs, data):
         *("noisy input", "all black", "mean image"),
     }
     assert scored["dataset"]["test"] == 20
+
+
+def test_the_images_told_of_are_those_that_a_run_took(data, tmp_path):
+    few = ["--train-images", "50", "--validation-images", "10", "--data", data]
+    assert run("train", *SMALL, *few, "--out", tmp_path).exit_code == 0
+    (scored,) = json.loads(run("evaluate", "--out", tmp_path, "--json").stdout)[
+        "results"
+    ]
+    taken = [scored["dataset"][part] for part in ("train", "validation", "test")]
+    assert taken == [50, 10, 20]
+
+
+@pytest.mark.parametrize(
+    ("options", "threads"),
+    [
+        (["--depth", "1"], 1),
+        (["--depth", "1", "--batch-size", "200"], None),  # a step worth sharing out
+        (["--depth", "3"], None),
+        (["--depth", "1", "--threads", "2"], 2),
+    ],
+)
+def test_a_small_step_is_not_shared_out(options, threads, data, tmp_path, monkeypatch):
+    def select(device, given):
+        raise KerasDAEError(f"select was given {given}.")
+
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setattr("keras_dae.backend.select", select)
+    result = run("train", "--latent", "8", *options, "--data", data, "--out", tmp_path)
+    assert f"select was given {threads}." in sentence(result, 1)
+
+
+@pytest.mark.parametrize("name", ["jax", "tensorflow"])
+def test_other_backends_share_out_as_they_do(name, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", name)
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: package)
+    assert backend.useful_threads(1) is None
 
 
 def test_evaluate_prints_models_beside_floors(runs):

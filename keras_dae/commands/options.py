@@ -41,7 +41,10 @@ machine_options = _apply(
             help="Where to compute; auto takes CUDA where it is present.",
         ),
         click.option(
-            "--threads", type=click.IntRange(min=1), help="CPU threads of one process."
+            "--threads",
+            type=click.IntRange(min=1),
+            help="CPU threads of one process; by default the backend's own choice, or "
+            "one where a model is too small for more.",
         ),
     ]
 )

@@ -101,11 +101,12 @@ def train(
 
     config = configuration(config_file, options)
     splits = load_splits(config, data_dir)  # before keras, which takes seconds
-    backend.select(device, threads)
+    spec = config.plan(splits.image_shape)
+    step = spec.macs * config.batch_size
+    backend.select(device, threads or backend.useful_threads(step))
     say(backend.summary())
     config = config.model_copy(update={"data": splits.name})
     splits = splits.limited(config.train_images, validation=config.validation_images)
-    spec = config.plan(splits.image_shape)
     say_counts(splits)
     from keras_dae.training.fitting import fit
 

@@ -78,20 +78,20 @@ def evaluate(
         groups.setdefault(
             (
                 *(data_name(folder), config.make_noise(), config.data_seed),
-                *(config.make_cut(), config.train_images),
+                *(config.make_cut(), config.train_images, config.validation_images),
             ),
             [],
         ).append(folder)
     if not groups:
         raise KerasDAEError("None of the runs has finished an epoch.")
     scored = []
-    for (data, noise, data_seed, cut, train_images), members in groups.items():
+    for (data, noise, data_seed, cut, *limits), members in groups.items():
         splits = load(data, data_dir, data_seed, cut=cut)
         for note in splits.notes:
             say(note)
         for folder in members:
             check_data(folder, splits)
-        splits = splits.limited(train_images)
+        splits = splits.limited(limits[0], validation=limits[1])
         bench = TestBench(splits, noise, data_seed)
         scored.append(_score(members, bench, say, engine))
     return scored

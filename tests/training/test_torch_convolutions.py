@@ -147,3 +147,17 @@ def test_answers_and_gradients_keep_the_layout(given, made, stride):
     (gradient,) = torch.autograd.grad(answer, x, torch.ones(answer.shape))
     assert like_images(gradient)
     assert made == 1 or like_images(answer)
+
+
+@pytest.mark.parametrize(
+    ("given", "made", "stride"), [(48, 4, 1), (48, 16, 2), (48, 1, 2)]
+)
+def test_other_devices_take_torchs_own(given, made, stride, monkeypatch):
+    """The ways are fast on CPUs; a device without content stands for the others."""
+    monkeypatch.setattr(torch_convolutions, "_apply", None)
+    x, kernel, bias = (
+        torch.empty(shape, device="meta")
+        for shape in ((2, given, 9, 9), (3, 3, made, given), (made,))
+    )
+    expected = torch_nn.conv_transpose2d(x, kernel.permute(3, 2, 0, 1), bias, stride, 1)
+    assert transpose(kernel, bias, stride, 1, x).shape == expected.shape
