@@ -19,7 +19,7 @@ from keras_dae import backend
 from keras_dae.models.architectures import DAESpec, paper_specs
 
 # By depth: what an epoch starts with weighs little only where it is long.
-STEPS = {1: 1200, 3: 240, 5: 80}
+STEPS = {1: 800, 3: 120, 5: 60}
 
 
 def ours(spec: DAESpec, steps: int) -> Callable[[], float]:
