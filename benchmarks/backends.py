@@ -7,14 +7,13 @@ both sides take the project's steps, so that the ratio is what the noise costs t
 """
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.alternate import compare
-from benchmarks.training import BATCH, digits
+from benchmarks.training import BATCH, compiled, digits, fit, own_threads, timed
 from keras_dae import backend
 from keras_dae.models.architectures import DAESpec, paper_specs
 
@@ -22,19 +21,7 @@ from keras_dae.models.architectures import DAESpec, paper_specs
 STEPS = {1: 600, 3: 100, 5: 50}
 
 
-def ours(spec: DAESpec, steps: int) -> Callable[[], float]:
-    """Return a call of `fit` on the generator: milliseconds a step."""
-    from keras_dae.images.noise import Gaussian
-    from keras_dae.images.pairs import NoisyCleanPairs
-
-    pairs = NoisyCleanPairs(
-        digits(steps * BATCH), Gaussian(), batch_size=BATCH, seed=0, prefetch=True
-    )
-    model, pairs.at_once = _model(spec)
-    return _fit(model, pairs, steps)
-
-
-def plain(spec: DAESpec, steps: int) -> Callable[[], float]:
+def plain(spec: DAESpec, steps: int, batch_size: int) -> Callable[[], float]:
     """Return a call of `fit` on batches that lie ready: milliseconds a step."""
     import keras
     import numpy as np
@@ -42,8 +29,10 @@ def plain(spec: DAESpec, steps: int) -> Callable[[], float]:
     from keras_dae.images.noise import Gaussian
     from keras_dae.images.pairs import NoisyCleanPairs
 
-    pairs = NoisyCleanPairs(digits(steps * BATCH), Gaussian(), batch_size=BATCH, seed=0)
-    model, pairs.at_once = _model(spec)
+    model, at_once = compiled(spec, batch_size)
+    images = digits(steps * batch_size)
+    pairs = NoisyCleanPairs(images, Gaussian(), batch_size=batch_size, seed=0)
+    pairs.at_once = at_once
     held = [tuple(map(np.asarray, pairs[number])) for number in range(len(pairs))]
 
     class Held(keras.utils.PyDataset):
@@ -53,28 +42,7 @@ def plain(spec: DAESpec, steps: int) -> Callable[[], float]:
         def __getitem__(self, number: int) -> Any:
             return held[number]
 
-    return _fit(model, Held(), steps)
-
-
-def _model(spec: DAESpec) -> tuple[Any, int]:
-    """Return the compiled model, and the batches that it takes at a time."""
-    import keras
-
-    from keras_dae.models.builders import build
-    from keras_dae.training.fitting import AT_ONCE, hasten
-
-    model = build(spec)
-    model.compile(keras.optimizers.Adam(1e-3), loss="mse")
-    return model, AT_ONCE if hasten(model, batch_size=BATCH) else 1
-
-
-def _fit(model: Any, pairs: Any, steps: int) -> Callable[[], float]:
-    def run() -> float:
-        began = time.perf_counter()
-        model.fit(pairs, shuffle=False, verbose=0)
-        return 1000 * (time.perf_counter() - began) / steps
-
-    return run
+    return timed(model, Held(), steps)
 
 
 @contextmanager
@@ -102,10 +70,12 @@ def rows(rounds: int = 5) -> list[dict[str, Any]]:
                 continue
             with _chosen(name):
                 row = compare(
-                    *("backends", f"{spec.name} on {name}", ours, plain),
-                    arguments={"spec": spec, "steps": STEPS[spec.depth]},
-                    threads=backend.useful_threads(spec.macs * BATCH)
-                    or backend.available_cores(),
+                    *("backends", f"{spec.name} on {name}", fit, plain),
+                    arguments={
+                        **{"spec": spec, "steps": STEPS[spec.depth]},
+                        "batch_size": BATCH,
+                    },
+                    threads=own_threads(spec),
                     rounds=rounds if name == "torch" else 3,
                 )
             found.append(row)

@@ -35,12 +35,11 @@ def ours(spec: DAESpec, images: int, engine: str = "keras") -> Callable[[], floa
 def peer(spec: DAESpec, images: int) -> Callable[[], float]:
     """Return a call of the plain forward pass in the same batches: seconds."""
     import numpy as np
-    import torch
 
     from benchmarks.plain_torch import denoise, network
     from keras_dae.evaluation.engines import BATCH
 
-    net = network(spec).to("cuda" if torch.cuda.is_available() else "cpu")
+    net = network(spec)
     noisy = digits(images).astype(np.float32) / 255
 
     def run() -> float:

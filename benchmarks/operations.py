@@ -120,13 +120,13 @@ def few_channels() -> None:
             weight = kernel.permute(3, 2, 0, 1).requires_grad_()
             bias = torch.zeros(made).requires_grad_()
             print(f"3x3 convolution {given} -> {made}, {side}x{side}")
-            for name, way in (("torch", torch_nn.conv2d), ("in blocks", _convolution)):
+            for name, way in (
+                ("torch", partial(torch_nn.conv2d, x, weight, bias, 1, 1)),
+                ("in blocks", partial(_convolution, weight, bias, 1, 1, x)),
+            ):
 
                 def run(way=way, x=x, weight=weight, bias=bias):
-                    if way is _convolution:
-                        answer = way(weight, bias, 1, 1, x)
-                    else:
-                        answer = way(x, weight, bias, 1, 1)
+                    answer = way()
                     ones = torch.ones_like(answer)
                     return torch.autograd.grad(answer, (x, weight, bias), ones)
 

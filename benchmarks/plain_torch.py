@@ -13,7 +13,10 @@ from keras_dae.models.architectures import DAESpec
 
 
 def network(spec: DAESpec) -> nn.Sequential:
-    """Return the network of `spec`, its output bias at which it learns."""
+    """Return the network of `spec`, its output bias at which it learns.
+
+    It is on a GPU where there is one.
+    """
     steps: list[nn.Module] = []
     for row, given in zip(spec.layers, spec.widths[:-1], strict=True):
         same = 0 if row.padding == "valid" else (row.kernel_size - row.strides) // 2
@@ -25,7 +28,13 @@ def network(spec: DAESpec) -> nn.Sequential:
         steps += [nn.ConvTranspose2d(row.filters, made, *shape), nn.ReLU(inplace=True)]
     steps[-1] = nn.Sigmoid()
     nn.init.constant_(steps[-2].bias, -2.0)  # type: ignore[arg-type]
-    return nn.Sequential(*steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return nn.Sequential(*steps).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def device_of(net: nn.Sequential) -> torch.device:
+    """Return the device that a network is on."""
+    return next(net.parameters()).device
 
 
 def train(
@@ -47,7 +56,7 @@ def train(
 
 def denoise(net: nn.Sequential, noisy: np.ndarray, batch_size: int) -> np.ndarray:
     """Answer float32 images (N, H, W, C), on the network's device."""
-    device, answers = next(net.parameters()).device, []
+    device, answers = device_of(net), []
     with torch.inference_mode():
         for part in torch.from_numpy(noisy).split(batch_size):
             image = part.to(device).permute(0, 3, 1, 2)

@@ -62,20 +62,20 @@ def peer(images: int, epochs: int) -> Callable[[], float]:
     """Return a call of the nine plain loops: wall seconds."""
     import torch
 
-    from benchmarks.plain_torch import denoise, network, train
+    from benchmarks.plain_torch import denoise, device_of, network, train
 
     cut = images - images // 5
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    data = torch.from_numpy(digits(images)).to(device)
+    data = torch.from_numpy(digits(images))
     held_out = (digits(images)[cut:] / 255).astype("float32")
 
     def run() -> float:
         began = time.perf_counter()
         for spec in paper_specs():
-            net = network(spec).to(device)
+            net = network(spec)
+            train_images = data[:cut].to(device_of(net))
             optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
             for _ in range(epochs):
-                train(net, optimizer, data[:cut], BATCH)
+                train(net, optimizer, train_images, BATCH)
                 denoise(net, held_out, 128)
         return time.perf_counter() - began
 

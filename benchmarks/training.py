@@ -24,21 +24,35 @@ def digits(count: int) -> np.ndarray:
 
 def fit(spec: DAESpec, steps: int, batch_size: int) -> Callable[[], float]:
     """Return a call that fits for `steps` steps: milliseconds a step."""
-    import keras
-
     from keras_dae.images.noise import Gaussian
     from keras_dae.images.pairs import NoisyCleanPairs
+
+    model, at_once = compiled(spec, batch_size)
+    pairs = NoisyCleanPairs(
+        digits(steps * batch_size),
+        Gaussian(),
+        batch_size=batch_size,
+        seed=0,
+        prefetch=True,
+    )
+    pairs.at_once = at_once
+    return timed(model, pairs, steps)
+
+
+def compiled(spec: DAESpec, batch_size: int) -> tuple[Any, int]:
+    """Return the model, ready to be fitted, and the batches that it takes at a time."""
+    import keras
+
     from keras_dae.models.builders import build
     from keras_dae.training.fitting import AT_ONCE, hasten
 
     model = build(spec)
     model.compile(keras.optimizers.Adam(1e-3), loss="mse")
-    lean = hasten(model, batch_size=batch_size)
-    images = digits(steps * batch_size)
-    pairs = NoisyCleanPairs(
-        images, Gaussian(), batch_size=batch_size, seed=0, prefetch=True
-    )
-    pairs.at_once = AT_ONCE if lean else 1
+    return model, AT_ONCE if hasten(model, batch_size=batch_size) else 1
+
+
+def timed(model: Any, pairs: Any, steps: int) -> Callable[[], float]:
+    """Return a call that fits `model` for an epoch: milliseconds a step."""
 
     def run() -> float:
         began = time.perf_counter()
@@ -48,21 +62,26 @@ def fit(spec: DAESpec, steps: int, batch_size: int) -> Callable[[], float]:
     return run
 
 
+def own_threads(spec: DAESpec) -> int:
+    """Return the threads that `train` takes by itself."""
+    return backend.useful_threads(spec.macs * BATCH) or backend.available_cores()
+
+
 def loop(spec: DAESpec, steps: int, batch_size: int) -> Callable[[], float]:
     """Return a call of the plain loop for `steps` steps: milliseconds a step."""
     import torch
 
-    from benchmarks.plain_torch import network, train
+    from benchmarks.plain_torch import device_of, network, train
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    net = network(spec).to(device)
+    net = network(spec)
+    device = device_of(net)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     images = torch.from_numpy(digits(steps * batch_size)).to(device)
 
     def run() -> float:
         began = time.perf_counter()
         train(net, optimizer, images, batch_size)
-        if device == "cuda":
+        if device.type == "cuda":
             torch.cuda.synchronize()
         return 1000 * (time.perf_counter() - began) / steps
 
@@ -77,8 +96,7 @@ def rows(rounds: int = 5) -> list[dict[str, Any]]:
     """
     found = []
     for spec in paper_specs():
-        cores = backend.available_cores()
-        own = backend.useful_threads(spec.macs * BATCH) or cores
+        own, cores = own_threads(spec), backend.available_cores()
         beside = [
             compare(
                 *("training", spec.name, fit, loop),

@@ -7,7 +7,6 @@ prints goes. Its exit code comes back as a line on standard output. The process 
 with its orders, and after the first command that did not end well.
 """
 
-import gc
 import json
 import os
 import sys
@@ -64,7 +63,6 @@ def _forget() -> None:
     """Leave keras as it was at first: names that count up, models, what they hold."""
     if keras := sys.modules.get("keras"):
         keras.utils.clear_session()
-    gc.collect()
 
 
 if __name__ == "__main__":
