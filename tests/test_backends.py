@@ -122,3 +122,27 @@ def test_keras_is_imported_without_what_it_can_do_without():
         check=True,
     )
     assert found.stdout.splitlines() == ["[]", "DAE_1_13 True"]
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_the_garbage_collector_passes_keras_by_and_is_left_as_it_was(collects):
+    """What a program has made since is collected, at the cost of that alone."""
+    script = (
+        "import gc\n"
+        f"{'gc.enable' if collects else 'gc.disable'}()\n"
+        "from keras_dae import backend\n"
+        "backend.select('cpu', 1)\n"
+        "frozen = gc.get_freeze_count()\n"
+        "own = [[] for _ in range(1000)]\n"
+        "backend.select('cpu', 1)\n"
+        "assert gc.get_freeze_count() <= frozen\n"
+        "print(gc.isenabled(), len(gc.get_objects()) < frozen / 10)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "KERAS_BACKEND": "torch"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.split() == [str(collects), "True"]

@@ -17,6 +17,10 @@ from keras_dae.training.optimizers import KernelMuon, LinearDecay
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
+# A step so far on that torch's Adam corrects no bias: here the rate has it in, as in
+# keras, where epsilon is added to the root that is not corrected.
+_UNBIASED = torch.tensor(1e9)
+
 
 class Update:
     """One optimizer's step on the variables it was built for."""
@@ -153,13 +157,28 @@ def _adam(
     beta_2: float,
     epsilon: float,
 ) -> None:
-    correction = sqrt(1 - beta_2**step) / (1 - beta_1**step)
+    rate *= sqrt(1 - beta_2**step) / (1 - beta_1**step)
+    kept = (*weights, *means, *squares)
+    if all(one.device.type == "cpu" and one.is_contiguous() for one in kept):
+        # In one pass, which looks at no strides.
+        lists = (weights, [one.contiguous() for one in gradients], means, squares)
+        torch._fused_adam_(
+            *(*lists, [], [_UNBIASED] * len(weights)),
+            lr=rate,
+            beta1=beta_1,
+            beta2=beta_2,
+            eps=epsilon,
+            weight_decay=0,
+            amsgrad=False,
+            maximize=False,
+        )
+        return
     torch._foreach_lerp_(means, gradients, 1 - beta_1)
     torch._foreach_mul_(squares, beta_2)
     torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta_2)
     divisors = torch._foreach_sqrt(squares)
     torch._foreach_add_(divisors, epsilon)
-    torch._foreach_addcdiv_(weights, means, divisors, -rate * correction)
+    torch._foreach_addcdiv_(weights, means, divisors, -rate)
 
 
 def orthogonal(

@@ -80,6 +80,7 @@ def test_losses_and_weights_are_those_of_plain_fit(depth, latent, optimizer):
     agree(spec, digits_like(56), lean=lean, plain=plain)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -88,12 +89,20 @@ def test_losses_and_weights_are_those_of_plain_fit(depth, latent, optimizer):
     ],
     ids=[*OPTIMIZERS, "biases faster"],
 )
-def test_steps_from_the_same_gradients_are_those_of_keras(changes):
-    """Of full rank, so that rounding is never all there is in a direction."""
+def test_steps_from_the_same_gradients_are_those_of_keras(changes, order):
+    """Of full rank, so that rounding is never all there is in a direction.
+
+    Whatever the order that the weights lie in: it decides how Adam is computed.
+    """
     rng = np.random.default_rng(0)
     lean, plain = (compiled(plan(5, 5), 8, **changes) for _ in range(2))
     before = lean.get_weights()
+    for variable in lean.trainable_variables:
+        ordered = np.array(variable.numpy(), order=order)
+        variable.value.data = torch.from_numpy(ordered)
     update = update_of(lean.optimizer, lean.trainable_variables)
+    contiguous = {weight.is_contiguous() for weight in update.weights}
+    assert contiguous == ({True} if order == "C" else {True, False})
     for _ in range(5):
         gradients = [
             torch.from_numpy(rng.normal(size=weight.shape).astype("float32"))
