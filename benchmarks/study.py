@@ -31,7 +31,7 @@ IMAGES, EPOCHS, ROUNDS = 20_000, 2, 1  # images of which a fifth validates
 
 def ours(images: int, epochs: int) -> float:
     """Return the wall seconds of the sweep."""
-    from keras_dae.training.config import make_config
+    from keras_dae.training.config import longest_first, make_config
     from keras_dae.training.sweep import sweep
 
     with tempfile.TemporaryDirectory() as folder:
@@ -45,12 +45,13 @@ def ours(images: int, epochs: int) -> float:
                     **{"epochs": epochs, "batch_size": BATCH},
                 }
             )
-            for depth in reversed(DEPTHS)
+            for depth in DEPTHS
             for latent in LATENTS
         ]
         began = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):
-            jobs = sweep(configs, Path(folder) / "runs", device="auto")
+            ordered = longest_first(configs, (28, 28, 1))
+            jobs = sweep(ordered, Path(folder) / "runs", device="auto")
         wall = time.perf_counter() - began
     failed = [job.name for job in jobs if job.state != "done"]
     if failed:

@@ -82,6 +82,7 @@ def grid(
     """Return the checked configurations of a grid, the data set named."""
     from keras_dae.errors import check
     from keras_dae.models.families import FAMILIES
+    from keras_dae.training.config import longest_first
 
     first = configuration(config_file, options)
     check(
@@ -101,9 +102,7 @@ def grid(
         for depth in _integers("--depths", depths)
         for latent in _integers("--latents", latents)
     ]
-    for config in configs:
-        config.plan(splits.image_shape)  # says at once what has no schedule
-    return configs
+    return longest_first(configs, splits.image_shape)
 
 
 def _integers(option: str, text: str) -> list[int]:

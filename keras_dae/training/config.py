@@ -136,6 +136,23 @@ class RunConfig(BaseModel):
         )
 
 
+def longest_first(
+    configs: list[RunConfig], image_shape: tuple[int, int, int]
+) -> list[RunConfig]:
+    """Return the configurations seed by seed, and of each the largest models first.
+
+    Where several run at a time, what is left at the end is short, and no core waits.
+
+    Raises:
+        UsageError: a latent that these images have no schedule for.
+    """
+
+    def cost(config: RunConfig) -> int:
+        return config.plan(image_shape).macs * config.epochs
+
+    return sorted(configs, key=lambda config: (config.seed, -cost(config)))
+
+
 def make_config(*layers: dict[str, Any]) -> RunConfig:
     """Return the configuration in which later layers win over earlier ones.
 

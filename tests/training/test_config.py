@@ -12,6 +12,7 @@ from keras_dae.models.families import FAMILIES
 from keras_dae.training.config import (
     OPTIONS,
     RunConfig,
+    longest_first,
     make_config,
     option_arguments,
     read_toml,
@@ -212,3 +213,24 @@ def test_the_number_of_images_is_part_of_a_runs_name_only_where_it_is_limited():
     assert run_name(config, "mnist") == "mnist-DAE_3_13-seed0"
     few = make_config({"depth": 3, "train_images": 1000})
     assert run_name(few, "mnist") == "mnist-n1000-DAE_3_13-seed0"
+
+
+def test_the_longest_runs_come_first_seed_by_seed():
+    given = [
+        make_config({"depth": depth, "latent": latent, "seed": seed})
+        for seed in (0, 1)
+        for depth in (1, 3, 5)
+        for latent in (5, 8, 13)
+    ]
+    expected = ["5_13", "5_8", "3_13", "5_5", "3_8", "3_5", "1_5", "1_8", "1_13"]
+    found = longest_first(given, (28, 28, 1))
+    assert [f"{c.depth}_{c.latent}" for c in found] == 2 * expected
+    assert [config.seed for config in found] == 9 * [0] + 9 * [1]
+
+
+def test_what_a_run_takes_grows_with_its_epochs():
+    given = [
+        make_config({"depth": 3, "latent": 8, "epochs": epochs, "sigma": 0.1 * epochs})
+        for epochs in (2, 5, 3)
+    ]
+    assert [one.epochs for one in longest_first(given, (28, 28, 1))] == [5, 3, 2]
