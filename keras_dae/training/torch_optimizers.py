@@ -84,7 +84,7 @@ class MuonUpdate(Update):
             *(self.rest_means, self.rest_squares),
             *(rate * muon.adam_lr_ratio, self.step, *settings),
         )
-        found = [gradients[place] for place in self.kernels]
+        found = [gradients[place].contiguous() for place in self.kernels]
         torch._foreach_mul_(self.means, muon.momentum)
         torch._foreach_add_(self.means, found)
         ahead: Tensors = self.means
@@ -192,20 +192,24 @@ def orthogonal(
     """
     groups: dict[int, list[int]] = defaultdict(list)
     tall = [one if one.shape[0] >= one.shape[1] else one.T for one in matrices]
-    unit = [one / (torch.linalg.vector_norm(one) + 1e-7) for one in tall]
-    for place, one in enumerate(unit):
+    for place, one in enumerate(tall):
         groups[one.shape[1]].append(place)
     found: list[Tensor] = list(matrices)
     a, b, c = coefficients
-    for side, places in groups.items():
-        gram = torch.stack([unit[place].T @ unit[place] for place in places])
-        diagonal = a * torch.eye(side, dtype=gram.dtype, device=gram.device)
-        product = diagonal / a
-        for _ in range(steps):
+    for places in groups.values():
+        gram = torch.stack([tall[place].T @ tall[place] for place in places])
+        # Matrices of norm 1 are what the iteration is for; the trace is its square.
+        traces = gram.diagonal(dim1=1, dim2=2).sum(1)
+        norms = (traces.sqrt() + 1e-7).view(-1, 1, 1)
+        gram /= norms * norms
+        diagonal = a * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+        product = norms.reciprocal()
+        for step in range(steps):
             factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c).add_(diagonal)
-            product = product @ factor
-            gram = factor @ gram @ factor
+            product = product @ factor if step else product * factor
+            if step + 1 < steps:
+                gram = factor @ gram @ factor
         for place, factors in zip(places, product, strict=True):
-            turned = unit[place] @ factors
+            turned = tall[place] @ factors
             found[place] = turned if tall[place] is matrices[place] else turned.T
     return found
