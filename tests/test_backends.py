@@ -103,6 +103,18 @@ def test_a_model_of_one_answers_alike_on_the_others(trained):
         assert np.ptp(of_models[0]) > 1e-3  # an answer that says something
 
 
+def said_on_torch(script):
+    """Return what a program prints that chooses torch."""
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "KERAS_BACKEND": "torch"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return found.stdout
+
+
 def test_keras_is_imported_without_what_it_can_do_without():
     """jax and matplotlib take as long as keras itself; they can be imported after."""
     script = (
@@ -114,14 +126,7 @@ def test_keras_is_imported_without_what_it_can_do_without():
         "import matplotlib.pyplot, keras_dae\n"
         "print(keras_dae.plan(1, 13).name, matplotlib.get_backend() is not None)\n"
     )
-    found = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "KERAS_BACKEND": "torch"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert found.stdout.splitlines() == ["[]", "DAE_1_13 True"]
+    assert said_on_torch(script).splitlines() == ["[]", "DAE_1_13 True"]
 
 
 @pytest.mark.parametrize("collects", [True, False])
@@ -138,11 +143,4 @@ def test_the_garbage_collector_passes_keras_by_and_is_left_as_it_was(collects):
         "assert gc.get_freeze_count() <= frozen\n"
         "print(gc.isenabled(), len(gc.get_objects()) < frozen / 10)\n"
     )
-    found = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "KERAS_BACKEND": "torch"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert found.stdout.split() == [str(collects), "True"]
+    assert said_on_torch(script).split() == [str(collects), "True"]
