@@ -81,16 +81,16 @@ def select(device: str = "auto", threads: int | None = None) -> None:
     if device == "cpu":
         _hide_accelerators(backend)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if backend == "torch" and threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
     if device == "cuda" and not has_cuda():
         raise UsageError(
             f"--device cuda was asked for, but {backend} finds no CUDA device here; "
             "use --device cpu or auto."
         )
     _import_keras(backend)
+    if backend == "torch" and threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
 
 
 def _import_keras(backend: str) -> None:
@@ -99,6 +99,8 @@ def _import_keras(backend: str) -> None:
     What it brings, half a million objects, is there to stay: the garbage collector does
     not look through it, neither meanwhile nor after each epoch.
     """
+    if "keras" in sys.modules:
+        return
     hidden = [
         package
         for package in _UNUSED_BY_KERAS
@@ -106,15 +108,14 @@ def _import_keras(backend: str) -> None:
     ]
     # A package whose entry is None is one that is not installed.
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
-    known, collecting = "keras" in sys.modules, gc.isenabled()
+    collecting = gc.isenabled()
     gc.disable()
     try:
         importlib.import_module("keras")
     finally:
         for package in hidden:
             del sys.modules[package]
-        if not known:
-            gc.freeze()
+        gc.freeze()
         if collecting:
             gc.enable()
 

@@ -20,7 +20,6 @@ from keras_dae.evaluation.scored import (
     best_runs,
     data_name,
     evaluate,
-    table_order,
 )
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
@@ -34,7 +33,7 @@ from keras_dae.reporting.board import board_figure, thumbnails
 from keras_dae.reporting.intervals import comparisons
 from keras_dae.reporting.publish import command, write_report
 from keras_dae.storage import write_json
-from keras_dae.training.config import RunConfig, make_config
+from keras_dae.training.config import RunConfig, make_config, table_order
 from keras_dae.training.jobs import check_done
 from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder
@@ -192,7 +191,7 @@ def compare(
     Raises:
         KerasDAEError: a denoiser cannot be read, or misbehaves; says which.
     """
-    folders = sorted(folders, key=table_order)
+    folders = sorted(folders, key=lambda one: table_order(one.config()))
     bench, folders = _bench(folders, config, data_dir, say)
     entries = [
         *brought(bench, denoisers),

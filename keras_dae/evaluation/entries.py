@@ -21,11 +21,11 @@ from keras_dae.evaluation.denoisers import (
     file_sha256,
 )
 from keras_dae.evaluation.filters import FILTERS, Filter, Settings, tune
-from keras_dae.evaluation.scored import table_order
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.pairs import VALIDATION, frozen_arrays
 from keras_dae.models.families import FAMILIES
+from keras_dae.training.config import table_order
 from keras_dae.training.progress import new_progress
 from keras_dae.training.runs import RunFolder, model_name
 
@@ -225,7 +225,7 @@ def _versions(row: Filter) -> dict[str, str]:
 
 def runs(bench: TestBench, folders: Iterable[RunFolder]) -> Iterator[Entry]:
     """Yield the trained models; the seeds of one configuration are one group."""
-    for folder in sorted(folders, key=table_order):
+    for folder in sorted(folders, key=lambda one: table_order(one.config())):
         config, path = folder.config(), folder.model_path
         fields = config.model_dump()
         seed = fields.pop("seed")

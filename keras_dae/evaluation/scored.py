@@ -20,9 +20,8 @@ from keras_dae.evaluation.scoring import (
 )
 from keras_dae.images.datasets import load
 from keras_dae.models.architectures import DAESpec, architecture_row
-from keras_dae.models.families import FAMILIES
 from keras_dae.storage import is_file, read_json
-from keras_dae.training.config import RunConfig
+from keras_dae.training.config import RunConfig, table_order
 from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder
 
@@ -70,7 +69,7 @@ def evaluate(
         engine: what computes the answers, a row of `engines.ENGINES`.
     """
     groups: dict[tuple[Any, ...], list[RunFolder]] = {}
-    for folder in sorted(folders, key=table_order):
+    for folder in sorted(folders, key=lambda one: table_order(one.config())):
         config = folder.config()
         if not folder.model_path.exists():
             say(f"{folder.path} has no finished epoch yet; left out.")
@@ -95,13 +94,6 @@ def evaluate(
         bench = TestBench(splits, noise, data_seed)
         scored.append(_score(members, bench, say, engine))
     return scored
-
-
-def table_order(folder: RunFolder) -> tuple[bool, str, int, int, int]:
-    """Deepest and largest latent first, as in table 1; then by seed."""
-    config = folder.config()
-    ceiling = config.model not in FAMILIES
-    return ceiling, config.model, -config.depth, -config.latent, config.seed
 
 
 def evaluate_files(

@@ -136,10 +136,16 @@ class RunConfig(BaseModel):
         )
 
 
+def table_order(config: RunConfig) -> tuple[bool, str, int, int, int]:
+    """Deepest and largest latent first, as in table 1; then by seed."""
+    ceiling = config.model not in FAMILIES
+    return ceiling, config.model, -config.depth, -config.latent, config.seed
+
+
 def longest_first(
     configs: list[RunConfig], image_shape: tuple[int, int, int]
 ) -> list[RunConfig]:
-    """Return the configurations seed by seed, and of each the largest models first.
+    """Return the configurations seed by seed, and of each the longest runs first.
 
     Where several run at a time, what is left at the end is short, and no core waits.
 

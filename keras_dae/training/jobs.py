@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from keras_dae.errors import KerasDAEError
-from keras_dae.training.config import RunConfig
+from keras_dae.training.config import RunConfig, table_order
 from keras_dae.training.runs import RunFolder
 
 
@@ -106,7 +106,10 @@ def check_done(jobs: list[Job]) -> None:
 
 
 def job_rows(jobs: list[Job]) -> list[dict[str, Any]]:
-    """Return a row for each run: name, state, seconds, and why it failed."""
+    """Return a row for each run: name, state, seconds, and why it failed.
+
+    In the order of the tables, not in that of their start.
+    """
     return [
         {
             "run": str(job.folder.path),
@@ -114,5 +117,5 @@ def job_rows(jobs: list[Job]) -> list[dict[str, Any]]:
             "seconds": round(job.seconds, 1),
             "reason": last_line(job) if job.state == "failed" else None,
         }
-        for job in jobs
+        for job in sorted(jobs, key=lambda job: table_order(job.config))
     ]
