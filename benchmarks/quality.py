@@ -46,7 +46,12 @@ def epoch(config: RunConfig, **others: RunConfig) -> Callable[[], float]:
     """Return a call that does a part of an epoch: core-seconds of a whole one."""
     from keras_dae.images.pairs import NoisyCleanPairs
     from keras_dae.models.builders import build
-    from keras_dae.training.fitting import AT_ONCE, VALIDATION_BATCH, hasten
+    from keras_dae.training.fitting import (
+        AT_ONCE,
+        VALIDATION_BATCH,
+        batches_at_once,
+        hasten,
+    )
     from keras_dae.training.optimizers import make_optimizer
 
     # What a call of `fit` does once would count ten times beside steps of 2 ms.
@@ -61,16 +66,18 @@ def epoch(config: RunConfig, **others: RunConfig) -> Callable[[], float]:
         seed=config.seed,
         prefetch=True,
     )
-    model = build(config.plan((28, 28, 1)), seed=config.seed)
+    spec = config.plan((28, 28, 1))
+    model = build(spec, seed=config.seed)
     model.compile(make_optimizer(config, pairs.batches), loss="mse")
-    pairs.at_once = AT_ONCE if hasten(model, config.precision, config.batch_size) else 1
+    lean = hasten(model, config.precision, config.batch_size)
+    pairs.at_once = batches_at_once(spec.macs * config.batch_size) if lean else 1
 
     def run() -> float:
         began = time.process_time()
         model.fit(
             pairs,
             validation_data=held_out,
-            validation_batch_size=VALIDATION_BATCH * pairs.at_once,
+            validation_batch_size=VALIDATION_BATCH * (AT_ONCE if lean else 1),
             shuffle=False,
             verbose=0,
         )

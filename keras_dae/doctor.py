@@ -15,7 +15,7 @@ from keras_dae.images.datasets import DEBIAN_FASHION, IDX_FILES, cache_dir
 from keras_dae.storage import reason
 
 PACKAGES = ("keras-dae", "keras", "numpy", "scipy", "matplotlib", "pillow", "tifffile")
-OPTIONAL = ("onnx", "onnxscript", "onnxruntime", "openvino")
+OPTIONAL = ("numba", "onnx", "onnxscript", "onnxruntime", "openvino")
 # Printed by a process of each backend: its devices, as its own library names them.
 PROBES = {
     "torch": "import torch\nn = torch.cuda.device_count()\n"

@@ -22,10 +22,15 @@ PURPOSES = {
 }
 
 
+def words(purpose: str, *integers: int) -> list[int]:
+    """Return what seeds the stream of `purpose` at these non-negative integers."""
+    return [PURPOSES[purpose], len(integers), *integers]
+
+
 def stream(purpose: str, *integers: int) -> np.random.Generator:
     """Return the generator of `purpose` at these non-negative integers."""
-    words = [PURPOSES[purpose], len(integers), *integers]
-    if min(words) >= 0 and max(words) < 2**32:
+    seeds = words(purpose, *integers)
+    if min(seeds) >= 0 and max(seeds) < 2**32:
         # The numbers of the list itself, which NumPy would take to pieces one by one.
-        return np.random.default_rng(np.array(words, np.uint32))
-    return np.random.default_rng(words)
+        return np.random.default_rng(np.array(seeds, np.uint32))
+    return np.random.default_rng(seeds)

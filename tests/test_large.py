@@ -15,11 +15,11 @@ from keras_dae import storage
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.baselines import BASELINES
 from keras_dae.evaluation.scoring import TestBench, rebatched, score_run
-from keras_dae.images import pairs as pairs_module
+from keras_dae.images import frozen as frozen_module
 from keras_dae.images import readers, rows
 from keras_dae.images.datasets import Arrays, load, split
+from keras_dae.images.frozen import FROZEN_BLOCK, FrozenPairs, frozen_arrays
 from keras_dae.images.noise import Gaussian
-from keras_dae.images.pairs import FROZEN_BLOCK, FrozenPairs, frozen_arrays
 from keras_dae.images.rows import Rows, blocks, extremes
 from keras_dae.models.files import load as load_model
 from keras_dae.training.config import make_config
@@ -39,7 +39,7 @@ def large(monkeypatch):
     monkeypatch.setattr(readers, "MAPPED_BYTES", 1)
     monkeypatch.setattr(rows, "BLOCK_BYTES", 100 * 784)
     monkeypatch.setattr(storage, "_HASHED_BYTES", 100 * 784)
-    monkeypatch.setattr(pairs_module, "HELD_BYTES", 0)
+    monkeypatch.setattr(frozen_module, "HELD_BYTES", 0)
     return monkeypatch
 
 

@@ -10,7 +10,7 @@ from keras_dae.evaluation.cells import Cells, file_sha256
 from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
-from keras_dae.images.pairs import MEASURED, frozen_arrays
+from keras_dae.images.frozen import MEASURED, frozen_arrays
 from keras_dae.models.files import load
 from keras_dae.training.config import RunConfig
 from keras_dae.training.runs import RunFolder

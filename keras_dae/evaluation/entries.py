@@ -22,8 +22,8 @@ from keras_dae.evaluation.denoisers import (
 )
 from keras_dae.evaluation.filters import FILTERS, Filter, Settings, tune
 from keras_dae.evaluation.scoring import TestBench
+from keras_dae.images.frozen import VALIDATION, frozen_arrays
 from keras_dae.images.noise_words import describe_noise
-from keras_dae.images.pairs import VALIDATION, frozen_arrays
 from keras_dae.models.families import FAMILIES
 from keras_dae.training.config import table_order
 from keras_dae.training.progress import new_progress

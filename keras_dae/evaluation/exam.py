@@ -15,8 +15,9 @@ from keras_dae.evaluation.engines import BATCH
 from keras_dae.evaluation.readers import CLASSIFIERS, Lesson, Reader, choose_logistic
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
+from keras_dae.images.frozen import MEASURED, frozen_arrays, noise_sha256
 from keras_dae.images.noise import Noise
-from keras_dae.images.pairs import MEASURED, frozen_arrays, noise_sha256, normalise
+from keras_dae.images.pairs import normalise
 
 CLEAN, DENOISED = "clean", "denoised"
 

@@ -14,18 +14,18 @@ from keras_dae.evaluation.baselines import BASELINES, Denoiser
 from keras_dae.evaluation.engines import BATCH, difference, model_denoiser
 from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, ssim, summarise
 from keras_dae.images.datasets import Splits
-from keras_dae.images.noise import Noise
-from keras_dae.images.noise_words import describe_noise
-from keras_dae.images.pairs import (
+from keras_dae.images.frozen import (
     FROZEN_BLOCK,
     TEST,
     FrozenPairs,
-    Pair,
     frozen_arrays,
     frozen_pairs,
     is_held,
     noise_sha256,
 )
+from keras_dae.images.noise import Noise
+from keras_dae.images.noise_words import describe_noise
+from keras_dae.images.pairs import Pair
 from keras_dae.models.files import load
 from keras_dae.training.runs import RunFolder, model_name
 

@@ -11,15 +11,8 @@ import numpy as np
 from keras_dae import backend
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.datasets import Splits
-from keras_dae.images.pairs import (
-    VALIDATION,
-    EpochClock,
-    FrozenPairs,
-    NoisyCleanPairs,
-    frozen_arrays,
-    is_held,
-    normalise,
-)
+from keras_dae.images.frozen import VALIDATION, FrozenPairs, frozen_arrays, is_held
+from keras_dae.images.pairs import EpochClock, NoisyCleanPairs, normalise
 from keras_dae.lifeline import asked_to_end
 from keras_dae.locks import held, tidy
 from keras_dae.models.builders import build, output_bias
@@ -39,9 +32,10 @@ from keras_dae.training.records import (
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
 
 VALIDATION_BATCH = 128
-# Batches that `fit` hands over at a time to steps that take them apart: what it and its
-# loader do between two of them, 0.6 ms, is as much as a third of a step of DAE_1_13.
-AT_ONCE = 8
+# Batches that `fit` hands over at a time to steps that take them apart, and of steps
+# that are computed on one thread: what it and its loader do between two of them,
+# 0.6 ms, is as much as a third of a step of DAE_1_13.
+AT_ONCE, SHORT_AT_ONCE = 8, 32
 # What a run of a sweep that was killed may take to notice, and to let its folder go.
 ORPHAN_SECONDS = 5.0
 
@@ -111,7 +105,8 @@ def _train(
     if progress is not None:
         pairs.on_batch = progress.batch
     lean = hasten(model, config.precision, config.batch_size)
-    pairs.at_once = AT_ONCE if lean else 1
+    if lean:
+        pairs.at_once = batches_at_once(spec.macs * config.batch_size)
     model.fit(
         pairs,
         validation_data=validation_data(config, splits),
@@ -123,6 +118,15 @@ def _train(
         verbose=0,
         callbacks=[EpochClock(pairs), recorder],
     )
+
+
+def batches_at_once(step: int) -> int:
+    """Return the batches that `fit` hands over at a time.
+
+    Args:
+        step: multiply-adds of a training step, as `backend.useful_threads` takes them.
+    """
+    return SHORT_AT_ONCE if backend.useful_threads(step) == 1 else AT_ONCE
 
 
 def _validation_batch(splits: Splits, lean: bool) -> int | None:

@@ -8,8 +8,8 @@ import numpy as np
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.datasets import Splits
 from keras_dae.images.estimates import SMALLEST, measure_ranges, middle
+from keras_dae.images.frozen import FROZEN_BLOCK, MEASURED, FrozenPairs
 from keras_dae.images.noise_words import describe_noise
-from keras_dae.images.pairs import FROZEN_BLOCK, MEASURED, FrozenPairs
 from keras_dae.images.patches import Patches, unit
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.ceilings import CeilingSpec

@@ -14,8 +14,8 @@ from keras_dae.evaluation.entries import Entry, filters, floors
 from keras_dae.evaluation.filters import FILTERS, Filter
 from keras_dae.evaluation.metrics import mse
 from keras_dae.evaluation.scoring import TestBench
+from keras_dae.images.frozen import VALIDATION, frozen_arrays
 from keras_dae.images.noise import Gaussian
-from keras_dae.images.pairs import VALIDATION, frozen_arrays
 
 SHOWN = np.array([0, 2])
 FACTS = {"parameters": 3, "bytes": 12, "macs": None}

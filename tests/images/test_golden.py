@@ -11,14 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_dae.images.frozen import TEST, VALIDATION, frozen_arrays, noise_sha256
 from keras_dae.images.noise_words import parse_noise
-from keras_dae.images.pairs import (
-    TEST,
-    VALIDATION,
-    NoisyCleanPairs,
-    frozen_arrays,
-    noise_sha256,
-)
+from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.models.architectures import paper_specs
 from keras_dae.models.builders import initial_weights
 

@@ -3,18 +3,16 @@ import numpy as np
 import pytest
 
 from keras_dae.errors import UsageError
-from keras_dae.images.noise import Gaussian
-from keras_dae.images.pairs import (
+from keras_dae.images.frozen import (
     FROZEN_BLOCK,
     TEST,
     VALIDATION,
-    EpochClock,
-    NoisyCleanPairs,
     frozen_arrays,
     frozen_pairs,
     noise_sha256,
-    normalise,
 )
+from keras_dae.images.noise import Gaussian
+from keras_dae.images.pairs import EpochClock, NoisyCleanPairs, normalise
 from keras_dae.streams import stream
 
 

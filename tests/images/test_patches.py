@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from keras_dae.errors import UsageError
+from keras_dae.images.frozen import frozen_arrays
 from keras_dae.images.noise import Gaussian
-from keras_dae.images.pairs import NoisyCleanPairs, frozen_arrays
+from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.patches import Cut, even, fixed_patches, random_patches
 
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from keras_dae.errors import KerasDAEError
+from keras_dae.images.frozen import TEST, frozen_arrays
 from keras_dae.images.noise import Gaussian
-from keras_dae.images.pairs import TEST, frozen_arrays
 from keras_dae.models.architectures import Conv, DAESpec, paper_specs, plan
 from keras_dae.models.builders import build, decoder, encoder, output_bias
 

@@ -1,0 +1,132 @@
+"""Frozen pairs, for validation and test: the same noise for every model and epoch.
+
+The noise comes from (seed, block) for fixed blocks of `FROZEN_BLOCK` images
+(`keras_dae.streams`), so it depends neither on the batch size nor on what was drawn
+before.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+import keras
+import numpy as np
+
+from keras_dae.errors import check
+from keras_dae.images.noise import Noise
+from keras_dae.images.pairs import Pair, normalise
+from keras_dae.images.rows import Images
+from keras_dae.streams import stream
+
+VALIDATION, TEST = "validation", "test"
+MEASURED = "measured"  # training images, under noise that no training drew
+FROZEN_BLOCK = 256
+# Frozen pairs, noisy and clean, of more float32 bytes than this are drawn anew, block
+# by block, each time they are asked for, and not held.
+HELD_BYTES = 512 * 2**20
+
+
+def frozen_pairs(
+    images: Images, noise: Noise, *, seed: int, split: str, low: float, high: float
+) -> Iterator[Pair]:
+    """Yield (noisy, clean) in blocks, the same ones however often it is called.
+
+    Shapes are (n, height, width, channels) with n at most `FROZEN_BLOCK`, values
+    float32 in [0, 1] (noisy beyond it where the noise does not clip).
+    """
+    frozen = FrozenPairs(images, noise, seed=seed, split=split, low=low, high=high)
+    for block in range(-(-len(images) // FROZEN_BLOCK)):
+        yield frozen.block(block)
+
+
+def is_held(images: Images) -> bool:
+    """Tell whether the frozen pairs of `images` are few enough to be held."""
+    return 2 * images.size * np.dtype(np.float32).itemsize <= HELD_BYTES
+
+
+def frozen_arrays(
+    images: Images, noise: Noise, *, seed: int, split: str, low: float, high: float
+) -> Pair:
+    """Return all of `frozen_pairs` as two arrays of shape (N, H, W, C)."""
+    pairs = frozen_pairs(images, noise, seed=seed, split=split, low=low, high=high)
+    noisy, clean = zip(*pairs, strict=True)
+    return np.concatenate(noisy), np.concatenate(clean)
+
+
+def noise_sha256(noisy: np.ndarray | Iterable[np.ndarray]) -> str:
+    """Return the sha256 over the bytes of noisy images: which noise was drawn.
+
+    Args:
+        noisy: all of them, or blocks of them in their order.
+    """
+    digest = hashlib.sha256()
+    for block in [noisy] if isinstance(noisy, np.ndarray) else noisy:
+        digest.update(np.ascontiguousarray(block).data)
+    return digest.hexdigest()
+
+
+class FrozenPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untyped
+    """The frozen pairs in batches, the same ones however often they are drawn.
+
+    Memory does not grow with the number of images. Batches are those that the arrays
+    of `frozen_arrays` give at this batch size.
+
+    Args:
+        images: (N, H, W, C), kept as they are.
+        noise: a noise of `keras_dae.images.noise`.
+        seed: what the noise is drawn from.
+        split: `VALIDATION` or `TEST`.
+        low: image value that becomes 0.
+        high: image value that becomes 1.
+        batch_size: images in a batch, a divisor of `FROZEN_BLOCK`.
+
+    Raises:
+        UsageError: a batch size that does not divide `FROZEN_BLOCK`.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        noise: Noise,
+        *,
+        seed: int,
+        split: str,
+        low: float,
+        high: float,
+        batch_size: int = FROZEN_BLOCK,
+    ) -> None:
+        super().__init__()
+        check(
+            batch_size > 0 and FROZEN_BLOCK % batch_size == 0,
+            f"batch_size must divide {FROZEN_BLOCK}.",
+            batch_size=batch_size,
+        )
+        self.images, self.noise = images, noise
+        self.seed, self.split = seed, split
+        self.low, self.high = low, high
+        self.batch_size = batch_size
+        self._last: tuple[int, Pair] | None = None
+
+    def __len__(self) -> int:
+        """Return the batches of one pass."""
+        return -(-len(self.images) // self.batch_size)
+
+    def __getitem__(self, index: int) -> Pair:
+        """Return batch `index` as (noisy, clean), float32 (batch, H, W, C)."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        number, start = divmod(index * self.batch_size, FROZEN_BLOCK)
+        last = self._last
+        if last is None or last[0] != number:
+            last = self._last = (number, self.block(number))
+        noisy, clean = last[1]
+        return (
+            noisy[start : start + self.batch_size],
+            clean[start : start + self.batch_size],
+        )
+
+    def block(self, number: int) -> Pair:
+        """Draw block `number`: (noisy, clean) of at most `FROZEN_BLOCK` images."""
+        start = number * FROZEN_BLOCK
+        images = self.images[start : start + FROZEN_BLOCK]
+        clean = normalise(images, self.low, self.high)
+        return self.noise(clean, stream(self.split, self.seed, number)), clean
