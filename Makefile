@@ -30,7 +30,7 @@ reproduce: $(RUN)
 paper: $(RUN)
 	$(BIN)/python cli.py reproduce --config configs/paper.toml --seeds 5 --out artifacts/paper
 
-bench: $(RUN)
+bench: $(DEV)
 	$(BIN)/python -m benchmarks.bench
 
 faults: $(RUN)

@@ -88,17 +88,22 @@ def compare(
     arguments: Mapping[str, Any],
     threads: int | tuple[int, int],
     rounds: int,
+    starts: int = 1,
 ) -> dict[str, Any]:
     """Return a row: medians of both sides, and of the ratio with its quartiles.
 
-    `threads` are those of either side, or of ours and of the peer.
+    `threads` are those of either side, or of ours and of the peer. Where a process
+    lies in memory makes it some per cent faster or slower for its life; `starts` of
+    each side, of so many rounds each, even that out.
     """
     own, others = threads if isinstance(threads, tuple) else (threads, threads)
-    with (
-        Worker(ours, own, **arguments) as one,
-        Worker(peer, others, **arguments) as other,
-    ):
-        pairs = [(one.run(), other.run()) for _ in range(rounds)]
+    pairs = []
+    for _ in range(starts):
+        with (
+            Worker(ours, own, **arguments) as one,
+            Worker(peer, others, **arguments) as other,
+        ):
+            pairs += [(one.run(), other.run()) for _ in range(rounds)]
     return row(bench, model, pairs)
 
 

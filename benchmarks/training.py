@@ -26,12 +26,20 @@ def digits(count: int) -> np.ndarray:
 def fit(spec: DAESpec, steps: int, batch_size: int) -> Callable[[], float]:
     """Return a call that fits for `steps` steps: milliseconds a step."""
     from keras_dae.images.noise import Gaussian
+
+    return fit_with(Gaussian(), spec, steps, batch_size)
+
+
+def fit_with(
+    noise: Any, spec: DAESpec, steps: int, batch_size: int
+) -> Callable[[], float]:
+    """Return the same with this noise."""
     from keras_dae.images.pairs import NoisyCleanPairs
 
     model, at_once = compiled(spec, batch_size)
     pairs = NoisyCleanPairs(
         digits(steps * batch_size),
-        Gaussian(),
+        noise,
         batch_size=batch_size,
         seed=0,
         prefetch=True,

@@ -52,12 +52,12 @@ AT_ONCE, WIDTH, DENSITY = _tables()
 TAIL, PER_TAIL = F32(_TAIL), F32(1 / _TAIL)
 
 
-def compiled(function: Callable[..., Any]) -> Any:
+def without_lock(function: Callable[..., Any]) -> Any:
     """Return `function` as machine code that runs without the interpreter's lock."""
     return numba.njit(nogil=True, cache=True)(function)
 
 
-@compiled
+@without_lock
 def _hashed(word, constant, factor):
     """Return a word's hash, and the constant of the next one."""
     after = constant * factor & _MASK
@@ -65,7 +65,7 @@ def _hashed(word, constant, factor):
     return word ^ (word >> _FOLD), after
 
 
-@compiled
+@without_lock
 def _seed(words):
     """Return the eight words of 32 bits that a list of words seeds a generator with."""
     pool, constant = np.zeros(_POOL, U64), _IN
@@ -85,7 +85,7 @@ def _seed(words):
     return seeds
 
 
-@compiled
+@without_lock
 def _advanced(high, low, step):
     """Return the halves of a 128-bit state after one step of PCG64."""
     a, b, c, d = low >> _HALF, low & _MASK, _LOW >> _HALF, _LOW & _MASK
@@ -96,7 +96,7 @@ def _advanced(high, low, step):
     return (high + U64(1) if low < step[1] else high), low
 
 
-@compiled
+@without_lock
 def _stream(words):
     """Return state and step of the PCG64 that a list of words seeds."""
     seeds = _seed(words)
@@ -108,7 +108,7 @@ def _stream(words):
     return (high, low, U32(0), False), step
 
 
-@compiled
+@without_lock
 def _word(state, step):
     """Return 32 bits and the state after them: (high, low, spare word, is it there)."""
     high, low, spare, there = state
@@ -120,13 +120,13 @@ def _word(state, step):
     return U32(drawn & _MASK), (high, low, U32(drawn >> _HALF), True)
 
 
-@compiled
+@without_lock
 def _unit(word):
     """Return a word as a float32 in [0, 1)."""
     return F32(word >> U32(8)) * F32(2.0**-24)
 
 
-@compiled
+@without_lock
 def _at_the_edge(state, step, word, value):
     """Decide what was not accepted at once: state, is it accepted, its value."""
     layer = word & U32(255)
@@ -146,7 +146,7 @@ def _at_the_edge(state, step, word, value):
     return state, True, -drawn if (word >> U32(17)) & U32(1) else drawn
 
 
-@compiled
+@without_lock
 def draw(images, rows, words, batch_size, scale, sigma, clip, noisy, clean):
     """Fill `noisy` and `clean` with images and their Gaussian noise.
 
