@@ -125,11 +125,23 @@ def row(bench: str, model: str, pairs: list[tuple[float, float]]) -> dict[str, A
     }
 
 
-def write_results(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows with the versions and the hardware that they were measured on."""
+def conditions() -> dict[str, Any]:
+    """Return the versions, the hardware and the commit that rows are measured on."""
     from keras_dae import backend
-    from keras_dae.storage import write_json
 
     environment = backend.environment()
     kept = ("versions", "backend", "device", "hardware", "commit")
-    write_json(path, {**{key: environment[key] for key in kept}, "rows": rows})
+    return {key: environment[key] for key in kept}
+
+
+def write_results(
+    path: Path, rows: list[dict[str, Any]], measured_on: dict[str, Any]
+) -> None:
+    """Write rows with the `conditions` that they were measured on.
+
+    These are to be asked for before anything is written: a file written is a change,
+    and the commit would say so.
+    """
+    from keras_dae.storage import write_json
+
+    write_json(path, {**measured_on, "rows": rows})

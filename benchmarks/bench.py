@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import backends, denoising, generator, scaling, startup, study, training
-from benchmarks.alternate import write_results
+from benchmarks.alternate import conditions, write_results
 from keras_dae import backend
 from keras_dae.storage import read_json
 
@@ -77,11 +77,13 @@ def main() -> None:
     path = options.out / "results.json"
     before = read_json(path)["rows"] if path.exists() else []
     kept = {name: [r for r in before if r["bench"] == name] for name in BENCHES}
+    measured_on = conditions()
     console = Console(width=None if sys.stdout.isatty() else 110)
     for name in options.names or BENCHES:
         kept[name] = BENCHES[name][0]()
         console.print(table(name, kept[name]))
-        write_results(path, [row for rows in kept.values() for row in rows])
+        rows = [row for rows in kept.values() for row in rows]
+        write_results(path, rows, measured_on)
     if kept["scaling"]:
         scaling.figure(kept["scaling"]).savefig(options.out / "scaling.png", dpi=120)
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.alternate import Worker, row, write_results
+from benchmarks.alternate import Worker, conditions, row, write_results
 from benchmarks.training import BATCH, digits
 from keras_dae import backend
 from keras_dae.models.architectures import DEPTHS, LATENTS, paper_specs
@@ -105,9 +105,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     backend.set_default_backend()
+    measured_on = conditions()
     found = rows(options.images, options.epochs, options.rounds)
     print(json.dumps(found, indent=1))
-    write_results(options.out, found)
+    write_results(options.out, found, measured_on)
 
 
 if __name__ == "__main__":
