@@ -1,7 +1,5 @@
 """One run: a configuration and a data set in, a fitted model and its history out."""
 
-import gc
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +11,16 @@ from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import VALIDATION, FrozenPairs, frozen_arrays, is_held
 from keras_dae.images.pairs import EpochClock, NoisyCleanPairs, normalise
-from keras_dae.lifeline import asked_to_end
 from keras_dae.locks import held, tidy
 from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
-from keras_dae.models.files import load, save
+from keras_dae.models.files import load
 from keras_dae.storage import write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.optimizers import make_optimizer
 from keras_dae.training.progress import FitProgress
+from keras_dae.training.recorder import Recorder
 from keras_dae.training.records import (
     Spec,
     check_same_run,
@@ -101,10 +99,10 @@ def _train(
 ) -> None:
     """Train from where the folder is to the last epoch."""
     model, history = _start(config, spec, splits, folder, pairs, resume)
-    recorder = Recorder(folder, history, config.epochs, progress)
+    lean = hasten(model, config.precision, config.batch_size)
+    recorder = Recorder(folder, history, config.epochs, progress, collect=not lean)
     if progress is not None:
         pairs.on_batch = progress.batch
-    lean = hasten(model, config.precision, config.batch_size)
     if lean:
         pairs.at_once = batches_at_once(spec.macs * config.batch_size)
     model.fit(
@@ -262,62 +260,3 @@ def mean_bias(splits: Splits) -> float:
         for start in starts
     ]
     return output_bias(sum(sums) / splits.train.size)
-
-
-class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped
-    """Write history, model and best model after each epoch, each one atomically.
-
-    Until the last epoch the model's file carries the optimizer, so that training can
-    go on; the finished one does without, at a third of the size.
-    """
-
-    def __init__(
-        self,
-        folder: RunFolder,
-        history: dict[str, list[float]],
-        epochs: int,
-        progress: FitProgress | None,
-    ) -> None:
-        super().__init__()
-        self.folder, self.history = folder, history
-        self.epochs, self.progress = epochs, progress
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the clock and note the learning rate of the epoch's first step."""
-        if asked_to_end():  # and a library lost it
-            raise KeyboardInterrupt
-        self._rate = float(self.model.optimizer.learning_rate)
-        self._began = self._fitted = time.perf_counter()
-
-    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Note when training ended and validation began."""
-        self._fitted = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write what the epoch gave; stop at a loss that is not a number."""
-        ended, logs = time.perf_counter(), logs or {}
-        entry = {
-            "loss": float(logs["loss"]),
-            "val_loss": float(logs["val_loss"]),
-            "seconds": round(self._fitted - self._began, 3),
-            "val_seconds": round(ended - self._fitted, 3),
-            "learning_rate": self._rate,
-        }
-        if not np.isfinite([entry["loss"], entry["val_loss"]]).all():
-            kept = "the model of the epoch before is kept" if epoch else "none is kept"
-            worse = "loss" if not np.isfinite(entry["loss"]) else "val_loss"
-            raise KerasDAEError(
-                f"The {worse} became {entry[worse]} in epoch {epoch + 1}; {kept} in "
-                f"{self.folder.path}. A lower --lr helps."
-            )
-        best = min(self.history["val_loss"], default=float("inf"))
-        for key, value in entry.items():
-            self.history[key].append(value)
-        self.folder.write_history(self.history)
-        if entry["val_loss"] < best:
-            save(self.model, self.folder.best_path)
-        last = epoch + 1 == self.epochs
-        save(self.model, self.folder.model_path, optimizer=not last)
-        if self.progress is not None:
-            self.progress.epoch(epoch + 1, entry)
-        gc.collect()  # keras on torch keeps each step's batch in a reference cycle

@@ -18,9 +18,10 @@ from keras_dae.models.architectures import plan
 from keras_dae.models.builders import build
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.files import load, save
-from keras_dae.training import fitting
+from keras_dae.training import fitting, recorder
 from keras_dae.training.config import make_config
-from keras_dae.training.fitting import Recorder, fit, hasten, start
+from keras_dae.training.fitting import fit, hasten, start
+from keras_dae.training.recorder import Recorder
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, find_runs
 
 SMALL = {"depth": 1, "latent": 5, "epochs": 4, "batch_size": 16, "warmup_steps": 2}
@@ -203,7 +204,7 @@ def test_a_kill_before_the_last_model_is_seen(tmp_path, config, splits, monkeypa
             raise KeyboardInterrupt
         save(model, path, optimizer=optimizer)
 
-    monkeypatch.setattr(fitting, "save", killed)
+    monkeypatch.setattr(recorder, "save", killed)
     with pytest.raises(KeyboardInterrupt):
         fit(config, splits, tmp_path / "cut")
     monkeypatch.undo()
@@ -297,14 +298,14 @@ def test_the_best_model_has_the_lowest_validation_loss(
 ):
     kept = []
     monkeypatch.setattr(
-        fitting, "save", lambda model, path, optimizer=False: kept.append(path.name)
+        recorder, "save", lambda model, path, optimizer=False: kept.append(path.name)
     )
-    recorder = Recorder(RunFolder(tmp_path), {key: [] for key in HISTORY_KEYS}, 3, None)
-    recorder.set_model(type("Model", (), {"optimizer": type("O", (), {})()})())
-    recorder.model.optimizer.learning_rate = 0.1
+    callback = Recorder(RunFolder(tmp_path), {key: [] for key in HISTORY_KEYS}, 3, None)
+    callback.set_model(type("Model", (), {"optimizer": type("O", (), {})()})())
+    callback.model.optimizer.learning_rate = 0.1
     for epoch, val_loss in enumerate((0.3, 0.4, 0.2)):
-        recorder.on_epoch_begin(epoch)
-        recorder.on_epoch_end(epoch, {"loss": 1.0, "val_loss": val_loss})
+        callback.on_epoch_begin(epoch)
+        callback.on_epoch_end(epoch, {"loss": 1.0, "val_loss": val_loss})
     assert kept == [
         *("best.keras", "model.keras"),
         "model.keras",

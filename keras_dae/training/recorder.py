@@ -1,0 +1,79 @@
+"""What each epoch of a run leaves on disk, as a callback of `fit`."""
+
+import gc
+import time
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_dae.errors import KerasDAEError
+from keras_dae.lifeline import asked_to_end
+from keras_dae.models.files import save
+from keras_dae.training.progress import FitProgress
+from keras_dae.training.runs import RunFolder
+
+
+class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped
+    """Write history, model and best model after each epoch, each one atomically.
+
+    Until the last epoch the model's file carries the optimizer, so that training can
+    go on; the finished one does without, at a third of the size.
+
+    With `collect` the garbage collector runs after each epoch: keras's own step on
+    torch keeps each batch in a reference cycle, and the lean one does not.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        history: dict[str, list[float]],
+        epochs: int,
+        progress: FitProgress | None,
+        *,
+        collect: bool = True,
+    ) -> None:
+        super().__init__()
+        self.folder, self.history = folder, history
+        self.epochs, self.progress, self.collect = epochs, progress, collect
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Start the clock and note the learning rate of the epoch's first step."""
+        if asked_to_end():  # and a library lost it
+            raise KeyboardInterrupt
+        self._rate = float(self.model.optimizer.learning_rate)
+        self._began = self._fitted = time.perf_counter()
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Note when training ended and validation began."""
+        self._fitted = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write what the epoch gave; stop at a loss that is not a number."""
+        ended, logs = time.perf_counter(), logs or {}
+        entry = {
+            "loss": float(logs["loss"]),
+            "val_loss": float(logs["val_loss"]),
+            "seconds": round(self._fitted - self._began, 3),
+            "val_seconds": round(ended - self._fitted, 3),
+            "learning_rate": self._rate,
+        }
+        if not np.isfinite([entry["loss"], entry["val_loss"]]).all():
+            kept = "the model of the epoch before is kept" if epoch else "none is kept"
+            worse = "loss" if not np.isfinite(entry["loss"]) else "val_loss"
+            raise KerasDAEError(
+                f"The {worse} became {entry[worse]} in epoch {epoch + 1}; {kept} in "
+                f"{self.folder.path}. A lower --lr helps."
+            )
+        best = min(self.history["val_loss"], default=float("inf"))
+        for key, value in entry.items():
+            self.history[key].append(value)
+        self.folder.write_history(self.history)
+        if entry["val_loss"] < best:
+            save(self.model, self.folder.best_path)
+        last = epoch + 1 == self.epochs
+        save(self.model, self.folder.model_path, optimizer=not last)
+        if self.progress is not None:
+            self.progress.epoch(epoch + 1, entry)
+        if self.collect:
+            gc.collect()
