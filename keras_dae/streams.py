@@ -27,10 +27,15 @@ def words(purpose: str, *integers: int) -> list[int]:
     return [PURPOSES[purpose], len(integers), *integers]
 
 
+def of_32_bits(seeds: list[int]) -> bool:
+    """Tell whether NumPy takes each of these words as it is."""
+    return min(seeds) >= 0 and max(seeds) < 2**32
+
+
 def stream(purpose: str, *integers: int) -> np.random.Generator:
     """Return the generator of `purpose` at these non-negative integers."""
     seeds = words(purpose, *integers)
-    if min(seeds) >= 0 and max(seeds) < 2**32:
+    if of_32_bits(seeds):
         # The numbers of the list itself, which NumPy would take to pieces one by one.
         return np.random.default_rng(np.array(seeds, np.uint32))
     return np.random.default_rng(seeds)

@@ -19,7 +19,7 @@ from keras_dae.images import drawing
 from keras_dae.images.noise import Noise
 from keras_dae.images.patches import Patches
 from keras_dae.images.rows import Images, whole_numbers
-from keras_dae.streams import stream, words
+from keras_dae.streams import of_32_bits, stream, words
 
 Pair = tuple[np.ndarray, np.ndarray]
 # Streams made at once for the batches to come: one made alone, between two draws that
@@ -148,7 +148,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         numbers = range(first, min(first + self.at_once, self.batches))
         draw = drawing.compiled(self.noise, self.images)
         seeds = words("train", self.seed, epoch, numbers[-1])
-        if draw is not None and min(seeds) >= 0 and max(seeds) < 2**32:
+        if draw is not None and of_32_bits(seeds):
             rows = self._order_of(epoch)[first * self.batch_size :]
             return draw(
                 self._images_of(epoch),

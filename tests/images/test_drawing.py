@@ -18,7 +18,7 @@ ziggurat = pytest.importorskip("keras_dae.images.ziggurat")
 
 RNG = np.random.default_rng(8)
 IMAGES = RNG.integers(0, 256, (50, 7, 5, 3), dtype=np.uint8)
-# PCG64's multiplier, and its inverse by modulus 2**128: one step back.
+# PCG64's multiplier; times its inverse, modulo `WHOLE`, is one step back.
 PCG = 0x2360ED051FC65DA44385DF649FCCF645
 WHOLE = 2**128
 
@@ -80,7 +80,7 @@ def mapped(folder):
 @pytest.mark.parametrize(
     "kept",
     [
-        lambda folder: mapped(folder),
+        mapped,
         lambda folder: Rows(mapped(folder), np.arange(50)),
         lambda folder: np.asfortranarray(IMAGES),
         lambda folder: np.repeat(IMAGES, 2, axis=0)[::2],
@@ -104,7 +104,7 @@ def test_the_images_stay_writeable():
 
 
 def test_millions_of_normals_are_numpys():
-    """Seven million: 80,000 at the edge of a layer, 1,800 of them in the tails."""
+    """Seven million: some 105,000 at a layer's edge, 1,800 of them in the tails."""
     pixels = np.zeros((70, 100_000), np.uint8)
     pixels.flags.writeable = False
     drawn, clean = np.empty(pixels.shape, np.float32), np.empty(pixels.shape, "f4")
@@ -120,8 +120,8 @@ def test_millions_of_normals_are_numpys():
         assert drawn[batch].tobytes() == expected.tobytes()
 
 
-def after(low, high, wanted=1):
-    """Return NumPy's next normals after two chosen words, and what it took for them."""
+def after(low, high):
+    """Return NumPy's normal from two chosen words, and how many it took: 3 for more."""
     rng = np.random.Generator(np.random.PCG64(0))
     state = rng.bit_generator.state
     step, drawn = state["state"]["inc"], (1 << 64) | (((high << 32) | low) ^ 1)
