@@ -5,7 +5,9 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 _PARENT = "KERAS_DAE_PARENT"
 _SECONDS = 0.2
@@ -17,6 +19,8 @@ class _Asked:
     """Whether this process was asked to end, and what printed lost errors before."""
 
     ever = False
+    put_off = False  # whether an interrupt waits for the end of `uninterrupted`
+    pending = False
     hooks: tuple[Any, Any] | None = None
 
 
@@ -34,7 +38,27 @@ def listen() -> None:
         signal.signal(signal.SIGINT, _interrupt)
 
 
-def _interrupt(*_: object) -> NoReturn:
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off an interrupt that comes within the block until the block has ended.
+
+    For what must be done as a whole and takes an instant: a file that has been made
+    and has no name yet in the program is one that nobody removes. Where `listen` was
+    not called, or in another thread, interrupts come as ever.
+    """
+    if _Asked.put_off or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _Asked.put_off, _Asked.pending = True, False
+    try:
+        yield
+    finally:
+        _Asked.put_off = False
+        if _Asked.pending:
+            raise KeyboardInterrupt
+
+
+def _interrupt(*_: object) -> None:
     if not _Asked.ever:
         _Asked.ever = True
         _Asked.hooks = sys.excepthook, sys.unraisablehook
@@ -42,6 +66,9 @@ def _interrupt(*_: object) -> NoReturn:
         sys.excepthook = lambda *_: None
         sys.unraisablehook = lambda *_: None
         signal.setitimer(signal.ITIMER_REAL, _REMIND_SECONDS, _REMIND_SECONDS)
+    if _Asked.put_off:
+        _Asked.pending = True
+        return
     raise KeyboardInterrupt
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keras_dae.errors import KerasDAEError, reason
+from keras_dae.lifeline import uninterrupted
 
 LOCK = ".keras-dae.lock"
 # The first try; a lock that is looked at by `tidy` is busy for an instant.
@@ -37,12 +38,16 @@ def temporary(path: Path, *, folder: bool = False) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     tidy(path.parent)
-    place, handle = _made(path, folder)
+    made = None
     try:
+        with uninterrupted():  # else an interrupt may leave a file that has no holder
+            made = place, handle = _made(path, folder)
         yield place
     finally:
-        _remove(place)
-        os.close(handle)
+        if made is not None:
+            with uninterrupted():
+                _remove(place)
+                os.close(handle)
 
 
 def _made(path: Path, folder: bool) -> tuple[Path, int]:
@@ -176,9 +181,10 @@ def held(
     finally:
         # Before it is let go: who opened the file meanwhile finds it gone and starts
         # afresh (FileLock looks), and no second holder can lose its own.
-        with suppress(OSError):
-            path.unlink()
-        lock.release()
+        with uninterrupted():
+            with suppress(OSError):
+                path.unlink()
+            lock.release()
 
 
 def _holder(path: Path) -> str:

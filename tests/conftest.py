@@ -1,11 +1,13 @@
 """Fixtures for all tests: no network, no user's folders, small data."""
 
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from keras_dae import lifeline
 from keras_dae.images import datasets
 
 # A process that holds a place until its input ends, and then writes files.
@@ -46,6 +48,18 @@ def tiny():
     images[:30, 0, 0], images[:30, 0, 1] = 0, 255
     arrays = datasets.Arrays(images[:30], None, images[30:], None)
     return datasets.split("tiny", arrays, arrays.sha256(), 0)
+
+
+@pytest.fixture
+def listening():
+    """Take SIGTERM as the command line does, until the test has ended."""
+    signals = signal.SIGINT, signal.SIGTERM, signal.SIGALRM
+    before = [signal.getsignal(one) for one in signals]
+    lifeline.listen()
+    yield
+    lifeline.heard()
+    for one, handler in zip(signals, before, strict=True):
+        signal.signal(one, handler)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ BASE = {"errors", "locks", "lifeline", "storage", "streams", "terminal"}
 STAGES = ("images", "models", "training", "evaluation", "reporting", "study")
 ALLOWED = {
     "errors": set(),
-    "locks": {"errors"},
+    "locks": {"errors", "lifeline"},
     "lifeline": set(),
     "storage": {"errors", "locks"},
     "streams": set(),

@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 
 import numpy as np
 import pytest
 
 from keras_dae.errors import KerasDAEError
+from keras_dae.lifeline import uninterrupted
 from keras_dae.locks import LOCK, held, temporary, tidy
 from keras_dae.storage import (
     SCHEMA,
@@ -241,6 +244,60 @@ def test_a_second_process_waits_and_says_for_whom(tmp_path, other):
         assert holder.wait() == 0
     (line,) = told
     assert f"(number {holder.pid}); waiting for it to end" in line
+
+
+@pytest.mark.parametrize(("maker", "folder"), [("mkstemp", False), ("mkdtemp", True)])
+def test_an_interrupt_as_a_temporary_is_made_leaves_nothing(
+    tmp_path, monkeypatch, listening, maker, folder
+):
+    make = getattr(tempfile, maker)
+
+    def interrupted(*where):
+        made = make(*where)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return made
+
+    monkeypatch.setattr(tempfile, maker, interrupted)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        temporary(tmp_path / "record.txt", folder=folder),
+    ):
+        raise AssertionError("the interrupt was lost")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_as_a_place_is_let_go_comes_once_it_is_free(
+    tmp_path, monkeypatch, listening
+):
+    unlink = type(tmp_path).unlink
+
+    def interrupted(path, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        unlink(path, **options)
+
+    with pytest.raises(KeyboardInterrupt), held(tmp_path, "the folder"):
+        monkeypatch.setattr(type(tmp_path), "unlink", interrupted)
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+    with held(tmp_path, "the folder"):
+        assert (tmp_path / LOCK).exists()
+
+
+def test_another_thread_puts_off_no_interrupt(listening):
+    inside, over = threading.Event(), threading.Event()
+
+    def work():
+        with uninterrupted():
+            inside.set()
+            over.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    inside.wait()
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+    over.set()
+    thread.join()
 
 
 def test_what_a_living_process_writes_is_left(tmp_path):

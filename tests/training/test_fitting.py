@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from keras_dae import backend, lifeline
+from keras_dae import backend
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.datasets import Arrays, split
 from keras_dae.images.folder import ImageFiles
@@ -172,7 +172,7 @@ def test_a_history_ahead_of_the_model_is_cut_back(
 
 
 def test_an_interrupt_that_a_library_lost_ends_the_run_with_the_epoch(
-    tmp_path, config, splits, monkeypatch
+    tmp_path, config, splits, monkeypatch, listening
 ):
     class Deaf(Recorder):
         def on_epoch_end(self, epoch, logs=None):
@@ -183,15 +183,8 @@ def test_an_interrupt_that_a_library_lost_ends_the_run_with_the_epoch(
                     time.sleep(60)
 
     monkeypatch.setattr(fitting, "Recorder", Deaf)
-    before = signal.getsignal(signal.SIGTERM)
-    lifeline.listen()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            fit(config, splits, tmp_path)
-    finally:
-        lifeline.heard()
-        signal.signal(signal.SIGTERM, before)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, splits, tmp_path)
     (run,) = find_runs(tmp_path)
     assert len(run.history()["loss"]) == 2
 
