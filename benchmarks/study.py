@@ -1,6 +1,6 @@
 """Wall seconds of the nine models: `sweep` beside plain loops, one after the other.
 
-    python -m benchmarks.study --images 60000 --epochs 6 --rounds 1 --out FILE
+    python -m benchmarks.study --images 60000 --epochs 6 --rounds 3 --out FILE
 
 Ours trains a model on each core at a time, in processes that it starts and that load
 keras first; it validates each epoch and writes history and models. The peer trains and

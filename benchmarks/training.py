@@ -58,7 +58,7 @@ def compiled(spec: DAESpec, batch_size: int) -> tuple[Any, int]:
     model = build(spec)
     model.compile(keras.optimizers.Adam(1e-3), loss="mse")
     lean = hasten(model, batch_size=batch_size)
-    return model, batches_at_once(spec.macs * batch_size) if lean else 1
+    return model, batches_at_once(spec.macs * batch_size, lean)
 
 
 def timed(model: Any, pairs: Any, steps: int) -> Callable[[], float]:

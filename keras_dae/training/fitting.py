@@ -103,13 +103,12 @@ def _train(
     recorder = Recorder(folder, history, config.epochs, progress, collect=not lean)
     if progress is not None:
         pairs.on_batch = progress.batch
-    if lean:
-        pairs.at_once = batches_at_once(spec.macs * config.batch_size)
+    pairs.at_once = batches_at_once(spec.macs * config.batch_size, lean)
+    own_batches = not is_held(splits.validation)
     model.fit(
         pairs,
         validation_data=validation_data(config, splits),
-        # A data set has batches of its own.
-        validation_batch_size=_validation_batch(splits, lean),
+        validation_batch_size=None if own_batches else validation_batch(lean),
         initial_epoch=len(history["loss"]),
         epochs=config.epochs,
         shuffle=False,
@@ -118,18 +117,20 @@ def _train(
     )
 
 
-def batches_at_once(step: int) -> int:
+def batches_at_once(step: int, lean: bool) -> int:
     """Return the batches that `fit` hands over at a time.
 
     Args:
         step: multiply-adds of a training step, as `backend.useful_threads` takes them.
+        lean: whether the steps are those of `hasten`, which take several apart.
     """
+    if not lean:
+        return 1
     return SHORT_AT_ONCE if backend.useful_threads(step) == 1 else AT_ONCE
 
 
-def _validation_batch(splits: Splits, lean: bool) -> int | None:
-    if not is_held(splits.validation):
-        return None
+def validation_batch(lean: bool) -> int:
+    """Return the images that `fit` hands over at a time for validation."""
     return VALIDATION_BATCH * (AT_ONCE if lean else 1)
 
 

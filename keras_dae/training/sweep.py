@@ -1,6 +1,7 @@
 """Many runs at a time, carried out by an executor; one row of `EXECUTORS` each."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib import import_module
@@ -66,14 +67,16 @@ def sweep(
             where the cluster has any and `device` is not 'cpu'. For 'ray' alone.
 
     Raises:
-        UsageError: an unknown executor, a package that it needs is not installed, or
-            the cluster has no room for such a run.
+        UsageError: two configurations of one run, an unknown executor, a package that
+            it needs is not installed, or the cluster has no room for such a run.
         KerasDAEError: nothing can be written, another process runs a sweep in this
             folder, or no cluster can be reached.
     """
     request = Request(out, jobs, threads, device, data_dir, address, gpus_per_run)
     runner = _executor(executor)(request)
     waiting = [Job(c, RunFolder(out / run_name(c, c.data))) for c in configs]
+    for name, times in Counter(job.name for job in waiting).items():
+        check(times == 1, "No two configurations may be of one run.", run=name)
     for job in waiting:
         if job.folder.config_path.exists() and job.folder.finished(job.config):
             job.state = "skipped"

@@ -235,6 +235,13 @@ def test_a_mistaken_request_is_one_sentence(tmp_path, options, named):
     assert not (tmp_path / "runs").exists()
 
 
+def test_two_configurations_of_one_run_are_refused(tmp_path):
+    twice = [make_config({"data": "mnist5k", "depth": 3, "latent": 8})] * 2
+    with pytest.raises(UsageError, match="run='mnist5k-DAE_3_8-seed0'"):
+        sweep(twice, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
 @needs_ray
 @pytest.mark.parametrize(
     ("share", "device"), [(1.5, "auto"), (0.0, "auto"), (0.5, "cpu")]

@@ -344,11 +344,12 @@ def test_a_ceiling_resumes_to_the_same_bits(tmp_path, splits, monkeypatch, name)
 
 
 def test_short_steps_are_handed_over_in_larger_items():
-    """Those that one thread computes fastest, at depth 1; on torch."""
+    """Those that one thread computes fastest, at depth 1, on torch."""
     wanted = 32 if backend.name() == "torch" else 8
     for latent in (13, 8, 5):
-        assert fitting.batches_at_once(plan(1, latent).macs * 64) == wanted
-        assert fitting.batches_at_once(plan(3, latent).macs * 64) == 8
+        assert fitting.batches_at_once(plan(1, latent).macs * 64, True) == wanted
+        assert fitting.batches_at_once(plan(3, latent).macs * 64, True) == 8
+        assert fitting.batches_at_once(plan(1, latent).macs * 64, False) == 1
 
 
 def test_bfloat16_is_for_torch_alone(monkeypatch):
