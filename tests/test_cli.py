@@ -278,7 +278,9 @@ def test_an_interrupt_leaves_a_resumable_run(tmp_path, data, sent):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_that_a_library_makes_an_error_of_its_own_is_one_still(sent):
+def test_an_interrupt_that_a_library_makes_an_error_of_its_own_is_one_still(
+    sent, listening
+):
     @click.group(cls=Group)
     def group():
         listen()
@@ -291,18 +293,13 @@ def test_an_interrupt_that_a_library_makes_an_error_of_its_own_is_one_still(sent
         except KeyboardInterrupt:
             raise ValueError("cannot close an archive that is being written") from None
 
-    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        result = CliRunner().invoke(group, ["saves"])
-    finally:
-        for one, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
-            signal.signal(one, handler)
+    result = CliRunner().invoke(group, ["saves"])
     assert result.exit_code == 130
     assert "Interrupted. What was finished is kept" in result.stderr
 
 
-def test_an_interrupt_that_a_library_loses_comes_again(monkeypatch, capfd):
+def test_an_interrupt_that_a_library_loses_comes_again(monkeypatch, capfd, listening):
     monkeypatch.setattr(lifeline, "_REMIND_SECONDS", 0.2)
 
     class Closes:
@@ -319,12 +316,7 @@ def test_an_interrupt_that_a_library_loses_comes_again(monkeypatch, capfd):
         Closes()
         time.sleep(60)
 
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        result = CliRunner().invoke(group, ["saves"])
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    result = CliRunner().invoke(group, ["saves"])
     assert result.exit_code == 130
     assert result.stderr.startswith("Interrupted. What was finished is kept")
     assert capfd.readouterr().err == ""  # nothing of an exception ignored

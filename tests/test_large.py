@@ -120,7 +120,7 @@ def test_a_damaged_byte_is_seen(npz, large):
 
 def test_a_truncated_file_is_refused(npz, large):
     npz.write_bytes(npz.read_bytes()[:-200_000])
-    refused(npz)
+    assert "not a readable npz" in refused(npz)
 
 
 def test_an_array_of_another_length_than_it_says_is_refused(tmp_path, large):
@@ -129,7 +129,7 @@ def test_an_array_of_another_length_than_it_says_is_refused(tmp_path, large):
     with zipfile.ZipFile(tmp_path / "mine.npz", "w") as archive:
         for name in ("x_train.npy", "x_test.npy"):
             archive.writestr(name, member.getvalue()[:-1])
-    refused(tmp_path / "mine.npz")
+    assert "not a readable npz" in refused(tmp_path / "mine.npz")
 
 
 def test_objects_are_refused(tmp_path, large):
