@@ -2,14 +2,17 @@
 
 Other work on the machine then falls on both alike, and what one sets in its process
 (threads, memory) does not touch the other. A ratio is taken in each round; the row
-gives their median and quartiles.
+gives their median and quartiles. What takes minutes goes on a few seconds at a time,
+while the other side is stopped (`in_turns`).
 """
 
 import importlib
 import multiprocessing
 import os
+import signal
 import statistics
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +23,10 @@ Side = Callable[..., Callable[[], float]]
 
 
 class Worker:
-    """A process in which one side is prepared and then timed, again and again."""
+    """A process in which one side is prepared and then timed, again and again.
+
+    It is of a process group of its own, with the processes that it starts.
+    """
 
     def __init__(
         self, side: Side, threads: int, *, warm_up: bool = True, **arguments: Any
@@ -47,13 +53,48 @@ class Worker:
         trace: TracebackType | None,
     ) -> None:
         self.pipe.close()
-        self.process.terminate()
+        self.send(signal.SIGTERM)
+        self.send(signal.SIGCONT)
         self.process.join()
+
+    def send(self, sent: signal.Signals) -> None:
+        """Send a signal to the process and those that it started."""
+        assert self.process.pid is not None
+        os.killpg(self.process.pid, sent)
 
     def run(self) -> float:
         """Return what the side measures in one go."""
         self.pipe.send(True)
         return float(self.pipe.recv())
+
+
+def in_turns(turns: Sequence[tuple[Worker, float]]) -> list[float]:
+    """Return the wall seconds of one go of each worker, one of them at a time.
+
+    Each goes on for so many seconds and is then stopped, until it is the next one's
+    turn again. Its own clock does not stop: what counts is measured here.
+
+    Args:
+        turns: workers, and the seconds of their turns. In proportion to what they take
+            altogether, they end at about the same time.
+    """
+    spent = [0.0] * len(turns)
+    waiting = list(range(len(turns)))
+    for worker, _ in turns:
+        worker.send(signal.SIGSTOP)
+        worker.pipe.send(True)
+    while waiting:
+        for place in tuple(waiting):
+            worker, seconds = turns[place]
+            began = time.perf_counter()
+            worker.send(signal.SIGCONT)
+            if worker.pipe.poll(seconds):
+                worker.pipe.recv()
+                waiting.remove(place)
+            else:
+                worker.send(signal.SIGSTOP)
+            spent[place] += time.perf_counter() - began
+    return spent
 
 
 def _serve(
@@ -63,6 +104,7 @@ def _serve(
     warm_up: bool,
     arguments: Any,
 ) -> None:
+    os.setpgid(0, 0)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     from keras_dae import backend
 

@@ -4,13 +4,13 @@ torch's own are slow where one side has few channels, and its transpose is slow
 everywhere. Each function here gives the numbers of torch's own, to rounding;
 `benchmarks/operations.py` measures them beside one another.
 
-Images are NCHW tensors in torch's channels_last layout. Kernels are as keras keeps
-them: (height, width, in, out) of a convolution, (height, width, out, in) of a
-transpose, so that either has the channels of its smaller images last.
+Images are NCHW tensors in torch's channels_last layout. Kernels are of keras's shapes:
+(height, width, in, out) of a convolution, (height, width, out, in) of a transpose, so
+that either has the channels of its smaller images last. In memory they may lie in
+another order, that of `in_order`, which saves a copy of each at each step.
 """
 
 from collections.abc import Callable
-from itertools import product
 from typing import Any
 
 import torch
@@ -20,10 +20,9 @@ from torch import Tensor
 # Below this many channels, a transposed convolution towards an image is fastest as one
 # convolution; above it, as a matrix product (benchmarks/README.md).
 FEW_CHANNELS = 8
-# A processor computes 16 output channels at a time; a convolution from many channels
-# towards so few, at images of this side or more, is faster over blocks of four pixels.
-LANES, BLOCK, LEAST_SIDE = 16, 2, 8
-PIXELS = tuple(product(range(BLOCK), repeat=2))
+# A processor computes 16 output channels at a time. Towards so few that those of each
+# row of the kernel together are no more, a convolution is faster row by row.
+LANES = 16
 
 Way = Callable[[Tensor, Tensor, int, int, Tensor], Tensor]
 
@@ -54,20 +53,28 @@ def transpose(
     return _apply(_Transpose, way, kernel, bias, stride, crop, x)
 
 
+def in_order(kernel: Tensor, stride: int, *, transposed: bool) -> Tensor:
+    """Return `kernel`, its values in memory in the order that torch computes with."""
+    if transposed and stride > 1 and kernel.shape[2] == 1:
+        return kernel  # the ways towards an image take it apart
+    turned = transposed and stride == 1
+    order, back = ((2, 0, 1, 3), (1, 2, 0, 3)) if turned else ((3, 0, 1, 2), (1, 2, 3, 0))
+    return kernel.permute(order).contiguous().permute(back)
+
+
 def _convolution(
     weight: Tensor, bias: Tensor, stride: int, padding: int, x: Tensor
 ) -> Tensor:
     made, given, size, _ = weight.shape
-    blocks = (
+    by_row = (
         x.device.type == "cpu"
+        and not torch.is_autocast_enabled("cpu")  # bfloat16 fills the lanes otherwise
         and (stride, size % 2, 2 * padding) == (1, 1, size - 1)
         and size > 1
-        and min(made, given) * BLOCK**2 <= LANES <= max(made, given)
-        and min(x.shape[2:]) >= LEAST_SIDE
+        and min(made, given) * size <= LANES <= max(made, given)
     )
-    if not blocks:
+    if not by_row:
         return torch_nn.conv2d(x, weight, bias, stride, padding)
-    x, weight, bias = _rounded(x, weight, bias)
     return _apply(_ToFew if made < given else _FromFew, weight, bias, x)
 
 
@@ -216,7 +223,7 @@ class _ToFew(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
         context.save_for_backward(x, weight)
-        return _plus(bias, in_blocks(weight, x))
+        return row_by_row(weight, bias, x)
 
     @staticmethod
     def backward(context: Any, *given: Tensor) -> Any:
@@ -224,7 +231,11 @@ class _ToFew(torch.autograd.Function):
         (gradient,) = given
         padding = weight.shape[2] // 2
         by_x = _gradient(gradient, x, weight, 1, padding, "image")
-        by_weight = weight_in_blocks(weight, gradient, x)
+        # The few channels as image and the many as answer fill the lanes: the kernel
+        # of the convolution the other way, turned round.
+        turned = weight.transpose(0, 1)
+        by_weight = _gradient(x, gradient, turned, 1, padding, "weight")
+        by_weight = by_weight.flip(2, 3).transpose(0, 1)
         return by_weight, gradient.sum((0, 2, 3)), by_x
 
 
@@ -240,53 +251,24 @@ class _FromFew(torch.autograd.Function):
     def backward(context: Any, *given: Tensor) -> Any:
         x, weight = context.saved_tensors
         (gradient,) = given
-        by_x = in_blocks(weight.flip(2, 3).transpose(0, 1), gradient)
+        by_x = row_by_row(weight.flip(2, 3).transpose(0, 1), None, gradient)
         by_weight = _gradient(gradient, x, weight, 1, weight.shape[2] // 2, "weight")
         return by_weight, gradient.sum((0, 2, 3)), by_x
 
 
-def in_blocks(weight: Tensor, x: Tensor) -> Tensor:
-    """Convolve with stride 1, 2x2 pixels at a time: channels of one with stride 2.
+def row_by_row(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+    """Convolve with stride 1, the kernel's rows as channels of one that is a row high.
 
-    A block of pixels sees one row and column more than each of its pixels: the kernel
-    of the block holds the weight once for each of them, the rest zeros.
+    What row r of the kernel gives is due r rows further up: there they are added.
     """
-    size = weight.shape[2]
-    wide = weight.new_zeros(BLOCK, BLOCK, len(weight), size + 1, size + 1, x.shape[1])
-    for row, column in PIXELS:
-        place = slice(row, row + size), slice(column, column + size)
-        wide[row, column, :, *place] = weight.permute(0, 2, 3, 1)
-    wide = wide.flatten(0, 2).permute(0, 3, 1, 2)
-    above, left = before = _before(x)
-    padding = [size // 2 + rows for rows in before]
-    pixels = _interleaved(torch_nn.conv2d(x, wide, None, BLOCK, padding), BLOCK)
-    return pixels[:, above:, left:].permute(0, 3, 1, 2)
-
-
-def weight_in_blocks(weight: Tensor, gradient: Tensor, x: Tensor) -> Tensor:
-    """Return the gradient of `in_blocks` by its weight, from that of its answer."""
     made, given, size, _ = weight.shape
-    above, left = before = _before(x)
-    pixels = torch_nn.pad(gradient.permute(0, 2, 3, 1), (0, 0, left, 0, above, 0))
-    images, height, width, _ = pixels.shape
-    phases = (
-        pixels.reshape(images, height // BLOCK, BLOCK, width // BLOCK, BLOCK, made)
-        .permute(0, 1, 3, 2, 4, 5)
-        .reshape(images, height // BLOCK, width // BLOCK, BLOCK**2 * made)
-        .permute(0, 3, 1, 2)
-    )
-    shape = (len(phases[0]), size + 1, size + 1, given)
-    wide = weight.new_empty(shape).permute(0, 3, 1, 2)
-    padding = [size // 2 + rows for rows in before]
-    found = _gradient(phases, x, wide, BLOCK, padding, "weight")
-    found = found.view(BLOCK, BLOCK, made, *found.shape[1:])
+    rows = weight.permute(2, 0, 1, 3).reshape(size * made, given, 1, size)
+    found = torch_nn.conv2d(x, rows, None, 1, size // 2)
     parts = [
-        found[row, column, :, :, row : row + size, column : column + size]
-        for row, column in PIXELS
+        part[:, :, row : row + x.shape[2]]
+        for row, part in enumerate(found.split(made, 1))
     ]
-    return torch.stack(parts).sum(0)
-
-
-def _before(x: Tensor) -> list[int]:
-    """Return the rows and columns that make an odd image one of whole blocks."""
-    return [side % BLOCK for side in x.shape[2:]]
+    answer = parts[0] + parts.pop() if bias is None else _plus(bias, parts[0])
+    for part in parts[1:]:
+        answer += part
+    return answer

@@ -15,7 +15,7 @@ import torch.nn.functional as torch_nn
 from keras import layers
 from torch import Tensor
 
-from keras_dae.training.torch_convolutions import convolution, transpose
+from keras_dae.training.torch_convolutions import convolution, in_order, transpose
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
@@ -133,6 +133,18 @@ def _with(
     kernel, bias = layer.kernel.value, layer.bias.value
     run = partial(compute, kernel, bias, layer.strides[0], padding)
     return lambda x: activation(run(x))
+
+
+def lay_out(model: keras.Model) -> None:
+    """Put the kernels of `model` in memory as torch's convolutions want them.
+
+    Shapes and values stay, and so does what is saved.
+    """
+    for layer in model.layers:
+        if type(layer) in OPERATIONS:
+            kernel, transposed = layer.kernel.value, type(layer) is layers.Conv2DTranspose
+            stride = layer.strides[0]
+            kernel.data = in_order(kernel.detach(), stride, transposed=transposed)
 
 
 def _keras_call(layer: keras.Layer, x: Tensor) -> Tensor:

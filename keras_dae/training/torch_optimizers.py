@@ -30,6 +30,7 @@ class Update:
             optimizer.build(variables)
         self.optimizer = optimizer
         self.weights = [variable.value for variable in variables]
+        self.dense = _are_dense(self.weights)
         self.iterations = optimizer.iterations.value
         self.step = int(self.iterations)
 
@@ -50,14 +51,14 @@ class AdamUpdate(Update):
 
     def __init__(self, optimizer: Any, variables: list[Any]) -> None:
         super().__init__(optimizer, variables)
-        self.means = [variable.value for variable in optimizer._momentums]
-        self.squares = [variable.value for variable in optimizer._velocities]
+        self.means = _in_order_of(self.weights, optimizer._momentums)
+        self.squares = _in_order_of(self.weights, optimizer._velocities)
 
     def move(self, rate: float, gradients: Tensors) -> None:
         """Change weights and moments at this learning rate."""
         adam = self.optimizer
         moments = (self.means, self.squares)
-        settings = (adam.beta_1, adam.beta_2, adam.epsilon)
+        settings = (adam.beta_1, adam.beta_2, adam.epsilon, self.dense)
         _adam(self.weights, gradients, *moments, rate, self.step, *settings)
 
 
@@ -66,7 +67,7 @@ class MuonUpdate(Update):
 
     def __init__(self, optimizer: Any, variables: list[Any]) -> None:
         super().__init__(optimizer, variables)
-        means = [variable.value for variable in optimizer.momentums]
+        means = _in_order_of(self.weights, optimizer.momentums)
         squares = optimizer.adam_velocities
         self.rest = [n for n, square in enumerate(squares) if square is not None]
         self.kernels = [n for n, square in enumerate(squares) if square is None]
@@ -77,14 +78,14 @@ class MuonUpdate(Update):
     def move(self, rate: float, gradients: Tensors) -> None:
         """Change weights and moments at this learning rate."""
         muon = self.optimizer
-        settings = (muon.adam_beta_1, muon.adam_beta_2, muon.epsilon)
+        settings = (muon.adam_beta_1, muon.adam_beta_2, muon.epsilon, self.dense)
         _adam(
             [self.weights[place] for place in self.rest],
             [gradients[place] for place in self.rest],
             *(self.rest_means, self.rest_squares),
             *(rate * muon.adam_lr_ratio, self.step, *settings),
         )
-        found = [gradients[place].contiguous() for place in self.kernels]
+        found = [_ordered(gradients[n], self.weights[n]) for n in self.kernels]
         torch._foreach_mul_(self.means, muon.momentum)
         torch._foreach_add_(self.means, found)
         ahead: Tensors = self.means
@@ -146,6 +147,28 @@ def rate_at(schedule: Any, step: int) -> float:
     return float(peak * ((1 - schedule.alpha) * left + schedule.alpha))
 
 
+def _are_dense(weights: Tensors) -> bool:
+    """Tell whether all are on the CPU, each in a piece of memory that it fills."""
+    return all(
+        one.device.type == "cpu" and torch.empty_like(one).stride() == one.stride()
+        for one in weights
+    )
+
+
+def _in_order_of(weights: Tensors, variables: list[Any]) -> list[Tensor]:
+    """Return the variables' values, which then lie in memory as the weights do."""
+    for weight, variable in zip(weights, variables, strict=True):
+        variable.value.data = _ordered(variable.value.detach(), weight)
+    return [variable.value for variable in variables]
+
+
+def _ordered(values: Tensor, weight: Tensor) -> Tensor:
+    """Return `values` with the strides of `weight`: themselves, or a copy."""
+    if values.stride() == weight.stride():
+        return values
+    return torch.empty_like(weight).copy_(values)
+
+
 def _adam(
     weights: Tensors,
     gradients: Tensors,
@@ -156,14 +179,14 @@ def _adam(
     beta_1: float,
     beta_2: float,
     epsilon: float,
+    dense: bool,
 ) -> None:
     rate *= sqrt(1 - beta_2**step) / (1 - beta_1**step)
-    kept = (*weights, *means, *squares)
-    if all(one.device.type == "cpu" and one.is_contiguous() for one in kept):
-        # In one pass, which looks at no strides.
-        lists = (weights, [one.contiguous() for one in gradients], means, squares)
+    if dense:
+        # In one pass, which looks at no strides: all have those of the weights.
+        alike = [_ordered(*pair) for pair in zip(gradients, weights, strict=True)]
         torch._fused_adam_(
-            *(*lists, [], [_UNBIASED] * len(weights)),
+            *(weights, alike, means, squares, [], [_UNBIASED] * len(weights)),
             lr=rate,
             beta1=beta_1,
             beta2=beta_2,

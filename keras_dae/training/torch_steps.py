@@ -23,7 +23,7 @@ import torch.nn.functional as torch_nn
 from keras.src.backend.torch.core import get_device
 from torch import Tensor
 
-from keras_dae.training.torch_layers import forward
+from keras_dae.training.torch_layers import forward, lay_out
 from keras_dae.training.torch_optimizers import Update, is_plain, update_of
 
 # Images that a test step takes at a time: few enough for the processor's caches.
@@ -50,6 +50,7 @@ def accelerate(
     if run is None or not _is_plain(model):
         model.train_step = in_precision(precision, model.train_step)
         return False
+    lay_out(model)
     steps = LeanSteps(model, run, precision, batch_size)
     # fit and evaluate make these functions only where there are none.
     model.train_function, model.test_function = steps.train, steps.test
