@@ -206,13 +206,12 @@ def _interleaved(phases: Tensor, stride: int) -> Tensor:
 
 
 def folded(kernel: Tensor, bias: Tensor, stride: int, crop: int, x: Tensor) -> Tensor:
-    """Transpose as one matrix product, its patches then added up where they overlap."""
+    """Transpose as a product at each pixel, its patches then added up as they overlap."""
     size, channels = kernel.shape[0], kernel.shape[3]
-    images, _, height, width = x.shape
-    columns = x.permute(0, 2, 3, 1).reshape(images, height * width, channels).mT
-    patches = kernel.permute(2, 0, 1, 3).reshape(-1, channels) @ columns
+    weight = kernel.permute(2, 0, 1, 3).reshape(-1, channels, 1, 1)
+    patches = torch_nn.conv2d(x, weight).flatten(2)
     grown = size - stride - 2 * crop
-    out = (height * stride + grown, width * stride + grown)
+    out = [side * stride + grown for side in x.shape[2:]]
     image = torch_nn.fold(patches, out, size, padding=crop, stride=stride)
     return _plus(bias, image)
 
