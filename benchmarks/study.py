@@ -6,8 +6,9 @@ Ours trains a model on each core at a time, in processes that it starts and that
 keras first; it validates each epoch and writes history and models. The peer trains and
 validates in one process that is there already, with all cores for each model, and keeps
 nothing. They go on in turns of some seconds, one of them stopped while the other runs,
-so that other work on the machine falls on both. What it costs to start weighs less the more there is to train: `make bench`
-takes a third of the study's images and two of its 15 epochs.
+so that other work on the machine falls on both. What it costs to start weighs less the
+more there is to train: `make bench` takes a third of the study's images and two of its
+15 epochs.
 """
 
 import argparse

@@ -25,7 +25,7 @@ from keras_dae.training.runs import RunFolder, run_name
 
 __all__ = ["EXECUTORS", "Job", "job_rows", "sweep"]
 
-_POLL_SECONDS = 0.3
+_POLL_SECONDS = 0.1
 # Name -> module and class, imported when asked for: ray is an optional package.
 EXECUTORS = {
     "processes": "keras_dae.training.executors.processes:Processes",

@@ -57,9 +57,8 @@ def in_order(kernel: Tensor, stride: int, *, transposed: bool) -> Tensor:
     """Return `kernel`, its values in memory in the order that torch computes with."""
     if transposed and stride > 1 and kernel.shape[2] == 1:
         return kernel  # the ways towards an image take it apart
-    turned = transposed and stride == 1
-    order, back = ((2, 0, 1, 3), (1, 2, 0, 3)) if turned else ((3, 0, 1, 2), (1, 2, 3, 0))
-    return kernel.permute(order).contiguous().permute(back)
+    first = 2 if transposed and stride == 1 else 3
+    return kernel.movedim(first, 0).contiguous().movedim(0, first)
 
 
 def _convolution(
@@ -206,12 +205,12 @@ def _interleaved(phases: Tensor, stride: int) -> Tensor:
 
 
 def folded(kernel: Tensor, bias: Tensor, stride: int, crop: int, x: Tensor) -> Tensor:
-    """Transpose as a product at each pixel, its patches then added up as they overlap."""
+    """Transpose as a product at each pixel, its patches then added up."""
     size, channels = kernel.shape[0], kernel.shape[3]
     weight = kernel.permute(2, 0, 1, 3).reshape(-1, channels, 1, 1)
     patches = torch_nn.conv2d(x, weight).flatten(2)
     grown = size - stride - 2 * crop
-    out = [side * stride + grown for side in x.shape[2:]]
+    out = (x.shape[2] * stride + grown, x.shape[3] * stride + grown)
     image = torch_nn.fold(patches, out, size, padding=crop, stride=stride)
     return _plus(bias, image)
 
@@ -265,7 +264,7 @@ def row_by_row(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     found = torch_nn.conv2d(x, rows, None, 1, size // 2)
     parts = [
         part[:, :, row : row + x.shape[2]]
-        for row, part in enumerate(found.split(made, 1))
+        for row, part in enumerate(torch.split(found, made, 1))
     ]
     answer = parts[0] + parts.pop() if bias is None else _plus(bias, parts[0])
     for part in parts[1:]:

@@ -142,8 +142,8 @@ def lay_out(model: keras.Model) -> None:
     """
     for layer in model.layers:
         if type(layer) in OPERATIONS:
-            kernel, transposed = layer.kernel.value, type(layer) is layers.Conv2DTranspose
-            stride = layer.strides[0]
+            kernel, stride = layer.kernel.value, layer.strides[0]
+            transposed = type(layer) is layers.Conv2DTranspose
             kernel.data = in_order(kernel.detach(), stride, transposed=transposed)
 
 

@@ -58,8 +58,9 @@ class AdamUpdate(Update):
         """Change weights and moments at this learning rate."""
         adam = self.optimizer
         moments = (self.means, self.squares)
-        settings = (adam.beta_1, adam.beta_2, adam.epsilon, self.dense)
-        _adam(self.weights, gradients, *moments, rate, self.step, *settings)
+        settings = (adam.beta_1, adam.beta_2, adam.epsilon)
+        given = (self.weights, gradients, *moments)
+        _adam(*given, rate, self.step, *settings, dense=self.dense)
 
 
 class MuonUpdate(Update):
@@ -78,12 +79,13 @@ class MuonUpdate(Update):
     def move(self, rate: float, gradients: Tensors) -> None:
         """Change weights and moments at this learning rate."""
         muon = self.optimizer
-        settings = (muon.adam_beta_1, muon.adam_beta_2, muon.epsilon, self.dense)
+        settings = (muon.adam_beta_1, muon.adam_beta_2, muon.epsilon)
         _adam(
             [self.weights[place] for place in self.rest],
             [gradients[place] for place in self.rest],
             *(self.rest_means, self.rest_squares),
             *(rate * muon.adam_lr_ratio, self.step, *settings),
+            dense=self.dense,
         )
         found = [_ordered(gradients[n], self.weights[n]) for n in self.kernels]
         torch._foreach_mul_(self.means, muon.momentum)
@@ -179,6 +181,7 @@ def _adam(
     beta_1: float,
     beta_2: float,
     epsilon: float,
+    *,
     dense: bool,
 ) -> None:
     rate *= sqrt(1 - beta_2**step) / (1 - beta_1**step)
