@@ -86,7 +86,8 @@ def contiguous(value):
 
 
 def other_way_round(value):
-    return value.T.contiguous().T
+    backwards = tuple(reversed(range(value.ndim)))
+    return value.permute(backwards).contiguous().permute(backwards)
 
 
 def with_gaps(value):
