@@ -76,7 +76,7 @@ def transposes() -> None:
     }
     for name, way in (
         ("one convolution, phases interleaved", by_phase),
-        ("matrix product, patches added", folded),
+        ("product at each pixel, patches added", folded),
     ):
         ways[name] = partial(_whole, way)
         ways[f"{name}, back by convolutions"] = partial(_apart, way)
@@ -112,7 +112,7 @@ def transposes() -> None:
 
 
 def few_channels() -> None:
-    """Print a 3x3 convolution from, or to, four channels: torch's and in blocks."""
+    """Print a 3x3 convolution from, or to, four channels: torch's and row by row."""
     for channels, side in CONVOLUTIONS:
         for given, made in ((channels, 4), (4, channels)):
             x = channels_last(BATCH, given, side, side).requires_grad_()
@@ -122,7 +122,7 @@ def few_channels() -> None:
             print(f"3x3 convolution {given} -> {made}, {side}x{side}")
             for name, way in (
                 ("torch", partial(torch_nn.conv2d, x, weight, bias, 1, 1)),
-                ("in blocks", partial(_convolution, weight, bias, 1, 1, x)),
+                ("row by row", partial(_convolution, weight, bias, 1, 1, x)),
             ):
 
                 def run(way=way, x=x, weight=weight, bias=bias):

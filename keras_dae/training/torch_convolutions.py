@@ -18,7 +18,7 @@ import torch.nn.functional as torch_nn
 from torch import Tensor
 
 # Below this many channels, a transposed convolution towards an image is fastest as one
-# convolution; above it, as a matrix product (benchmarks/README.md).
+# convolution; above it, as a product at each pixel (benchmarks/README.md).
 FEW_CHANNELS = 8
 # A processor computes 16 output channels at a time. Towards so few that those of each
 # row of the kernel together are no more, a convolution is faster row by row.
@@ -67,7 +67,7 @@ def _convolution(
     made, given, size, _ = weight.shape
     by_row = (
         x.device.type == "cpu"
-        and not torch.is_autocast_enabled("cpu")  # bfloat16 fills the lanes otherwise
+        and not torch.is_autocast_enabled("cpu")  # torch's own is faster
         and (stride, size % 2, 2 * padding) == (1, 1, size - 1)
         and size > 1
         and min(made, given) * size <= LANES <= max(made, given)
@@ -94,7 +94,7 @@ def _gradient(
     image: Tensor,
     weight: Tensor,
     stride: int,
-    padding: int | list[int],
+    padding: int,
     of: str,
 ) -> Tensor:
     """Return a convolution's gradient by what `of` names, its 'image' or its 'weight'.
@@ -102,9 +102,8 @@ def _gradient(
     `answer` is the gradient by what it gave. Of what `of` names only the shape counts.
     """
     wanted = [of == "image", of == "weight", False]
-    padding = [padding] * 2 if isinstance(padding, int) else padding
     found = torch.ops.aten.convolution_backward(
-        *(answer, image, weight, None, [stride] * 2, padding, [1, 1]),
+        *(answer, image, weight, None, [stride] * 2, [padding] * 2, [1, 1]),
         *(False, [0, 0], 1, wanted),
     )
     gradient: Tensor = found[wanted.index(True)]
