@@ -17,6 +17,8 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
 
 # Where the ziggurat's tail begins, and the area of each of its layers.
 _TAIL, _AREA = 3.6541528853610088, 0.00492867323399
@@ -34,7 +36,11 @@ _OWN, _OTHER, _FOLD = U64(0xCA01F9DD), U64(0x4973F715), U64(16)
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return of each layer: what is accepted at once, a step's width, the density."""
+    """Return of each layer: what is accepted at once, a step's width, the density.
+
+    The widths come twice, the second time for a word whose bit above its layer's says
+    that the normal is negative.
+    """
     edges = np.empty(_LAYERS)
     edges[0], edges[-1] = _AREA / math.exp(-(_TAIL**2) / 2), _TAIL
     for layer in range(_LAYERS - 2, 0, -1):
@@ -45,7 +51,8 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     at_once = np.rint(inner / edges * 2**_BITS).astype(np.uint32)
     density = np.exp(-(edges**2) / 2)
     density[0] = 1.0
-    return at_once, (edges / 2**_BITS).astype(F32), density.astype(F32)
+    width = (edges / 2**_BITS).astype(F32)
+    return at_once, np.concatenate([width, -width]), density.astype(F32)
 
 
 AT_ONCE, WIDTH, DENSITY = _tables()
@@ -85,13 +92,28 @@ def _seed(words):
     return seeds
 
 
+def _upper_half(_, one, other):
+    """Return how the upper half of a product of 64-bit words is computed, and its type.
+
+    As one instruction: the whole product has 128 bits, which numba has no name for.
+    """
+
+    def build(_, builder, __, words):
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(word, wide) for word in words))
+        shifted = builder.lshr(product, ir.Constant(wide, 64))
+        return builder.trunc(shifted, ir.IntType(64))
+
+    return one(one, other), build
+
+
+_upper: Any = intrinsic(_upper_half)
+
+
 @without_lock
 def _advanced(high, low, step):
     """Return the halves of a 128-bit state after one step of PCG64."""
-    a, b, c, d = low >> _HALF, low & _MASK, _LOW >> _HALF, _LOW & _MASK
-    middle = a * d + (b * d >> _HALF)
-    across = a * c + (middle >> _HALF) + (((middle & _MASK) + b * c) >> _HALF)
-    high = high * _LOW + low * _HIGH + across + step[0]
+    high = high * _LOW + low * _HIGH + _upper(low, _LOW) + step[0]
     low = low * _LOW + step[1]
     return (high + U64(1) if low < step[1] else high), low
 
@@ -172,9 +194,7 @@ def draw(images, rows, words, batch_size, scale, sigma, clip, noisy, clean):
                 while not accepted:
                     word, state = _word(state, step)
                     layer, height = word & U32(255), word >> U32(9)
-                    value = F32(height) * WIDTH[layer]
-                    if (word >> U32(8)) & U32(1):
-                        value = -value
+                    value = F32(height) * WIDTH[word & U32(511)]
                     accepted = height < AT_ONCE[layer]
                     if not accepted:
                         state, accepted, value = _at_the_edge(state, step, word, value)
