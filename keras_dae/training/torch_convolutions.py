@@ -259,8 +259,8 @@ def row_by_row(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     What row r of the kernel gives is due r rows further up: there they are added.
     """
     made, given, size, _ = weight.shape
-    rows = weight.permute(2, 0, 1, 3).reshape(size * made, given, 1, size)
-    found = torch_nn.conv2d(x, rows, None, 1, size // 2)
+    rows = weight.permute(2, 0, 3, 1).reshape(size * made, 1, size, given)
+    found = torch_nn.conv2d(x, rows.permute(0, 3, 1, 2), None, 1, size // 2)
     parts = [
         part[:, :, row : row + x.shape[2]]
         for row, part in enumerate(torch.split(found, made, 1))
