@@ -1,7 +1,5 @@
 """Each way of computing a convolution gives torch's own numbers."""
 
-from itertools import pairwise
-
 import keras
 import pytest
 
@@ -212,9 +210,8 @@ def test_another_order_in_memory_keeps_shape_and_values(transposed, stride, made
     found = in_order(kernel, stride, transposed=transposed)
     assert found.shape == kernel.shape
     assert torch.equal(found, kernel)
-    ordered = sorted(found.stride(), reverse=True)
-    assert ordered[-1] == 1
-    assert all(one >= other for one, other in pairwise(ordered))
+    # Without gaps: what is made like it keeps its order, which `AdamUpdate` relies on.
+    assert torch.empty_like(found).stride() == found.stride()
 
 
 def test_kernels_lie_as_torchs_convolutions_want_them():
