@@ -15,9 +15,9 @@ import numpy as np
 from keras_dae.images.noise import Gaussian, Noise
 from keras_dae.images.rows import Images
 
-# Of images, rows, noise, words, batch size and scale; see `compiled`.
+# Of images, rows, noise, words, batch size, low and high; see `compiled`.
 Draw = Callable[
-    [Images, np.ndarray, Noise, Sequence[int], int, np.ndarray],
+    [Images, np.ndarray, Noise, Sequence[int], int, float, float],
     tuple[np.ndarray, np.ndarray],
 ]
 
@@ -31,7 +31,7 @@ def compiled(noise: Noise, images: Images) -> Draw | None:
     - the noise, and the words that seed the first batch's stream (`streams.words`),
       each below 2**32; the last word is one more for each batch after it;
     - the images of a batch, of which the last one holds the rest;
-    - the float32 that each of the 256 values becomes;
+    - the image values that become 0 and 1;
 
     and returns (noisy, clean), float32 (n, H, W, C).
     """
@@ -53,8 +53,8 @@ def _checked() -> Draw | None:
         draw = _through_numba()
         values = np.arange(256, dtype=np.uint8)
         images = np.tile(values, 256).reshape(64, 32, 32, 1)
-        scale, noise = values / np.float32(255), Gaussian()
-        noisy, clean = draw(images, np.arange(64), noise, [1, 2, 3, 4, 0], 32, scale)
+        noise = Gaussian()
+        noisy, clean = draw(images, np.arange(64), noise, [1, 2, 3, 4, 0], 32, 0, 255)
     except Exception:  # numba cannot work here: too old, no place for its files
         return None
     rngs = [np.random.default_rng([1, 2, 3, 4, batch]) for batch in (0, 1)]
@@ -71,7 +71,8 @@ def _through_numba() -> Draw:
         noise: Noise,
         words: Sequence[int],
         batch_size: int,
-        scale: np.ndarray,
+        low: float,
+        high: float,
     ) -> tuple[np.ndarray, np.ndarray]:
         assert isinstance(noise, Gaussian)  # `compiled` saw to it
         shape = (len(rows), *images.shape[1:])
@@ -82,7 +83,8 @@ def _through_numba() -> Draw:
         noisy, clean = np.empty(shape, np.float32), np.empty(shape, np.float32)
         ziggurat.draw(
             *(pixels, rows.astype(np.int64), np.array(words, np.uint64), batch_size),
-            *(scale, np.float32(noise.sigma), noise.clip),
+            *(np.float32(low), np.float32(high - low)),
+            *(np.float32(noise.sigma), noise.clip),
             *(noisy.reshape(len(rows), -1), clean.reshape(len(rows), -1)),
         )
         return noisy, clean

@@ -156,7 +156,8 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
                 self.noise,
                 [*seeds[:-1], first],
                 self.batch_size,
-                normalise(np.arange(256, dtype=np.uint8), self.low, self.high),
+                self.low,
+                self.high,
             )
         pairs = [self._draw(epoch, number) for number in numbers]
         if len(pairs) == 1:

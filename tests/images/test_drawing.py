@@ -110,7 +110,7 @@ def test_millions_of_normals_are_numpys():
     drawn, clean = np.empty(pixels.shape, np.float32), np.empty(pixels.shape, "f4")
     words = np.array([4, 2, 1, 0], np.uint64)
     ziggurat.draw(
-        *(pixels, np.arange(70), words, 1, np.zeros(256, np.float32)),
+        *(pixels, np.arange(70), words, 1, np.float32(0), np.float32(255)),
         *(np.float32(1), False, drawn, clean),
     )
     for batch in range(70):
@@ -118,6 +118,43 @@ def test_millions_of_normals_are_numpys():
         # What is added to a black pixel: a zero loses its sign.
         expected = rng.standard_normal(100_000, np.float32) + np.float32(0)
         assert drawn[batch].tobytes() == expected.tobytes()
+
+
+def streams_differ(count, pixels, first=0):
+    """Return the streams from `first` on that give other normals than NumPy's."""
+    images, noise = np.zeros((count, 1, pixels, 1), np.uint8), Gaussian(1, clip=False)
+    draw = drawing.compiled(noise, images)
+    drawn, _ = draw(images, np.arange(count), noise, [9, 9, 9, first], 1, 0, 255)
+    streams = range(first, first + count)
+    normals = [
+        np.random.default_rng([9, 9, 9, number]).standard_normal(pixels, np.float32)
+        for number in streams
+    ]
+    return [
+        number
+        for number, values, wanted in zip(streams, drawn, normals, strict=True)
+        if values.tobytes() != (wanted + np.float32(0)).tobytes()
+    ]
+
+
+@pytest.mark.parametrize("pixels", [1, 6, 13])
+def test_short_streams_are_numpys(pixels):
+    """Where few words are drawn together, an edge often needs more than those."""
+    assert streams_differ(10_000, pixels) == []
+
+
+@pytest.mark.parametrize("from_the_end", [1, 2])
+def test_a_tail_at_the_end_of_words_drawn_together_is_numpys(from_the_end):
+    """It needs two words more, which one stream in 4,000 shows."""
+    together = ziggurat._TOGETHER
+
+    def shows(number):
+        raw = np.random.default_rng([9, 9, 9, number]).bit_generator.random_raw
+        word = raw(together // 2).view(np.uint32)[together - from_the_end]
+        return not word & 255 and word >> 9 >= ziggurat.AT_ONCE[0]
+
+    number = next(number for number in range(100_000) if shows(number))
+    assert streams_differ(1, together + 100, number) == []
 
 
 def after(low, high):
