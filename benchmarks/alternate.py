@@ -149,6 +149,28 @@ def compare(
     return row(bench, model, pairs)
 
 
+def compare_within(
+    bench: str,
+    model: str,
+    both: Side,
+    *,
+    arguments: Mapping[str, Any],
+    threads: int,
+    rounds: int,
+    starts: int,
+) -> dict[str, Any]:
+    """Return a row of two sides that take turns within one process, ours first.
+
+    For what differs by less than two processes do that are alike.
+    """
+    pairs = []
+    for _ in range(starts):
+        with Worker(both, threads, **arguments) as worker:
+            worker.run()  # the peer's warm-up; ours is behind
+            pairs += [(worker.run(), worker.run()) for _ in range(rounds)]
+    return row(bench, model, pairs)
+
+
 def row(bench: str, model: str, pairs: list[tuple[float, float]]) -> dict[str, Any]:
     """Return the row of rounds of (ours, peer)."""
     ratios = [ours / peer for ours, peer in pairs]

@@ -27,16 +27,14 @@ def fit(spec: DAESpec, steps: int, batch_size: int) -> Callable[[], float]:
     """Return a call that fits for `steps` steps: milliseconds a step."""
     from keras_dae.images.noise import Gaussian
 
-    return fit_with(Gaussian(), spec, steps, batch_size)
+    model, at_once = compiled(spec, batch_size)
+    return timed(model, drawn(Gaussian(), steps, batch_size, at_once), steps)
 
 
-def fit_with(
-    noise: Any, spec: DAESpec, steps: int, batch_size: int
-) -> Callable[[], float]:
-    """Return the same with this noise."""
+def drawn(noise: Any, steps: int, batch_size: int, at_once: int) -> Any:
+    """Return the pairs of so many steps, each next item drawn in a thread."""
     from keras_dae.images.pairs import NoisyCleanPairs
 
-    model, at_once = compiled(spec, batch_size)
     pairs = NoisyCleanPairs(
         digits(steps * batch_size),
         noise,
@@ -45,7 +43,7 @@ def fit_with(
         prefetch=True,
     )
     pairs.at_once = at_once
-    return timed(model, pairs, steps)
+    return pairs
 
 
 def compiled(spec: DAESpec, batch_size: int) -> tuple[Any, int]:

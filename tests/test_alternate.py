@@ -1,5 +1,6 @@
 """Two sides of a benchmark that go on in turns."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 if sys.platform == "win32":
     pytest.skip("a process is stopped by a POSIX signal", allow_module_level=True)
 
-from benchmarks.alternate import Worker, in_turns
+from benchmarks.alternate import Worker, compare_within, in_turns
 
 TICKS = """
 import sys, time
@@ -70,3 +71,17 @@ def test_one_side_goes_on_at_a_time(tmp_path, monkeypatch):
 def test_a_side_that_ends_is_not_waited_for():
     with Worker(failing, 1, warm_up=False) as one, pytest.raises(EOFError):
         in_turns([(one, 5.0)])
+
+
+def counting():
+    calls = itertools.count()
+    return lambda: float(next(calls))
+
+
+def test_two_sides_in_one_process_are_told_apart():
+    """The first go of either is a warm-up; then come 2 and 3, 4 and 5, 6 and 7."""
+    row = compare_within(
+        "b", "m", counting, arguments={}, threads=1, rounds=3, starts=2
+    )
+    assert (row["rounds"], row["ours"], row["peer"]) == (6, 4, 5)
+    assert row["ratio"] == 4 / 5
