@@ -94,7 +94,7 @@ def _compared(name: str, spec: DAESpec) -> list[dict[str, Any]]:
             *("backends", title, drawn_and_held),
             arguments={**arguments, "by_numpy": by_numpy},
             threads=own_threads(spec),
-            rounds=5,
+            rounds=4,
             starts=3 if name == "torch" and not by_numpy else 1,
         )
         for title, by_numpy in ways.items()
