@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from skimage import restoration
 
 from keras_dae.images.estimates import describe, measure_ranges, middle
 
@@ -16,6 +17,28 @@ def test_the_noise_of_a_flat_image_is_found():
     assert seen["sigma"] == pytest.approx(0.1, rel=0.03)
     assert seen["std"] == pytest.approx(0.1, rel=0.03)
     assert seen["mean"] == pytest.approx(0.5, abs=0.002)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (8, 8), (9, 31), (512, 300)])
+@pytest.mark.parametrize("kind", ["noise", "digits", "a few values", "an edge"])
+def test_it_is_scikit_images_estimate(kind, shape):
+    rng = np.random.default_rng(3)
+    rows, columns = np.indices(shape)
+    image = {
+        "noise": rng.normal(0.5, 0.2, shape),
+        "digits": np.clip(rng.normal(-0.5, 0.5, shape), 0, 1),
+        "a few values": rng.integers(0, 3, shape) / 2,
+        "an edge": (rows + columns > sum(shape) / 2).astype(float),
+    }[kind].astype(np.float32)
+    expected = restoration.estimate_sigma(image)
+    assert expected > 0
+    assert describe(image[..., None])["sigma"] == expected
+
+
+def test_what_is_no_number_has_no_noise():
+    image = flat(0.5)
+    image[:8] = np.nan
+    assert describe(image)["sigma"] == 0
 
 
 def test_an_image_of_one_value_has_no_noise():
