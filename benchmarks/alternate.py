@@ -130,22 +130,17 @@ def compare(
     arguments: Mapping[str, Any],
     threads: int | tuple[int, int],
     rounds: int,
-    starts: int = 1,
 ) -> dict[str, Any]:
     """Return a row: medians of both sides, and of the ratio with its quartiles.
 
-    `threads` are those of either side, or of ours and of the peer. Where a process
-    lies in memory makes it some per cent faster or slower for its life; `starts` of
-    each side, of so many rounds each, even that out.
+    `threads` are those of either side, or of ours and of the peer.
     """
     own, others = threads if isinstance(threads, tuple) else (threads, threads)
-    pairs = []
-    for _ in range(starts):
-        with (
-            Worker(ours, own, **arguments) as one,
-            Worker(peer, others, **arguments) as other,
-        ):
-            pairs += [(one.run(), other.run()) for _ in range(rounds)]
+    with (
+        Worker(ours, own, **arguments) as one,
+        Worker(peer, others, **arguments) as other,
+    ):
+        pairs = [(one.run(), other.run()) for _ in range(rounds)]
     return row(bench, model, pairs)
 
 
@@ -161,7 +156,9 @@ def compare_within(
 ) -> dict[str, Any]:
     """Return a row of two sides that take turns within one process, ours first.
 
-    For what differs by less than two processes do that are alike.
+    For what differs by less than two processes do that are alike. Where a process
+    lies in memory makes it some per cent faster or slower for its life; several
+    `starts`, of so many rounds each, even that out.
     """
     pairs = []
     for _ in range(starts):

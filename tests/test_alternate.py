@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -59,7 +58,7 @@ def test_one_side_goes_on_at_a_time(tmp_path, monkeypatch):
     ticks = [[float(line) for line in path.read_text().split()] for path in paths]
     assert [len(of_one) for of_one in ticks] == [150, 60]
     merged = sorted((at, side) for side in (0, 1) for at in ticks[side])
-    changes = sum(a[1] != b[1] for a, b in pairwise(merged))
+    changes = sum(a[1] != b[1] for a, b in itertools.pairwise(merged))
     turns = sum(signal.name == "SIGCONT" for _, signal in sent)
     # Side by side they would change at each tick or so: a hundred times.
     assert 1 <= changes <= turns

@@ -29,7 +29,7 @@ def describe(unit: np.ndarray) -> dict[str, float]:
 def _sigma(channel: np.ndarray) -> float:
     """Return what `skimage.restoration.estimate_sigma` does, to the bit.
 
-    That takes a second of each training process to import, with much of scipy.
+    That takes 0.4 s of each training process to import, with much of scipy.
     """
     if np.ptp(channel) == 0:
         return 0.0

@@ -6,7 +6,7 @@ np.float32)`, bit for bit. Words become a state as O'Neill's seed_seq_fe mixes t
 normals come by the ziggurat of Marsaglia and Tsang (J. Stat. Softw. 5(8), 2000) with
 256 layers, each of one 32-bit word where it is accepted at once. NumPy does the same
 through a function call for each word. Here some thousand words are drawn together, by
-two generators that leap over each other's; those that are not accepted at once, 12 in
+two generators that leap over each other's; those that are not accepted at once, 15 in
 1,000, are looked for; and what lies between two of them are normals, by the vector.
 
 `keras_dae.images.drawing` decides whether it may be used. Types are numba's to find.
@@ -258,7 +258,10 @@ def _normals(words, place, stream, step, room):
 
 @without_lock
 def _add(images, rows, low, reach, sigma, clip, normals, done, noisy, clean):
-    """Write the pixels, noisy and clean, that `normals` are for, from `done` on."""
+    """Write the pixels, noisy and clean, that `normals` are for, from `done` on.
+
+    A value is scaled as `pairs.normalise` does it.
+    """
     first, size = 0, images.shape[1]
     while first < len(normals):
         image, place = divmod(done + first, size)

@@ -51,7 +51,7 @@ def trained(model, images, epochs=2, at_once=1):
     return fitted.history
 
 
-def agree(spec, images, *, lean=None, plain=None, least=1e-3, **kwargs):
+def assert_agree(spec, images, *, lean=None, plain=None, least=1e-3, **kwargs):
     lean = lean or compiled(spec, 8)
     plain = plain or compiled(spec, 8)
     before = lean.get_weights()
@@ -78,7 +78,7 @@ def test_losses_and_weights_are_those_of_plain_fit(depth, latent, optimizer):
     spec = plan(depth, latent)
     lean, plain = (compiled(spec, 8, optimizer=optimizer) for _ in range(2))
     # 56 images in batches of 16: the last batch is a smaller one.
-    agree(spec, digits_like(56), lean=lean, plain=plain)
+    assert_agree(spec, digits_like(56), lean=lean, plain=plain)
 
 
 def contiguous(value):
@@ -164,25 +164,25 @@ def test_gradients_are_those_of_keras(depth, latent):
 )
 def test_other_geometries(depth, latent, size, channels):
     spec = plan(depth, latent, (size, size, channels))
-    agree(spec, digits_like(40, size, channels))
+    assert_agree(spec, digits_like(40, size, channels))
 
 
 def test_constant_rate_and_training_on():
     """A second fit, and one of a loaded file, go on from the optimizer's state."""
     spec, images = plan(1, 8), digits_like(40)
     models = [compiled(spec, 20, schedule="constant") for _ in range(2)]
-    agree(spec, images, lean=models[0], plain=models[1])
-    agree(spec, images, lean=models[0], plain=models[1])
+    assert_agree(spec, images, lean=models[0], plain=models[1])
+    assert_agree(spec, images, lean=models[0], plain=models[1])
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_saved_model_goes_on_with_keras_steps(tmp_path, optimizer):
     spec, images = plan(3, 8), digits_like(40)
     lean, plain = (compiled(spec, 16, optimizer=optimizer) for _ in range(2))
-    agree(spec, images, lean=lean, plain=plain)
+    assert_agree(spec, images, lean=lean, plain=plain)
     for model, name in ((lean, "lean.keras"), (plain, "plain.keras")):
         save(model, tmp_path / name, optimizer=True)
-    agree(
+    assert_agree(
         spec,
         images,
         lean=load(tmp_path / "plain.keras", compiled=True),
@@ -196,7 +196,7 @@ def test_graphs_that_are_no_chain(name):
     for model in (lean, plain):
         config = make_config({"warmup_steps": 2, "learning_rate": 1e-3})
         model.compile(optimizer=make_optimizer(config, 8), loss="mse")
-    agree(None, digits_like(40), lean=lean, plain=plain, least=3e-4)
+    assert_agree(None, digits_like(40), lean=lean, plain=plain, least=3e-4)
 
 
 @pytest.mark.parametrize("model", [*NINE, (2, 14), *CEILINGS], ids=str)
@@ -276,7 +276,7 @@ def test_bfloat16_is_for_models_of_any_graph():
 
 
 def test_evaluate_is_the_same():
-    lean, plain = agree(plan(1, 5), digits_like(40))
+    lean, plain = assert_agree(plan(1, 5), digits_like(40))
     clean = digits_like(20).astype("float32") / 255
     one, other = (m.evaluate(clean, clean, verbose=0) for m in (lean, plain))
     assert one == pytest.approx(other, abs=1e-7)
@@ -350,5 +350,5 @@ def test_even_kernels_with_same_padding_are_left_to_keras():
 
 
 def test_torch_is_left_with_gradients_enabled():
-    agree(plan(1, 13), digits_like(40), epochs=1)
+    assert_agree(plan(1, 13), digits_like(40), epochs=1)
     assert torch.is_grad_enabled()
