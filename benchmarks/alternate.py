@@ -106,7 +106,7 @@ def _serve(
 ) -> None:
     os.setpgid(0, 0)
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    from keras_dae import backend
+    from keras_dae.system import backend
 
     backend.select("auto", threads)
     run = getattr(importlib.import_module(where[0]), where[1])(**arguments)
@@ -188,7 +188,7 @@ def row(bench: str, model: str, pairs: list[tuple[float, float]]) -> dict[str, A
 
 def conditions() -> dict[str, Any]:
     """Return the versions, the hardware and the commit that rows are measured on."""
-    from keras_dae import backend
+    from keras_dae.system import backend
 
     environment = backend.environment()
     kept = ("versions", "backend", "device", "hardware", "commit")
@@ -203,6 +203,6 @@ def write_results(
     These are to be asked for before anything is written: a file written is a change,
     and the commit would say so.
     """
-    from keras_dae.storage import write_json
+    from keras_dae.system.storage import write_json
 
     write_json(path, {**measured_on, "rows": rows})

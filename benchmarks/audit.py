@@ -17,7 +17,7 @@ from typing import Any
 import requests
 from packaging.requirements import Requirement
 
-from keras_dae.storage import write_json
+from keras_dae.system.storage import write_json
 
 HERE = Path(__file__).parent
 PYPI = "https://pypi.org/pypi"

@@ -21,8 +21,8 @@ from typing import Any
 from benchmarks.alternate import compare_within
 from benchmarks.generator import ByNumPy
 from benchmarks.training import BATCH, compiled, drawn, own_threads, timed
-from keras_dae import backend
 from keras_dae.models.architectures import DAESpec, paper_specs
+from keras_dae.system import backend
 
 # By depth: what an epoch starts with weighs little only where it is long.
 STEPS = {1: 960, 3: 200, 5: 104}

@@ -16,8 +16,8 @@ from rich.table import Table
 
 from benchmarks import backends, denoising, generator, scaling, startup, study, training
 from benchmarks.alternate import conditions, write_results
-from keras_dae import backend
-from keras_dae.storage import read_json
+from keras_dae.system import backend
+from keras_dae.system.storage import read_json
 
 HERE = Path(__file__).parent
 # Name -> rows, and what is compared with what.

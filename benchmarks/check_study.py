@@ -9,7 +9,7 @@ same noisy test images, and the best of them is under a third of that filter's M
 import sys
 from pathlib import Path
 
-from keras_dae.storage import read_json
+from keras_dae.system.storage import read_json
 
 
 def main(path: Path) -> int:

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from keras_dae import backend
 from keras_dae.images.datasets import Splits, load
 from keras_dae.models.architectures import Conv, DAESpec, plan
-from keras_dae.storage import read_json, write_json, write_text
+from keras_dae.system import backend
+from keras_dae.system.storage import read_json, write_json, write_text
 from keras_dae.training.config import RunConfig, make_config, read_toml
 
 TRAIN, VALIDATION = 12_000, 4_000

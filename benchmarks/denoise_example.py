@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import keras_dae as kd
 from keras_dae.denoising.tile_model import TileModel
-from keras_dae.storage import replacing
+from keras_dae.system.storage import replacing
 
 MODEL = "DAE_5_13"
 ROWS, COLUMNS = 4, 6  # digits on the page

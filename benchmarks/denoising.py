@@ -7,8 +7,8 @@ from typing import Any
 
 from benchmarks.alternate import Side, compare
 from benchmarks.training import digits
-from keras_dae import backend
 from keras_dae.models.architectures import DAESpec, paper_specs
+from keras_dae.system import backend
 
 IMAGES = 10_000
 

@@ -11,10 +11,10 @@ import argparse
 from contextlib import suppress
 from pathlib import Path
 
-from keras_dae import backend
 from keras_dae.images.datasets import Splits, load
 from keras_dae.models.architectures import paper_specs
-from keras_dae.storage import write_json
+from keras_dae.system import backend
+from keras_dae.system.storage import write_json
 from keras_dae.training.config import RunConfig, make_config, read_toml
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.runs import RunFolder, run_name

@@ -23,7 +23,7 @@ import numpy as np
 from keras_dae.images.drawing import compiled
 from keras_dae.images.noise import Gaussian, Noise
 from keras_dae.images.pairs import NoisyCleanPairs
-from keras_dae.storage import write_text
+from keras_dae.system.storage import write_text
 
 IMAGES, BATCH, BATCHES = 48_000, 128, 20
 SHAPE = (BATCH, 28, 28, 1)

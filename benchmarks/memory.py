@@ -31,7 +31,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.storage import write_text
+from keras_dae.system.storage import write_text
 
 PIXELS, TEST_IMAGES, BATCH = 28 * 28, 1000, 1024
 WRITTEN = 100 * BATCH  # images written at a time
@@ -93,7 +93,7 @@ def watch(peak: list[float]) -> None:
 
 def train(data: Path, runs: Path, steps: int | None) -> dict[str, Any]:
     """Read, train and score in this process; return what it took."""
-    from keras_dae import backend
+    from keras_dae.system import backend
 
     backend.select("cpu", 1)
     from keras_dae.evaluation.scoring import TestBench, score_run

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as torch_nn
 from torch import Tensor
 
-from keras_dae.training.torch_convolutions import (
+from keras_dae.training.fast.convolutions import (
     _convolution,
     _rounded,
     _Transpose,
@@ -24,7 +24,7 @@ from keras_dae.training.torch_convolutions import (
     by_phase,
     folded,
 )
-from keras_dae.training.torch_steps import _keep_freed_memory
+from keras_dae.training.fast.steps import _keep_freed_memory
 
 BATCH = 64
 # channels in, channels out, side of the input, kernel, stride: the nine's transposes

@@ -1,4 +1,4 @@
-"""Fill keras_dae/pretrained from a study: its nine models, and a card for each.
+"""Fill keras_dae/presets from a study: its nine models, and a card for each.
 
     python -m benchmarks.pack_pretrained artifacts/paper
 
@@ -19,7 +19,7 @@ from keras_dae.denoising.trained import PRETRAINED
 from keras_dae.evaluation.scoring import TestBench, score_model
 from keras_dae.images.estimates import measure_ranges
 from keras_dae.images.noise_words import parse_noise
-from keras_dae.storage import read_json, replacing, write_json
+from keras_dae.system.storage import read_json, replacing, write_json
 
 MAX_BYTES = 3_000_000
 LICENCE = (

@@ -26,17 +26,17 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import keras_dae as kd
-from keras_dae import backend
 from keras_dae.denoising.tile_model import TileModel
 from keras_dae.evaluation.filters import FILTERS, tune
 from keras_dae.evaluation.metrics import psnr, ssim
 from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.patches import unit
 from keras_dae.images.splits import Splits
-from keras_dae.reporting.diagrams import show_image, styled
-from keras_dae.reporting.report import Table, markdown_table
-from keras_dae.storage import replacing, write_json, write_text
-from keras_dae.streams import stream
+from keras_dae.study.nine.diagrams import show_image, styled
+from keras_dae.study.report.report import Table, markdown_table
+from keras_dae.system import backend
+from keras_dae.system.storage import replacing, write_json, write_text
+from keras_dae.system.streams import stream
 from keras_dae.training.runs import RunFolder
 
 # Of things, people, animals, sky and cells; one of each scene.

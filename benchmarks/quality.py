@@ -21,9 +21,9 @@ from rich.table import Table
 
 from benchmarks.alternate import compare
 from benchmarks.training import digits
-from keras_dae import backend
 from keras_dae.models.architectures import paper_specs
-from keras_dae.storage import read_json, write_json, write_text
+from keras_dae.system import backend
+from keras_dae.system.storage import read_json, write_json, write_text
 from keras_dae.training.config import RunConfig
 from keras_dae.training.runs import RunFolder, find_runs
 

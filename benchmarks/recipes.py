@@ -16,9 +16,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from keras_dae import backend
 from keras_dae.images.datasets import load
-from keras_dae.storage import read_json, write_json
+from keras_dae.system import backend
+from keras_dae.system.storage import read_json, write_json
 from keras_dae.training.config import make_config, read_toml
 
 HERE = Path(__file__).parent

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_dae import backend
 from keras_dae.models.architectures import plan
+from keras_dae.system import backend
 
 REPEATS = 3
 BATCHES = (16, 32, 64, 128, 256)

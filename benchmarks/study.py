@@ -25,8 +25,8 @@ import numpy as np
 
 from benchmarks.alternate import Worker, conditions, in_turns, row, write_results
 from benchmarks.training import BATCH, digits
-from keras_dae import backend
 from keras_dae.models.architectures import DEPTHS, LATENTS, paper_specs
+from keras_dae.system import backend
 
 IMAGES, EPOCHS, ROUNDS = 20_000, 2, 1  # images of which a fifth validates
 TURNS = 7.5, 10.0  # seconds of ours and of the peer

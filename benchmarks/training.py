@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.alternate import compare
-from keras_dae import backend
 from keras_dae.models.architectures import DAESpec, paper_specs, plan
+from keras_dae.system import backend
 
 BATCH = 64  # the study's
 SECONDS = 1.0  # about what one side takes in one round

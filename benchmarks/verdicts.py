@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from keras_dae import backend
-from keras_dae.evaluation.claims import decide, paper_pairs
 from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import load
 from keras_dae.models.architectures import DAESpec
-from keras_dae.reporting.intervals import turned
-from keras_dae.reporting.publish import write_report
-from keras_dae.reporting.report import markdown_table
-from keras_dae.storage import read_json, write_json
+from keras_dae.study.nine.claims import decide, paper_pairs
+from keras_dae.study.nine.intervals import turned
+from keras_dae.study.report.publish import write_report
+from keras_dae.study.report.report import markdown_table
+from keras_dae.system import backend
+from keras_dae.system.storage import read_json, write_json
 from keras_dae.training.runs import RunFolder, find_runs, model_name
 
 REDRAWN = (1, 2)  # seeds of the test noise; the study's own is 0

@@ -24,10 +24,10 @@ from PIL import Image
 from skimage import data
 
 from benchmarks.build import build
-from keras_dae import backend
 from keras_dae.images.datasets import load
 from keras_dae.images.noise import make_noise
-from keras_dae.storage import write_json
+from keras_dae.system import backend
+from keras_dae.system.storage import write_json
 
 ROOT = Path(__file__).parents[1]
 DIGITS, SIGMA = 10, 0.5

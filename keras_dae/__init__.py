@@ -7,7 +7,7 @@ backend is chosen (`KERAS_BACKEND`, torch by default) before keras is imported.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from keras_dae.backend import set_default_backend
+from keras_dae.system.backend import set_default_backend
 
 if TYPE_CHECKING:
     from keras_dae.denoising.tiles import denoise_array

@@ -11,7 +11,7 @@ import click
 from keras_dae import __version__
 from keras_dae.commands import board, future, images, interchange, study
 from keras_dae.errors import KerasDAEError, printable
-from keras_dae.lifeline import asked_to_end, end_with_parent, heard, listen
+from keras_dae.system.lifeline import asked_to_end, end_with_parent, heard, listen
 
 # In the order in which `--help` lists them: that of a study.
 COMMANDS = (

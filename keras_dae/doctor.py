@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from keras_dae import backend
 from keras_dae.images.datasets import DEBIAN_FASHION, IDX_FILES, cache_dir
-from keras_dae.storage import reason
+from keras_dae.system import backend
+from keras_dae.system.storage import reason
 
 PACKAGES = ("keras-dae", "keras", "numpy", "scipy", "matplotlib", "pillow", "tifffile")
 OPTIONAL = ("numba", "onnx", "onnxscript", "onnxruntime", "openvino")

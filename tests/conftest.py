@@ -7,14 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from keras_dae import lifeline
 from keras_dae.images import datasets
+from keras_dae.system import lifeline
 
 # A process that holds a place until its input ends, and then writes files.
 HOLD = """
 import sys
 from pathlib import Path
-from keras_dae.locks import held
+from keras_dae.system.locks import held
 with held(sys.argv[1], "the place", beside=sys.argv[2] == "beside"):
     print("held", flush=True)
     sys.stdin.read()

@@ -9,14 +9,14 @@ import sys
 import numpy as np
 import pytest
 
-from keras_dae.backend import BACKENDS
+from keras_dae.system.backend import BACKENDS
 
 # What one process is asked to do with a backend: train a small model and answer.
 SCRIPT = """
 import json, sys
 import numpy as np
 import keras_dae
-from keras_dae import backend
+from keras_dae.system import backend
 from pathlib import Path
 
 out, others = Path(sys.argv[1]), [Path(path) for path in sys.argv[2:]]

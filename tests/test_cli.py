@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from keras_dae import backend, lifeline
 from keras_dae.cli import Group
 from keras_dae.errors import KerasDAEError
-from keras_dae.lifeline import listen
+from keras_dae.system import backend, lifeline
+from keras_dae.system.lifeline import listen
 from keras_dae.training.runs import RunFolder
 from tests.commands import run, sentence
 
@@ -99,7 +99,7 @@ def test_a_small_step_is_not_shared_out(options, threads, data, tmp_path, monkey
         raise KerasDAEError(f"select was given {given}.")
 
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    monkeypatch.setattr("keras_dae.backend.select", select)
+    monkeypatch.setattr("keras_dae.system.backend.select", select)
     result = run("train", "--latent", "8", *options, "--data", data, "--out", tmp_path)
     assert f"select was given {threads}." in sentence(result, 1)
 

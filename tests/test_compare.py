@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from keras_dae.evaluation import board as board_module
-from keras_dae.evaluation import entries
 from keras_dae.evaluation.filters import FILTERS
+from keras_dae.study.board import entries
+from keras_dae.study.board import measure as board_module
 from tests.commands import run
 
 QUICK = [*("--epochs", "1", "--batch-size", "16", "--threads", "1")]

@@ -7,9 +7,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from keras_dae.evaluation.denoisers import guarded
 from keras_dae.evaluation.filters import FILTERS
 from keras_dae.images.noise import NOISES
+from keras_dae.study.board.denoisers import guarded
 from keras_dae.training.config import make_config
 
 

@@ -6,9 +6,10 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from keras_dae import backend, doctor
+from keras_dae import doctor
 from keras_dae.cli import main
 from keras_dae.images.datasets import IDX_FILES
+from keras_dae.system import backend
 
 
 @pytest.fixture(autouse=True)

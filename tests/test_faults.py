@@ -18,7 +18,7 @@ from benchmarks.faults.states import DAMAGED, left_over, state_of, states
 from keras_dae.models.architectures import plan
 from keras_dae.models.builders import build
 from keras_dae.models.files import save
-from keras_dae.storage import read_json, write_json
+from keras_dae.system.storage import read_json, write_json
 
 ROOT = Path(__file__).parents[1]
 

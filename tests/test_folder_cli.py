@@ -6,8 +6,8 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from keras_dae.evaluation import entries
 from keras_dae.evaluation.filters import FILTERS
+from keras_dae.study.board import entries
 from tests.commands import run, sentence
 
 CUT = ["--size", "16", "--sigma", "0.1"]

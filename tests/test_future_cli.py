@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from keras_dae.evaluation import readers
-from keras_dae.storage import read_json
+from keras_dae.study.classification import readers
+from keras_dae.system.storage import read_json
 from tests.commands import run, sentence
 from tests.labelled import bright
 

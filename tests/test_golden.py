@@ -8,12 +8,12 @@ import pytest
 
 from keras_dae.denoising.trained import find_model
 from keras_dae.errors import KerasDAEError
-from keras_dae.evaluation.cells import Cells
-from keras_dae.evaluation.scored import evaluate
 from keras_dae.images.datasets import load
 from keras_dae.models.files import load as load_model
-from keras_dae.reporting.publish import write_report
-from keras_dae.storage import SCHEMA, read_json
+from keras_dae.study.common.cells import Cells
+from keras_dae.study.nine.measure import evaluate
+from keras_dae.study.report.publish import write_report
+from keras_dae.system.storage import SCHEMA, read_json
 from keras_dae.training.runs import find_runs
 
 STUDY = Path(__file__).parent / "golden" / "study"

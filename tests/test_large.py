@@ -11,17 +11,18 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_dae import storage
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.baselines import BASELINES
 from keras_dae.evaluation.scoring import TestBench, rebatched, score_run
 from keras_dae.images import frozen as frozen_module
-from keras_dae.images import readers, rows
+from keras_dae.images import rows
 from keras_dae.images.datasets import Arrays, load, split
 from keras_dae.images.frozen import FROZEN_BLOCK, FrozenPairs, frozen_arrays
+from keras_dae.images.io import arrays as readers
 from keras_dae.images.noise import Gaussian
 from keras_dae.images.rows import Rows, blocks, extremes
 from keras_dae.models.files import load as load_model
+from keras_dae.system import storage
 from keras_dae.training.config import make_config
 from keras_dae.training.fitting import fit
 

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 from keras_dae.cli import main
-from keras_dae.evaluation.claims import (
+from keras_dae.study.nine.claims import (
     GROWS_WHEN_SHALLOWER,
     SHALLOWER,
     SMALLER_LATENT,
 )
-from keras_dae.storage import read_json
+from keras_dae.system.storage import read_json
 
 # What a command of the README is shortened by, so that the test ends soon.
 SHORTER = {

@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks.quality import page
 from benchmarks.recipes import VARIANTS
-from keras_dae.evaluation.robustness import GRID
 from keras_dae.models.architectures import paper_specs
-from keras_dae.storage import read_json
+from keras_dae.study.robustness.measure import GRID
+from keras_dae.system.storage import read_json
 
 # Test MSE on frozen noise of sigma 0.5, clipped; each within 1 % but for the noise.
 FLOORS = {

@@ -58,8 +58,8 @@ def test_the_wheel_holds_all_files_of_the_package(request, wheels):
     files = [path for path in (root / "keras_dae").rglob("*") if path.is_file()]
     files = [path for path in files if "__pycache__" not in path.parts]
     wanted = {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
-    assert {"keras_dae/py.typed", "keras_dae/pretrained/cards.json"} <= wanted.keys()
-    assert any(name.startswith("keras_dae/reporting/templates/") for name in wanted)
+    assert {"keras_dae/py.typed", "keras_dae/presets/cards.json"} <= wanted.keys()
+    assert any(name.startswith("keras_dae/study/report/templates/") for name in wanted)
     assert sum(name.endswith(".keras") for name in wanted) == 9
     assert {name: held.get(name) for name in wanted} == wanted
     others = [name for name in held if not name.startswith("keras_dae/")]

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_dae.commands.worker import serve
 from keras_dae.training.config import make_config, option_arguments
 from keras_dae.training.executors import processes
 from keras_dae.training.runs import RunFolder
 from keras_dae.training.sweep import sweep
-from keras_dae.worker import serve
 
 # Keras on torch imports tensorflow where it is installed, which takes seconds.
 SITE = 'import sys; sys.modules["tensorflow"] = None\n'
@@ -134,7 +134,9 @@ def test_a_process_that_cannot_start_is_told(home, started, monkeypatch):
 
 def test_orders_end_with_the_first_that_fails(tmp_path, monkeypatch):
     codes = iter([0, 2, 0])
-    monkeypatch.setattr("keras_dae.worker.run", lambda arguments, log: next(codes))
+    monkeypatch.setattr(
+        "keras_dae.commands.worker.run", lambda arguments, log: next(codes)
+    )
     orders = io.StringIO('{"arguments": [], "log": "x"}\n' * 3)
     answers = io.StringIO()
     assert serve(orders, answers) == 2

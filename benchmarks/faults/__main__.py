@@ -27,23 +27,23 @@ from typing import Any, TextIO
 from benchmarks.faults.campaign import FAULTS, WRONG, Stage, strike
 from benchmarks.faults.disk import Disk, enter
 from benchmarks.faults.scenes import SCENES
-from keras_dae import backend
 from keras_dae.errors import KerasDAEError
-from keras_dae.storage import read_json, write_json
+from keras_dae.system import backend
+from keras_dae.system.storage import read_json, write_json
 
 # Keras on torch imports tensorflow where it is installed, which costs seconds.
 HIDE = 'import sys\nsys.modules["tensorflow"] = None\n'
 # What the commands import when they run; a fork then has it.
 MODULES = (
     "keras_dae.cli",
-    "keras_dae.study",
+    "keras_dae.study.nine.run",
     "keras_dae.training.fitting",
-    "keras_dae.training.torch_steps",
+    "keras_dae.training.fast.steps",
     "keras_dae.denoising.denoise",
     "keras_dae.denoising.tile_model",
     "keras_dae.denoising.trained",
     "keras_dae.interchange.export",
-    "keras_dae.reporting.tables",
+    "keras_dae.study.report.tables",
     "torch.export",
 )
 

@@ -74,8 +74,8 @@ def compare(
     What was measured is kept, so the same command goes on after an interrupt. Data and
     noise are those of the runs unless --data, --noise, --sigma or --clip say otherwise.
     """
-    from keras_dae import backend
-    from keras_dae.storage import is_dir, write_csv, write_text
+    from keras_dae.system import backend
+    from keras_dae.system.storage import is_dir, write_csv, write_text
     from keras_dae.training.runs import find_runs
 
     given = any(value is not None for value in options.values())
@@ -88,8 +88,8 @@ def compare(
     look_at(map(Path, own), folders)
     backend.select(device, threads)
     say(backend.summary())
-    from keras_dae.reporting.board import board_markdown, csv_rows, terminal_table
-    from keras_dae.study import compare as measure
+    from keras_dae.study.board.figures import board_markdown, csv_rows, terminal_table
+    from keras_dae.study.nine.run import compare as measure
 
     board = measure(folders, own, out, config, data_dir=data_dir, fresh=fresh, say=say)
     if csv_file is not None:

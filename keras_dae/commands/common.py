@@ -121,7 +121,7 @@ def say(line: str) -> None:
 
 def echo_json(value: Any) -> None:
     """Print `value` as JSON."""
-    from keras_dae.storage import dump_json
+    from keras_dae.system.storage import dump_json
 
     click.echo(dump_json(value), nl=False)
 
@@ -140,6 +140,6 @@ def show(
 
 def print_table(table: Any, to_error: bool = False) -> None:
     """Print a rich table at the width of the terminal."""
-    from keras_dae.terminal import Terminal
+    from keras_dae.system.terminal import Terminal
 
     Terminal(error=to_error).print(table)

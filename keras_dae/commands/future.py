@@ -77,15 +77,15 @@ def classify(
     A convolutional network and multiclass logistic regression read clean, noisy,
     filtered and denoised test images. What is measured is kept; a second start goes on.
     """
-    from keras_dae import backend
+    from keras_dae.system import backend
     from keras_dae.training.progress import Steps
 
     folders = _found(runs, out)
     look_at([], folders)
     backend.select(device, threads)
     say(backend.summary())
-    from keras_dae.future import classify as carry_out
-    from keras_dae.reporting.future import reading_table
+    from keras_dae.study.future import classify as carry_out
+    from keras_dae.study.report.future import reading_table
 
     options: dict[str, Any] = {"lessons": lessons} if lessons else {}
     with Steps() as steps:
@@ -137,20 +137,20 @@ def robustness(
     A RUN may also be a .keras file of any origin. What is measured is kept; a second
     start goes on.
     """
-    from keras_dae import backend
+    from keras_dae.system import backend
 
     files = [run for run in runs if run.suffix == ".keras"]
     named = tuple(run for run in runs if run not in files)
     folders = _found(named, out) if named or not files else []
     look_at(files, folders)
-    from keras_dae.evaluation.robustness import parse_grid
+    from keras_dae.study.robustness.measure import parse_grid
     from keras_dae.training.progress import Steps
 
     grid = parse_grid(noises)
     backend.select(device, threads)
     say(backend.summary())
-    from keras_dae.future import robustness as carry_out
-    from keras_dae.reporting.future import gains_table
+    from keras_dae.study.future import robustness as carry_out
+    from keras_dae.study.report.future import gains_table
 
     with Steps() as steps:
         results = carry_out(
@@ -257,7 +257,7 @@ def depth_limit(
     runs of these settings in the folder, so that one size may have more depths than
     another.
     """
-    from keras_dae import backend
+    from keras_dae.system import backend
     from keras_dae.training.progress import Steps
 
     splits = load_splits(configuration(None, options), data_dir)
@@ -269,8 +269,8 @@ def depth_limit(
         splits.limited(size, validation=options["validation_images"])
     backend.select(device, threads)
     say(backend.summary())
-    from keras_dae.future import depth_configs, limit_depth
-    from keras_dae.reporting.future import depth_table
+    from keras_dae.study.future import depth_configs, limit_depth
+    from keras_dae.study.report.future import depth_table
 
     configs = depth_configs(
         lambda **fields: configuration(None, {**named, **fields}),

@@ -84,10 +84,10 @@ def denoise(
     PNG, JPEG, TIFF, WebP, BMP and NPY of any size, grey or colour, each written in
     its own format and type. Inputs stay as they are; no noise is added unasked.
     """
-    from keras_dae import backend
     from keras_dae.denoising.files import STANDARD, holding, plan_jobs
     from keras_dae.denoising.trained import find_model
     from keras_dae.errors import check
+    from keras_dae.system import backend
 
     noise, label = _noise(add_noise)
 
@@ -218,8 +218,8 @@ def _tell(row: dict[str, Any], warned: bool) -> bool:
 
 
 def _draw(path: Path, views: tuple[Any, Any, Any]) -> None:
-    from keras_dae.reporting.comparison import comparison
-    from keras_dae.storage import replacing
+    from keras_dae.denoising.comparison import comparison
+    from keras_dae.system.storage import replacing
 
     clean, noisy, denoised = views
     with replacing(path) as temporary:
@@ -228,8 +228,8 @@ def _draw(path: Path, views: tuple[Any, Any, Any]) -> None:
 
 
 def _report(rows: list[dict[str, Any]], as_json: bool, to_error: bool) -> None:
-    from keras_dae.reporting.tables import denoise_table
-    from keras_dae.storage import dump_json
+    from keras_dae.study.report.tables import denoise_table
+    from keras_dae.system.storage import dump_json
 
     done = sum(row["state"] == "done" for row in rows)
     summary = {"schema": 1, "done": done, "failed": len(rows) - done, "images": rows}

@@ -72,13 +72,13 @@ def parity(
     Each backend is a process of its own on the CPU; a difference from torch above
     1e-5, or a failure, exits with 1. What is not installed is listed as absent.
     """
-    from keras_dae import backend
     from keras_dae.denoising.trained import find_model, pretrained_cards
     from keras_dae.interchange.export import TOLERANCE
     from keras_dae.interchange.parity import ANSWERING
     from keras_dae.interchange.parity import parity as compare
-    from keras_dae.reporting.publish import command
-    from keras_dae.reporting.tables import parity_table
+    from keras_dae.study.report.publish import command
+    from keras_dae.study.report.tables import parity_table
+    from keras_dae.system import backend
     from keras_dae.training.progress import new_progress
 
     chosen = models or tuple(pretrained_cards())
@@ -128,7 +128,7 @@ def _tell(row: dict[str, Any], number: str) -> None:
 def doctor(data_dir: Path | None, as_json: bool) -> None:
     """Show what is installed and found: versions, backends, devices, data, folders."""
     from keras_dae.doctor import examine
-    from keras_dae.reporting.tables import doctor_table
+    from keras_dae.study.report.tables import doctor_table
 
     rows: list[dict[str, Any]] = examine(data_dir)
     if as_json:

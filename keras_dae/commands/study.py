@@ -58,7 +58,7 @@ def models(
         architecture_row,
         plan,
     )
-    from keras_dae.reporting.tables import architecture_table, pretrained_table
+    from keras_dae.study.report.tables import architecture_table, pretrained_table
 
     if pretrained:
         from keras_dae.denoising.trained import pretrained_cards
@@ -96,7 +96,7 @@ def train(
     **options: Any,
 ) -> None:
     """Train one model and keep it in a run folder."""
-    from keras_dae import backend
+    from keras_dae.system import backend
     from keras_dae.training.progress import FitProgress
 
     config = configuration(config_file, options)
@@ -160,7 +160,7 @@ def evaluate(
     A run is scored on the data and noise that it was trained with. A RUN may also be a
     .keras file of any origin; --data, --noise, --sigma and --clip are for those.
     """
-    from keras_dae import backend
+    from keras_dae.system import backend
     from keras_dae.training.runs import find_runs
 
     files = [run for run in runs if run.suffix == ".keras"]
@@ -170,10 +170,10 @@ def evaluate(
     look_at(files, folders)
     backend.select(device, threads)
     say(backend.summary())
-    from keras_dae.evaluation.scored import evaluate as score
-    from keras_dae.evaluation.scored import evaluate_files, image_rows
-    from keras_dae.reporting.tables import results_table
-    from keras_dae.storage import write_csv
+    from keras_dae.study.nine.measure import evaluate as score
+    from keras_dae.study.nine.measure import evaluate_files, image_rows
+    from keras_dae.study.report.tables import results_table
+    from keras_dae.system.storage import write_csv
 
     scored = score(folders, data_dir, say, engine) if folders else []
     if files:
@@ -214,7 +214,7 @@ def sweep(
     **options: Any,
 ) -> None:
     """Train every depth, latent and seed, several at a time."""
-    from keras_dae.reporting.tables import jobs_table
+    from keras_dae.study.report.tables import jobs_table
     from keras_dae.training.sweep import job_rows
     from keras_dae.training.sweep import sweep as run_all
 
@@ -259,14 +259,14 @@ def plot(
     as_json: bool,
 ) -> None:
     """Draw figures 1 to 7 of the paper from saved RUNS."""
-    from keras_dae import backend
+    from keras_dae.system import backend
     from keras_dae.training.runs import find_runs
 
     folders = [folder for run in runs or (out,) for folder in find_runs(run)]
     look_at([], folders)
     backend.select(device, threads)
     say(backend.summary())
-    from keras_dae.study import plot as draw
+    from keras_dae.study.nine.run import plot as draw
 
     written = draw(folders, figures, data_dir, say)
     if as_json:
@@ -297,13 +297,13 @@ def reproduce(
     **options: Any,
 ) -> None:
     """Carry out the whole study: train, score, decide the claims, report."""
-    from keras_dae import backend
-    from keras_dae.reporting.tables import claims_table, results_table
+    from keras_dae.study.report.tables import claims_table, results_table
+    from keras_dae.system import backend
 
     configs = grid(data_dir, **options)
     backend.select(device, threads)
     say(backend.summary())
-    from keras_dae.study import reproduce as carry_out
+    from keras_dae.study.nine.run import reproduce as carry_out
 
     results = carry_out(
         configs,

@@ -21,14 +21,13 @@ from keras_dae.denoising.tiles import (
 )
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.images.estimates import SMALLEST, describe, middle
-from keras_dae.images.formats import (
+from keras_dae.images.io.formats import (
     encoded,
     format_of,
     read_file,
     read_picture,
 )
-from keras_dae.images.noise import Noise
-from keras_dae.images.pictures import (
+from keras_dae.images.io.pictures import (
     MAX_MEGAPIXELS,
     Page,
     Picture,
@@ -39,7 +38,8 @@ from keras_dae.images.pictures import (
     unpad,
     value_range,
 )
-from keras_dae.storage import replacing
+from keras_dae.images.noise import Noise
+from keras_dae.system.storage import replacing
 
 Tick = Callable[[int], None]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from keras_dae.errors import UsageError, check
 from keras_dae.images.folder import DONE, find_images
-from keras_dae.images.formats import format_of, read_file
-from keras_dae.images.pictures import UnreadableError, value_range
-from keras_dae.locks import held
-from keras_dae.storage import is_dir, is_file
+from keras_dae.images.io.formats import format_of, read_file
+from keras_dae.images.io.pictures import UnreadableError, value_range
+from keras_dae.system.locks import held
+from keras_dae.system.storage import is_dir, is_file
 
 STANDARD = "-"  # standard input or output
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, psnr_of, ssim
-from keras_dae.images.formats import read_file
-from keras_dae.images.pictures import Picture, UnreadableError, to_unit, value_range
+from keras_dae.images.io.formats import read_file
+from keras_dae.images.io.pictures import Picture, UnreadableError, to_unit, value_range
 
 Range = tuple[float, float]
 

@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from keras_dae.errors import check
-from keras_dae.images.pictures import pad_to, unpad
+from keras_dae.images.io.pictures import pad_to, unpad
 
 BATCH = 256
 # (n, height, width, channels) float32 in [0, 1] -> the same shape.

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from keras_dae.denoising.advice import usual
 from keras_dae.errors import UsageError
 from keras_dae.images.noise_words import noise_label
-from keras_dae.storage import believed, is_dir, is_file, read_json
+from keras_dae.system.storage import believed, is_dir, is_file, read_json
 from keras_dae.training.runs import RunFolder, find_runs
 
 if TYPE_CHECKING:
     import keras
 
-PRETRAINED = Path(__file__).parents[1] / "pretrained"
+PRETRAINED = Path(__file__).parents[1] / "presets"
 
 
 @dataclass(frozen=True)

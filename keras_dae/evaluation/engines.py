@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dae import backend
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.evaluation.baselines import Denoiser
+from keras_dae.system import backend
 
 BATCH = 500
 PROBES = 16  # images on which an engine is compared with keras
@@ -45,7 +45,7 @@ def difference(denoise: Denoiser) -> float:
 def by_keras(model: keras.Model) -> Denoiser:
     """Return what keras's backend answers, by the lean forward pass on torch."""
     if backend.name() == "torch":
-        from keras_dae.training.torch_steps import answer
+        from keras_dae.training.fast.steps import answer
 
         lean = answer(model)
         if lean is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_dae.errors import KerasDAEError, UsageError, short
-from keras_dae.storage import is_file
+from keras_dae.system.storage import is_file
 
 MAX_BYTES = 1 << 30
 MAX_NODES = 20_000

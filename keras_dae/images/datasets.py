@@ -15,10 +15,10 @@ import numpy as np
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.images.download import Download, NotAvailableError, fetch
 from keras_dae.images.folder import ImageFiles, read_folder
+from keras_dae.images.io.arrays import Arrays, read_idx, read_npz
 from keras_dae.images.patches import Cut
-from keras_dae.images.readers import Arrays, read_idx, read_npz
 from keras_dae.images.splits import Splits, split
-from keras_dae.storage import is_dir, is_file
+from keras_dae.system.storage import is_dir, is_file
 
 __all__ = ["DATASETS", "Arrays", "Cut", "Splits", "load", "read", "resolve", "split"]
 

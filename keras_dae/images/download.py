@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from keras_dae.errors import KerasDAEError
-from keras_dae.locks import held
-from keras_dae.storage import replacing
+from keras_dae.system.locks import held
+from keras_dae.system.storage import replacing
 
 CONNECT_SECONDS = 5.0
 MOST_REDIRECTS = 5

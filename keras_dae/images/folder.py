@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.images.formats import FORMATS, format_of, read_file
-from keras_dae.images.patches import Cut
-from keras_dae.images.pictures import (
+from keras_dae.images.io.arrays import memory
+from keras_dae.images.io.formats import FORMATS, format_of, read_file
+from keras_dae.images.io.pictures import (
     RANGES,
     Page,
     UnreadableError,
     pad_to,
     value_range,
 )
-from keras_dae.images.readers import memory
-from keras_dae.storage import array_sha256, is_dir, reason
-from keras_dae.streams import stream
+from keras_dae.images.patches import Cut
+from keras_dae.system.storage import array_sha256, is_dir, reason
+from keras_dae.system.streams import stream
 
 DONE = ".denoised"  # what the name of a denoised image ends in
 PARTS = ("train", "validation", "test")

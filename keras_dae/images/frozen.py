@@ -1,8 +1,8 @@
 """Frozen pairs, for validation and test: the same noise for every model and epoch.
 
 The noise comes from (seed, block) for fixed blocks of `FROZEN_BLOCK` images
-(`keras_dae.streams`), so it depends neither on the batch size nor on what was drawn
-before.
+(`keras_dae.system.streams`), so it depends neither on the batch size nor on what was
+drawn before.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from keras_dae.errors import check
 from keras_dae.images.noise import Noise
 from keras_dae.images.pairs import Pair, normalise
 from keras_dae.images.rows import Images
-from keras_dae.streams import stream
+from keras_dae.system.streams import stream
 
 VALIDATION, TEST = "validation", "test"
 MEASURED = "measured"  # training images, under noise that no training drew

@@ -3,8 +3,8 @@
 Every random number is a pure function of integers, so a pair does not depend on
 what was drawn before it, on the backend, or on an interruption. Image order, and where
 patches lie, come from (seed, epoch), noise from (seed, epoch, batch): fresh noise in
-every epoch (paper, algorithm 1). `keras_dae.streams` turns each of these into a stream
-of its own; `keras_dae.images.frozen` has the pairs that stay the same.
+every epoch (paper, algorithm 1). `keras_dae.system.streams` turns each of these into a
+stream of its own; `keras_dae.images.frozen` has the pairs that stay the same.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from keras_dae.images import drawing
 from keras_dae.images.noise import Noise
 from keras_dae.images.patches import Patches
 from keras_dae.images.rows import Images, whole_numbers
-from keras_dae.streams import of_32_bits, stream, words
+from keras_dae.system.streams import of_32_bits, stream, words
 
 Pair = tuple[np.ndarray, np.ndarray]
 # Streams made at once for the batches to come: one made alone, between two draws that
@@ -68,7 +68,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
     Attributes:
         epoch: the epoch, from 0, that batches are drawn for.
         at_once: batches that one item holds, one after the other in one array; for a
-            step that takes them apart again (`keras_dae.training.torch_steps`).
+            step that takes them apart again (`keras_dae.training.fast.steps`).
         on_batch: called with epoch and images before it, for a progress bar.
 
     Raises:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from keras_dae.errors import check
-from keras_dae.images.pictures import RANGES, to_unit
-from keras_dae.streams import stream
+from keras_dae.images.io.pictures import RANGES, to_unit
+from keras_dae.system.streams import stream
 
 SIDES = (8, 1024)  # the smallest and the largest patch, pixels a side
 MAX_PATCHES = 100_000

@@ -7,10 +7,10 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.folder import PARTS, ImageFiles
+from keras_dae.images.io.arrays import Arrays
 from keras_dae.images.patches import Patches, fixed_patches, random_patches
-from keras_dae.images.readers import Arrays
 from keras_dae.images.rows import Images, Rows, extremes, whole_numbers
-from keras_dae.streams import stream
+from keras_dae.system.streams import stream
 
 VALIDATION_SHARE = 0.2
 

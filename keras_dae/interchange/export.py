@@ -11,9 +11,9 @@ import numpy as np
 from keras_dae.errors import KerasDAEError, UsageError, check, reason
 from keras_dae.interchange.formats import EXPORTS
 from keras_dae.interchange.process import Worker
-from keras_dae.locks import held, temporary
 from keras_dae.models.gate import inspect
 from keras_dae.models.sizes import measure
+from keras_dae.system.locks import held, temporary
 
 TOLERANCE = 1e-5  # absolute, on answers in [0, 1]
 IMAGES = 70  # more than one batch, and the last one of another size

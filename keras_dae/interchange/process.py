@@ -7,7 +7,7 @@ import tempfile
 from typing import Any
 
 from keras_dae.errors import KerasDAEError
-from keras_dae.lifeline import child_environment
+from keras_dae.system.lifeline import child_environment
 
 
 class Worker:

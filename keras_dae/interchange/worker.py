@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_dae.interchange.formats import EXPORTS, Answer
-from keras_dae.lifeline import end_with_parent
+from keras_dae.system.lifeline import end_with_parent
 
 BATCH = 64
 

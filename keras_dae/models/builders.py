@@ -9,7 +9,7 @@ from keras import layers
 
 from keras_dae.errors import KerasDAEError
 from keras_dae.models.architectures import DAESpec
-from keras_dae.streams import stream
+from keras_dae.system.streams import stream
 
 # The sigmoid of -2 is about the mean pixel of MNIST. Started at a bias of 0, the
 # output is 0.5 everywhere; the first updates push every pixel down and kill the

@@ -9,7 +9,7 @@ from keras import layers
 
 from keras_dae.models.builders import DEFAULT_OUTPUT_BIAS, OUTPUT_SCALE, he_normal
 from keras_dae.models.ceilings import NOISY, UP, CeilingSpec, Node
-from keras_dae.streams import stream
+from keras_dae.system.streams import stream
 
 LAST = "channels_last"
 # What each kind of node is made of; a node with several inputs takes them as a list.

@@ -10,7 +10,7 @@ from keras.src.utils import module_utils
 
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.models.gate import inspect
-from keras_dae.storage import replacing
+from keras_dae.system.storage import replacing
 
 __all__ = ["ends", "inspect", "load", "save"]
 

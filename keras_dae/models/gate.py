@@ -16,7 +16,7 @@ from typing import Any
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.models.layers import LAYERS, MisfitError
 from keras_dae.models.sizes import MODELS, Sizes, measure
-from keras_dae.storage import MAX_JSON, is_file, parse_json, reason
+from keras_dae.system.storage import MAX_JSON, is_file, parse_json, reason
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 # Each member of an archive, and the most bytes that it may hold.

@@ -15,7 +15,7 @@ from keras_dae.images.patches import Cut
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.ceilings import CeilingSpec, plan_ceiling
 from keras_dae.models.families import FAMILIES, plan_family
-from keras_dae.storage import reason
+from keras_dae.system.storage import reason
 
 # Optimizer -> the learning rate at depth 1, and of deeper models. Adam and Muon move
 # every weight by about the rate, whatever the layer's width: a single layer with 16

@@ -6,17 +6,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dae import backend
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import VALIDATION, FrozenPairs, frozen_arrays, is_held
 from keras_dae.images.pairs import EpochClock, NoisyCleanPairs, normalise
-from keras_dae.locks import held, tidy
 from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.models.files import load
-from keras_dae.storage import write_json
+from keras_dae.system import backend
+from keras_dae.system.locks import held, tidy
+from keras_dae.system.storage import write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.optimizers import make_optimizer
 from keras_dae.training.progress import FitProgress
@@ -139,7 +139,7 @@ def hasten(
 ) -> bool:
     """Give `model`, compiled, faster steps of the same numbers; whether there are any.
 
-    They are torch's (`keras_dae.training.torch_steps`), for layers that `torch_layers`
+    They are torch's (`keras_dae.training.fast.steps`), for layers that `torch_layers`
     knows. In bfloat16 the numbers are rounded ones, of any model. With `batch_size`,
     several batches may be handed over at once: each of so many images is a step of its
     own.
@@ -155,7 +155,7 @@ def hasten(
             precision=precision,
         )
         return False
-    from keras_dae.training.torch_steps import accelerate
+    from keras_dae.training.fast.steps import accelerate
 
     return accelerate(model, precision, batch_size)
 

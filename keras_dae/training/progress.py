@@ -15,7 +15,7 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from keras_dae.terminal import Terminal, Words
+from keras_dae.system.terminal import Terminal, Words
 
 
 def new_progress() -> Progress:

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from keras_dae.errors import KerasDAEError
-from keras_dae.lifeline import asked_to_end
 from keras_dae.models.files import save
+from keras_dae.system.lifeline import asked_to_end
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.runs import RunFolder
 

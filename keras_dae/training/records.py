@@ -13,7 +13,7 @@ from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.patches import Patches, unit
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.ceilings import CeilingSpec
-from keras_dae.streams import stream
+from keras_dae.system.streams import stream
 from keras_dae.training.config import RunConfig
 from keras_dae.training.runs import RunFolder
 

@@ -20,7 +20,7 @@ from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.noise_words import noise_label
 from keras_dae.models.families import FAMILIES
 from keras_dae.models.gate import holds_optimizer
-from keras_dae.storage import (
+from keras_dae.system.storage import (
     believed,
     dump_json,
     is_dir,

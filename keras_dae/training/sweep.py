@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.progress import Progress, TaskID
 
 from keras_dae.errors import UsageError, check
-from keras_dae.locks import held, tidy
+from keras_dae.system.locks import held, tidy
 from keras_dae.training.config import RunConfig
 from keras_dae.training.jobs import (
     Executor,

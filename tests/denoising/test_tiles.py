@@ -12,7 +12,7 @@ from keras_dae.denoising.tiles import (
     tile_count,
 )
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.images.pictures import pad_to, unpad
+from keras_dae.images.io.pictures import pad_to, unpad
 
 RNG = np.random.default_rng(0)
 LENGTHS = [28, 29, 41, 42, 43, 100, 1000]

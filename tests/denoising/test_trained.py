@@ -10,8 +10,8 @@ from keras_dae.evaluation.metrics import ssim
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.estimates import measure_ranges
 from keras_dae.images.noise_words import parse_noise
-from keras_dae.storage import write_json
-from keras_dae.training.torch_steps import answer
+from keras_dae.system.storage import write_json
+from keras_dae.training.fast.steps import answer
 from tests.commands import run
 
 NAMES = [f"DAE_{depth}_{latent}" for depth in (1, 3, 5) for latent in (13, 5, 8)]

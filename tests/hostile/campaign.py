@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 REPORT = (
     "import sys; from pathlib import Path\n"
     "from keras_dae.errors import KerasDAEError\n"
-    "from keras_dae.reporting.publish import write_report\n"
+    "from keras_dae.study.report.publish import write_report\n"
     "try: write_report(Path(sys.argv[1]))\n"
     "except KerasDAEError as error: sys.exit(f'Error: {error}')\n"
 )
@@ -57,7 +57,7 @@ def together(case: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     from keras_dae.cli import main
     from keras_dae.errors import KerasDAEError
-    from keras_dae.reporting.publish import write_report
+    from keras_dae.study.report.publish import write_report
 
     before = peak(reset=True)
     began = time.process_time()

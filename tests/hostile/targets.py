@@ -17,18 +17,18 @@ import numpy as np
 
 from keras_dae.denoising.advice import advise, usual
 from keras_dae.denoising.trained import find_model, run_card
-from keras_dae.evaluation.cells import Cells
-from keras_dae.images.formats import encoded, read_picture
+from keras_dae.images.io.arrays import read_idx, read_npz
+from keras_dae.images.io.formats import encoded, read_picture
 from keras_dae.images.noise_words import (
     describe_noise,
     noise_label,
     parse_noise,
     short_label,
 )
-from keras_dae.images.readers import read_idx, read_npz
 from keras_dae.models.gate import inspect
 from keras_dae.models.layers import LAYERS
-from keras_dae.reporting.publish import write_report
+from keras_dae.study.common.cells import Cells
+from keras_dae.study.report.publish import write_report
 from keras_dae.training.config import (
     RunConfig,
     make_config,

@@ -11,10 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keras_dae.errors import KerasDAEError
-from keras_dae.images.formats import encoded, read_picture
+from keras_dae.images.io.arrays import read_idx, read_npz
+from keras_dae.images.io.formats import encoded, read_picture
 from keras_dae.images.noise_words import describe_noise, noise_label, parse_noise
-from keras_dae.images.readers import read_idx, read_npz
-from keras_dae.storage import MAX_DEPTH, dump_json, parse_json, read_json, write_json
+from keras_dae.system.storage import (
+    MAX_DEPTH,
+    dump_json,
+    parse_json,
+    read_json,
+    write_json,
+)
 from keras_dae.training.config import make_config, option_arguments
 from tests.hostile.data import idx
 from tests.hostile.fuzz import CORPUS, COUNTS, NAMES, checked

@@ -63,7 +63,7 @@ def test_nothing_was_run_or_written_elsewhere(table):
 
 def test_good_files_pass(tmp_path):
     assert inspect(RUN / "model.keras")["config"]["name"] == "DAE_1_5"
-    for path in sorted((ROOT / "keras_dae" / "pretrained").glob("*.keras")):
+    for path in sorted((ROOT / "keras_dae" / "presets").glob("*.keras")):
         inspect(path)
     onnx(_identity)(tmp_path / "good.onnx")
     onnx_files.inspect(tmp_path / "good.onnx")

@@ -11,7 +11,7 @@ from keras_dae.images import drawing
 from keras_dae.images.noise import Gaussian, Speckle
 from keras_dae.images.pairs import NoisyCleanPairs, normalise
 from keras_dae.images.rows import Rows
-from keras_dae.streams import stream
+from keras_dae.system.streams import stream
 
 numba = pytest.importorskip("numba")
 ziggurat = pytest.importorskip("keras_dae.images.ziggurat")

@@ -5,7 +5,7 @@ import pytest
 from keras_dae.errors import UsageError
 from keras_dae.images.noise import Gaussian
 from keras_dae.images.pairs import EpochClock, NoisyCleanPairs, normalise
-from keras_dae.streams import stream
+from keras_dae.system.streams import stream
 
 
 def marked(count):

@@ -9,7 +9,6 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from keras_dae import backend
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.datasets import Arrays, split
 from keras_dae.images.folder import ImageFiles
@@ -18,6 +17,7 @@ from keras_dae.models.architectures import plan
 from keras_dae.models.builders import build
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.files import load, save
+from keras_dae.system import backend
 from keras_dae.training import fitting, recorder
 from keras_dae.training.config import make_config
 from keras_dae.training.fitting import fit, hasten, start

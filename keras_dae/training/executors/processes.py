@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from keras_dae import backend
 from keras_dae.errors import KerasDAEError, check
-from keras_dae.lifeline import child_environment
+from keras_dae.system import backend
+from keras_dae.system.lifeline import child_environment
 from keras_dae.training.config import option_arguments
 from keras_dae.training.jobs import Job, Request
 
@@ -38,7 +38,7 @@ class Worker:
 
     def __init__(self, environment: dict[str, str], log: IO[bytes]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "keras_dae.worker"],
+            [sys.executable, "-m", "keras_dae.commands.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -26,14 +26,14 @@ from ray.cluster_utils import Cluster
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from keras_dae import backend
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.images import datasets
-from keras_dae.storage import replacing
+from keras_dae.system import backend
+from keras_dae.system.storage import replacing
 from keras_dae.training.executors import ray_worker
 from keras_dae.training.jobs import Job, Request, epochs_done
 
-_PACKAGE = Path(backend.__file__).parent
+_PACKAGE = Path(backend.__file__).parents[1]
 # How often a run may be lost without a new epoch in between: nodes die, but a run
 # that takes its process down each time must not be sent for ever.
 _LOSSES = 3

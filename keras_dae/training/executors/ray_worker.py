@@ -16,9 +16,9 @@ from typing import Any
 
 import ray
 
-from keras_dae import backend
 from keras_dae.errors import KerasDAEError
 from keras_dae.images.datasets import Splits, load, split
+from keras_dae.system import backend
 from keras_dae.training.config import RunConfig, option_arguments
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.runs import RunFolder, run_name

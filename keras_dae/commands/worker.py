@@ -1,0 +1,77 @@
+"""The commands of a sweep, one after the other in one process.
+
+To import keras and its backend takes longer than an epoch of a small model, so a
+process that has done so is used again. An order is a line of JSON on standard input,
+`{"arguments": [...], "log": path}`: the command line of `keras-dae`, and where what it
+prints goes. Its exit code comes back as a line on standard output. The process ends
+with its orders, and after the first command that did not end well.
+"""
+
+import json
+import os
+import sys
+import traceback
+from typing import Any, TextIO
+
+from keras_dae.cli import main
+from keras_dae.system.lifeline import end_with_parent
+
+
+def serve(orders: TextIO, answers: TextIO) -> int:
+    """Carry out one order after the other; return the exit code of the last one."""
+    code = 0
+    for line in orders:
+        order = json.loads(line)
+        code = run(order["arguments"], order["log"])
+        print(code, file=answers, flush=True)
+        if code != 0:
+            break
+    return code
+
+
+def run(arguments: list[str], log: str) -> int:
+    """Run a command line of `keras-dae` and return its exit code.
+
+    Args:
+        arguments: without the program's name.
+        log: the file that standard output and errors are added to, whoever writes them.
+    """
+    _write_to(log)
+    sys.argv = ["keras-dae", *arguments]
+    code: Any = 0
+    try:
+        main(arguments, prog_name="keras-dae")
+    except SystemExit as end:
+        code = end.code
+    except BaseException:  # of whatever kind, it is this run's alone
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _forget()
+    return code if isinstance(code, int) else int(code is not None)
+
+
+def _write_to(log: str) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for standard in (sys.stdout, sys.stderr):
+        os.dup2(descriptor, standard.fileno())
+    os.close(descriptor)
+
+
+def _forget() -> None:
+    """Leave keras as it was at first: names that count up, models, what they hold."""
+    if keras := sys.modules.get("keras"):
+        keras.utils.clear_session()
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    asked, told = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1):
+        os.dup2(nowhere, descriptor)
+    try:
+        sys.exit(serve(asked, told))
+    except KeyboardInterrupt:  # while it waited
+        sys.exit(130)

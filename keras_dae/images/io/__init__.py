@@ -1,0 +1,1 @@
+"""Image files and arrays of every format, in and out."""

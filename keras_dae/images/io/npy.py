@@ -1,0 +1,67 @@
+"""NumPy's own files as images: (H, W), (H, W, 1..4), (N, H, W) or (N, H, W, 1..4)."""
+
+from math import prod
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from keras_dae.images.io.pictures import (
+    RANGES,
+    Picture,
+    UnreadableError,
+    check_size,
+    page_of,
+)
+
+
+def read(file: BinaryIO, megapixels: float) -> Picture:
+    """Read an array; where its last axis is longer than 4 and it has three, N pages.
+
+    Raises:
+        UnreadableError: another shape or type, or fewer bytes than the header says.
+    """
+    shape, dtype = _header(file)
+    if dtype.name not in RANGES:
+        raise UnreadableError(
+            f"holds values of type {dtype.name}; {', '.join(RANGES)} are read"
+        )
+    stacked = len(shape) == 4 or (len(shape) == 3 and shape[2] > 4)
+    if not (stacked or len(shape) in (2, 3)) or prod(shape) == 0:
+        raise UnreadableError(
+            f"holds an array of shape {shape}; an image is (H, W) or (H, W, C), "
+            "several are (N, H, W) or (N, H, W, C)"
+        )
+    height, width = shape[1:3] if stacked else shape[:2]
+    check_size([(width, height)] * (shape[0] if stacked else 1), megapixels)
+    start = file.tell()
+    held = file.seek(0, 2) - start
+    needed = prod(shape) * dtype.itemsize
+    if held < needed:
+        raise UnreadableError(
+            f"is truncated: {held:,} of {needed:,} bytes of its array are there"
+        )
+    file.seek(0)
+    array = npy_format.read_array(file, allow_pickle=False)
+    pages = [page_of(image) for image in (array if stacked else [array])]
+    return Picture("NPY", pages, {"shape": shape, "dtype": dtype})
+
+
+def _header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = npy_format.read_magic(file)
+    readers = {
+        (1, 0): npy_format.read_array_header_1_0,
+        (2, 0): npy_format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise UnreadableError(f"is of NPY version {version}, which is not for images")
+    shape, _, dtype = readers[version](file)
+    return shape, dtype
+
+
+def write(picture: Picture, file: BinaryIO) -> None:
+    """Write an array of the shape and type that was read."""
+    arrays = [page.joined(page.values) for page in picture.pages]
+    shape, dtype = picture.extra["shape"], picture.extra["dtype"]
+    whole = np.concatenate([array.ravel() for array in arrays]).reshape(shape)
+    np.save(file, whole.astype(dtype, copy=False), allow_pickle=False)

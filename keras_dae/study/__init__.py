@@ -1,0 +1,1 @@
+"""The paper and the experiments that it leaves open."""

@@ -1,0 +1,1 @@
+"""Every denoiser measured on the same test images."""

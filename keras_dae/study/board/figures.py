@@ -1,0 +1,209 @@
+"""The board for people: one table for the terminal, Markdown and CSV; two figures."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from rich.table import Table as RichTable
+
+from keras_dae.evaluation.metrics import mse
+from keras_dae.study.nine.diagrams import GREY, INK, PALETTE, show_image, styled
+from keras_dae.study.report.report import NONE, Table, markdown_table
+from keras_dae.study.report.tables import new_table, setting
+
+Board = dict[str, Any]
+# Kind -> colour and marker, so that no kind is told by its colour alone.
+MARKS = {
+    "floor": (GREY, "s"),
+    "filter": (PALETTE[1], "^"),
+    "dae": (PALETTE[0], "o"),
+    "best": (PALETTE[4], "*"),
+    "ceiling": (PALETTE[2], "D"),
+    "user": (PALETTE[3], "P"),
+}
+SIZES = {"*": 12}  # points; a star looks smaller than it is
+WORDS = {
+    "floor": "floor, no filter and no network",
+    "filter": "classical filter",
+    "dae": "denoising autoencoder",
+    "best": "best autoencoder",
+    "ceiling": "network without a bottleneck",
+    "user": "brought by the user",
+}
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+HEADS = ["denoiser", "kind", "test MSE", "95 % interval", f"{PLUS_MINUS} over seeds"]
+HEADS += ["PSNR, dB", "PSNR, mean of images", "SSIM", "parameters", "bytes"]
+HEADS += ["multiply-adds", "ms an image"]
+
+
+def board_table(board: Board) -> Table:
+    """Return the board as text, the lowest test error first."""
+    total = board["dataset"]["test"]
+    return Table(HEADS, [_cells(row, total) for row in board["rows"]], words=(0, 1))
+
+
+def _cells(row: dict[str, Any], total: int) -> list[str]:
+    test, spread = row["test"], row["test_std"]
+    name = row["name"]
+    if row["images"] < total:
+        name += f" (first {row['images']:,} images)"
+    return [
+        *(name, row["kind"], f"{test['mse']:.5f}"),
+        f"{row['mse_low']:.5f} to {row['mse_high']:.5f}",
+        f"{spread['mse']:.5f}" if spread else NONE,
+        _number(test["psnr"], ".2f"),
+        _number(test["psnr_mean_image"], ".2f"),
+        _number(test["ssim"], ".3f"),
+        *(_number(row[key], ",") for key in ("parameters", "bytes", "macs")),
+        _number(row["ms_per_image"], ".3f"),
+    ]
+
+
+def _number(value: float | None, form: str) -> str:
+    return NONE if value is None else format(value, form)
+
+
+def notes(board: Board) -> str:
+    """Return what the table needs to be read."""
+    chosen = [
+        f"{row['name']}: "
+        + ", ".join(f"{key} {value}" for key, value in row["settings"].items())
+        for row in board["rows"]
+        if row.get("tuned_on")
+    ]
+    text = (
+        f"{setting(board)} Every denoiser answers the same noisy images. MSE is the "
+        "mean over pixels; PSNR is that of the mean MSE, and beside it the mean of the "
+        "images' own. The interval is a bootstrap over test images. Bytes are those of "
+        "the file, or of the parameters as float32 where there is none; a figure "
+        f"that is not known is left out ({NONE}). Times are of {board['hardware']}, in "
+        "batches; on a CPU the processor's, of all threads together."
+    )
+    if chosen:
+        text += (
+            " Parameters of tuned filters were chosen on validation images ("
+            + "; ".join(chosen)
+            + ")."
+        )
+    return text
+
+
+def terminal_table(board: Board) -> RichTable:
+    """Return the board for a terminal."""
+    table = board_table(board)
+    # The report has room for both conventions and the interval, a terminal has not.
+    left_out = {HEADS.index("PSNR, mean of images"), HEADS.index("95 % interval")}
+    kept = [place for place in range(len(HEADS)) if place not in left_out]
+    shown = new_table(
+        "The board", *(table.heads[place] for place in kept), caption=notes(board)
+    )
+    for row in table.rows:
+        shown.add_row(*(row[place] for place in kept))
+    return shown
+
+
+def board_markdown(board: Board) -> str:
+    """Return the board as a GitHub Markdown table with its notes."""
+    return f"# The board\n\n{notes(board)}\n\n{markdown_table(board_table(board))}"
+
+
+def csv_rows(board: Board) -> Iterator[dict[str, Any]]:
+    """Yield a flat row for each denoiser, unrounded."""
+    for row in board["rows"]:
+        yield {
+            **{key: row[key] for key in ("name", "kind", "latent", "images")},
+            "seeds": len(row["seeds"]),
+            **{key: row["test"][key] for key in ("mse", "psnr", "psnr_mean_image")},
+            "ssim": row["test"]["ssim"],
+            "mse_std": (row["test_std"] or {}).get("mse"),
+            **{key: row[key] for key in ("mse_low", "mse_high", "parameters")},
+            **{key: row[key] for key in ("bytes", "macs", "ms_per_image")},
+        }
+
+
+@styled
+def board_figure(board: Board) -> Figure:
+    """Draw the test error of every denoiser, the lowest at the top.
+
+    The line through a point is its standard deviation over seeds, where there are
+    several; the intervals over test images are narrower than the points.
+    """
+    rows = [row for row in board["rows"] if row["test"]["mse"] > 0]
+    figure = Figure(figsize=(8.6, 1.3 + 0.27 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    for place, row in enumerate(rows):
+        error, (colour, marker) = row["test"]["mse"], MARKS[row["kind"]]
+        axes.axhline(place, color=GREY, lw=0.4, alpha=0.4, zorder=0)
+        if row["test_std"]:
+            spread = row["test_std"]["mse"]
+            axes.errorbar(error, place, xerr=spread, color=INK, lw=1.2, capsize=3)
+        axes.plot(
+            error, place, marker, color=colour, ms=SIZES.get(marker, 7), mec="white",
+            mew=0.6,
+        )  # fmt: skip
+        axes.annotate(
+            f"{error:.4f}", (error, place), (9, 0), textcoords="offset points",
+            va="center", fontsize=8.5, bbox={"fc": "white", "ec": "none", "pad": 0.4},
+        )  # fmt: skip
+    total = board["dataset"]["test"]
+    axes.set_yticks(
+        range(len(rows)), [_cells(row, total)[0] for row in rows], fontsize=9
+    )
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    _error_axis(axes, [row["test"]["mse"] for row in rows])
+    axes.set_xlabel("test mean squared error (mean over pixels, logarithmic)")
+    handles = [
+        Line2D([], [], ls="", marker=MARKS[kind][1], color=MARKS[kind][0],
+               ms=SIZES.get(MARKS[kind][1], 7), label=WORDS[kind])
+        for kind in board["kinds"]
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside upper center", ncols=3)
+    return figure
+
+
+def _error_axis(axes: Any, errors: list[float]) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(0.85 * min(errors), 1.35 * max(errors))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
+    axes.grid(axis="x")
+
+
+@styled
+def thumbnails(
+    clean: np.ndarray, noisy: np.ndarray, answers: list[tuple[str, str, np.ndarray]]
+) -> Figure:
+    """Draw the same noisy images answered by each denoiser, in two halves.
+
+    Args:
+        clean: images of shape (n, H, W, C) in [0, 1].
+        noisy: the same with noise.
+        answers: name, kind and denoised images of each, in the order to show them.
+    """
+    lines = [("clean", "", clean), ("noisy", "", noisy), *answers]
+    half, count, side, name = -(-len(lines) // 2), len(clean), 0.56, 1.75
+    width, height = 2 * (count * side + name) + 0.1, half * side + 0.1
+    figure = Figure(figsize=(width, height))
+    for place, (label, kind, images) in enumerate(lines):
+        column, row = divmod(place, half)
+        left, top = column * (count * side + name) + name, 0.05 + row * side
+        error = "" if images is clean else f"\nMSE {mse(clean, images).mean():.4f}"
+        figure.text(
+            (left - 0.08) / width, 1 - (top + side / 2) / height, label + error,
+            ha="right", va="center", fontsize=8, color=MARKS[kind][0] if kind else INK,
+        )  # fmt: skip
+        for index, image in enumerate(images):
+            axes = figure.add_axes((
+                (left + index * side) / width, 1 - (top + side - 0.03) / height,
+                (side - 0.03) / width, (side - 0.03) / height,
+            ))  # fmt: skip
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            show_image(axes, image)
+    return figure

@@ -1,0 +1,1 @@
+"""Denoisers by what classifiers read after them."""

@@ -1,0 +1,1 @@
+"""Depth by number of training images."""

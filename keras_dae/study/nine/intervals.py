@@ -1,0 +1,126 @@
+"""Comparisons as intervals: what a claim says, and what the test images say of it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from keras_dae.study.nine.claims import count_verdicts
+from keras_dae.study.nine.diagrams import GREY, INK, styled
+from keras_dae.study.report.report import Table
+
+# Colour and marker of each verdict: told apart without colour, too.
+MARKS = {"HOLDS": ("#009E73", "o"), "FAILS": ("#D55E00", "X"), "UNCLEAR": (GREY, "s")}
+Rows = Sequence[Mapping[str, Any]]
+
+
+@styled
+def comparisons(rows: Rows) -> Figure:
+    """Draw the difference of test MSE of each comparison with its 95 % interval.
+
+    A panel for each claim. The claim says that the difference is above 0.
+
+    Args:
+        rows: what `keras_dae.study.nine.claims.decide` returns.
+    """
+    claims = list(dict.fromkeys(row["claim"] for row in rows))
+    groups = [[row for row in rows if row["claim"] == claim] for claim in claims]
+    heights = [len(group) + 1.6 for group in groups]
+    figure = Figure(figsize=(8, 0.27 * sum(heights) + 0.4), layout="constrained")
+    panels = figure.subplots(len(groups), 1, height_ratios=heights, squeeze=False)
+    for axes, claim, group in zip(panels[:, 0], claims, groups, strict=True):
+        for height, row in enumerate(reversed(group)):
+            colour, marker = MARKS[row["verdict"]]
+            axes.plot([row["low"], row["high"]], [height] * 2, color=colour, lw=2)
+            axes.plot(row["difference"], height, marker, color=colour, ms=6)
+        axes.axvline(0, color=INK, lw=0.8)
+        names = [f"{row['worse']}  >  {row['better']}" for row in reversed(group)]
+        axes.set_yticks(range(len(group)), names, fontsize=8)
+        axes.set_ylim(-0.7, len(group) - 0.3)
+        axes.set_title(claim, loc="left", fontsize=9)
+        axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, -3))
+        axes.grid(axis="x", alpha=0.3)
+    panels[-1, 0].set_xlabel("difference of mean test MSE, 95 % interval")
+    used = [name for name in MARKS if any(row["verdict"] == name for row in rows)]
+    for name in used:
+        colour, marker = MARKS[name]
+        panels[0, 0].plot([], [], marker, color=colour, ls="-", label=name.lower())
+    if used:
+        panels[0, 0].legend(loc="best", fontsize=8, frameon=False)
+    return figure
+
+
+def matched(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
+    """Return title, sentences and table of the matched family's `claims.json`."""
+    own = {_positions(row): row["verdict"] for row in results["study"]}
+    sizes = [row["parameters"] for row in results["architectures"]]
+    fields = [row["receptive_field"] for row in results["architectures"]]
+    text = (
+        "In the study's family parameters, multiply-adds and receptive field change "
+        "with depth and latent. Here the same comparisons are made with models of "
+        f"{min(sizes):,} to {max(sizes):,} parameters that see {min(fields)} to "
+        f"{max(fields)} pixels ({len(results['seeds'])} seeds, {results['epochs']} "
+        "epochs), so that depth and latent are what is left to differ."
+    )
+    words = [
+        f"{claim}: holds in {counts['HOLDS']}, fails in {counts['FAILS']}, unclear in "
+        f"{counts['UNCLEAR']}"
+        for claim, counts in count_verdicts(results["claims"])
+    ]
+    heads = ["claim", "higher error", "lower error", "difference", "95 % interval"]
+    heads += ["matched", "in the study"]
+    cells = [
+        [
+            *(row["claim"].split()[0], row["worse"], row["better"]),
+            f"{row['difference']:+.5f}",
+            f"{row['low']:+.5f} to {row['high']:+.5f}",
+            *(row["verdict"], own.get(_positions(row), "-")),
+        ]
+        for row in results["claims"]
+    ]
+    table = Table(heads, cells, words=(0, 1, 2, 5, 6))
+    return "The claims with capacity matched", [text, f"{'; '.join(words)}."], [table]
+
+
+def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
+    """Return title, sentences and table of `verdicts.json`: what the verdicts turn on.
+
+    The first of `verdicts` are those of the study; which of the others differ is named.
+    """
+    found = results["verdicts"]
+    study = next(iter(found.values()))
+    own = {_comparison(row): row["verdict"] for row in study}
+    claims = [claim for claim, _ in count_verdicts(study)]
+    gain = results["largest_gain_of_best_epoch"]
+    text = (
+        "The paper leaves open which noise is drawn and whether the last or the best "
+        "epoch is tested. Each comparison is decided again, on test images under other "
+        f"noise and by the validation loss. In {results['best_epoch_is_last']} of "
+        f"{results['runs']} runs the last epoch is the best; the best one is nowhere "
+        f"lower by more than {gain:.6f}. Cells count the comparisons that hold, fail "
+        "and are unclear."
+    )
+    cells = []
+    for how, rows in found.items():
+        counts = dict(count_verdicts(rows))
+        other = [
+            f"{row['worse']} against {row['better']}: {row['verdict']}"
+            for row in rows
+            if row["verdict"] != own[_comparison(row)]
+        ]
+        shown = ["/".join(map(str, counts[claim].values())) for claim in claims]
+        cells.append([how, *shown, "; ".join(other) or "none"])
+    heads = ["decided by", *claims, "turned"]
+    table = Table(heads, cells, words=(0, len(heads) - 1))
+    return "What the verdicts turn on", [text], [table]
+
+
+def _comparison(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["claim"], row["worse"], row["better"]
+
+
+def _positions(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a comparison is of, whatever family its models are of."""
+    sides = (re.sub(r"[A-Z]+_", "", row[side]) for side in ("worse", "better"))
+    return (row["claim"], *sides)

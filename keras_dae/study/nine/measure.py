@@ -1,0 +1,224 @@
+"""Runs and files in, everything that a study says of them out."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.evaluation.baselines import FLOORS, MEDIANS
+from keras_dae.evaluation.metrics import psnr_of
+from keras_dae.evaluation.scoring import (
+    ImageFigures,
+    TestBench,
+    score_baselines,
+    score_model,
+    score_run,
+)
+from keras_dae.images.datasets import load
+from keras_dae.models.architectures import DAESpec, architecture_row
+from keras_dae.system import backend
+from keras_dae.system.storage import is_file, read_json
+from keras_dae.training.config import RunConfig, table_order
+from keras_dae.training.records import check_data
+from keras_dae.training.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What an evaluation of runs gives: figures for people, errors for statistics.
+
+    Attributes:
+        results: what `results.json` holds, without the claims.
+        images: each model's figures of each test image, in the order of
+            `results["models"]`: metric -> values of shape (images,).
+        specs: model name -> architecture, of the autoencoders.
+        folders: the runs, in the order of `results["models"]`.
+        bench: the frozen test images.
+    """
+
+    results: dict[str, Any]
+    images: list[ImageFigures]
+    specs: dict[str, DAESpec]
+    folders: list[RunFolder]
+    bench: TestBench
+
+    @property
+    def errors(self) -> dict[str, np.ndarray]:
+        """Model name -> test errors, shape (seeds, images)."""
+        found: dict[str, list[np.ndarray]] = {}
+        for row, of_images in zip(self.results["models"], self.images, strict=True):
+            found.setdefault(row["name"], []).append(of_images["mse"])
+        return {name: np.stack(parts) for name, parts in found.items()}
+
+
+def evaluate(
+    folders: Iterable[RunFolder],
+    data_dir: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    engine: str = "keras",
+) -> list[Scored]:
+    """Score runs on the test images, one result for each training set and noise.
+
+    Args:
+        folders: runs; each is scored on the data set and noise it was made with.
+        data_dir: folder of the data sets' files.
+        say: told what is being done, a line at a time.
+        engine: what computes the answers, a row of `engines.ENGINES`.
+    """
+    groups: dict[tuple[Any, ...], list[RunFolder]] = {}
+    for folder in sorted(folders, key=lambda one: table_order(one.config())):
+        config = folder.config()
+        if not folder.model_path.exists():
+            say(f"{folder.path} has no finished epoch yet; left out.")
+            continue
+        groups.setdefault(
+            (
+                *(data_name(folder), config.make_noise(), config.data_seed),
+                *(config.make_cut(), config.train_images, config.validation_images),
+            ),
+            [],
+        ).append(folder)
+    if not groups:
+        raise KerasDAEError("None of the runs has finished an epoch.")
+    scored = []
+    for (data, noise, data_seed, cut, *limits), members in groups.items():
+        splits = load(data, data_dir, data_seed, cut=cut)
+        for note in splits.notes:
+            say(note)
+        for folder in members:
+            check_data(folder, splits)
+        splits = splits.limited(limits[0], validation=limits[1])
+        bench = TestBench(splits, noise, data_seed)
+        scored.append(_score(members, bench, say, engine))
+    return scored
+
+
+def evaluate_files(
+    paths: Iterable[Path],
+    config: RunConfig,
+    data_dir: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    engine: str = "keras",
+) -> Scored:
+    """Score `.keras` files of any origin on the test images of a configuration.
+
+    Args:
+        paths: the files.
+        config: names the data set and the noise; the rest of it is not used.
+        data_dir: folder of the data sets' files.
+        say: told what is being done, a line at a time.
+        engine: what computes the answers, a row of `engines.ENGINES`.
+    """
+    paths = list(paths)
+    missing = [str(path) for path in paths if not is_file(path)]
+    if missing:
+        raise UsageError(f"There is no model file {missing[0]}.")
+    splits = load(config.data, data_dir, config.data_seed, cut=config.make_cut())
+    for note in splits.notes:
+        say(note)
+    bench = TestBench(splits, config.make_noise(), config.data_seed)
+    rows, images = [], []
+    for path in paths:
+        say(f"scoring {path}")
+        row, of_images = score_model(bench, path, engine)
+        rows.append({"name": path.stem, "file": str(path), **row})
+        images.append(of_images)
+    return Scored(_results(bench, rows), images, {}, [], bench)
+
+
+def _results(bench: TestBench, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return `rows` with the floors, and with what they were measured on."""
+    return {
+        "dataset": bench.splits.describe(),
+        "noise": bench.describe_noise(),
+        "hardware": backend.hardware(),
+        "backend": backend.versions(),
+        "models": rows,
+        "floors": score_baselines(bench, (*FLOORS, *MEDIANS)),
+    }
+
+
+def data_name(folder: RunFolder) -> str:
+    """Return the data set that the run really used, 'auto' resolved."""
+    return str(folder.record()["dataset"]["name"])
+
+
+def _score(
+    folders: list[RunFolder],
+    bench: TestBench,
+    say: Callable[[str], None],
+    engine: str,
+) -> Scored:
+    rows: list[dict[str, Any]] = []
+    images: list[ImageFigures] = []
+    specs: dict[str, DAESpec] = {}
+    for folder in folders:
+        say(f"scoring {folder.path.name}")
+        row, of_images = score_run(bench, folder, engine)
+        rows.append(row)
+        images.append(of_images)
+        spec = folder.config().plan(bench.splits.image_shape)
+        if isinstance(spec, DAESpec):
+            specs[row["name"]] = spec
+    results = _results(bench, rows)
+    results["trained_with"] = _trained_with(folders)
+    results["architectures"] = [architecture_row(spec) for spec in specs.values()]
+    return Scored(results, images, specs, folders, bench)
+
+
+def image_rows(scored: Iterable[Scored]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each model and test image: run, index and its figures.
+
+    PSNR is infinite, and so left empty, where an image is reproduced exactly; SSIM is
+    left empty where the images are too small for it.
+    """
+    for one in scored:
+        runs = [str(folder.path) for folder in one.folders] or [
+            row["file"] for row in one.results["models"]
+        ]
+        for run, of_images in zip(runs, one.images, strict=True):
+            likeness = of_images.get("ssim")
+            for index, error in enumerate(of_images["mse"]):
+                yield {
+                    "run": run,
+                    "index": index,
+                    "mse": float(error),
+                    "psnr": psnr_of(error) if error > 0 else None,
+                    "ssim": None if likeness is None else float(likeness[index]),
+                }
+
+
+def _trained_with(folders: list[RunFolder]) -> list[dict[str, Any]]:
+    """Return each different setting in which the runs were trained."""
+    found = []
+    for folder in folders:
+        if not folder.environment_path.exists():
+            continue
+        record = read_json(folder.environment_path)
+        setting = {
+            key: record.get(key)
+            for key in (
+                "backend",
+                "device",
+                "threads",
+                "hardware",
+                "commit",
+                "versions",
+            )
+        }
+        if setting not in found:
+            found.append(setting)
+    return found
+
+
+def best_runs(scored: Scored) -> dict[str, RunFolder]:
+    """Return each model's run with the lowest final validation loss."""
+    best: dict[str, tuple[float, RunFolder]] = {}
+    for row, folder in zip(scored.results["models"], scored.folders, strict=True):
+        candidate = (row["val_loss"], folder)
+        if row["name"] not in best or candidate[0] < best[row["name"]][0]:
+            best[row["name"]] = candidate
+    return {name: folder for name, (_, folder) in best.items()}

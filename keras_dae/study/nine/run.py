@@ -1,0 +1,281 @@
+"""The study: the only module that joins the stages, from data to report."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_dae.errors import UsageError
+from keras_dae.evaluation.engines import model_denoiser
+from keras_dae.evaluation.scoring import TestBench
+from keras_dae.images.datasets import Splits
+from keras_dae.images.datasets import load as load_data
+from keras_dae.models.builders import decoder, encoder
+from keras_dae.models.files import load as load_model
+from keras_dae.models.files import save as save_model
+from keras_dae.study.board.entries import brought, filters, floors
+from keras_dae.study.board.entries import runs as run_entries
+from keras_dae.study.board.figures import board_figure, thumbnails
+from keras_dae.study.board.measure import board as make_board
+from keras_dae.study.board.measure import measure_all
+from keras_dae.study.common.cells import tuned_cells
+from keras_dae.study.nine import figures
+from keras_dae.study.nine.claims import decide, paper_pairs
+from keras_dae.study.nine.intervals import comparisons
+from keras_dae.study.nine.measure import (
+    Scored,
+    best_runs,
+    data_name,
+    evaluate,
+)
+from keras_dae.study.report.publish import command, write_report
+from keras_dae.system.locks import held
+from keras_dae.system.storage import write_json
+from keras_dae.training.config import RunConfig, make_config, table_order
+from keras_dae.training.jobs import check_done
+from keras_dae.training.records import check_data
+from keras_dae.training.runs import RunFolder
+from keras_dae.training.sweep import sweep
+
+SHOWN = 6
+
+
+def reproduce(
+    configs: list[RunConfig],
+    out: Path,
+    *,
+    jobs: int | None = None,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    executor: str = "processes",
+    address: str | None = None,
+    gpus_per_run: float | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Carry the whole study through and return its results; resumable.
+
+    Trains what is missing in `out/runs`, scores all, decides the claims, and writes
+    `results.json`, the best model of each kind, the figures and the report to `out`.
+    Arguments before `say` are those of `training.sweep.sweep`.
+
+    Raises:
+        KerasDAEError: a run failed; says which, and why. Another process works on
+            this study.
+    """
+    with held(out, "The study"):
+        done = sweep(
+            configs,
+            out / "runs",
+            jobs=jobs,
+            data_dir=data_dir,
+            device=device,
+            threads=threads,
+            executor=executor,
+            address=address,
+            gpus_per_run=gpus_per_run,
+        )
+        check_done(done)
+        (scored,) = evaluate([job.folder for job in done], data_dir, say)
+        return _conclude(scored, out, say)
+
+
+def _conclude(scored: Scored, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Decide the claims; write results, models, figures and report; return results."""
+    results = dict(scored.results)
+    results["claims"] = decide(
+        paper_pairs(list(scored.specs.values())), scored.errors, scored.specs
+    )
+    results["command"] = command()
+    write_json(out / "results.json", results)
+    say("drawing the figures")
+    best = best_runs(scored)
+    for name, folder in best.items():
+        save_model(load_model(folder.model_path), out / "models" / f"{name}.keras")
+    drawn = draw(scored, best)
+    if results["claims"]:
+        drawn["claims"] = comparisons(results["claims"])
+    _write_figures(drawn, out / "figures")
+    _write_claims(scored, results["claims"], out)
+    write_report(out)
+    return results
+
+
+def _write_claims(scored: Scored, claims: list[dict[str, Any]], out: Path) -> None:
+    """Write `claims.json`: the verdicts, and what they are about."""
+    kept = ("dataset", "noise", "hardware", "backend", "architectures")
+    rows = scored.results["models"]
+    record = {key: scored.results[key] for key in kept}
+    record["seeds"] = sorted({row["seed"] for row in rows})
+    record["epochs"] = max(row["epochs"] for row in rows)
+    write_json(out / "claims.json", {**record, "claims": claims})
+
+
+def stages(model: Any, clean: np.ndarray, noisy: np.ndarray) -> figures.Stages:
+    """Return one image at each stage of `model`: clean, noisy, latent, denoised."""
+    latent = encoder(model).predict(noisy[np.newaxis], verbose=0)
+    denoised = decoder(model).predict(latent, verbose=0)
+    return figures.Stages(clean, noisy, np.asarray(latent)[0], np.asarray(denoised)[0])
+
+
+def shown_images(splits: Splits, count: int = SHOWN) -> np.ndarray:
+    """Return the test images that figures show: the first of different classes."""
+    labels = splits.labels.get("test")
+    if labels is None:
+        return np.arange(min(count, len(splits.test)))
+    firsts = [int(np.argmax(labels == label)) for label in np.unique(labels)]
+    return np.array(firsts[:count])
+
+
+def draw(scored: Scored, best: dict[str, RunFolder]) -> dict[str, Figure]:
+    """Return figures 1 to 7 of the paper by the name of their file.
+
+    Args:
+        scored: an evaluation of runs of one data set.
+        best: each model's run to show, of `best_runs`.
+    """
+    rows = scored.results["models"]
+    shown = shown_images(scored.bench.splits)
+    noisy, clean = scored.bench.take(shown)
+    lowest = min(rows, key=lambda row: row["val_loss"])["name"]
+    models = {name: load_model(folder.model_path) for name, folder in best.items()}
+    denoised = {name: model_denoiser(model)(noisy) for name, model in models.items()}
+    spec = scored.specs[lowest]
+    parts = stages(models[lowest], clean[-1], noisy[-1])
+    runs = [
+        {**row, "history": folder.history()}
+        for row, folder in zip(rows, scored.folders, strict=True)
+    ]
+    floors = scored.results["floors"]
+    samples = scored.bench.take(shown_images(scored.bench.splits, 10))
+    return {
+        "figure1-scheme": figures.scheme(spec, parts),
+        "figure2-pipeline": figures.pipeline(spec, parts),
+        "figure3-samples": figures.samples(samples[1], samples[0]),
+        "figure4-reconstruction": figures.reconstruction(
+            clean, noisy, denoised[lowest], lowest
+        ),
+        "figure5-losses": figures.losses(runs),
+        "figure6-test-loss": figures.test_loss(rows, floors),
+        "figure7-all-models": figures.all_models(clean, noisy, denoised),
+    }
+
+
+def compare(
+    folders: Iterable[RunFolder],
+    denoisers: Iterable[str],
+    out: Path,
+    config: RunConfig | None = None,
+    *,
+    data_dir: Path | None = None,
+    fresh: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Measure floors, filters, runs and a user's denoisers; return the board.
+
+    Writes `board.json` and its two figures to `out`, and the report anew where the
+    folder holds a study of the same test images. Each measurement is kept in
+    `out/board-kept` as soon as it is made, and is made once.
+
+    Args:
+        folders: runs; those of other data or noise are left out.
+        denoisers: `.keras` and `.onnx` files, and callables as MODULE:FUNCTION.
+        out: the study's folder.
+        config: names data set and noise; None takes those of the first run.
+        data_dir: folder of the data sets' files.
+        fresh: measure again what is there.
+        say: told what is left out, a line at a time.
+
+    Raises:
+        KerasDAEError: a denoiser cannot be read, or misbehaves; says which.
+    """
+    folders = sorted(folders, key=lambda one: table_order(one.config()))
+    bench, folders = _bench(folders, config, data_dir, say)
+    entries = [
+        *brought(bench, denoisers),
+        *run_entries(bench, folders),
+        *floors(bench, say),
+        *filters(bench, say, kept=tuned_cells(out)),
+    ]
+    shown = shown_images(bench.splits)
+    with held(out / "board-kept", "The folder of measurements"):
+        measured = measure_all(bench, entries, out / "board-kept", shown, fresh=fresh)
+    board = make_board(bench, measured, say)
+    board["command"] = command()
+    write_json(out / "board.json", board)
+    noisy, clean = (part[shown] for part in bench.pairs)
+    answers = {(one.entry.kind, one.entry.name): one.answers for one in measured}
+    lines = [
+        (row["name"], row["kind"], answers[row["kind"], row["name"]] / np.float32(255))
+        for row in board["rows"]
+    ]
+    drawn = {
+        "board": board_figure(board),
+        "board-images": thumbnails(clean, noisy, lines),
+    }
+    _write_figures(drawn, out / "figures")
+    if not write_report(out):
+        say(f"{out} holds no study of these test images, so no report shows the board.")
+    return board
+
+
+def _bench(
+    folders: list[RunFolder],
+    config: RunConfig | None,
+    data_dir: Path | None,
+    say: Callable[[str], None],
+) -> tuple[TestBench, list[RunFolder]]:
+    """Return the test images to compare on, and the runs that were made for them."""
+    if config is None and folders:
+        first = folders[0]
+        config = first.config().model_copy(update={"data": data_name(first)})
+    config = config or make_config()
+    splits = load_data(config.data, data_dir, config.data_seed, cut=config.make_cut())
+    for note in splits.notes:
+        say(note)
+    bench = TestBench(splits, config.make_noise(), config.data_seed)
+    wanted = (splits.name, config.make_cut(), bench.noise, bench.seed)
+    kept = []
+    for folder in folders:
+        own = folder.config()
+        made_for = (data_name(folder), own.make_cut(), own.make_noise(), own.data_seed)
+        if made_for != wanted:
+            say(f"{folder.path} was made for other data or noise; left out.")
+        elif not folder.model_path.exists():
+            say(f"{folder.path} has no finished epoch yet; left out.")
+        else:
+            check_data(folder, splits)
+            kept.append(folder)
+    return bench, kept
+
+
+def plot(
+    folders: Iterable[RunFolder],
+    out: Path,
+    data_dir: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Path]:
+    """Draw figures 1 to 7 from saved runs into `out` and return the files' paths.
+
+    Raises:
+        UsageError: the runs are of several data sets or noises.
+    """
+    daes = [folder for folder in folders if folder.config().model == "dae"]
+    scored = evaluate(daes, data_dir, say)
+    if len(scored) > 1:
+        names = ", ".join(sorted({one.results["dataset"]["name"] for one in scored}))
+        raise UsageError(
+            "Figures compare runs of one data set and one noise; name the runs to "
+            f"draw. Received: {len(scored)} kinds, on {names}."
+        )
+    with held(out, "The folder of figures", wait=float("inf"), tell=say):
+        return _write_figures(draw(scored[0], best_runs(scored[0])), out)
+
+
+def _write_figures(drawn: dict[str, Figure], out: Path) -> list[Path]:
+    paths = [out / f"{name}.png" for name in drawn]
+    for path, figure in zip(paths, drawn.values(), strict=True):
+        figures.save_png(figure, path)
+    return paths

@@ -1,0 +1,1 @@
+"""Sections in order, as Markdown and HTML."""

@@ -1,0 +1,108 @@
+"""The report of a study's folder, made from the files that lie in it.
+
+Every command that adds to a study writes its JSON and figures first and then calls
+`write_report`, so that the report never says other than the files beside it.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from keras_dae.study.board.figures import board_table, notes
+from keras_dae.study.report import future
+from keras_dae.study.report.report import Figures, Section, report_html, report_markdown
+from keras_dae.system.storage import believed, read_json, write_text
+
+FIGURE_CAPTIONS = {
+    "figure1-scheme": "Figure 1. The autoencoder {name}, layer by layer, with a test "
+    "image on its way through.",
+    "figure2-pipeline": "Figure 2. The denoising pipeline of {name}: what is added, "
+    "what is kept in the latent maps, what comes out.",
+    "figure3-samples": "Figure 3. Test images before and after the noise.",
+    "figure4-reconstruction": "Figure 4. Truth, noisy input, answer of {name}, and "
+    "its error.",
+    "figure5-losses": "Figure 5. Training and validation loss, one panel a depth.",
+    "figure6-test-loss": "Figure 6. Test loss of every model beside the floors.",
+    "figure7-all-models": "Figure 7. The same noisy test images denoised by every "
+    "model.",
+    "claims": "The claims, comparison by comparison: the difference that a claim says "
+    "is above 0, with its 95 % interval over seeds and test images.",
+}
+BOARD_CAPTIONS = {
+    "board": "The board. Test error of every denoiser on the same noisy images; the "
+    "lines are standard deviations over seeds.",
+    "board-images": "The same noisy test images answered by every denoiser of the "
+    "board, the lowest test error first.",
+}
+
+
+def command() -> str:
+    """Return the command line of this process, which results name as their origin."""
+    return " ".join(["keras-dae", *sys.argv[1:]])
+
+
+def write_report(out: Path) -> bool:
+    """Write `report.md` and `report.html` of a study's folder from what it holds.
+
+    Args:
+        out: folder with `results.json`, and with what later commands have added:
+            `board.json`, a row of `future.SOURCES`, and `figures`.
+
+    Returns:
+        Whether all of it is in the report: False where there is no `results.json`,
+        or where the board is of other test images and is therefore left out.
+    """
+    if not (out / "results.json").is_file():
+        return False
+    with believed(out / "results.json"):
+        results = read_json(out / "results.json")
+        lowest = min(results["models"], key=lambda row: row["val_loss"])["name"]
+        captions = {
+            name: text.format(name=lowest) for name, text in FIGURE_CAPTIONS.items()
+        }
+    board = _read(out / "board.json")
+    with believed(out / "board.json"):
+        with_board = board is not None and board["noise"] == results["noise"]
+        if board is not None and with_board:
+            results = {**results, "board": (notes(board), board_table(board))}
+            captions |= BOARD_CAPTIONS
+    further = _sections(out, results)
+    drawn = _figures(out, captions)
+    with believed(out / "results.json"):
+        texts = {
+            "report.md": report_markdown(results, drawn, sections=further),
+            "report.html": report_html(results, drawn, sections=further),
+        }
+    for name, text in texts.items():
+        write_text(out / name, text)
+    return board is None or with_board
+
+
+def _sections(out: Path, results: dict[str, Any]) -> list[Section]:
+    """Return what goes beyond the nine, each from its own file."""
+    further = []
+    for stem, source in future.SOURCES.items():
+        record = _read(out / source)
+        if record is None:
+            continue
+        if stem == "matched":
+            record["study"] = results.get("claims", [])
+        figures = _figures(out, future.CAPTIONS[stem])
+        pngs = {name: png for name, (_, png) in figures.items()}
+        with believed(out / source):
+            further += future.sections({stem: record}, pngs)
+    return further
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    return read_json(path) if path.is_file() else None
+
+
+def _figures(out: Path, captions: dict[str, str]) -> Figures:
+    """Return the figures that a study's folder holds: file name -> (caption, PNG)."""
+    paths = {name: out / "figures" / f"{name}.png" for name in captions}
+    return {
+        path.name: (captions[name], path.read_bytes())
+        for name, path in paths.items()
+        if path.is_file()
+    }

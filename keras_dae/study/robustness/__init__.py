@@ -1,0 +1,1 @@
+"""Denoisers on other noises and strengths."""

@@ -1,0 +1,161 @@
+"""Denoisers on noises and strengths that they were not made for."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from keras_dae.errors import UsageError
+from keras_dae.evaluation.scoring import TestBench
+from keras_dae.images.datasets import Splits
+from keras_dae.images.noise import NOISES
+from keras_dae.images.noise_words import parse_noise
+from keras_dae.study.board import entries
+from keras_dae.study.common.cells import Cells, tuned_cells
+from keras_dae.study.common.contenders import NOISY, Contender, filters, of_board
+from keras_dae.system import backend
+
+# Kind -> strengths, the weakest first; few photons are a strong noise.
+GRID: dict[str, tuple[float, ...]] = {
+    "gaussian": (0.1, 0.25, 0.5, 0.75, 1.0),
+    "salt-pepper": (0.05, 0.1, 0.3, 0.5),
+    "poisson": (16, 4, 2, 1),
+    "speckle": (0.25, 0.5, 1, 2),
+    "uniform": (0.25, 0.5, 0.75, 1),
+    "blur": (0.5, 1, 1.5, 2),
+    "masking": (0.1, 0.3, 0.5, 0.7),
+}
+Grid = Mapping[str, tuple[float, ...]]
+# Rows of `FILTERS` that are tuned in seconds: each is tuned for each cell, since a user
+# of a filter sets it for the noise at hand.
+TUNED = ("mean", "median", "Gaussian", "Wiener", "total variation")
+TUNE_IMAGES = 200
+
+
+def parse_grid(texts: Iterable[str], clip: bool = True) -> Grid:
+    """Return noises and strengths written as `gaussian:0.1,0.5`; GRID for none.
+
+    A kind without strengths takes those of `GRID`.
+
+    Raises:
+        UsageError: an unknown kind, or a strength that is no number or out of range.
+    """
+    grid: dict[str, tuple[float, ...]] = {}
+    for text in texts:
+        kind, _, strengths = text.partition(":")
+        if not strengths:
+            parse_noise(kind)  # names an unknown one
+            grid[kind] = GRID[kind]
+            continue
+        try:
+            grid[kind] = tuple(float(one) for one in strengths.split(","))
+        except ValueError:
+            raise UsageError(
+                "Strengths are numbers separated by commas, as in gaussian:0.1,0.5. "
+                f"Received: noise={text!r}."
+            ) from None
+        for one in grid[kind]:
+            parse_noise(f"{kind}:{one:g}", clip=clip)
+    return grid or GRID
+
+
+def measure(
+    splits: Splits,
+    models: list[Contender],
+    out: Path,
+    *,
+    tuned: Iterable[str] = TUNED,
+    grid: Grid = GRID,
+    seed: int = 0,
+    clip: bool = True,
+    progress: Callable[[str, float], None] = lambda what, share: None,
+) -> dict[str, Any]:
+    """Return what `robustness.json` holds; resumable, no cell is measured twice.
+
+    Args:
+        splits: the data set; all of its test images are used.
+        models: denoisers that stay the same whatever the noise.
+        out: folder of the study; cells are kept in `out / "robustness"`.
+        tuned: rows of `FILTERS`, tuned for each cell on validation images.
+        grid: kind of noise -> strengths, the weakest first.
+        seed: what the noise is drawn from.
+        clip: whether noisy images are clipped to [0, 1].
+        progress: told what is being done and how much of all is done, from 0 to 1.
+    """
+    cells, kept = Cells(out / "robustness" / "cells.json"), tuned_cells(out)
+    rows: list[dict[str, Any]] = []
+    first, tuned = filters(splits, [NOISY]), list(tuned)
+    total = sum(map(len, grid.values())) * (1 + len(tuned) + len(models))
+    for kind, strengths in grid.items():
+        for strength in strengths:
+            noise = parse_noise(f"{kind}:{strength:g}", clip=clip)
+            bench = TestBench(splits, noise, seed)
+            test = bench.describe_noise()
+            suited = entries.filters(
+                bench, names=tuned, tune_images=TUNE_IMAGES, kept=kept, untuned=False
+            )
+            for one in (*first, *of_board(bench, suited), *models):
+                progress(f"{one.name} on {kind} {strength:g}", len(rows) / total)
+                rows.append(
+                    {
+                        "name": one.name,
+                        "kind": one.kind,
+                        **{k: v for k, v in one.row.items() if k != "val_loss"},
+                        "noise": kind,
+                        "strength": strength,
+                        "test": cells.get(
+                            {"noise": test, "denoiser": one.identity},
+                            partial(_figures, bench, one),
+                        ),
+                    }
+                )
+    return {
+        "dataset": splits.describe(),
+        "hardware": backend.hardware(),
+        "backend": backend.versions(),
+        "clip": clip,
+        "seed": seed,
+        "strengths": {kind: fields(NOISES[kind])[0].name for kind in grid},
+        "grid": {kind: list(strengths) for kind, strengths in grid.items()},
+        "rows": rows,
+        "gains": list(gains(rows)),
+    }
+
+
+def _figures(bench: TestBench, one: Contender) -> dict[str, Any]:
+    figures, _ = bench.measure(one.denoise)
+    return figures
+
+
+def gains(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield for each denoiser what it gains on each noise, and where the most.
+
+    The gain is PSNR after less PSNR before, in dB, its mean over strengths (and
+    seeds); `best` is the noise of the highest one. Needs rows of 'noisy input'.
+    """
+    before = {
+        (row["noise"], row["strength"]): row["test"]["psnr"]
+        for row in rows
+        if row["name"] == NOISY
+    }
+    for name in dict.fromkeys(row["name"] for row in rows if row["name"] != NOISY):
+        own = [row for row in rows if row["name"] == name]
+        found: dict[str, float] = {}
+        for kind in dict.fromkeys(row["noise"] for row in own):
+            pairs = [
+                (row["test"]["psnr"], before.get((kind, row["strength"])))
+                for row in own
+                if row["noise"] == kind
+            ]
+            differences = [
+                after - first
+                for after, first in pairs
+                if after is not None and first is not None
+            ]
+            if differences:
+                found[kind] = mean(differences)
+        if found:
+            best = max(found, key=found.__getitem__)
+            yield {"name": name, "kind": own[0]["kind"], "gain": found, "best": best}

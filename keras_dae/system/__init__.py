@@ -1,0 +1,1 @@
+"""The machine: files, locks, signals, terminal, backend, random streams."""

@@ -1,0 +1,1 @@
+"""Faster train and test steps on torch, of the same numbers."""

@@ -1,0 +1,178 @@
+"""The train and test steps of `model.fit` on torch, with less around the arithmetic.
+
+keras's own step takes thousands of Python calls, copies each image into another
+layout before a transposed convolution and crops it after, and adds biases apart. The
+steps here compute the same losses, gradients and updates (to rounding) from the same
+variables: the model, its optimizer and its metrics stay keras's, and so do `fit`, its
+callbacks and the saved file. `benchmarks/` measures what it saves.
+
+A layer that `torch_layers` does not know, another loss or another optimizer leaves the
+model to keras.
+"""
+
+import ctypes
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+import torch.nn.functional as torch_nn
+from keras.src.backend.torch.core import get_device
+from torch import Tensor
+
+from keras_dae.training.fast.layers import forward, lay_out
+from keras_dae.training.fast.optimizers import Update, is_plain, update_of
+
+# Images that a test step takes at a time: few enough for the processor's caches.
+TEST_BATCH = 128
+# glibc's numbers for the two thresholds of mallopt.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+
+def accelerate(
+    model: keras.Model, precision: str = "float32", batch_size: int | None = None
+) -> bool:
+    """Give `model`, compiled, the lean steps where they compute what keras would.
+
+    Args:
+        model: compiled with its loss and optimizer.
+        precision: of the training steps' convolutions, as `fit` takes it.
+        batch_size: images of a step, where `fit` hands over several batches at once;
+            None where it hands over one.
+
+    Returns:
+        Whether they do; if not, the steps stay keras's own.
+    """
+    run = forward(model)
+    if run is None or not _is_plain(model):
+        model.train_step = in_precision(precision, model.train_step)
+        return False
+    lay_out(model)
+    steps = LeanSteps(model, run, precision, batch_size)
+    # fit and evaluate make these functions only where there are none.
+    model.train_function, model.test_function = steps.train, steps.test
+    _keep_freed_memory()
+    return True
+
+
+def in_precision(precision: str, run: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `run` with its convolutions and matrix products in bfloat16, if asked.
+
+    torch's autocast rounds what these take; sums within them, the loss, gradients of
+    the weights, the weights and the optimizer stay float32, and so does the file.
+    """
+    if precision == "float32":
+        return run
+    kind = torch.device(get_device()).type
+
+    def rounded(*given: Any) -> Any:
+        with torch.autocast(kind, dtype=torch.bfloat16):
+            return run(*given)
+
+    return rounded
+
+
+def answer(model: keras.Model) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return `model` as a function of float32 arrays (N, H, W, C), lean as the steps.
+
+    None where the model has layers that are not in the tables below: `predict` is for
+    those.
+    """
+    forward_pass = forward(model)
+    if forward_pass is None:
+        return None
+
+    def run(noisy: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            x = torch.from_numpy(noisy).to(get_device()).permute(0, 3, 1, 2)
+            return np.asarray(forward_pass(x).permute(0, 2, 3, 1).cpu())
+
+    return run
+
+
+class LeanSteps:
+    """Train and test steps of one compiled model on NHWC batches."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        forward: Callable[[Tensor], Tensor],
+        precision: str,
+        batch_size: int | None,
+    ) -> None:
+        self.model, self.forward = model, forward
+        self.batch_size = batch_size
+        self.training_loss = in_precision(precision, self._loss)
+        (tracker,) = model.metrics
+        self.total, self.count = tracker.total.value, tracker.count.value
+        self.variables = list(model.trainable_variables)
+        self.weights = [variable.value for variable in self.variables]
+        # Made at the first step: a model may be compiled and then given weights.
+        self.update: Update | None = None
+
+    def train(self, data: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Take a step on each batch in `[(noisy, clean)]`; return the last logs."""
+        ((noisy, clean),) = data
+        for pair in _parts(noisy, clean, self.batch_size):
+            loss = self.training_loss(*pair)
+            gradients = torch.autograd.grad(loss, self.weights)
+            with torch.no_grad():
+                self.update = self.update or update_of(
+                    self.model.optimizer, self.variables
+                )
+                self.update(gradients)
+                logs = self._log(loss, len(pair[0]))
+        return logs
+
+    def test(self, data: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Take the loss of `[(noisy, clean)]`; return the logs."""
+        ((noisy, clean),) = data
+        with torch.no_grad():
+            for pair in _parts(noisy, clean, TEST_BATCH):
+                logs = self._log(self._loss(*pair), len(pair[0]))
+        return logs
+
+    def _loss(self, noisy: Tensor, clean: Tensor) -> Tensor:
+        # Seen as NCHW, an NHWC batch is in torch's channels_last layout as it is.
+        answer = self.forward(noisy.permute(0, 3, 1, 2))
+        return torch_nn.mse_loss(answer, clean.permute(0, 3, 1, 2))
+
+    def _log(self, loss: Tensor, images: int) -> dict[str, Tensor]:
+        self.total.add_(loss, alpha=images)
+        self.count.add_(images)
+        return {"loss": loss}
+
+
+def _parts(
+    noisy: Tensor, clean: Tensor, size: int | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images in batches of at most `size`; None leaves them together."""
+    size = size or len(noisy)
+    yield from zip(torch.split(noisy, size), torch.split(clean, size), strict=True)
+
+
+def _is_plain(model: keras.Model) -> bool:
+    """Tell whether loss, metrics and optimizer are those that the steps compute."""
+    return (
+        model.loss == "mse"
+        and len(model.metrics) == 1
+        and is_plain(model.optimizer)
+        and not model.jit_compile
+    )
+
+
+def _keep_freed_memory() -> None:
+    """Ask glibc to keep what a step frees: the next one needs as much.
+
+    By default each step returns its largest blocks to the system and touches fresh
+    pages again, which costs more than a tenth of the step.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            mallopt(parameter, 2**31 - 1)

@@ -1,0 +1,217 @@
+"""The board: measured once, kept at once, grouped by seed, sorted by error."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from keras_dae.errors import KerasDAEError
+from keras_dae.evaluation.filters import FILTERS, Filter
+from keras_dae.evaluation.metrics import mse
+from keras_dae.evaluation.scoring import TestBench
+from keras_dae.images.frozen import VALIDATION, frozen_arrays
+from keras_dae.images.noise import Gaussian
+from keras_dae.study.board import entries as entries_module
+from keras_dae.study.board import measure as module
+from keras_dae.study.board.denoisers import Brought
+from keras_dae.study.board.entries import Entry, filters, floors
+from keras_dae.study.board.measure import board_rows, interval, measure_all
+
+SHOWN = np.array([0, 2])
+FACTS = {"parameters": 3, "bytes": 12, "macs": None}
+
+
+@pytest.fixture
+def bench(tiny):
+    return TestBench(tiny, Gaussian())
+
+
+@pytest.fixture
+def made():
+    """Names of the entries that were made, in order."""
+    return []
+
+
+@pytest.fixture
+def entry(made):
+    def make(name, factor=1.0, **changed):
+        def work():
+            made.append(name)
+            return Brought(lambda noisy: noisy * np.float32(factor), FACTS)
+
+        depends = {"factor": factor}
+        return replace(Entry(name, "filter", depends, work, name), **changed)
+
+    return make
+
+
+def test_a_second_call_measures_nothing(tmp_path, bench, entry, made):
+    entries = [entry("one"), entry("half", 0.5)]
+    first = measure_all(bench, entries, tmp_path, SHOWN)
+    assert made == ["one", "half"]
+    again = measure_all(bench, entries, tmp_path, SHOWN)
+    assert made == ["one", "half"]
+    assert board_rows(again) == board_rows(first)
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.answers, other.answers)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".npz", ".npz"]
+
+
+def test_what_is_measured(tmp_path, bench, entry):
+    (known,) = measure_all(bench, [entry("half", 0.5)], tmp_path, SHOWN)
+    noisy, clean = bench.pairs
+    np.testing.assert_array_equal(known.errors, mse(clean, noisy * np.float32(0.5)))
+    expected = np.round(255 * noisy[SHOWN] / 2).astype(np.uint8)
+    np.testing.assert_array_equal(known.answers, expected)
+    assert known.figures["images"] == 7
+    assert known.figures["ms_per_image"] > 0
+    (row,) = board_rows([known])
+    assert row["test"]["mse"] == pytest.approx(known.errors.mean(), rel=1e-12)
+    assert (row["parameters"], row["bytes"], row["macs"]) == (3, 12, None)
+    assert row["mse_low"] < row["test"]["mse"] < row["mse_high"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda bench, entry: (bench, entry("one", 0.5)),
+        lambda bench, entry: (bench, entry("one", images=3)),
+        lambda bench, entry: (bench, entry("one", depends={"versions": "2"})),
+        lambda bench, entry: (bench, entry("one", depends=None)),
+        lambda bench, entry: (replace(bench, seed=1), entry("one")),
+        lambda bench, entry: (replace(bench, noise=Gaussian(0.1)), entry("one")),
+        lambda bench, entry: (
+            replace(bench, splits=replace(bench.splits, sha256="other")),
+            entry("one"),
+        ),
+    ],
+)
+def test_whatever_it_depends_on_is_measured_anew(tmp_path, bench, entry, made, change):
+    measure_all(bench, [entry("one")], tmp_path, SHOWN)
+    changed, other = change(bench, entry)
+    measure_all(changed, [other], tmp_path, SHOWN)
+    assert made == ["one", "one"]
+
+
+def test_an_interrupt_loses_nothing_that_was_measured(tmp_path, bench, entry, made):
+    def stop():
+        raise KeyboardInterrupt
+
+    entries = [entry("one"), entry("two", 0.5, make=stop), entry("three", 0.25)]
+    with pytest.raises(KeyboardInterrupt):
+        measure_all(bench, entries, tmp_path, SHOWN)
+    entries[1] = entry("two", 0.5)
+    measure_all(bench, entries, tmp_path, SHOWN)
+    assert made == ["one", "two", "three"]
+
+
+def test_damage_and_fresh_measure_again(tmp_path, bench, entry, made):
+    measure_all(bench, [entry("one")], tmp_path, SHOWN)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    measure_all(bench, [entry("one")], tmp_path, SHOWN)
+    measure_all(bench, [entry("one")], tmp_path, SHOWN, fresh=True)
+    assert made == ["one"] * 3
+    measure_all(bench, [entry("one")], tmp_path, SHOWN)
+    assert made == ["one"] * 3
+
+
+def test_seeds_are_one_row(tmp_path, bench, entry):
+    rows = board_rows(
+        measure_all(
+            bench,
+            [
+                entry("noisy"),
+                entry("DAE", 0.5, group="g", about={"seed": 0, "latent": 13}),
+                entry("DAE", 0.7, group="g", about={"seed": 1, "latent": 13}),
+            ],
+            tmp_path,
+            SHOWN,
+        )
+    )
+    assert [row["name"] for row in rows] == ["DAE", "noisy"]
+    noisy, clean = bench.pairs
+    errors = [mse(clean, noisy * np.float32(f)).mean() for f in (0.5, 0.7)]
+    assert rows[0]["seeds"] == [0, 1]
+    assert rows[0]["latent"] == 13
+    assert rows[0]["test"]["mse"] == pytest.approx(np.mean(errors), rel=1e-9)
+    assert rows[0]["test"]["psnr"] == pytest.approx(-10 * np.log10(np.mean(errors)))
+    assert rows[0]["test_std"]["mse"] == pytest.approx(np.std(errors, ddof=1), rel=1e-6)
+    assert rows[1]["test_std"] is None
+
+
+def test_interval():
+    assert interval(np.full(50, 0.25)) == (0.25, 0.25)
+    errors = np.random.default_rng(0).exponential(size=4000)
+    low, high = interval(errors)
+    # The normal approximation of a mean of 4,000: 1.96 standard errors a side.
+    half = 1.96 * errors.std() / np.sqrt(4000)
+    assert low == pytest.approx(errors.mean() - half, rel=0, abs=0.1 * half)
+    assert high == pytest.approx(errors.mean() + half, rel=0, abs=0.1 * half)
+
+
+def test_a_limited_entry_scores_the_first_images(tmp_path, bench, entry):
+    (known,) = measure_all(bench, [entry("slow", images=3)], tmp_path, SHOWN)
+    noisy, clean = bench.pairs
+    np.testing.assert_array_equal(known.errors, mse(clean[:3], noisy[:3]))
+
+
+def test_every_floor(tmp_path, bench):
+    rows = board_rows(measure_all(bench, floors(bench), tmp_path, SHOWN))
+    by_name = {row["name"]: row for row in rows}
+    # Of 8x8 images the ranks from 100 are the full one.
+    assert set(by_name) == {
+        *("noisy input", "all black", "mean image", "affine, full rank"),
+    }
+    assert by_name["mean image"]["parameters"] == 64
+    assert by_name["affine, full rank"]["parameters"] == 64 * 64 + 64
+    assert by_name["affine, full rank"]["macs"] == 64 * 64
+
+
+def test_filters_are_tuned_on_validation_alone(tmp_path, bench, monkeypatch):
+    seen = []
+
+    def remembered(noisy, add):
+        seen.append(noisy.copy())
+        return noisy + add
+
+    row = Filter(remembered, {"add": (0.0, -0.05)}, tune_images=4)
+    monkeypatch.setattr(entries_module, "FILTERS", {**FILTERS, "mine": row})
+    mine = [one for one in filters(bench) if one.name == "mine, tuned"]
+    (known,) = measure_all(bench, mine, tmp_path, SHOWN)
+    splits = bench.splits
+    noisy, clean = frozen_arrays(
+        splits.validation, bench.noise, seed=0, split=VALIDATION, low=0, high=255
+    )
+    for given in seen[:2]:
+        np.testing.assert_array_equal(given, noisy[:4])
+    errors = {
+        add: mse(clean[:4], np.clip(noisy[:4] + np.float32(add), 0, 1)).mean()
+        for add in (0.0, -0.05)
+    }
+    best = min(errors, key=errors.get)
+    assert known.figures["settings"] == {"add": best}
+    assert known.figures["tuned_on"]["images"] == 4
+    assert known.figures["tuned_on"]["mse"] == pytest.approx(errors[best], rel=1e-6)
+
+
+def test_a_filter_without_its_package_is_left_out_with_a_line(bench, monkeypatch):
+    absent = replace(FILTERS["BM3D"], packages=("no-such-package",))
+    monkeypatch.setattr(entries_module, "FILTERS", {**FILTERS, "BM3D": absent})
+    lines = []
+    assert "BM3D, tuned" not in [one.name for one in filters(bench, lines.append)]
+    assert lines == ["BM3D is left out: it needs the package no-such-package."]
+
+
+def test_a_wrong_answer_is_not_kept(tmp_path, bench, entry):
+    bad = entry("bad", make=lambda: Brought(lambda noisy: noisy[..., 0], FACTS))
+    with pytest.raises(KerasDAEError, match="shape"):
+        measure_all(bench, [bad], tmp_path / "kept", SHOWN)
+    assert not (tmp_path / "kept").exists()
+
+
+def test_the_key_changes_with_the_format(tmp_path, bench, entry, made, monkeypatch):
+    measure_all(bench, [entry("one")], tmp_path, SHOWN)
+    monkeypatch.setattr(module, "MEASURED", module.MEASURED + 1)
+    measure_all(bench, [entry("one")], tmp_path, SHOWN)
+    assert made == ["one", "one"]

@@ -1,0 +1,203 @@
+"""What goes beyond the nine: the committed results, as sections and as figures."""
+
+import numpy as np
+import pytest
+
+from keras_dae.study.classification import figures as reading
+from keras_dae.study.common import limits
+from keras_dae.study.report import future
+from keras_dae.system.storage import read_json
+
+
+@pytest.fixture(scope="module")
+def found(request):
+    """Section -> what its file holds, where the text follows from that alone."""
+    paper = request.config.rootpath / "artifacts" / "paper"
+    stems = ("classification", "robustness", "depth_limit")
+    return {stem: read_json(paper / future.SOURCES[stem]) for stem in stems}
+
+
+@pytest.fixture(scope="module")
+def report(request):
+    return (request.config.rootpath / "artifacts/paper/report.md").read_text()
+
+
+def test_the_committed_report_says_what_the_results_say(found, report):
+    sections = future.sections(found, {"robustness-gain.png": b"png"})
+    assert [section.title for section in sections] == [
+        *("What a classifier reads", "Other noises, other strengths"),
+        "How deep before it overfits",
+    ]
+    for section in sections:
+        assert f"## {section.title}" in report
+        for text in filter(None, section.texts):
+            assert text.strip() in report
+        for table in section.tables:
+            for row in (table.heads, *table.rows, *table.beneath):
+                assert f"| {' | '.join(row)} |" in report, row
+    assert [list(section.figures) for section in sections] == [
+        *([], ["robustness-gain.png"], []),
+    ]
+
+
+def test_accuracy_recovered_by_hand():
+    """0.9 clean and 0.5 noisy: 0.8 after the model recovers three quarters."""
+    accuracy = {"clean": 0.9, "noisy": 0.5, "model": 0.8}
+    results = {
+        "classifiers": {"cnn": "network"},
+        "rows": [
+            {
+                "classifier": "cnn",
+                "trained_on": "clean",
+                "tested_on": name,
+                "accuracy": a,
+            }
+            for name, value in accuracy.items()
+            for a in (value - 0.05, value + 0.05)  # two seeds
+        ],
+    }
+    table = future.accuracy_rows(results)
+    assert table.heads == [
+        *("test images", "network, accuracy", "recovered", "trained on denoised"),
+    ]
+    assert table.rows == [
+        ["clean", "90.00 %", "100.00 %", "-"],
+        ["noisy", "50.00 %", "0.00 %", "-"],
+        ["model", "80.00 %", "75.00 %", "-"],
+    ]
+
+
+def test_nothing_is_recovered_where_noise_takes_nothing():
+    row = {"classifier": "cnn", "trained_on": "clean", "accuracy": 0.9}
+    results = {
+        "classifiers": {"cnn": "network"},
+        "rows": [{**row, "tested_on": name} for name in ("clean", "noisy")],
+    }
+    assert [cells[2] for cells in future.accuracy_rows(results).rows] == ["-", "-"]
+
+
+FINDING = {
+    **{"train_images": 1000, "seeds": 2, "depths": [1, 2, 3], "best": 3, "enough": 2},
+    **{"means": {"validation": [0.02, 0.0151, 0.015]}, "gap": [0.001, 0.002, 0.003]},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "end"),
+    [
+        ({"opens": None}, "at depth 3, never over 10 % of the training loss."),
+        ({"opens": 2}, "at depth 3, over 10 % of the training loss from depth 2 on."),
+    ],
+)
+def test_depth_in_a_sentence(changes, end):
+    said = future.depth_sentence({**FINDING, **changes})
+    assert said == (
+        "On 1,000 images the validation loss is lowest at depth 3 (0.01500); beyond "
+        "depth 2 (0.01510) no deeper model is better by more than the spread over 2 "
+        "seeds. Validation less training loss is +0.00100 at depth 1 and +0.00300 "
+        f"{end}"
+    )
+
+
+def test_no_filters_no_sentence(found):
+    gains = [row for row in found["robustness"]["gains"] if row["kind"] != "filter"]
+    assert future.filter_sentence({**found["robustness"], "gains": gains}) == ""
+
+
+def test_tables_for_a_terminal_hold_the_rows_of_the_report(found):
+    for table, stem in (
+        (future.reading_table, "classification"),
+        (future.gains_table, "robustness"),
+        (future.depth_table, "depth_limit"),
+    ):
+        (rows,) = future.WRITERS[stem](found[stem])[2]
+        shown = table(found[stem])
+        assert [column.header for column in shown.columns] == list(rows.heads)
+        assert shown.row_count == len(rows.rows) + len(rows.beneath)
+
+
+def test_accuracies_are_drawn_where_they_lie(found):
+    results = found["classification"]
+    (axes,) = reading.accuracies(results).axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    points = {
+        (round(float(x), 6), names[int(y)])
+        for line in axes.lines
+        if line.get_linestyle() == "None"
+        for x, y in line.get_xydata()
+    }
+    expected = {
+        (round(value, 6), name)
+        for kind in results["classifiers"]
+        for lesson in ("clean", "denoised")
+        for name, value in reading.by_name(results["rows"], kind, lesson).items()
+        if name in names
+    }
+    assert points == expected
+    assert not {"clean", "noisy"} & set(names)
+
+
+def test_curves_have_a_line_for_each_denoiser(found):
+    results = found["classification"]
+    figure = reading.curves(results)
+    assert [axes.get_title() for axes in figure.axes] == list(
+        results["classifiers"].values()
+    )
+    for axes, kind in zip(figure.axes, results["classifiers"], strict=True):
+        lines = [row for row in results["curves"] if row["classifier"] == kind]
+        drawn = [list(line.get_ydata()) for line in axes.lines[: len(lines)]]
+        assert drawn == [row["accuracy"] for row in lines]
+        assert list(axes.lines[len(lines)].get_xdata()) == [0.5, 0.5]  # trained with
+
+
+def test_confusions_are_the_counts(found):
+    results = found["classification"]
+    models = [row for row in results["confusions"] if row["kind"] == "model"]
+    panels = [axes for axes in reading.confusions(results).axes if axes.get_visible()]
+    assert len(panels) == len(models)
+    for axes, row in zip(panels, models, strict=True):
+        assert axes.get_title().startswith(f"{row['name']}: {row['misread']:,} misread")
+        assert (axes.images[0].get_array() == np.array(row["counts"])).all()
+        written = sorted(int(text.get_text()) for text in axes.texts)
+        assert written == sorted(n for line in row["counts"] for n in line if n)
+
+
+def test_gains_are_written_and_the_best_framed(found):
+    results = found["robustness"]
+    (axes,) = limits.gain_table(results).axes
+    rows = sorted(results["gains"], key=lambda row: row["kind"] != "filter")
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        row["name"] for row in rows
+    ]
+    written = sum(len(row["gain"]) for row in rows)
+    assert len(axes.texts) == written
+    kinds = list(results["grid"])
+    framed = [(patch.get_x() + 0.5, patch.get_y() + 0.5) for patch in axes.patches]
+    assert framed == [(kinds.index(row["best"]), i) for i, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize("metric", limits.METRICS)
+def test_each_noise_has_a_panel_of_strengths(found, metric):
+    results = found["robustness"]
+    figure = limits.strengths(results, metric)
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+    assert list(panels) == list(results["grid"])
+    noisy = [
+        row["test"][metric]
+        for row in results["rows"]
+        if (row["name"], row["noise"]) == ("noisy input", "gaussian")
+    ]
+    drawn = [list(line.get_ydata()) for line in panels["gaussian"].lines]
+    assert noisy in drawn
+
+
+def test_the_limit_of_depth_is_marked(found):
+    results = found["depth_limit"]
+    figure = limits.depth_limit(results)
+    for axes, finding in zip(figure.axes, results["findings"], strict=True):
+        assert axes.get_title() == f"{finding['train_images']:,} training images"
+        lines = [list(line.get_ydata()) for line in axes.lines]
+        assert lines[:3] == [finding["means"][part] for part in limits.LOSSES]
+        uprights = [line.get_xdata()[0] for line in axes.lines[4:]]
+        marks = [finding["enough"], finding["opens"]]
+        assert uprights == [mark for mark in marks if mark is not None]

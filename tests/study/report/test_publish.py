@@ -1,0 +1,95 @@
+import pytest
+
+from keras_dae.study.report.publish import write_report
+from keras_dae.system.storage import write_json
+from tests.study.report.test_report import architecture, claim, model, scored
+
+NOISE = {"kind": "gaussian", "sigma": 0.5, "clip": True, "test_sha256": "cd"}
+SMALLER = "(*) a smaller latent gives a higher loss"
+
+
+@pytest.fixture
+def study(tmp_path):
+    counts = {"train": 48000, "validation": 12000, "test": 10000}
+    rows = [model("DAE_3_13", 0.01), model("DAE_3_8", 0.02)]
+    results = {
+        "dataset": {"name": "mnist", "sha256": "ab" * 32, **counts},
+        "noise": NOISE,
+        "hardware": "a processor",
+        "backend": "torch",
+        "models": [{**row, "val_loss": row["test"]["mse"]} for row in rows],
+        "floors": [{"name": "all black", "test": scored(0.1)}],
+        "architectures": [
+            architecture("DAE_3_13", 13, 0.86),
+            architecture("DAE_3_8", 8, 0.33),
+        ],
+        "claims": [claim("DAE_3_8", "DAE_3_13", "HOLDS", SMALLER)],
+        "command": "keras-dae reproduce",
+    }
+    write_json(tmp_path / "results.json", results)
+    return tmp_path
+
+
+def test_a_folder_without_a_study_has_no_report(tmp_path):
+    assert not write_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_alone_is_reported_with_its_figures(study):
+    (study / "figures").mkdir()
+    (study / "figures" / "claims.png").write_bytes(b"\x89PNG")
+    assert write_report(study)
+    text = (study / "report.md").read_text()
+    assert "figures/claims.png" in text
+    assert "DAE_3_13" in text
+    assert "capacity matched" not in text
+
+
+def test_a_board_of_other_images_is_left_out_and_said(study):
+    write_json(study / "board.json", {"noise": {**NOISE, "test_sha256": "ef"}})
+    assert not write_report(study)
+    assert (study / "report.html").is_file()
+
+
+def test_matched_verdicts_stand_beside_those_of_the_study(study):
+    sizes = [
+        {**architecture("MATCHED_3_13", 13, 0.86), "receptive_field": 36},
+        {**architecture("MATCHED_3_8", 8, 0.33), "parameters": 1200},
+    ]
+    found = [
+        claim("MATCHED_3_8", "MATCHED_3_13", "FAILS", SMALLER),
+        claim("MATCHED_5_8", "MATCHED_5_13", "UNCLEAR", SMALLER),
+    ]
+    record = {"architectures": sizes, "seeds": [0, 1, 2], "epochs": 8}
+    write_json(study / "matched" / "claims.json", {**record, "claims": found})
+    assert write_report(study)
+    text = (study / "report.md").read_text()
+    assert "The claims with capacity matched" in text
+    assert "1,133 to 1,200 parameters that see 4 to 36 pixels" in text
+    assert f"{SMALLER}: holds in 0, fails in 1, unclear in 1." in text.replace("\\", "")
+    rows = [line for line in text.splitlines() if "MATCHED_" in line]
+    assert [row.split("|")[-3:-1] for row in rows if row.count("|") == 8] == [
+        [" FAILS ", " HOLDS "],
+        [" UNCLEAR ", " - "],
+    ]
+
+
+def test_verdicts_that_turn_are_named(study):
+    own = claim("DAE_3_8", "DAE_3_13", "HOLDS", SMALLER)
+    other = {**own, "verdict": "UNCLEAR"}
+    record = {
+        "best_epoch_is_last": 44,
+        "runs": 45,
+        "largest_gain_of_best_epoch": 0.00012,
+        "verdicts": {"test, as drawn": [own], "validation loss": [other]},
+    }
+    write_json(study / "verdicts.json", record)
+    assert write_report(study)
+    text = (study / "report.md").read_text().replace("\\", "")
+    assert "In 44 of 45 runs the last epoch is the best" in text
+    assert "more than 0.000120" in text
+    rows = [line for line in text.splitlines() if line.startswith(("| test,", "| val"))]
+    assert rows == [
+        "| test, as drawn | 1/0/0 | none |",
+        "| validation loss | 0/0/1 | DAE_3_8 against DAE_3_13: UNCLEAR |",
+    ]

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from keras_dae.errors import UsageError
+from keras_dae.evaluation.metrics import mse
+from keras_dae.evaluation.scoring import TestBench
+from keras_dae.images.noise import NOISES, Gaussian
+from keras_dae.study.common import contenders
+from keras_dae.study.common.contenders import Contender
+from keras_dae.study.robustness.measure import GRID, gains, measure, parse_grid
+
+
+def row(name, noise, strength, psnr, kind="filter"):
+    test = {"psnr": psnr}
+    return {"name": name, "kind": kind, "noise": noise, "strength": strength} | {
+        "test": test
+    }
+
+
+def test_gains_by_hand():
+    rows = [row("noisy input", "gaussian", s, p) for s, p in ((0.1, 20.0), (0.5, 10.0))]
+    rows += [row("median 3x3", "gaussian", s, p) for s, p in ((0.1, 19), (0.5, 14))]
+    rows += [
+        row("noisy input", "masking", 0.5, 8.0),
+        row("median 3x3", "masking", 0.5, 9),
+    ]
+    rows += [row("DAE", "gaussian", 0.1, None, "model"), row("DAE", "masking", 0.5, 7)]
+    assert list(gains(rows)) == [
+        {
+            "name": "median 3x3",
+            "kind": "filter",
+            "gain": {"gaussian": 1.5, "masking": 1},
+            "best": "gaussian",
+        },
+        {"name": "DAE", "kind": "model", "gain": {"masking": -1}, "best": "masking"},
+    ]
+
+
+def test_cells_are_those_of_a_bench_and_measured_once(tiny, tmp_path):
+    calls = []
+
+    def half(noisy):
+        calls.append(len(noisy))
+        return noisy / 2
+
+    one = Contender("half", "model", {"model": "half"}, {"seed": 0}, lambda: half)
+    grid = {"gaussian": (0.25, 0.5), "blur": (1.0,)}
+    results = measure(tiny, [one], tmp_path, grid=grid, tuned=["median"])
+    assert len(results["rows"]) == 9
+    names = ["noisy input", "median, tuned", "half"]
+    assert [row["name"] for row in results["rows"]] == 3 * names
+    (found,) = [
+        r["test"]["mse"]
+        for r in results["rows"]
+        if (r["name"], r["noise"], r["strength"]) == ("half", "gaussian", 0.5)
+    ]
+    noisy, clean = TestBench(tiny, Gaussian(0.5)).pairs
+    assert found == pytest.approx(mse(clean, noisy / 2).mean(), rel=1e-12)
+    assert results["strengths"] == {"gaussian": "sigma", "blur": "sigma"}
+    assert calls == [7, 7, 7]
+    assert measure(tiny, [one], tmp_path, grid=grid, tuned=["median"]) == results
+    assert calls == [7, 7, 7]
+
+
+def test_the_grid_is_of_every_noise():
+    assert set(GRID) == set(NOISES)
+    assert parse_grid([]) == GRID
+    assert parse_grid(["gaussian:0.1,0.5", "blur"]) == {
+        "gaussian": (0.1, 0.5),
+        "blur": GRID["blur"],
+    }
+
+
+@pytest.mark.parametrize("text", ["gausian:1", "gausian", "gaussian:a", "masking:2"])
+def test_a_bad_grid_is_named(text):
+    with pytest.raises(UsageError, match="Received: "):
+        parse_grid([text])
+
+
+def test_contenders_refuse_what_is_not_there(tiny, tmp_path):
+    with pytest.raises(UsageError, match="filter='mode 3x3'"):
+        contenders.filters(tiny, ["mode 3x3"])
+    with pytest.raises(UsageError, match="no model file"):
+        contenders.files([tmp_path / "model.keras"], tiny)
+
+
+def test_the_best_of_each_is_of_the_lowest_validation_loss():
+    def run(name, seed, loss):
+        row = {"seed": seed, "val_loss": loss}
+        return Contender(name, "model", {}, row, lambda: np.asarray)
+
+    best = contenders.best_of_each(
+        [run("a", 0, 2.0), run("b", 0, 1.0), run("a", 1, 1.5)]
+    )
+    assert [(one.name, one.row["seed"]) for one in best] == [("a", 1), ("b", 0)]
