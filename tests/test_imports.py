@@ -25,6 +25,8 @@ ALLOWED = {
     "denoising": BASE | LIBRARY,
     "interchange": BASE | {"models"},
     "doctor": BASE | {"images"},
+    "denoiser": BASE | LIBRARY | {"denoising", "interchange"},
+    "comparison": BASE | LIBRARY | {"denoiser"},
     "study": BASE | LIBRARY,
     "commands": BASE | LIBRARY | {"denoising", "interchange", "doctor", "study", "cli"},
 }

@@ -19,6 +19,7 @@ from keras_dae.denoising.tiles import (
     denoise_rows,
     tile_count,
 )
+from keras_dae.denoising.trained import card_range
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.images.estimates import SMALLEST, describe, middle
 from keras_dae.images.io.formats import (
@@ -80,6 +81,16 @@ class Task:
                 f"{self.model.tile[0]}x{self.model.tile[1]}.",
                 overlap=self.overlap,
             )
+
+    def limits(self, page: Page) -> tuple[float, float]:
+        """Return the values of a page that become 0 and 1.
+
+        They are those of `range`, else those that the model was trained on, else those
+        of the page's type.
+        """
+        if self.range is None and (known := card_range(self.card, page.values.dtype)):
+            return known
+        return value_range(page, self.range)
 
 
 @dataclass
@@ -153,7 +164,7 @@ def _one(
             f"{job.target} names another"
         )
     row |= _describe(picture)
-    ranges = [value_range(page, task.range) for page in picture.pages]
+    ranges = [task.limits(page) for page in picture.pages]
     originals = [page.values for page in picture.pages]
     if task.noise is not None:
         _add_noise(picture, task.noise, ranges, task.noise_seed)
@@ -256,7 +267,8 @@ def denoise_page(
     result = np.empty_like(source)
 
     def read(top: int, bottom: int) -> np.ndarray:
-        return to_unit(source[top:bottom], low, high, page.inverted)
+        unit = to_unit(source[top:bottom], low, high, page.inverted)
+        return unit.clip(0, 1, out=unit)
 
     def write(top: int, rows: np.ndarray) -> None:
         values = from_unit(rows, dtype, low, high, page.inverted)

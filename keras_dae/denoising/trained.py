@@ -3,16 +3,21 @@
 A card is a JSON object that says what a model was trained on: `data`, `noise`,
 `input` (what its noisy training images look like), measured `figures`, `limits` and
 the `licence` of the data. The package's own are in `pretrained/cards.json`; a file of
-any origin may have one beside it, of its own name ending in .json.
+any origin may hold one, or have one beside it, of its own name ending in .json.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from keras_dae.denoising.advice import usual
 from keras_dae.errors import UsageError
+from keras_dae.images.io.pictures import RANGES
 from keras_dae.images.noise_words import noise_label
+from keras_dae.images.ranges import same_share
+from keras_dae.models.gate import read_card
 from keras_dae.system.storage import believed, is_dir, is_file, read_json
 from keras_dae.training.runs import RunFolder, find_runs
 
@@ -41,6 +46,19 @@ def pretrained_cards() -> dict[str, dict[str, Any]]:
     """Return the cards of the models in the package, by name."""
     models: dict[str, dict[str, Any]] = read_json(PRETRAINED / "cards.json")["models"]
     return models
+
+
+def list_presets() -> dict[str, str]:
+    """Return the models that the package brings: name -> data and noise.
+
+    Example:
+        >>> list_presets()["DAE_5_13"]
+        'mnist, gaussian, sigma 0.5, clipped'
+    """
+    return {
+        name: f"{card['data']}, {noise_label(card['noise'])}"
+        for name, card in pretrained_cards().items()
+    }
 
 
 def find_model(named: str | Path) -> Trained:
@@ -81,10 +99,26 @@ def load(named: str | Path) -> "keras.Model":
     return load_file(find_model(named).path)
 
 
+def card_range(
+    card: dict[str, Any], dtype: np.dtype[Any]
+) -> tuple[float, float] | None:
+    """Return the values of `dtype` that became 0 and 1 in a model's training.
+
+    None where the card does not say, or says the range of the type itself.
+    """
+    if not (known := card.get("values")):
+        return None
+    name, low, high = str(known["dtype"]), float(known["low"]), float(known["high"])
+    if RANGES.get(name) == (low, high):
+        return None
+    return same_share((name, low, high), dtype)
+
+
 def run_card(run: RunFolder) -> dict[str, Any]:
     """Return what a run folder says of its training."""
     record = run.record()
-    known = {key: record[key] for key in ("image_shape", "input") if record.get(key)}
+    wanted = ("image_shape", "input", "values")
+    known = {key: record[key] for key in wanted if record.get(key)}
     card = {"data": record["dataset"]["name"], "noise": record["noise"], **known}
     with believed(run.config_path):
         usual(card)
@@ -92,10 +126,12 @@ def run_card(run: RunFolder) -> dict[str, Any]:
 
 
 def _card_beside(path: Path) -> dict[str, Any]:
-    """Return the card of a file: its own, else its run folder's, else nothing."""
+    """Return the card in a file, else beside it, else its run's, else nothing."""
     own = path.with_suffix(".json")
-    if own.is_file():
+    card = read_card(path)
+    if card is None and own.is_file():
         card = read_json(own)
+    if card is not None:
         with believed(own):
             usual(card)
             if "noise" in card or "input" in card:

@@ -42,6 +42,27 @@ def parse_noise(text: str, *, sigma: float = PAPER_SIGMA, clip: bool = True) -> 
     return parts[0] if len(parts) == 1 else Chain(tuple(parts), clip)
 
 
+def as_noise(noise: Noise | str | dict[str, Any]) -> Noise:
+    """Return a noise from itself, from its text or from what `describe_noise` gave.
+
+    Raises:
+        UsageError: an unknown kind, or a strength that is no number or out of range.
+
+    Example:
+        >>> as_noise("gaussian:0.5")
+        Gaussian(sigma=0.5, clip=True)
+    """
+    if isinstance(noise, str):
+        return parse_noise(noise)
+    if not isinstance(noise, dict):
+        return noise
+    fields = {k: v for k, v in noise.items() if k not in ("kind", "test_sha256")}
+    if "parts" in fields:
+        return Chain(tuple(map(as_noise, fields["parts"])), fields["clip"])
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    return make_noise(noise["kind"], **fields)
+
+
 def _strength_field(kind: str, text: str) -> str:
     check(kind in NOISES, f"noise must be one of {', '.join(NOISES)}.", noise=text)
     return fields(NOISES[kind])[0].name

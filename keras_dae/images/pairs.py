@@ -17,8 +17,10 @@ import numpy as np
 from keras_dae.errors import check
 from keras_dae.images import drawing
 from keras_dae.images.noise import Noise
+from keras_dae.images.noise_words import as_noise
 from keras_dae.images.patches import Patches
-from keras_dae.images.rows import Images, whole_numbers
+from keras_dae.images.ranges import range_of
+from keras_dae.images.rows import Images, as_images, whole_numbers
 from keras_dae.system.streams import of_32_bits, stream, words
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -48,51 +50,59 @@ def normalise(images: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untyped
-    """Noisy and clean batches for `model.fit`, freshly drawn in each epoch.
+    """Noisy and clean batches for `model.fit`, drawn anew in each epoch.
 
-    `pairs[i]` is `(noisy, clean)`, float32 of shape (batch, H, W, C), and depends
-    on `(seed, epoch, i)` alone. The epoch is set from outside (see `EpochClock`),
-    since keras calls a data set's own epoch hooks at other times too. Pass
-    `shuffle=False` to `fit`: the order is drawn here.
+    `pairs[i]` is `(noisy, clean)`, float32 of shape (batch, H, W, C), and depends on
+    `(seed, epoch, i)` alone. `fit` moves on to the next epoch by itself; set `epoch` to
+    resume at a later one. The images are shuffled here in each epoch, so `fit` needs no
+    `shuffle`.
 
     Args:
-        images: (N, H, W, C), kept as they are; `Patches` lie elsewhere in each epoch.
-        noise: a noise of `keras_dae.images.noise`.
-        batch_size: images in a batch; the last batch holds the rest.
+        images: clean images, (N, H, W, C) or (N, H, W), kept as they are; the patches
+            of `Patches` lie elsewhere in each epoch.
+        noise: a noise type, such as `Gaussian(0.5)`, or its text, `"gaussian:0.5"`.
+        batch_size: images per batch; the last batch holds the rest.
         seed: what order and noise are drawn from.
-        low: image value that becomes 0.
-        high: image value that becomes 1.
+        low: image value that becomes 0; by default that of the type.
+        high: image value that becomes 1; by default that of the type, which is 1 for
+            floats.
         prefetch: draw the next batch in a thread while this one is used; the
             numbers are the same.
 
     Attributes:
         epoch: the epoch, from 0, that batches are drawn for.
         at_once: batches that one item holds, one after the other in one array; for a
-            step that takes them apart again (`keras_dae.training.fast.steps`).
+            step that takes them apart again (`keras_dae.training.fast`).
         on_batch: called with epoch and images before it, for a progress bar.
 
     Raises:
-        UsageError: no images, or a batch size below 1.
+        UsageError: no images, a batch size below 1, or float images outside [0, 1]
+            without `low` and `high`.
+
+    Example:
+        >>> pairs = NoisyCleanPairs(np.zeros((100, 28, 28), "uint8"), "gaussian:0.5")
+        >>> pairs[0][0].shape
+        (64, 28, 28, 1)
     """
 
     def __init__(
         self,
         images: Images,
-        noise: Noise,
+        noise: Noise | str,
         *,
-        batch_size: int,
-        seed: int,
-        low: float = 0,
-        high: float = 255,
+        batch_size: int = 64,
+        seed: int = 0,
+        low: float | None = None,
+        high: float | None = None,
         prefetch: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check(batch_size > 0, "batch_size must be positive.", batch_size=batch_size)
         check(len(images) > 0, "A data set needs images.", images=len(images))
-        self.images, self.noise = images, noise
+        self.images, self.noise = as_images(images), as_noise(noise)
         self.batch_size, self.seed = batch_size, seed
-        self.low, self.high = low, high
+        self.low, self.high = range_of(images, low, high)
         self.epoch, self.at_once = 0, 1
         self.on_batch: Callable[[int, int], None] | None = None
         self._order: tuple[int, np.ndarray] | None = None
@@ -101,6 +111,24 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         self._drawn = -1
         self._thread = ThreadPoolExecutor(1) if prefetch else None
         self._ahead: tuple[tuple[int, int], Future[Pair]] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch, from 0, that batches are drawn for."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._asked: set[int] = set()
+
+    def on_epoch_end(self) -> None:
+        """Move on to the next epoch, if keras has asked for each item of this one.
+
+        Keras calls this at other times too, when it has looked at some items only.
+        """
+        if len(self._asked) >= len(self):
+            self.epoch += 1
 
     @property
     def batches(self) -> int:
@@ -119,6 +147,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         """Return item `index` of the current epoch as (noisy, clean)."""
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
+        self._asked.add(index)
         if self.on_batch is not None:
             self.on_batch(self.epoch, index * self.at_once * self.batch_size)
         if self._thread is None:
@@ -194,7 +223,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
 
 
 class EpochClock(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped
-    """Tell the training pairs which epoch it is, also after a resume."""
+    """Tell the training pairs which epoch it is, after a resume too."""
 
     def __init__(self, pairs: NoisyCleanPairs) -> None:
         super().__init__()

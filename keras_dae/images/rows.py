@@ -15,6 +15,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.lib import format as npy
 
+from keras_dae.errors import check
+
 BLOCK_BYTES = 2**24
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -85,6 +87,23 @@ def blocks(images: Images) -> Iterator[np.ndarray]:
     step = max(1, BLOCK_BYTES // max(1, row))
     for start in range(0, len(images), step):
         yield images[start : start + step]
+
+
+def as_images(images: Images) -> Images:
+    """Return images as (N, H, W, C); those of shape (N, H, W) get one channel.
+
+    Raises:
+        UsageError: another number of axes.
+    """
+    check(
+        images.ndim in (3, 4),
+        "Images must have the shape (N, H, W, C) or (N, H, W).",
+        shape=tuple(images.shape),
+    )
+    if images.ndim == 4:
+        return images
+    with_channel: Images = images[..., np.newaxis]
+    return with_channel
 
 
 def extremes(images: Images) -> tuple[float, float]:

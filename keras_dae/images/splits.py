@@ -9,7 +9,9 @@ from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.folder import PARTS, ImageFiles
 from keras_dae.images.io.arrays import Arrays
 from keras_dae.images.patches import Patches, fixed_patches, random_patches
-from keras_dae.images.rows import Images, Rows, extremes, whole_numbers
+from keras_dae.images.ranges import range_of
+from keras_dae.images.rows import Images, Rows, as_images, extremes, whole_numbers
+from keras_dae.system.storage import array_sha256
 from keras_dae.system.streams import stream
 
 VALIDATION_SHARE = 0.2
@@ -46,6 +48,54 @@ class Splits:
     sha256: str
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        train: Images,
+        validation: Images,
+        test: Images | None = None,
+        *,
+        labels: dict[str, np.ndarray] | None = None,
+        value_range: tuple[float, float] | None = None,
+        name: str = "arrays",
+    ) -> "Splits":
+        """Return arrays of clean images as splits.
+
+        Args:
+            train: images to fit on, (N, H, W, C) or (N, H, W).
+            validation: images to choose by, of the same shape and type.
+            test: images to evaluate on; None takes none.
+            labels: 'train', 'validation' and 'test' to class numbers, (N,).
+            value_range: values that become 0 and 1; by default those of the type, and
+                0 and 1 for floats.
+            name: what tables and run folders call the data.
+
+        Raises:
+            UsageError: images of several shapes or types, or floats outside [0, 1]
+                without `value_range`.
+
+        Example:
+            >>> images = np.zeros((10, 28, 28), "uint8")
+            >>> Splits.from_arrays(images[:8], images[8:]).image_shape
+            (28, 28, 1)
+        """
+        test = train[:0] if test is None else test
+        parts = {"train": train, "validation": validation, "test": test}
+        kinds = {(part.shape[1:], part.dtype.name) for part in parts.values()}
+        check(
+            len(kinds) == 1,
+            "train, validation and test must have one image shape and one type.",
+            **{part: (one.shape, one.dtype.name) for part, one in parts.items()},
+        )
+        low, high = range_of(train, *(value_range or (None, None)))
+        digest = array_sha256(train, validation, test)
+        found: dict[str, Any] = {
+            part: as_images(images) for part, images in parts.items()
+        }
+        return cls(
+            name, **found, labels=labels or {}, low=low, high=high, sha256=digest
+        )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -86,6 +136,10 @@ class Splits:
             found = replace(found, **kept)
         return found
 
+    def values(self) -> dict[str, Any]:
+        """Return type and range of the images as JSON values, for a model's card."""
+        return {"dtype": self.train.dtype.name, "low": self.low, "high": self.high}
+
     def describe(self) -> dict[str, Any]:
         """Return what was used as JSON values: name, sha256 and counts."""
         used: dict[str, Any] = {"name": self.name, "sha256": self.sha256}
@@ -106,7 +160,7 @@ def split(
     """
     if isinstance(arrays, ImageFiles):
         return _split_files(name, arrays, digest, split_seed)
-    train, test = _images(arrays.x_train), _images(arrays.x_test)
+    train, test = as_images(arrays.x_train), as_images(arrays.x_test)
     check(
         train.shape[1:] == test.shape[1:],
         "x_train and x_test must hold images of one shape.",
@@ -161,7 +215,3 @@ def _split_files(name: str, found: ImageFiles, digest: str, seed: int) -> Splits
 def _rows(images: Images, index: np.ndarray) -> Images:
     in_memory = type(images) is np.ndarray  # a mapped array is of a type of its own
     return images[index] if in_memory else Rows(images, index)
-
-
-def _images(array: Images) -> Any:
-    return array[..., np.newaxis] if array.ndim == 3 else array

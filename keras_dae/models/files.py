@@ -1,5 +1,6 @@
 """`.keras` files: written whole, and looked at before keras builds anything."""
 
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,13 +10,19 @@ import keras
 from keras.src.utils import module_utils
 
 from keras_dae.errors import KerasDAEError, check
-from keras_dae.models.gate import inspect
-from keras_dae.system.storage import replacing
+from keras_dae.models.gate import CARD, inspect
+from keras_dae.system.storage import dump_json, replacing
 
 __all__ = ["ends", "inspect", "load", "save"]
 
 
-def save(model: keras.Model, path: Path | str, *, optimizer: bool = False) -> None:
+def save(
+    model: keras.Model,
+    path: Path | str,
+    *,
+    optimizer: bool = False,
+    card: dict[str, Any] | None = None,
+) -> None:
     """Save `model` to a `.keras` file, whole or not at all.
 
     Args:
@@ -23,6 +30,8 @@ def save(model: keras.Model, path: Path | str, *, optimizer: bool = False) -> No
         path: the file; what was there is replaced only by a complete one.
         optimizer: whether training can go on exactly from the file, at three times
             its size.
+        card: what is known of the model's training, as JSON values; kept in the file,
+            where keras does not look for it.
 
     Raises:
         UsageError: a name that does not end in `.keras`.
@@ -42,6 +51,9 @@ def save(model: keras.Model, path: Path | str, *, optimizer: bool = False) -> No
         try:
             with _without_tensorflow():
                 keras.saving.save_model(saved, temporary)
+            if card is not None:
+                with zipfile.ZipFile(temporary, "a") as archive:
+                    archive.writestr(CARD, dump_json(card))
         except Exception as error:
             raise _cause(error) from None
 

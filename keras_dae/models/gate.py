@@ -19,8 +19,9 @@ from keras_dae.models.sizes import MODELS, Sizes, measure
 from keras_dae.system.storage import MAX_JSON, is_file, parse_json, reason
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+CARD = "keras_dae.json"  # what is known of the model's training; keras ignores it
 # Each member of an archive, and the most bytes that it may hold.
-MEMBERS = {"metadata.json": 1 << 16, CONFIG: MAX_JSON, WEIGHTS: 1 << 33}
+MEMBERS = {"metadata.json": 1 << 16, CARD: 1 << 16, CONFIG: MAX_JSON, WEIGHTS: 1 << 33}
 MOST_EXPANDED = 4  # keras compresses nothing, and weights hardly can be
 SMALL = 16 << 20  # bytes; below it nothing is too expanded
 MOST_OBJECTS = 20_000  # groups and arrays of the weights' file
@@ -110,6 +111,30 @@ def holds_optimizer(path: Path) -> bool | None:
     except (EOFError, zlib.error, lzma.LZMAError):
         return None
     return bool(model.get("compile_config")) if isinstance(model, dict) else None
+
+
+def read_card(path: Path) -> dict[str, Any] | None:
+    """Return what a `.keras` file says of its model's training; None where it does not.
+
+    Raises:
+        KerasDAEError: what it holds is no JSON object, or too large.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if CARD not in archive.namelist():
+                return None
+            if archive.getinfo(CARD).file_size > MEMBERS[CARD]:
+                raise KerasDAEError(f"{CARD} in {path} is too large.")
+            card = parse_json(archive.read(CARD))
+    except KerasDAEError:
+        raise
+    except (OSError, ValueError, RuntimeError, NotImplementedError):
+        return None  # no model, which is said when it is loaded
+    except (EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError):
+        return None
+    if not isinstance(card, dict):
+        raise KerasDAEError(f"{CARD} in {path} is not a JSON object.")
+    return card
 
 
 def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:

@@ -10,6 +10,7 @@ from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import VALIDATION, FrozenPairs, frozen_arrays, is_held
 from keras_dae.images.pairs import EpochClock, NoisyCleanPairs, normalise
+from keras_dae.images.rows import Images
 from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
@@ -252,12 +253,15 @@ def _continue(
 
 def mean_bias(splits: Splits) -> float:
     """Return the output bias at which a model starts on the mean training pixel."""
+    return output_bias(mean_pixel(splits.train, splits.low, splits.high))
+
+
+def mean_pixel(images: Images, low: float, high: float) -> float:
+    """Return the mean of images (N, H, W, C) on the scale of `low` to `high`."""
     # Block by block, so that the images are never float all at once.
-    starts = range(0, len(splits.train), 4096)
+    starts = range(0, len(images), 4096)
     sums = [
-        normalise(splits.train[start : start + 4096], splits.low, splits.high).sum(
-            dtype=np.float64
-        )
+        normalise(images[start : start + 4096], low, high).sum(dtype=np.float64)
         for start in starts
     ]
-    return output_bias(sum(sums) / splits.train.size)
+    return float(sum(sums) / images.size)

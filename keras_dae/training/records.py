@@ -26,6 +26,7 @@ def record_of(config: RunConfig, splits: Splits, spec: Spec) -> dict[str, Any]:
         "config": config.model_dump(),
         "dataset": splits.describe(),
         "image_shape": list(splits.image_shape),
+        "values": splits.values(),
         "noise": describe_noise(config.make_noise()),
         "model": spec.name,
         "parameters": spec.parameters,

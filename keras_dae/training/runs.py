@@ -58,6 +58,7 @@ class _Record(BaseModel):
     parameters: int
     image_shape: tuple[int, int, int] | None = None
     input: dict[str, tuple[float, float]] | None = None
+    values: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

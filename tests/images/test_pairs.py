@@ -193,7 +193,7 @@ def test_epoch_clock_through_fit(tiny, first):
     # Keras may read a batch more, to build the model; never one less.
     steps = [(epoch, start) for epoch in range(first, 4) for start in (0, 12)]
     assert [place for place in seen if place[0] >= first][-len(steps) :] == steps
-    assert pairs.epoch == 3
+    assert pairs.epoch == 4  # the next one
 
 
 @pytest.mark.parametrize(
@@ -207,3 +207,48 @@ def test_epoch_clock_through_fit(tiny, first):
 def test_refused(images, batch_size, received):
     with pytest.raises(UsageError, match=received):
         make(images, batch_size)
+
+
+@pytest.mark.parametrize("count", [40, 8])
+def test_a_plain_fit_draws_other_noise_in_each_epoch(count):
+    """No clock and no callback: each epoch is that of its number."""
+    images = np.random.default_rng(0).integers(0, 256, (count, 8, 8), dtype=np.uint8)
+    asked = []
+
+    class Watched(NoisyCleanPairs):
+        def __getitem__(self, index):
+            asked.append((self.epoch, index))
+            return super().__getitem__(index)
+
+    pairs = Watched(images, "gaussian:0.5", batch_size=8)
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 1)])
+    model.compile("sgd", "mse")
+    model.fit(pairs, epochs=3, verbose=0)
+    epochs = {epoch for epoch, _ in asked}
+    assert len(epochs) >= 3
+    for epoch in sorted(epochs)[-2:]:
+        assert {i for e, i in asked if e == epoch} == set(range(len(pairs)))
+    first = pairs[0][0]
+    pairs.epoch += 1
+    assert not np.array_equal(first, pairs[0][0])
+
+
+def test_looking_at_items_does_not_move_the_epoch():
+    pairs = NoisyCleanPairs(np.zeros((8, 8, 8), np.uint8), "gaussian:0.5", batch_size=4)
+    once = [pairs[index][0] for index in (0, 1, 0, 1)]
+    assert np.array_equal(once[0], once[2])
+    assert pairs.epoch == 0
+
+
+def test_floats_are_taken_as_they_are():
+    images = np.random.default_rng(0).random((4, 8, 8, 1), dtype=np.float32)
+    pairs = NoisyCleanPairs(images, "gaussian:0", batch_size=4)
+    order = pairs.order()
+    np.testing.assert_array_equal(pairs[0][1], images[order])
+    words = (images * 65535).astype(np.uint16)
+    scaled = NoisyCleanPairs(words, "gaussian:0", batch_size=4)[0][1]
+    np.testing.assert_allclose(scaled, images[order], atol=1.01 / 65535)
+    with pytest.raises(UsageError, match="values from 0 to 255"):
+        NoisyCleanPairs(np.float32([[[[0], [255]]]]), "gaussian:0.1")
+    with pytest.raises(UsageError, match="int32 have no range"):
+        NoisyCleanPairs(np.zeros((1, 8, 8), np.int32), "gaussian:0.1")

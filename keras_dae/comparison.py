@@ -1,0 +1,126 @@
+"""Denoisers by name side by side: evaluate one, compare several, export one."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_dae.denoiser import Denoiser
+from keras_dae.errors import check
+from keras_dae.evaluation.arrays import Scores, score
+from keras_dae.evaluation.baselines import BASELINES
+from keras_dae.images.noise import Noise
+from keras_dae.images.noise_words import as_noise
+from keras_dae.images.ranges import range_of
+from keras_dae.images.rows import as_images
+from keras_dae.images.splits import Splits
+
+# A denoiser, its name for `Denoiser.from_preset`, or a function of noisy float32
+# images (n, H, W, C) in [0, 1].
+AnyDenoiser = Denoiser | str | Path | Callable[[np.ndarray], np.ndarray]
+DEFAULT_BASELINES = ("noisy input", "median 3x3", "median 5x5")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` measured, the lowest MSE first.
+
+    Attributes:
+        rows: name -> `mse`, `psnr` and `ssim`.
+        images: how many images were denoised.
+    """
+
+    rows: dict[str, Scores]
+    images: int
+
+    def __getitem__(self, name: str) -> Scores:
+        return self.rows[name]
+
+    def __repr__(self) -> str:
+        width = max(map(len, self.rows))
+        lines = [f"{'':{width}}      MSE   PSNR   SSIM"]
+        for name, row in self.rows.items():
+            mse, psnr, ssim = (
+                "-" if value is None else f"{value:.{digits}f}"
+                for value, digits in zip(row.values(), (5, 2, 3), strict=True)
+            )
+            lines.append(f"{name:{width}}  {mse:>7}  {psnr:>5}  {ssim:>5}")
+        return "\n".join([*lines, f"{self.images:,} images"])
+
+
+def compare(
+    denoisers: Mapping[str, AnyDenoiser] | Iterable[str],
+    images: np.ndarray,
+    *,
+    noise: Noise | str,
+    baselines: Iterable[str] = DEFAULT_BASELINES,
+    value_range: tuple[float, float] | None = None,
+    seed: int = 0,
+) -> Comparison:
+    """Measure denoisers and baselines on the same noisy images.
+
+    Args:
+        denoisers: names to denoisers, or names that `Denoiser.from_preset` takes.
+        images: clean images, (N, H, W, C) or (N, H, W).
+        noise: what is added to them.
+        baselines: rows of `BASELINES`; `"mean image"` is the mean of these images.
+        value_range: image values that become 0 and 1; by default those of the type.
+        seed: what the noise is drawn from.
+
+    Raises:
+        UsageError: an unknown baseline, noise or name.
+        KerasDAEError: a denoiser that returns another shape, or values that are not
+            finite.
+
+    Example:
+        >>> images = np.zeros((4, 28, 28), "uint8")
+        >>> found = compare(["DAE_1_5"], images, noise="gaussian:0.5")
+        >>> list(found.rows)
+        ['DAE_1_5', 'median 5x5', 'median 3x3', 'noisy input']
+    """
+    clean, drawn = as_images(images), as_noise(noise)
+    limits = range_of(clean, *(value_range or (None, None)))
+    if not isinstance(denoisers, Mapping):
+        denoisers = {str(named): named for named in denoisers}
+    splits = Splits.from_arrays(clean, clean, clean, value_range=limits)
+    answers = {name: _function(one) for name, one in denoisers.items()}
+    for name in baselines:
+        check(
+            name in BASELINES,
+            f"A baseline must be one of {', '.join(BASELINES)}.",
+            baseline=name,
+        )
+        answers[name] = BASELINES[name](splits)
+    rows = {
+        name: score(answer, clean, drawn, limits, seed)
+        for name, answer in answers.items()
+    }
+    order = sorted(rows, key=lambda name: rows[name]["mse"] or 0)
+    return Comparison({name: rows[name] for name in order}, len(clean))
+
+
+def evaluate(denoiser: AnyDenoiser, images: np.ndarray, **options: Any) -> Scores:
+    """Return `mse`, `psnr` and `ssim` of one denoiser; takes what `compare` takes.
+
+    Example:
+        >>> images = np.zeros((4, 28, 28), "uint8")
+        >>> sorted(evaluate("DAE_1_5", images, noise="gaussian:0.5"))
+        ['mse', 'psnr', 'ssim']
+    """
+    return compare({"it": denoiser}, images, baselines=(), **options)["it"]
+
+
+def export(
+    named: str | Path | Denoiser, path: Path | str, **options: Any
+) -> dict[str, Any]:
+    """Write a denoiser for another program; takes what `Denoiser.export` takes."""
+    one = named if isinstance(named, Denoiser) else Denoiser.from_preset(named)
+    return one.export(path, **options)
+
+
+def _function(one: AnyDenoiser) -> Callable[[np.ndarray], np.ndarray]:
+    if isinstance(one, str | Path):
+        one = Denoiser.from_preset(one)
+    return one.answer if isinstance(one, Denoiser) else one

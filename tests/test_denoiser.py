@@ -1,0 +1,216 @@
+"""`Denoiser`: arrays to a trained, measured, saved denoiser."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_dae as kd
+from keras_dae.denoising.tile_model import TileModel
+from keras_dae.images.frozen import TEST, frozen_arrays
+from tests.commands import run
+
+TEN_LINES = """
+import keras_dae as kd
+import keras
+import numpy as np
+images = np.random.default_rng(0).integers(0, 256, (96, 28, 28), dtype="uint8")
+denoiser = kd.Denoiser(kd.plan(depth=1, latent=8), noise="gaussian:0.5")
+stop = keras.callbacks.EarlyStopping(patience=9)
+history = denoiser.fit(
+    images, validation_data=images[:32], epochs=2, callbacks=[stop], verbose=0
+)
+scores = denoiser.evaluate(images)
+denoiser.save("mine.keras")
+again = kd.Denoiser.from_preset("mine.keras")
+assert again.evaluate(images) == scores
+assert np.array_equal(again.denoise(images[0]), denoiser.denoise(images[0]))
+assert sorted(history.history) == ["loss", "val_loss"]
+assert len(history.history["loss"]) == 2
+clean = kd.Denoiser.from_preset("DAE_1_5").denoise(images[0])
+assert clean.shape == (28, 28) and clean.dtype == np.uint8
+print(keras.backend.backend(), sorted(scores))
+"""
+
+
+def noisy_digit(digits):
+    clean = np.asarray(digits.test[3, ..., 0])
+    noise = np.random.default_rng(0).normal(0, 127, clean.shape)
+    return clean, np.clip(clean + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", [None, "jax", "tensorflow"])
+def test_the_ten_lines_run_as_typed(backend, tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+    if backend:
+        environment["KERAS_BACKEND"] = backend
+    done = subprocess.run(
+        [sys.executable, "-c", TEN_LINES],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = f"{backend or 'torch'} ['mse', 'psnr', 'ssim']"
+    assert done.stdout.splitlines()[-1] == said
+
+
+def test_a_preset_denoises_every_type_alike(digits):
+    clean, noisy = noisy_digit(digits)
+    denoiser = kd.Denoiser.from_preset("DAE_5_13")
+    answer = denoiser.denoise(noisy)
+    error = np.square((answer / 255.0) - clean / 255.0).mean()
+    assert error < 0.2 * np.square(noisy / 255.0 - clean / 255.0).mean()
+    of_floats = denoiser.denoise(noisy / 255.0)
+    of_words = denoiser.denoise(noisy.astype(np.uint16) * 257)
+    assert (of_floats.dtype, of_words.dtype) == (np.float64, np.uint16)
+    np.testing.assert_allclose(of_floats * 255, answer, atol=0.51)
+    np.testing.assert_allclose(of_words / 257, answer, atol=0.51)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (2, 28, 28), (2, 28, 28, 1)])
+def test_the_shape_comes_back(shape):
+    images = np.full(shape, 90, np.uint8)
+    answer = kd.Denoiser.from_preset("DAE_1_5").denoise(images)
+    assert (answer.shape, answer.dtype) == (shape, np.uint8)
+
+
+def test_colour_and_other_sizes_come_back():
+    answer = kd.Denoiser.from_preset("DAE_1_5").denoise(np.zeros((40, 50, 3), "uint8"))
+    assert answer.shape == (40, 50, 3)
+
+
+def test_strength_blends(digits):
+    _, noisy = noisy_digit(digits)
+    denoiser, unit = kd.Denoiser.from_preset("DAE_1_5"), noisy / 255.0
+    assert np.array_equal(denoiser.denoise(noisy, strength=0), noisy)
+    half = denoiser.denoise(unit, strength=0.5)
+    np.testing.assert_allclose(half, (unit + denoiser.denoise(unit)) / 2, atol=1e-6)
+    with pytest.raises(kd.UsageError, match="strength is from 0 to 1"):
+        denoiser.denoise(noisy, strength=2)
+
+
+def test_a_file_is_denoised_by_its_path(tmp_path, digits):
+    _, noisy = noisy_digit(digits)
+    Image.fromarray(noisy).save(tmp_path / "a.png")
+    denoiser = kd.Denoiser.from_preset("DAE_1_5")
+    answer = denoiser.denoise(tmp_path / "a.png")
+    assert np.array_equal(answer, denoiser.denoise(noisy))
+
+
+def test_floats_outside_0_to_1_are_refused_in_one_sentence():
+    images = np.linspace(0, 255, 4 * 28 * 28, dtype=np.float32).reshape(4, 28, 28)
+    denoiser = kd.Denoiser(kd.plan(1, 8), noise="gaussian:0.5")
+    for act in (denoiser.denoise, denoiser.fit, denoiser.evaluate):
+        with pytest.raises(kd.UsageError, match=r"values from 0 to 255\.$"):
+            act(images)
+    ranged = kd.Denoiser(kd.plan(1, 8), noise="gaussian:0.5", value_range=(0, 255))
+    assert ranged.denoise(images).shape == images.shape
+    assert ranged.evaluate(images)["mse"] > 0
+
+
+def test_evaluate_measures_the_frozen_pairs():
+    images = np.random.default_rng(1).integers(0, 256, (30, 28, 28, 1), dtype=np.uint8)
+    denoiser = kd.Denoiser.from_preset("DAE_1_5")
+    noise = kd.Gaussian(0.5)
+    noisy, clean = frozen_arrays(images, noise, seed=4, split=TEST, low=0, high=255)
+    answer = denoiser.model.predict(noisy, verbose=0)
+    wanted = float(np.square(answer.astype(np.float64) - clean).mean())
+    found = denoiser.evaluate(images, seed=4)
+    assert found["mse"] == pytest.approx(wanted, rel=1e-5)
+    assert found["psnr"] == pytest.approx(-10 * np.log10(wanted), rel=1e-5)
+
+
+def test_training_takes_what_keras_takes(tiny):
+    images = np.asarray(tiny.train)
+    said = []
+
+    class Own(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            said.append(sorted(logs))
+
+    spec = kd.plan(1, 4, image_shape=(8, 8, 1))
+    denoiser = kd.Denoiser(spec, noise="speckle:0.2")
+    history = denoiser.fit(
+        images,
+        validation_data=images,
+        epochs=2,
+        optimizer=keras.optimizers.SGD(1e-3),
+        loss="mae",
+        metrics=["mse"],
+        callbacks=[Own()],
+        verbose=0,
+    )
+    assert said == [["loss", "mse", "val_loss", "val_mse"]] * 2
+    assert len(history.history["val_mse"]) == 2
+    assert denoiser.card["training"]["fast_steps"] is False
+    assert denoiser.card["noise"] == {"kind": "speckle", "sigma": 0.2, "clip": True}
+
+
+def test_fast_steps_train_to_the_same_numbers(tiny):
+    if keras.backend.backend() != "torch":
+        pytest.skip("the fast steps are torch's")
+    images = np.asarray(tiny.train)
+    weights = []
+    for fast in (True, False):
+        spec = kd.plan(1, 4, image_shape=(8, 8, 1))
+        denoiser = kd.Denoiser(spec, noise="gaussian:0.5", seed=3)
+        denoiser.fit(images, epochs=3, fast=fast, verbose=0, batch_size=8)
+        assert denoiser.card["training"]["fast_steps"] is fast
+        weights.append(denoiser.model.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_training_of_another_shape_is_refused():
+    denoiser = kd.Denoiser(kd.plan(1, 8), noise="gaussian:0.5")
+    with pytest.raises(kd.UsageError, match=r"image_shape=\(32, 32, 3\)"):
+        denoiser.fit(np.zeros((4, 32, 32, 3), "uint8"))
+    with pytest.raises(kd.UsageError, match="no noise"):
+        kd.Denoiser(kd.plan(1, 8)).fit(np.zeros((4, 28, 28), "uint8"))
+
+
+def test_the_range_of_training_is_that_of_denoising(tmp_path):
+    """Images of 50 to 150: what training scaled to 0 and 1, `denoise` does too."""
+    images = np.random.default_rng(2).integers(50, 151, (64, 28, 28), dtype=np.uint8)
+    images[:, 0, :2] = 50, 150
+    np.savez(tmp_path / "mine.npz", x_train=images, x_test=images[:8])
+    words = ["--data", f"npz:{tmp_path}/mine.npz", "--out", tmp_path / "runs"]
+    words += ["--depth", 1, "--latent", 8, "--epochs", 1, "--json"]
+    assert run("train", *words).exit_code == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    denoiser = kd.Denoiser.from_preset(folder)
+    assert denoiser.card["values"] == {"dtype": "uint8", "low": 50.0, "high": 150.0}
+    unit = (images[:4, ..., None].astype(np.float32) - 50) / 100
+    wanted = 50 + 100 * TileModel(denoiser.model)(unit)[..., 0]
+    np.testing.assert_allclose(denoiser.denoise(images[:4]), wanted, atol=0.51)
+    np.save(tmp_path / "a.npy", images[0])
+    said = run("denoise", tmp_path / "a.npy", "-o", tmp_path, "--model", folder)
+    assert said.exit_code == 0, said.output
+    answer = np.load(tmp_path / "a.denoised.npy")
+    np.testing.assert_allclose(answer, wanted[0], atol=0.51)
+
+
+def test_compare_orders_by_error(digits):
+    found = kd.compare(["DAE_5_13", "DAE_1_5"], digits.test[:50], noise="gaussian:0.5")
+    assert list(found.rows)[:2] == ["DAE_5_13", "DAE_1_5"]
+    assert list(found.rows)[-1] == "noisy input"
+    errors = [row["mse"] for row in found.rows.values()]
+    assert errors == sorted(errors)
+    assert repr(found).splitlines()[1].startswith("DAE_5_13")
+    with pytest.raises(kd.UsageError, match="A baseline must be one of"):
+        kd.compare(["DAE_1_5"], digits.test[:2], noise="gaussian", baselines=["no"])
+
+
+def test_export_goes_by_the_ending(tmp_path):
+    done = kd.export("DAE_1_5", tmp_path / "a.onnx")
+    assert done["format"] == "onnx"
+    assert done["max_difference"] <= 1e-5
+    with pytest.raises(kd.UsageError, match="format must be one of"):
+        kd.export("DAE_1_5", tmp_path / "a.txt")
