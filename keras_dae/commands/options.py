@@ -19,6 +19,45 @@ def _apply(options: list[Callable[..., Any]]) -> Callable[[Any], Any]:
     )
 
 
+class TableOption(click.Option):
+    """An option whose help names the rows of a table, read when help is shown.
+
+    Args:
+        rows: returns the names of the rows.
+        help: with `{rows}` where the names go.
+    """
+
+    def __init__(self, *args: Any, rows: Callable[[], Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.rows = rows
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option and its help with the rows named."""
+        record = super().get_help_record(ctx)
+        if record is None:
+            return None
+        return record[0], record[1].replace("{rows}", ", ".join(self.rows()))
+
+
+def _noises() -> Any:
+    from keras_dae.images.noise import NOISES
+
+    return NOISES
+
+
+def _optimizers() -> Any:
+    from keras_dae.training.optimizer_table import OPTIMIZERS
+
+    return OPTIMIZERS
+
+
+def _models() -> Any:
+    from keras_dae.models.ceilings import CEILINGS
+    from keras_dae.models.families import FAMILIES
+
+    return [*FAMILIES, *CEILINGS]
+
+
 def _strength(text: str) -> float | str:
     """A number, or a range that the configuration takes apart."""
     return text if ".." in text else float(text)
@@ -78,9 +117,10 @@ test_options = _apply(
         ),
         click.option(
             "--noise",
-            help="gaussian, salt-pepper, poisson, speckle, uniform, blur, masking; "
-            "kind:strength or kind:low..high, joined by + in their order.  "
-            "[default: gaussian]",
+            cls=TableOption,
+            rows=_noises,
+            help="{rows}; kind:strength or kind:low..high, joined by + in their order. "
+            " [default: gaussian]",
         ),
         click.option(
             "--sigma",
@@ -113,7 +153,12 @@ recipe_options = _apply(
         ),
         click.option("--epochs", type=int, help="Passes over the data.  [default: 15]"),
         click.option("--batch-size", type=int, help="Images a step.  [default: 64]"),
-        click.option("--optimizer", help="adam or muon.  [default: adam]"),
+        click.option(
+            "--optimizer",
+            cls=TableOption,
+            rows=_optimizers,
+            help="{rows}.  [default: adam]",
+        ),
         click.option("--lr", "learning_rate", type=float, help="Its learning rate."),
         click.option(
             "--bias-lr-ratio",
@@ -136,8 +181,9 @@ model_options = _apply(
     [
         click.option(
             "--model",
-            help="dae; best or matched, other families of it; unet or dncnn, "
-            "ceilings without a bottleneck.  [default: dae]",
+            cls=TableOption,
+            rows=_models,
+            help="{rows}.  [default: dae]",
         ),
         click.option("--depth", type=int, help="Convolutions a side.  [default: 5]"),
         click.option("--latent", type=int, help="Side of the latent.  [default: 13]"),

@@ -6,21 +6,26 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from keras_dae.errors import KerasDAEError, UsageError, check, short
 from keras_dae.images.noise import MAX_SIGMA, PAPER_SIGMA, Noise
 from keras_dae.images.noise_words import parse_noise
 from keras_dae.images.patches import Cut
 from keras_dae.models.architectures import DAESpec
-from keras_dae.models.ceilings import CeilingSpec, plan_ceiling
+from keras_dae.models.ceilings import CEILINGS, CeilingSpec, plan_ceiling
 from keras_dae.models.families import FAMILIES, plan_family
 from keras_dae.system.storage import reason
+from keras_dae.training.optimizer_table import OPTIMIZERS
 
-# Optimizer -> the learning rate at depth 1, and of deeper models. Adam and Muon move
-# every weight by about the rate, whatever the layer's width: a single layer with 16
-# inputs a filter takes, and needs, larger steps than deep ones.
-DEFAULT_RATES = {"adam": (5e-2, 3e-3), "muon": (1e-1, 5e-3)}
 # A table of a recipe: a depth, or a depth and a latent.
 MODEL_KEY = re.compile(r"\d+(_\d+)?")
 MAX_TOML = 1 << 16  # bytes; tables within tables take their square in time
@@ -42,8 +47,7 @@ class RunConfig(BaseModel):
     size: int | None = None
     channels: int | None = None
     patches: int | None = None
-    # A row of FAMILIES or of CEILINGS.
-    model: Literal["dae", "best", "matched", "unet", "dncnn"] = "dae"
+    model: str = "dae"  # a row of FAMILIES or of CEILINGS
     depth: int = Field(5, ge=1, le=64)
     latent: int = Field(13, ge=1, le=1024)
     filters: int | None = Field(None, ge=1, le=1024)
@@ -54,8 +58,8 @@ class RunConfig(BaseModel):
     validation_images: int | None = Field(None, ge=1, le=MAX_SEED)
     epochs: int = Field(15, ge=1, le=MAX_COUNT)
     batch_size: int = Field(64, ge=1, le=MAX_COUNT)
-    optimizer: Literal["adam", "muon"] = "adam"  # a row of OPTIMIZERS
-    learning_rate: float = Field(3e-3, gt=0)  # see DEFAULT_RATES
+    optimizer: str = "adam"  # a row of OPTIMIZERS
+    learning_rate: float = Field(3e-3, gt=0)  # the default is the optimizer's own
     bias_lr_ratio: float = Field(1, gt=0)  # biases' learning rate over kernels'; muon's
     warmup_steps: int = Field(500, ge=0, le=MAX_SEED)
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -65,6 +69,18 @@ class RunConfig(BaseModel):
     seed: int = Field(0, ge=0, le=MAX_SEED)
     data_seed: int = Field(0, ge=0, le=MAX_SEED)
 
+    @field_validator("model", "optimizer")
+    @classmethod
+    def _row_of_a_table(cls, name: str, field: ValidationInfo) -> str:
+        """Refuse a name that is no row of the field's table."""
+        rows = [*FAMILIES, *CEILINGS] if field.field_name == "model" else OPTIMIZERS
+        check(
+            name in rows,
+            f"{field.field_name} should be one of {', '.join(rows)}.",
+            **{str(field.field_name): name},
+        )
+        return name
+
     @model_validator(mode="before")
     @classmethod
     def _rate_by_depth(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +88,7 @@ class RunConfig(BaseModel):
         if values.get("learning_rate") is None:
             name, depth = values.get("optimizer", "adam"), values.get("depth", 5)
             # What is no optimizer is refused after this, by its own field.
-            one, deeper = DEFAULT_RATES.get(str(name), DEFAULT_RATES["adam"])
+            one, deeper = OPTIMIZERS.get(str(name), OPTIMIZERS["adam"]).rates
             return {**values, "learning_rate": one if depth == 1 else deeper}
         return values
 

@@ -1,12 +1,14 @@
-"""What moves the weights: OPTIMIZERS, their learning rates and their schedule."""
+"""What moves the weights: Muon on kernels, schedules, and the optimizer of a run."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_dae.training.config import RunConfig
+from keras_dae.training.optimizer_table import OPTIMIZERS
+
+__all__ = ["OPTIMIZERS", "KernelMuon", "LinearDecay", "make_optimizer"]
 
 
 @keras.saving.register_keras_serializable("keras_dae")
@@ -67,24 +69,6 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ign
         }
 
 
-def _adam(rate: Any, config: RunConfig) -> keras.optimizers.Optimizer:
-    return keras.optimizers.Adam(rate)
-
-
-def _muon(rate: Any, config: RunConfig) -> keras.optimizers.Optimizer:
-    ratio = config.bias_lr_ratio
-    return KernelMuon(
-        rate, adam_lr_ratio=ratio, weight_decay=None, adam_weight_decay=None
-    )
-
-
-# Name -> the optimizer at a learning rate, of a run.
-OPTIMIZERS: dict[str, Callable[[Any, RunConfig], keras.optimizers.Optimizer]] = {
-    "adam": _adam,
-    "muon": _muon,
-}
-
-
 def make_optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
     """Return the optimizer, whose rate rises, then is held or falls to 0.
 
@@ -105,4 +89,7 @@ def make_optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
             warmup_target=config.learning_rate if warmup else None,
             warmup_steps=warmup,
         )
-    return OPTIMIZERS[config.optimizer](rate, config)
+    optimizer: keras.optimizers.Optimizer = OPTIMIZERS[config.optimizer].make(
+        rate, config
+    )
+    return optimizer

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dae.models.files import load, save
-from keras_dae.training.config import DEFAULT_RATES, make_config
+from keras_dae.training.config import make_config
 from keras_dae.training.optimizers import (
     OPTIMIZERS,
     KernelMuon,
@@ -68,7 +68,7 @@ def test_biases_have_a_rate_of_their_own():
 def test_each_optimizer_has_rates_by_depth(name):
     for depth in (1, 3):
         config = make_config({"optimizer": name, "depth": depth})
-        assert config.learning_rate == DEFAULT_RATES[name][depth > 1]
+        assert config.learning_rate == OPTIMIZERS[name].rates[depth > 1]
         made = make_optimizer(config, steps=100)
         peak = float(made._learning_rate(config.warmup_steps))
         assert peak == pytest.approx(config.learning_rate)

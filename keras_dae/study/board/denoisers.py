@@ -5,7 +5,6 @@ Each one becomes a `Brought`: what answers, and what there is to say of its size
 
 import hashlib
 import importlib
-import inspect
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -221,8 +220,10 @@ def bring(text: str, bench: TestBench) -> Brought:
     return form(Path(text), bench) if form else bring_callable(text, bench)
 
 
-def depends(text: str) -> dict[str, Any]:
+def depends(text: str) -> dict[str, Any] | None:
     """Return what the answers of a user's denoiser depend on, the file's hash first.
+
+    None for a callable: it may read any file, so it is measured each time.
 
     Raises:
         UsageError: no such file, not importable, or no form of a denoiser.
@@ -234,13 +235,8 @@ def depends(text: str) -> dict[str, Any]:
     module, colon, name = text.partition(":")
     if not (module and colon and name):
         raise UsageError(f"A denoiser is {FORMS}. Received: {text!r}.")
-    try:
-        source = inspect.getsourcefile(inspect.unwrap(_import(text)))
-    except TypeError:  # an object, or a function without Python source
-        source = getattr(sys.modules[module], "__file__", None)
-    known = source is not None and Path(source).is_file()
-    sha256 = file_sha256(Path(source)) if source and known else None
-    return {"callable": text, "file_sha256": sha256}
+    _import(text)
+    return None
 
 
 def _onnx_version() -> str:

@@ -257,9 +257,7 @@ def brought(bench: TestBench, texts: Iterable[str]) -> Iterator[Entry]:
     names = Counter(Path(text).name for text in texts)
     for text in texts:
         name = Path(text).name if names[Path(text).name] == 1 else text
-        used: dict[str, Any] | None = depends(text)
-        if used and used["file_sha256"] is None:
-            used = None
+        used = depends(text)
 
         def own(text: str = text) -> Brought:
             return bring(text, bench)

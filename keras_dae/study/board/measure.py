@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from keras_dae import __version__
 from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.evaluation.engines import BATCH
 from keras_dae.evaluation.metrics import psnr_of
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.study.board.entries import KINDS, Entry
 from keras_dae.system import backend
+from keras_dae.system.fingerprint import code_sha256
 from keras_dae.system.storage import replacing
 from keras_dae.system.streams import stream
 from keras_dae.training.progress import new_progress
@@ -135,6 +137,7 @@ def _file_name(bench: TestBench, entry: Entry, shown: np.ndarray) -> str:
     """Return a name that changes with everything that a measurement depends on."""
     depends = {
         "measured": MEASURED,
+        "code": [__version__, code_sha256()],
         "entry": [entry.kind, entry.name, entry.images, entry.depends],
         "data": bench.splits.describe(),
         "noise": [bench.describe_noise(), bench.seed],

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from keras_dae import __version__
 from keras_dae.errors import KerasDAEError
+from keras_dae.system.fingerprint import code_sha256
 from keras_dae.system.storage import read_json, write_json
 
 # Raised when a measurement changes, so that none of before is taken for one of now.
@@ -51,7 +53,7 @@ class Cells:
             depends_on: JSON values that name everything that the figure depends on.
             measure: returns the figure as JSON values.
         """
-        key = digest_of({**depends_on, "measures": MEASURES})
+        key = self._key(depends_on)
         if key not in self._kept:
             self._kept[key] = measure()
             write_json(self.path, {"cells": self._kept})
@@ -59,4 +61,8 @@ class Cells:
 
     def holds(self, depends_on: dict[str, Any]) -> bool:
         """Tell whether the figure for `depends_on` is kept already."""
-        return digest_of({**depends_on, "measures": MEASURES}) in self._kept
+        return self._key(depends_on) in self._kept
+
+    def _key(self, depends_on: dict[str, Any]) -> str:
+        code = [__version__, code_sha256()]
+        return digest_of({**depends_on, "measures": MEASURES, "code": code})

@@ -34,6 +34,16 @@ TUNED = ("mean", "median", "Gaussian", "Wiener", "total variation")
 TUNE_IMAGES = 200
 
 
+def strengths_of(kind: str) -> tuple[float, ...]:
+    """Return the strengths of a kind: a row of `GRID`, else its own default.
+
+    Raises:
+        UsageError: an unknown kind.
+    """
+    noise = parse_noise(kind)
+    return GRID.get(kind) or (getattr(noise, fields(NOISES[kind])[0].name),)
+
+
 def parse_grid(texts: Iterable[str], clip: bool = True) -> Grid:
     """Return noises and strengths written as `gaussian:0.1,0.5`; GRID for none.
 
@@ -46,8 +56,7 @@ def parse_grid(texts: Iterable[str], clip: bool = True) -> Grid:
     for text in texts:
         kind, _, strengths = text.partition(":")
         if not strengths:
-            parse_noise(kind)  # names an unknown one
-            grid[kind] = GRID[kind]
+            grid[kind] = strengths_of(kind)
             continue
         try:
             grid[kind] = tuple(float(one) for one in strengths.split(","))

@@ -41,12 +41,10 @@ def test_a_callable_of_the_working_folder(module, bench):
     assert brought.facts == {"parameters": None, "bytes": None, "macs": None}
 
 
-def test_a_callable_depends_on_its_file(module):
+def test_what_a_callable_depends_on_is_not_known(module):
+    """It may read its weights from any file, so it is measured each time."""
     module("def half(noisy):\n    return noisy / 2\n")
-    before = depends("users_own:half")
-    assert before == depends("users_own:half")
-    module("def half(noisy):\n    return noisy / 3\n")
-    assert before != depends("users_own:half")
+    assert depends("users_own:half") is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import pytest
 
 from keras_dae.errors import KerasDAEError
+from keras_dae.study.common import cells as cells_module
 from keras_dae.study.common.cells import Cells, digest_of
 
 
@@ -18,6 +19,15 @@ def test_a_figure_is_measured_once_also_by_a_later_process(tmp_path):
         assert cells.get({"b": [2], "a": 1}, measure) == {"mse": 0.25}
     assert len(calls) == 1
     assert Cells(path).get({"a": 2, "b": [2]}, lambda: 3) == 3
+
+
+def test_a_figure_of_other_code_is_measured_again(tmp_path, monkeypatch):
+    path = tmp_path / "cells.json"
+    assert Cells(path).get({"a": 1}, lambda: 1) == 1
+    monkeypatch.setattr(cells_module, "code_sha256", lambda: "other")
+    assert Cells(path).get({"a": 1}, lambda: 2) == 2
+    monkeypatch.setattr(cells_module, "__version__", "other")
+    assert Cells(path).get({"a": 1}, lambda: 3) == 3
 
 
 def test_what_fails_is_not_kept(tmp_path):

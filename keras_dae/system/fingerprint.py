@@ -1,0 +1,35 @@
+"""Which code made a figure, so that a kept one is not taken for one of other code."""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+# Folders whose code decides what a denoiser answers and how it is measured.
+MEASURING = ("images", "models", "training/fast", "evaluation", "study")
+
+
+@cache
+def code_sha256() -> str:
+    """Return a hash of the code that figures depend on, 16 characters.
+
+    Comments, docstrings and layout do not count.
+    """
+    digest = hashlib.sha256()
+    for folder in MEASURING:
+        for path in sorted((PACKAGE / folder).rglob("*.py")):
+            digest.update(path.relative_to(PACKAGE).as_posix().encode())
+            digest.update(_bare(path.read_text(encoding="utf-8")).encode())
+    return digest.hexdigest()[:16]
+
+
+def _bare(source: str) -> str:
+    """Return a program without comments, docstrings and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
+    return ast.dump(tree)
