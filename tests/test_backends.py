@@ -119,7 +119,7 @@ def test_keras_is_imported_without_what_it_can_do_without():
     """jax and matplotlib take as long as keras itself; they can be imported after."""
     script = (
         "import sys\n"
-        "from keras_dae import backend\n"
+        "from keras_dae.system import backend\n"
         "backend.select('cpu', 1)\n"
         "assert 'keras' in sys.modules\n"
         "print([name for name in backend._UNUSED_BY_KERAS if name in sys.modules])\n"
@@ -135,7 +135,7 @@ def test_the_garbage_collector_passes_keras_by_and_is_left_as_it_was(collects):
     script = (
         "import gc\n"
         f"{'gc.enable' if collects else 'gc.disable'}()\n"
-        "from keras_dae import backend\n"
+        "from keras_dae.system import backend\n"
         "backend.select('cpu', 1)\n"
         "frozen = gc.get_freeze_count()\n"
         "own = [[] for _ in range(1000)]\n"

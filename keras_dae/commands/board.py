@@ -89,7 +89,7 @@ def compare(
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.board.figures import board_markdown, csv_rows, terminal_table
-    from keras_dae.study.nine.run import compare as measure
+    from keras_dae.study.board.run import compare as measure
 
     board = measure(folders, own, out, config, data_dir=data_dir, fresh=fresh, say=say)
     if csv_file is not None:

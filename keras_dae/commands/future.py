@@ -84,8 +84,8 @@ def classify(
     look_at([], folders)
     backend.select(device, threads)
     say(backend.summary())
-    from keras_dae.study.future import classify as carry_out
-    from keras_dae.study.report.future import reading_table
+    from keras_dae.study.classification.run import classify as carry_out
+    from keras_dae.study.classification.section import reading_table
 
     options: dict[str, Any] = {"lessons": lessons} if lessons else {}
     with Steps() as steps:
@@ -149,8 +149,8 @@ def robustness(
     grid = parse_grid(noises)
     backend.select(device, threads)
     say(backend.summary())
-    from keras_dae.study.future import robustness as carry_out
-    from keras_dae.study.report.future import gains_table
+    from keras_dae.study.robustness.run import robustness as carry_out
+    from keras_dae.study.robustness.section import gains_table
 
     with Steps() as steps:
         results = carry_out(
@@ -269,8 +269,8 @@ def depth_limit(
         splits.limited(size, validation=options["validation_images"])
     backend.select(device, threads)
     say(backend.summary())
-    from keras_dae.study.future import depth_configs, limit_depth
-    from keras_dae.study.report.future import depth_table
+    from keras_dae.study.depth_limit.run import depth_configs, limit_depth
+    from keras_dae.study.depth_limit.section import depth_table
 
     configs = depth_configs(
         lambda **fields: configuration(None, {**named, **fields}),

@@ -5,13 +5,17 @@ Every command that adds to a study writes its JSON and figures first and then ca
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from keras_dae.study.board.figures import board_table, notes
-from keras_dae.study.report import future
+from keras_dae.study.nine.figures import save_png
+from keras_dae.study.report.experiments import EXPERIMENTS, section
 from keras_dae.study.report.report import Figures, Section, report_html, report_markdown
-from keras_dae.system.storage import believed, read_json, write_text
+from keras_dae.system.storage import believed, read_json, write_json, write_text
 
 FIGURE_CAPTIONS = {
     "figure1-scheme": "Figure 1. The autoencoder {name}, layer by layer, with a test "
@@ -46,7 +50,7 @@ def write_report(out: Path) -> bool:
 
     Args:
         out: folder with `results.json`, and with what later commands have added:
-            `board.json`, a row of `future.SOURCES`, and `figures`.
+            `board.json`, the file of a row of `EXPERIMENTS`, and `figures`.
 
     Returns:
         Whether all of it is in the report: False where there is no `results.json`,
@@ -78,19 +82,38 @@ def write_report(out: Path) -> bool:
     return board is None or with_board
 
 
+def publish(
+    out: Path, name: str, results: dict[str, Any], drawn: dict[str, Figure]
+) -> dict[str, Any]:
+    """Write results and figures of an experiment, and the report anew.
+
+    Args:
+        out: folder of the study.
+        name: a row of `EXPERIMENTS`.
+        results: what its file is to hold; the command is added.
+        drawn: file name without ending -> figure.
+    """
+    results["command"] = command()
+    write_json(out / EXPERIMENTS[name].file, results)
+    for stem, figure in drawn.items():
+        save_png(figure, out / "figures" / f"{stem}.png")
+    write_report(out)
+    return results
+
+
 def _sections(out: Path, results: dict[str, Any]) -> list[Section]:
     """Return what goes beyond the nine, each from its own file."""
     further = []
-    for stem, source in future.SOURCES.items():
-        record = _read(out / source)
+    for name, row in EXPERIMENTS.items():
+        record = _read(out / row.file)
         if record is None:
             continue
-        if stem == "matched":
+        if name == "matched":
             record["study"] = results.get("claims", [])
-        figures = _figures(out, future.CAPTIONS[stem])
-        pngs = {name: png for name, (_, png) in figures.items()}
-        with believed(out / source):
-            further += future.sections({stem: record}, pngs)
+        figures = _figures(out, row.figures)
+        pngs = {file: png for file, (_, png) in figures.items()}
+        with believed(out / row.file):
+            further.append(section(name, record, pngs))
     return further
 
 
@@ -98,7 +121,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     return read_json(path) if path.is_file() else None
 
 
-def _figures(out: Path, captions: dict[str, str]) -> Figures:
+def _figures(out: Path, captions: Mapping[str, str]) -> Figures:
     """Return the figures that a study's folder holds: file name -> (caption, PNG)."""
     paths = {name: out / "figures" / f"{name}.png" for name in captions}
     return {

@@ -58,6 +58,10 @@ class Section:
     figures: Figures
 
 
+# Title, sentences and tables of a section.
+Written = tuple[str, list[str], list[Table]]
+
+
 def report_markdown(
     results: dict[str, Any],
     figures: Figures,

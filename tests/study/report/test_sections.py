@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 from keras_dae.study.classification import figures as reading
-from keras_dae.study.common import limits
-from keras_dae.study.report import future
+from keras_dae.study.classification.section import accuracy_rows, reading_table
+from keras_dae.study.depth_limit import figures as depth_figures
+from keras_dae.study.depth_limit.section import depth_sentence, depth_table
+from keras_dae.study.report.experiments import EXPERIMENTS, section
+from keras_dae.study.robustness import figures as limits
+from keras_dae.study.robustness.section import filter_sentence, gains_table
 from keras_dae.system.storage import read_json
 
 
@@ -14,7 +18,7 @@ def found(request):
     """Section -> what its file holds, where the text follows from that alone."""
     paper = request.config.rootpath / "artifacts" / "paper"
     stems = ("classification", "robustness", "depth_limit")
-    return {stem: read_json(paper / future.SOURCES[stem]) for stem in stems}
+    return {stem: read_json(paper / EXPERIMENTS[stem].file) for stem in stems}
 
 
 @pytest.fixture(scope="module")
@@ -23,19 +27,22 @@ def report(request):
 
 
 def test_the_committed_report_says_what_the_results_say(found, report):
-    sections = future.sections(found, {"robustness-gain.png": b"png"})
-    assert [section.title for section in sections] == [
+    sections = [
+        section(name, one, {"robustness-gain.png": b"png"})
+        for name, one in found.items()
+    ]
+    assert [one.title for one in sections] == [
         *("What a classifier reads", "Other noises, other strengths"),
         "How deep before it overfits",
     ]
-    for section in sections:
-        assert f"## {section.title}" in report
-        for text in filter(None, section.texts):
+    for one in sections:
+        assert f"## {one.title}" in report
+        for text in filter(None, one.texts):
             assert text.strip() in report
-        for table in section.tables:
+        for table in one.tables:
             for row in (table.heads, *table.rows, *table.beneath):
                 assert f"| {' | '.join(row)} |" in report, row
-    assert [list(section.figures) for section in sections] == [
+    assert [list(one.figures) for one in sections] == [
         *([], ["robustness-gain.png"], []),
     ]
 
@@ -56,7 +63,7 @@ def test_accuracy_recovered_by_hand():
             for a in (value - 0.05, value + 0.05)  # two seeds
         ],
     }
-    table = future.accuracy_rows(results)
+    table = accuracy_rows(results)
     assert table.heads == [
         *("test images", "network, accuracy", "recovered", "trained on denoised"),
     ]
@@ -73,7 +80,7 @@ def test_nothing_is_recovered_where_noise_takes_nothing():
         "classifiers": {"cnn": "network"},
         "rows": [{**row, "tested_on": name} for name in ("clean", "noisy")],
     }
-    assert [cells[2] for cells in future.accuracy_rows(results).rows] == ["-", "-"]
+    assert [cells[2] for cells in accuracy_rows(results).rows] == ["-", "-"]
 
 
 FINDING = {
@@ -90,7 +97,7 @@ FINDING = {
     ],
 )
 def test_depth_in_a_sentence(changes, end):
-    said = future.depth_sentence({**FINDING, **changes})
+    said = depth_sentence({**FINDING, **changes})
     assert said == (
         "On 1,000 images the validation loss is lowest at depth 3 (0.01500); beyond "
         "depth 2 (0.01510) no deeper model is better by more than the spread over 2 "
@@ -101,16 +108,16 @@ def test_depth_in_a_sentence(changes, end):
 
 def test_no_filters_no_sentence(found):
     gains = [row for row in found["robustness"]["gains"] if row["kind"] != "filter"]
-    assert future.filter_sentence({**found["robustness"], "gains": gains}) == ""
+    assert filter_sentence({**found["robustness"], "gains": gains}) == ""
 
 
 def test_tables_for_a_terminal_hold_the_rows_of_the_report(found):
     for table, stem in (
-        (future.reading_table, "classification"),
-        (future.gains_table, "robustness"),
-        (future.depth_table, "depth_limit"),
+        (reading_table, "classification"),
+        (gains_table, "robustness"),
+        (depth_table, "depth_limit"),
     ):
-        (rows,) = future.WRITERS[stem](found[stem])[2]
+        (rows,) = EXPERIMENTS[stem].write(found[stem])[2]
         shown = table(found[stem])
         assert [column.header for column in shown.columns] == list(rows.heads)
         assert shown.row_count == len(rows.rows) + len(rows.beneath)
@@ -193,11 +200,11 @@ def test_each_noise_has_a_panel_of_strengths(found, metric):
 
 def test_the_limit_of_depth_is_marked(found):
     results = found["depth_limit"]
-    figure = limits.depth_limit(results)
+    figure = depth_figures.depth_limit(results)
     for axes, finding in zip(figure.axes, results["findings"], strict=True):
         assert axes.get_title() == f"{finding['train_images']:,} training images"
         lines = [list(line.get_ydata()) for line in axes.lines]
-        assert lines[:3] == [finding["means"][part] for part in limits.LOSSES]
+        assert lines[:3] == [finding["means"][part] for part in depth_figures.LOSSES]
         uprights = [line.get_xdata()[0] for line in axes.lines[4:]]
         marks = [finding["enough"], finding["opens"]]
         assert uprights == [mark for mark in marks if mark is not None]

@@ -1,0 +1,112 @@
+"""Measure every denoiser on the same test images; draw and write the board."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_dae.evaluation.scoring import TestBench
+from keras_dae.images.datasets import load as load_data
+from keras_dae.study.board.entries import brought, filters, floors
+from keras_dae.study.board.entries import runs as run_entries
+from keras_dae.study.board.figures import board_figure, thumbnails
+from keras_dae.study.board.measure import board as make_board
+from keras_dae.study.board.measure import measure_all
+from keras_dae.study.common.cells import tuned_cells
+from keras_dae.study.nine.measure import data_name
+from keras_dae.study.nine.run import shown_images, write_figures
+from keras_dae.study.report.publish import command, write_report
+from keras_dae.system.locks import held
+from keras_dae.system.storage import write_json
+from keras_dae.training.config import RunConfig, make_config, table_order
+from keras_dae.training.records import check_data
+from keras_dae.training.runs import RunFolder
+
+
+def compare(
+    folders: Iterable[RunFolder],
+    denoisers: Iterable[str],
+    out: Path,
+    config: RunConfig | None = None,
+    *,
+    data_dir: Path | None = None,
+    fresh: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Measure floors, filters, runs and a user's denoisers; return the board.
+
+    Writes `board.json` and its two figures to `out`, and the report anew where the
+    folder holds a study of the same test images. Each measurement is kept in
+    `out/board-kept` as soon as it is made, and is made once.
+
+    Args:
+        folders: runs; those of other data or noise are left out.
+        denoisers: `.keras` and `.onnx` files, and callables as MODULE:FUNCTION.
+        out: the study's folder.
+        config: names data set and noise; None takes those of the first run.
+        data_dir: folder of the data sets' files.
+        fresh: measure again what is there.
+        say: told what is left out, a line at a time.
+
+    Raises:
+        KerasDAEError: a denoiser cannot be read, or misbehaves; says which.
+    """
+    folders = sorted(folders, key=lambda one: table_order(one.config()))
+    bench, folders = _bench(folders, config, data_dir, say)
+    entries = [
+        *brought(bench, denoisers),
+        *run_entries(bench, folders),
+        *floors(bench, say),
+        *filters(bench, say, kept=tuned_cells(out)),
+    ]
+    shown = shown_images(bench.splits)
+    with held(out / "board-kept", "The folder of measurements"):
+        measured = measure_all(bench, entries, out / "board-kept", shown, fresh=fresh)
+    board = make_board(bench, measured, say)
+    board["command"] = command()
+    write_json(out / "board.json", board)
+    noisy, clean = (part[shown] for part in bench.pairs)
+    answers = {(one.entry.kind, one.entry.name): one.answers for one in measured}
+    lines = [
+        (row["name"], row["kind"], answers[row["kind"], row["name"]] / np.float32(255))
+        for row in board["rows"]
+    ]
+    drawn = {
+        "board": board_figure(board),
+        "board-images": thumbnails(clean, noisy, lines),
+    }
+    write_figures(drawn, out / "figures")
+    if not write_report(out):
+        say(f"{out} holds no study of these test images, so no report shows the board.")
+    return board
+
+
+def _bench(
+    folders: list[RunFolder],
+    config: RunConfig | None,
+    data_dir: Path | None,
+    say: Callable[[str], None],
+) -> tuple[TestBench, list[RunFolder]]:
+    """Return the test images to compare on, and the runs that were made for them."""
+    if config is None and folders:
+        first = folders[0]
+        config = first.config().model_copy(update={"data": data_name(first)})
+    config = config or make_config()
+    splits = load_data(config.data, data_dir, config.data_seed, cut=config.make_cut())
+    for note in splits.notes:
+        say(note)
+    bench = TestBench(splits, config.make_noise(), config.data_seed)
+    wanted = (splits.name, config.make_cut(), bench.noise, bench.seed)
+    kept = []
+    for folder in folders:
+        own = folder.config()
+        made_for = (data_name(folder), own.make_cut(), own.make_noise(), own.data_seed)
+        if made_for != wanted:
+            say(f"{folder.path} was made for other data or noise; left out.")
+        elif not folder.model_path.exists():
+            say(f"{folder.path} has no finished epoch yet; left out.")
+        else:
+            check_data(folder, splits)
+            kept.append(folder)
+    return bench, kept

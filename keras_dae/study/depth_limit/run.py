@@ -1,0 +1,101 @@
+"""Train depth by number of images; measure, draw and publish it."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from keras_dae.errors import UsageError
+from keras_dae.images.datasets import load
+from keras_dae.study.common.progress import Progress, quiet
+from keras_dae.study.depth_limit import figures
+from keras_dae.study.depth_limit import measure as depth_limit
+from keras_dae.study.report.publish import publish
+from keras_dae.training.config import RunConfig
+from keras_dae.training.jobs import check_done
+from keras_dae.training.runs import find_runs
+from keras_dae.training.sweep import sweep
+
+
+def limit_depth(
+    configs: list[RunConfig],
+    out: Path,
+    *,
+    jobs: int | None = None,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: Progress = quiet,
+) -> dict[str, Any]:
+    """Train depth by number of images; write `depth_limit.json` and its figure.
+
+    The runs lie in `out/depth`, apart from those of the nine; those that are finished
+    are not trained again, and finished ones of the same settings are shown beside
+    those of `configs`.
+
+    Raises:
+        KerasDAEError: a run failed; says which, and why.
+    """
+    done = sweep(
+        configs,
+        out / "depth",
+        jobs=jobs,
+        data_dir=data_dir,
+        device=device,
+        threads=threads,
+    )
+    check_done(done)
+    first = configs[0]
+    splits = load(first.data, data_dir, first.data_seed, cut=first.make_cut())
+    folders = {job.folder.path: job.folder for job in done}
+    for folder in find_runs(out / "depth"):
+        if depth_limit.comparable(folder, configs):
+            folders.setdefault(folder.path, folder)
+    results = depth_limit.measure(folders.values(), splits, out, progress)
+    return publish(
+        out, "depth_limit", results, {"depth-limit": figures.depth_limit(results)}
+    )
+
+
+def depth_configs(
+    make: Callable[..., RunConfig],
+    sizes: Iterable[int],
+    depths: Iterable[int],
+    seeds: int,
+    *,
+    whole: int,
+    epochs: Iterable[int] = (),
+    steps: int = depth_limit.STEPS,
+) -> list[RunConfig]:
+    """Return the runs of a study of depth, the smallest sets and depths first.
+
+    Args:
+        make: returns a configuration with the fields given by keyword.
+        sizes: numbers of training images; `whole` stands for all.
+        depths: convolutions a side.
+        seeds: how many seeds, from 0.
+        whole: how many training images there are.
+        epochs: passes over each size; by default those that make `steps` steps.
+        steps: steps of every training.
+
+    Raises:
+        UsageError: more images than there are, or other than one `epochs` a size.
+    """
+    sizes, given = list(sizes), list(epochs)
+    if given and len(given) != len(sizes):
+        raise UsageError(
+            "--epochs takes one number for each of --train-images. Received: "
+            f"{len(given)} for {len(sizes)}."
+        )
+    found = []
+    for seed in range(seeds):
+        for place, size in enumerate(sizes):
+            batch = make().batch_size
+            fields = {
+                "train_images": None if size == whole else size,
+                "epochs": given[place]
+                if given
+                else depth_limit.default_epochs(size, batch, steps),
+                "seed": seed,
+            }
+            found += [make(depth=depth, **fields) for depth in depths]
+    return found

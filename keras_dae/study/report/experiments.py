@@ -1,0 +1,63 @@
+"""EXPERIMENTS: what goes beyond the paper's nine, one row each.
+
+A row names the file of results in a study's folder, the figures, and what writes the
+section of the report. A new experiment is a folder beside the others and a row here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_dae.study.classification import section as classification
+from keras_dae.study.depth_limit import section as depth_limit
+from keras_dae.study.nine.intervals import matched, turned
+from keras_dae.study.report.report import Section, Written
+from keras_dae.study.robustness import section as robustness
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One row.
+
+    Attributes:
+        file: name of the file of results in a study's folder.
+        write: what the file holds -> title, sentences and tables of the section.
+        figures: file name without ending -> caption, in the order of the report.
+    """
+
+    file: str
+    write: Callable[[dict[str, Any]], Written]
+    figures: Mapping[str, str] = field(default_factory=dict)
+
+
+# In the order of the report.
+EXPERIMENTS = {
+    "verdicts": Experiment("verdicts.json", turned),
+    "matched": Experiment("matched/claims.json", matched),
+    "classification": Experiment(
+        "classification.json", classification.write, classification.FIGURES
+    ),
+    "robustness": Experiment("robustness.json", robustness.write, robustness.FIGURES),
+    "depth_limit": Experiment(
+        "depth_limit.json", depth_limit.write, depth_limit.FIGURES
+    ),
+}
+
+
+def section(name: str, found: dict[str, Any], pngs: Mapping[str, bytes]) -> Section:
+    """Return the section of one experiment.
+
+    Args:
+        name: a row of `EXPERIMENTS`.
+        found: what its file holds; for 'matched' also, as `study`, the claims of the
+            study itself.
+        pngs: file name -> PNG bytes, of those figures that are there.
+    """
+    row = EXPERIMENTS[name]
+    title, texts, tables = row.write(found)
+    figures = {
+        f"{stem}.png": (caption, pngs[f"{stem}.png"])
+        for stem, caption in row.figures.items()
+        if f"{stem}.png" in pngs
+    }
+    return Section(title, texts, tables, figures)

@@ -1,0 +1,61 @@
+"""Measure denoisers on many noises; draw and publish it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from keras_dae.images.datasets import load
+from keras_dae.study.common import contenders
+from keras_dae.study.common.progress import Progress, quiet
+from keras_dae.study.report.publish import publish
+from keras_dae.study.robustness import figures
+from keras_dae.study.robustness import measure as robust
+from keras_dae.system.locks import held
+from keras_dae.training.runs import RunFolder
+
+
+def robustness(
+    folders: Iterable[RunFolder],
+    files: Iterable[Path],
+    out: Path,
+    data_dir: Path | None = None,
+    *,
+    data: str = "auto",
+    grid: robust.Grid = robust.GRID,
+    images: int = 1000,
+    filters: Iterable[str] = robust.TUNED,
+    progress: Progress = quiet,
+) -> dict[str, Any]:
+    """Measure models and filters on many noises; write `robustness.json` and figures.
+
+    Args:
+        folders: runs of one data set.
+        files: `.keras` files of any origin.
+        out: folder of the study.
+        data_dir: folder of the data sets' files.
+        data: the data set, where there is no run to name it.
+        grid: kind of noise -> strengths.
+        images: test images a cell, the first ones; all where there are fewer.
+        filters: rows of `FILTERS`, tuned for each noise on validation images.
+        progress: told what is being done.
+
+    Raises:
+        UsageError: runs of several data sets, or an unknown filter.
+    """
+    folders, seed, cut = list(folders), 0, None
+    if folders:
+        data, config = contenders.one_setting(folders)
+        seed, cut = config.data_seed, config.make_cut()
+    splits = load(data, data_dir, seed, cut=cut)
+    splits = splits.limited(test=min(images, len(splits.test)))
+    models = contenders.models(folders, splits) if folders else []
+    models += contenders.files(files, splits)
+    with held(out / "robustness", "The folder of measurements"):
+        results = robust.measure(
+            splits, models, out, tuned=filters, grid=grid, seed=seed, progress=progress
+        )
+    drawn = {"robustness-gain": figures.gain_table(results)}
+    for metric in figures.METRICS:
+        if any(row["test"][metric] is not None for row in results["rows"]):
+            drawn[f"robustness-{metric}"] = figures.strengths(results, metric)
+    return publish(out, "robustness", results, drawn)

@@ -1,0 +1,70 @@
+"""The section of the report on other noises, and its terminal table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import rich.table
+
+from keras_dae.study.report.report import Table, Written
+from keras_dae.study.report.tables import setting, text_table
+
+# File name without ending -> caption, in the order of the report.
+FIGURES = {
+    "robustness-gain": "What each denoiser gains on each noise.",
+    "robustness-psnr": "PSNR over strength, one panel a noise. Of the filters, "
+    "those are drawn that are the best filter somewhere.",
+    "robustness-ssim": "SSIM over strength.",
+    "robustness-mse": "MSE over strength.",
+}
+
+
+def write(results: dict[str, Any]) -> Written:
+    """Return title, sentences and table of `robustness.json`."""
+    images = results["dataset"]["test"]
+    kinds = list(results["grid"])
+    text = (
+        f"Each denoiser on {images:,} test images a cell, on noises and strengths that "
+        "it was not made for. The gain is PSNR after less PSNR before, in dB, its mean "
+        "over the strengths. The paper says of the traditional filters that each suits "
+        "its own kind of noise (section 1.2)."
+    )
+    heads = ["denoiser", *kinds, "gains most on"]
+    parts: list[list[list[str]]] = [[], []]
+    for row in results["gains"]:
+        line = [
+            f"{row['gain'][kind]:+.2f}" if kind in row["gain"] else "-"
+            for kind in kinds
+        ]
+        part = parts[row["kind"] == "filter"]
+        part.append([row["name"], *line, row["best"]])
+    table = Table(heads, parts[0], words=(0, len(heads) - 1), beneath=parts[1])
+    texts = [text, setting(results), filter_sentence(results)]
+    return "Other noises, other strengths", texts, [table]
+
+
+def filter_sentence(results: Mapping[str, Any]) -> str:
+    """Return which noise each filter gains most on, and the best filter of each."""
+    filters = [row for row in results["gains"] if row["kind"] == "filter"]
+    if not filters:
+        return ""
+    most = "; ".join(
+        f"{row['name']} on {row['best']} ({row['gain'][row['best']]:+.1f} dB)"
+        for row in filters
+    )
+    best = []
+    for kind in results["grid"]:
+        gains = {r["name"]: r["gain"][kind] for r in filters if kind in r["gain"]}
+        if gains:
+            name = max(gains, key=gains.__getitem__)
+            best.append(f"{kind} {name} ({gains[name]:+.1f} dB)")
+    return f"Each filter gains most: {most}. The best filter of each noise: " + (
+        f"{'; '.join(best)}."
+    )
+
+
+def gains_table(results: dict[str, Any]) -> rich.table.Table:
+    """Return what each denoiser gains on each noise, for a terminal."""
+    (rows,) = write(results)[2]
+    images = results["dataset"]["test"]
+    title = f"Gain in PSNR, dB, mean over strengths ({images:,} images a cell)"
+    return text_table(title, rows.heads, rows.rows + rows.beneath)
