@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_dae.denoising.tile_model import TileModel
-from keras_dae.denoising.tiles import BATCH, denoise_array
+from keras_dae.denoising.tiles import BATCH
 from keras_dae.denoising.trained import card_range, find_model
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.evaluation.arrays import Scores, score
@@ -156,13 +156,11 @@ class Denoiser:
         """Return a batch (N, H, W, C) denoised, of the same type."""
         low, high = self._range(images)
         unit = to_unit(images, low, high, inverted=False).clip(0, 1)
-        answer = self.answer
-        tile = answer.tile
-        if tile == images.shape[1:3]:
+        if self.answer.sides == images.shape[1:3]:
             parts = np.split(unit, range(BATCH, len(unit), BATCH))
-            answers = np.concatenate([answer(part) for part in parts])
+            answers = np.concatenate([self.answer(part) for part in parts])
         else:
-            answers = np.stack([denoise_array(one, answer, tile) for one in unit])
+            answers = np.stack([self.answer.denoise(one) for one in unit])
         answers = unit + np.float32(strength) * (answers - unit)
         return from_unit(answers, images.dtype, low, high, inverted=False)
 

@@ -60,7 +60,7 @@ def test_the_wheel_holds_all_files_of_the_package(request, wheels):
     wanted = {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
     assert {"keras_dae/py.typed", "keras_dae/presets/cards.json"} <= wanted.keys()
     assert any(name.startswith("keras_dae/study/report/templates/") for name in wanted)
-    assert sum(name.endswith(".keras") for name in wanted) == 9
+    assert sum(name.endswith(".keras") for name in wanted) == 11
     assert {name: held.get(name) for name in wanted} == wanted
     others = [name for name in held if not name.startswith("keras_dae/")]
     assert all(".dist-info/" in name for name in others), others

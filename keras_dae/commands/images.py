@@ -9,7 +9,7 @@ import click
 from keras_dae.commands.common import echo_json, look_at, print_table, say
 from keras_dae.commands.options import as_json, engine_option, machine_options
 
-DEFAULT_MODEL = "DAE_5_13"
+DEFAULT_MODEL = "auto"
 
 
 def _range(
@@ -26,6 +26,18 @@ def _range(
     return low, high
 
 
+def _sigma(context: click.Context, option: click.Parameter, text: str) -> float | None:
+    if text == "auto":
+        return None
+    try:
+        sigma = float(text)
+    except ValueError:
+        sigma = -1.0
+    if not 0 <= sigma <= 1:
+        raise click.BadParameter(f"takes auto or a number from 0 to 1, not {text!r}.")
+    return sigma
+
+
 @click.command()
 @click.argument("inputs", nargs=-1, required=True)
 @click.option(
@@ -33,8 +45,23 @@ def _range(
     "model_name",
     default=DEFAULT_MODEL,
     show_default=True,
-    help="A pretrained model's name, a .keras file or a run folder.",
+    help="auto, a pretrained model's name, a .keras file or a run folder.",
 )
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="1: the model's answer; 0: the image as it was; between: a blend.",
+)
+@click.option(
+    "--sigma",
+    callback=_sigma,
+    default="auto",
+    show_default=True,
+    help="Most noise to remove: its standard deviation, black 0 and white 1.",
+)
+@click.option("--best", is_flag=True, help="Average eight turns: better, 8x the time.")
 @click.option("-o", "--out", required=True, help="A folder, a file, or - for output.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option(
@@ -83,7 +110,11 @@ def denoise(
 
     PNG, JPEG, TIFF, WebP, BMP and NPY of any size, grey or colour, each written in
     its own format and type. Inputs stay as they are; no noise is added unasked.
+
+    --model auto takes `photo` for images in colour, `photo-gray` for grey ones, and a
+    model of digits for grey images like the noisy digits that it was trained on.
     """
+    from keras_dae.denoising.choose import AUTO
     from keras_dae.denoising.files import STANDARD, holding, plan_jobs
     from keras_dae.denoising.trained import find_model
     from keras_dae.errors import check
@@ -101,12 +132,13 @@ def denoise(
         images=len(jobs),
     )
     _check_picture(compare, overwrite)
-    trained = find_model(model_name)
-    look_at([trained.path])
+    trained = None if model_name == AUTO else find_model(model_name)
+    if trained is not None:
+        look_at([trained.path])
     rows = _refused(jobs, options)
     if not rows:
         backend.select(device, threads)
-        say(f"{backend.summary()}; model {trained.name}")
+        say(f"{backend.summary()}; model {trained.name if trained else AUTO}")
         with holding(out, jobs, say):
             # Anew: what another process has just written is not written over.
             rows = _run(plan(), trained, noise, compare, clean, options)
@@ -154,26 +186,30 @@ def _noise(text: str | None) -> tuple[Any, str]:
 
 def _run(
     jobs: list[Any],
-    trained: Any,
+    trained: Any,  # None for the model that suits each image
     noise: Any,
     compare: Path | None,
     clean: Path | None,
     options: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """Denoise all, say at once what is wrong with a file, and return the rows."""
-    from keras_dae.denoising.denoise import Task, denoise_jobs
-    from keras_dae.denoising.tile_model import TileModel
-    from keras_dae.models.files import load
+    from keras_dae.denoising.choose import chooser
+    from keras_dae.denoising.denoise import denoise_jobs
+    from keras_dae.denoising.pages import Task
     from keras_dae.training.progress import new_progress
 
-    model = TileModel(load(trained.path), options["engine"])
-    if options["engine"] != "keras":
-        say(
-            f"{options['engine']}: within {model.max_difference:.1e} of keras's answers"
-        )
+    engine = options["engine"]
+    if trained is None:
+        which: dict[str, Any] = {
+            "choose": chooser(lambda found: _tile_model(found, engine))
+        }
+    else:
+        which = {"model": _tile_model(trained, engine), "card": trained.card}
     task = Task(
-        model,
-        trained.card,
+        **which,
+        strength=options["strength"],
+        sigma=options["sigma"],
+        best=options["best"],
         overlap=options["overlap"],
         range=options["value_range"],
         noise=noise,
@@ -189,7 +225,7 @@ def _run(
             bar = display.add_task(Path(job.name).name[-30:], total=tiles, note=note)
             return lambda done: display.update(bar, advance=done)
 
-        warned = False
+        warned, told = False, set[str]()
         for result in denoise_jobs(
             jobs,
             task,
@@ -201,10 +237,32 @@ def _run(
             rows.append(result.row)
             for bar in display.task_ids:
                 display.remove_task(bar)
+            _tell_choice(result.row, told)
             warned = _tell(result.row, warned)
             if compare is not None and result.views is not None:
                 _draw(compare, result.views)
     return rows
+
+
+def _tile_model(trained: Any, engine: str) -> Any:
+    from keras_dae.denoising.tile_model import TileModel
+    from keras_dae.models.files import load
+
+    model = TileModel(load(trained.path), engine)
+    if engine != "keras":
+        say(f"{engine}: within {model.max_difference:.1e} of keras's answers")
+    return model
+
+
+def _tell_choice(row: dict[str, Any], told: set[str]) -> None:
+    """Say which model was taken and why, once for each model."""
+    name = row.get("model")
+    if name is None or name in told:
+        return
+    told.add(name)
+    noise = row.get("estimate")
+    seen = "" if not noise else f"; estimated noise {255 * noise['sigma']:.1f} of 255"
+    say(f"Model {name}: {row['input']} is {row['why']}{seen}")
 
 
 def _tell(row: dict[str, Any], warned: bool) -> bool:

@@ -3,7 +3,7 @@
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,15 +12,10 @@ import numpy as np
 from keras_dae.denoising.advice import advise, usual
 from keras_dae.denoising.files import Job
 from keras_dae.denoising.measure import clean_pages, measure, units
-from keras_dae.denoising.tile_model import SHADES, TileModel
-from keras_dae.denoising.tiles import (
-    BATCH,
-    default_overlap,
-    denoise_rows,
-    tile_count,
-)
+from keras_dae.denoising.pages import Task, Tick, denoise_page, no_tick, tiles
+from keras_dae.denoising.tile_model import SHADES
 from keras_dae.denoising.trained import card_range
-from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.estimates import SMALLEST, describe, middle
 from keras_dae.images.io.formats import (
     encoded,
@@ -29,68 +24,15 @@ from keras_dae.images.io.formats import (
     read_picture,
 )
 from keras_dae.images.io.pictures import (
-    MAX_MEGAPIXELS,
     Page,
     Picture,
     UnreadableError,
     from_unit,
-    pad_to,
     to_unit,
-    unpad,
     value_range,
 )
 from keras_dae.images.noise import Noise
 from keras_dae.system.storage import replacing
-
-Tick = Callable[[int], None]
-
-
-def _no_tick(tiles: int) -> None:
-    """Tell nobody."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """How images are denoised, the same for each file of a batch.
-
-    Attributes:
-        model: what answers tiles.
-        card: what the model was trained on; empty where nothing is known.
-        overlap: pixels that neighbouring tiles share; None for half a tile.
-        range: values that become 0 and 1; None for those of the type.
-        noise: added before denoising, for a demonstration; None for real images.
-        noise_seed: what it is drawn from.
-        megapixels: the most that one file may hold.
-        clean: what to measure against; with `noise`, the image itself is.
-    """
-
-    model: TileModel
-    card: dict[str, Any] = field(default_factory=dict)
-    overlap: int | None = None
-    range: tuple[float, float] | None = None
-    noise: Noise | None = None
-    noise_seed: int = 0
-    megapixels: float = MAX_MEGAPIXELS
-    clean: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.overlap is not None:
-            check(
-                0 <= self.overlap < min(self.model.tile),
-                f"overlap is from 0 to {min(self.model.tile) - 1} for tiles of "
-                f"{self.model.tile[0]}x{self.model.tile[1]}.",
-                overlap=self.overlap,
-            )
-
-    def limits(self, page: Page) -> tuple[float, float]:
-        """Return the values of a page that become 0 and 1.
-
-        They are those of `range`, else those that the model was trained on, else those
-        of the page's type.
-        """
-        if self.range is None and (known := card_range(self.card, page.values.dtype)):
-            return known
-        return value_range(page, self.range)
 
 
 @dataclass
@@ -114,7 +56,7 @@ def denoise_jobs(
     stdin: BinaryIO | None = None,
     stdout: BinaryIO | None = None,
     views: bool = False,
-    begin: Callable[[Job, int], Tick] = lambda job, tiles: _no_tick,
+    begin: Callable[[Job, int], Tick] = lambda job, tiles: no_tick,
 ) -> Iterator[Result]:
     """Denoise file after file; one that fails does not stop the others.
 
@@ -164,10 +106,11 @@ def _one(
             f"{job.target} names another"
         )
     row |= _describe(picture)
-    ranges = [task.limits(page) for page in picture.pages]
+    ranges = [_limits(page, task) for page in picture.pages]
     originals = [page.values for page in picture.pages]
     if task.noise is not None:
         _add_noise(picture, task.noise, ranges, task.noise_seed)
+    task = _with_model(picture.pages[0], ranges[0], task, row)
     row |= _look(picture.pages[0], ranges[0], task.card)
     inputs = [page.values for page in picture.pages]
     clean = None
@@ -175,7 +118,7 @@ def _one(
         clean = clean_pages(task.clean, picture, task.range, task.megapixels)
     elif task.noise is not None:
         clean = units(originals, picture, ranges)
-    tick = begin(job, sum(_tiles(page, task) for page in picture.pages))
+    tick = begin(job, sum(tiles(page, task) for page in picture.pages))
     for page, limits in zip(picture.pages, ranges, strict=True):
         page.values = denoise_page(page, limits, task, tick)
     shown = None
@@ -189,6 +132,28 @@ def _one(
     _write(picture, job.target, stdout)
     row["output"] = "standard output" if job.target is None else str(job.target)
     return Result(row, shown if views else None)
+
+
+def _with_model(
+    page: Page, limits: tuple[float, float], task: Task, row: dict[str, Any]
+) -> Task:
+    """Return the task with the model that its `choose` takes for a page, if any."""
+    if task.choose is None:
+        return task
+    chosen = task.choose(to_unit(middle(page.values), *limits, page.inverted))
+    row |= {"model": chosen.name, "why": chosen.why}
+    return replace(task, model=chosen.model, card=chosen.card)
+
+
+def _limits(page: Page, task: Task) -> tuple[float, float]:
+    """Return the values of a page that become 0 and 1.
+
+    They are those of `range`, else those that the model was trained on, else those of
+    the page's type.
+    """
+    if task.range is None and (known := card_range(task.card, page.values.dtype)):
+        return known
+    return value_range(page, task.range)
 
 
 def _read(job: Job, task: Task, stdin: BinaryIO | None) -> Picture:
@@ -243,45 +208,3 @@ def _add_noise(
         unit = to_unit(page.values, low, high, page.inverted)
         noisy = noise(unit[None], rng)[0]
         page.values = from_unit(noisy, page.values.dtype, low, high, page.inverted)
-
-
-def _overlap(task: Task) -> int:
-    return default_overlap(task.model.tile) if task.overlap is None else task.overlap
-
-
-def _tiles(page: Page, task: Task) -> int:
-    height, width = page.values.shape[:2]
-    return tile_count(height, width, task.model.tile, _overlap(task))
-
-
-def denoise_page(
-    page: Page, limits: tuple[float, float], task: Task, tick: Tick = _no_tick
-) -> np.ndarray:
-    """Return the denoised values of a page: same shape, same type.
-
-    Beside the page and the result, memory is taken for one band of tiles.
-    """
-    low, high = limits
-    shape, dtype = page.values.shape, page.values.dtype
-    source = pad_to(page.values, task.model.tile)
-    result = np.empty_like(source)
-
-    def read(top: int, bottom: int) -> np.ndarray:
-        unit = to_unit(source[top:bottom], low, high, page.inverted)
-        return unit.clip(0, 1, out=unit)
-
-    def write(top: int, rows: np.ndarray) -> None:
-        values = from_unit(rows, dtype, low, high, page.inverted)
-        result[top : top + len(rows)] = values
-
-    denoise_rows(
-        read,
-        write,
-        source.shape,
-        task.model,
-        task.model.tile,
-        overlap=_overlap(task),
-        batch=max(1, BATCH // shape[2]),
-        tick=tick,
-    )
-    return unpad(result, shape)

@@ -3,10 +3,22 @@
 import keras
 import numpy as np
 
-from keras_dae.errors import KerasDAEError
+from keras_dae.denoising.tiles import (
+    Tiling,
+    default_overlap,
+    denoise_array,
+    tiles_at_once,
+)
+from keras_dae.denoising.turns import over_turns
+from keras_dae.errors import KerasDAEError, check
 from keras_dae.evaluation.engines import difference, model_denoiser
+from keras_dae.images.io.pictures import pad_to, unpad
+from keras_dae.models.reach import reach
 
-FREE_TILE = 128  # side of a tile where the model takes any size
+# Sides of tiles where the model takes any size. What lies in the margins is computed
+# twice: about a seventh of all at 512 pixels for a model that sees 16 pixels far.
+MOST_TILE, LEAST_TILE = 512, 64
+FREE_TILE = 128  # the same where it is not known how far the model sees
 SHADES = {1: "grey", 3: "RGB"}
 
 
@@ -14,7 +26,7 @@ class TileModel:
     """A Keras model as a function of tiles with one channel or three.
 
     Attributes:
-        tile: height and width of its input.
+        sides: height and width of its input, None where they are open.
         max_difference: what its engine is away from keras at most; 0 for keras.
 
     Raises:
@@ -33,7 +45,64 @@ class TileModel:
         self.model, self.channels = model, shape[-1]
         self._denoise = model_denoiser(model, engine)
         self.max_difference = difference(self._denoise)
-        self.tile = (shape[1] or FREE_TILE, shape[2] or FREE_TILE)
+        self.sides: tuple[int | None, int | None] = (shape[1], shape[2])
+        self.reach = reach(model) if self.sides == (None, None) else None
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Height and width of a tile of a large image."""
+        free = FREE_TILE if self.reach is None else MOST_TILE
+        return self.sides[0] or free, self.sides[1] or free
+
+    def tiling(self, height: int, width: int, overlap: int | None = None) -> Tiling:
+        """Return how an image of this size is cut.
+
+        Args:
+            height: pixels of the image.
+            width: the same.
+            overlap: pixels that tiles share. None takes half a tile, or twice what
+                the model sees where that is known: tiles then answer as one pass over
+                the whole image does.
+
+        Raises:
+            UsageError: an overlap as large as a tile.
+        """
+        if self.reach is None:
+            tile = self.tile
+            size = max(height, tile[0]), max(width, tile[1])
+            shared = default_overlap(tile) if overlap is None else overlap
+            return Tiling(size, tile, _checked(shared, tile))
+        period = self.reach.period
+        size = _at_least(height, period), _at_least(width, period)
+        most = MOST_TILE // period * period
+        margin = _up(self.reach.pixels, period)
+        shared = 2 * margin if overlap is None else _checked(overlap, (most, most))
+        # A small image is one tile, and a model may see further than a tile.
+        shared = min(_up(shared, period), min(*size, most) - period)
+        height, width = (_even_tile(side, most, shared, period) for side in size)
+        return Tiling(size, (height, width), shared, min(margin, shared // 2))
+
+    def denoise(
+        self, image: np.ndarray, *, overlap: int | None = None, best: bool = False
+    ) -> np.ndarray:
+        """Return a float32 image of shape (H, W, C), any size, denoised by tiles.
+
+        Args:
+            image: float32 in [0, 1], shape (H, W, C).
+            overlap: as in `tiling`.
+            best: whether to average the answers to eight turns.
+        """
+        height, width, channels = image.shape
+        tiling = self.tiling(height, width, overlap)
+        answer = denoise_array(
+            pad_to(image, tiling.size),
+            over_turns(self) if best else self,
+            tiling.tile,
+            overlap=tiling.overlap,
+            margin=tiling.margin,
+            batch=tiles_at_once(tiling.tile, channels),
+        )
+        return unpad(answer, image.shape)
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
         """Return (n, h, w, C) denoised; C may be 1 or 3 whatever the model's own."""
@@ -60,3 +129,26 @@ class TileModel:
             raise KerasDAEError("The model answers values that are not finite.")
         kept: np.ndarray = answers[:number]
         return kept
+
+
+def _checked(overlap: int, tile: tuple[int, int]) -> int:
+    check(
+        0 <= overlap < min(tile),
+        f"overlap is from 0 to {min(tile) - 1} for tiles of {tile[0]}x{tile[1]}.",
+        overlap=overlap,
+    )
+    return overlap
+
+
+def _even_tile(side: int, most: int, shared: int, period: int) -> int:
+    """Return the side of the smallest tiles that are no more than tiles of `most`."""
+    count = max(1, -(-(side - shared) // (most - shared)))
+    return min(side, _up(-(-(side - shared) // count) + shared, period))
+
+
+def _up(value: int, period: int) -> int:
+    return -(-value // period) * period
+
+
+def _at_least(side: int, period: int) -> int:
+    return _up(max(side, LEAST_TILE), period)

@@ -19,10 +19,28 @@ from keras_dae.errors import check
 from keras_dae.images.io.pictures import pad_to, unpad
 
 BATCH = 256
+PIXELS = 512 * 512  # of the tiles that a model gets at a time
 # (n, height, width, channels) float32 in [0, 1] -> the same shape.
 Predict = Callable[[np.ndarray], np.ndarray]
 ReadRows = Callable[[int, int], np.ndarray]
 WriteRows = Callable[[int, np.ndarray], None]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How an image is cut for a model.
+
+    Attributes:
+        size: height and width that the image is padded to, at least its own.
+        tile: height and width of a tile.
+        overlap: pixels that neighbouring tiles share.
+        margin: pixels at a tile's edges that have no say.
+    """
+
+    size: tuple[int, int]
+    tile: tuple[int, int]
+    overlap: int
+    margin: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +112,11 @@ def tile_count(height: int, width: int, shape: tuple[int, int], overlap: int) ->
         for size, tile in zip((height, width), shape, strict=True)
     ]
     return counts[0] * counts[1]
+
+
+def tiles_at_once(tile: tuple[int, int], channels: int) -> int:
+    """Return how many tiles a model gets at a time, so that memory is bounded."""
+    return max(1, min(BATCH, PIXELS // (tile[0] * tile[1])) // channels)
 
 
 def denoise_rows(

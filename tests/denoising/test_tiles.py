@@ -149,7 +149,7 @@ def test_tiled_is_untiled_where_the_margin_covers_what_the_model_sees():
     image = RNG.random((75, 90, 1), dtype=np.float32)
     whole = np.asarray(model.predict(image[None], verbose=0))[0]
     tiles = TileModel(model)
-    assert tiles.tile == (128, 128)
+    assert tiles.tile == (512, 512)
     answer = denoise_array(image, tiles, (28, 28), overlap=14, margin=2)
     assert answer == pytest.approx(whole, abs=1e-6)
     assert np.ptp(whole) > 0.01

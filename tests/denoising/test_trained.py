@@ -15,22 +15,26 @@ from keras_dae.training.fast.steps import answer
 from tests.commands import run
 
 NAMES = [f"DAE_{depth}_{latent}" for depth in (1, 3, 5) for latent in (13, 5, 8)]
+PHOTO = ["photo", "photo-gray"]  # tests/models/test_photo.py holds theirs
+
+
+def digit_cards():
+    return {name: pretrained_cards()[name] for name in NAMES}
 
 
 @pytest.fixture(scope="module")
 def bench(digits):
     """The noisy digits that the cards' figures on mnist5k are of."""
-    noises = [card["noise"] for card in pretrained_cards().values()]
+    noises = [card["noise"] for card in digit_cards().values()]
     assert all(noise == noises[0] for noise in noises)
     options = {key: value for key, value in noises[0].items() if key != "kind"}
     return TestBench(digits, parse_noise(noises[0]["kind"], **options), 0)
 
 
-def test_all_nine_are_there_and_small():
-    files = [path.name for path in PRETRAINED.iterdir()]
-    assert sorted(files) == sorted([*(f"{name}.keras" for name in NAMES), "cards.json"])
-    assert sorted(pretrained_cards()) == NAMES
-    assert sum(path.stat().st_size for path in PRETRAINED.iterdir()) < 3_000_000
+def test_all_are_there_and_the_nine_are_small():
+    files = {path.stem: path.stat().st_size for path in PRETRAINED.glob("*.keras")}
+    assert sorted(files) == sorted(pretrained_cards()) == sorted([*NAMES, *PHOTO])
+    assert sum(files[name] for name in NAMES) < 3_000_000
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,29 +59,30 @@ def test_a_cards_figures_are_those_of_its_file(name, bench):
 def test_cards_say_what_noisy_training_images_look_like(bench):
     """Taken from other noisy images than the cards' own."""
     seen = measure_ranges(bench.pairs[0][500:])
-    for card in pretrained_cards().values():
+    for card in digit_cards().values():
         assert card["input"].keys() == seen.keys()
         for key, (low, high) in card["input"].items():
             assert seen[key] == pytest.approx([low, high], abs=0.03)
 
 
 def test_cards_say_where_a_model_ends_and_whose_the_data_are():
-    for card in pretrained_cards().values():
+    for card in digit_cards().values():
         assert "photographs" in card["limits"]
         assert "CC BY-SA" in card["licence"]
         assert {"data", "noise", "epochs", "seed", "images"} <= card.keys()
 
 
 def test_the_table_shows_each_card(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "220")
     shown = run("models", "--pretrained")
     assert shown.exit_code == 0
     for name, card in pretrained_cards().items():
         (line,) = [line for line in shown.stdout.splitlines() if f"{name} " in line]
-        figures = card["figures"][f"{card['data']} test"]
+        measured_on, figures = next(iter(card["figures"].items()))
+        assert measured_on in line
         assert f"{card['parameters']:,}" in line
         assert f"{figures['mse']:.5f}" in line
-    assert card["licence"][:20] in shown.stdout
+        assert card["licence"] in " ".join(shown.stdout.split())
 
 
 def test_load_takes_names_and_files(tmp_path):

@@ -18,7 +18,7 @@ from keras_dae.interchange.formats import EXPORTS, KEY
 from tests.commands import run, sentence
 
 MODEL = PRETRAINED / "DAE_1_5.keras"
-NINE = sorted(PRETRAINED.glob("*.keras"))
+NINE = sorted(PRETRAINED.glob("DAE_*.keras"))
 ROOT = Path(__file__).parents[2]
 
 

@@ -175,25 +175,29 @@ def doctor_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def pretrained_table(cards: dict[str, dict[str, Any]]) -> Table:
-    """Return the models in the package: training and test figures of their cards."""
+    """Return the models in the package: training and first figures of their cards."""
     table = new_table(
         "Models in the package",
-        *("model", "parameters", "trained on", "images", "test MSE", "PSNR dB", "SSIM"),
+        *("model", "parameters", "trained on", "images"),
+        *("measured on", "MSE", "PSNR dB", "SSIM"),
     )
     for name, card in cards.items():
-        figures = card["figures"][f"{card['data']} test"]
+        measured_on, figures = next(iter(card["figures"].items()))
         table.add_row(
             name,
             f"{card['parameters']:,}",
             f"{card['data']}, {noise_label(card['noise'])}",
             f"{card['images']['train']:,}",
+            measured_on,
             f"{figures['mse']:.5f}",
             f"{figures['psnr']:.2f}",
             f"{figures['ssim']:.3f}",
         )
-    if cards:
-        first = next(iter(cards.values()))
-        table.caption = f"{first['limits']} {first['licence']}"
+    # Models of one kind share limits and licence: each is said once.
+    kinds = {
+        f"{card['data']}: {card['limits']} {card['licence']}" for card in cards.values()
+    }
+    table.caption = "\n".join(sorted(kinds))
     return table
 
 

@@ -85,17 +85,17 @@ def _operation(layer: keras.Layer) -> Callable[..., Tensor] | None:
 def _is_usual(layer: keras.Layer) -> bool:
     """Tell whether a convolution has nothing that the functions below leave out."""
     square = len(set(layer.kernel_size)) == len(set(layer.strides)) == 1
-    # 'same' pads, or crops, evenly where these hold; elsewhere more on one side.
+    # 'same' pads, or crops, evenly where these hold; elsewhere more on one side. Open
+    # sides are looked at in each call.
     side, stride = layer.input.shape[1:3], layer.strides[0]
     centred = layer.padding == "valid" or (
         (layer.kernel_size[0] - stride) % 2 == 0
         and layer.kernel_size[0] >= stride
-        and not any((edge or 1) % stride for edge in side)
+        and not any((edge or 0) % stride for edge in side)
     )
     return (
         square
         and centred
-        and layer.use_bias
         and layer.data_format == "channels_last"
         and set(layer.dilation_rate) == {1}
         and getattr(layer, "groups", 1) == 1
@@ -130,8 +130,22 @@ def _with(
     # The rows that 'same' adds, or a transpose crops, on each side.
     same = (layer.kernel_size[0] - layer.strides[0]) // 2
     padding = same if layer.padding == "same" else 0
-    kernel, bias = layer.kernel.value, layer.bias.value
-    run = partial(compute, kernel, bias, layer.strides[0], padding)
+    kernel, stride = layer.kernel.value, layer.strides[0]
+    bias = (
+        layer.bias.value
+        if layer.use_bias
+        else torch.zeros(layer.filters, device=kernel.device)
+    )
+    run = partial(compute, kernel, bias, stride, padding)
+    if layer.padding == "same" and stride > 1 and None in layer.input.shape[1:3]:
+        divides = type(layer) is layers.Conv2D  # a transpose's crop is always even
+
+        def of_any_size(x: Tensor) -> Tensor:
+            if divides and (x.shape[2] % stride or x.shape[3] % stride):
+                return _keras_call(layer, x)
+            return activation(run(x))
+
+        return of_any_size
     return lambda x: activation(run(x))
 
 
@@ -176,6 +190,10 @@ def _add(layer: layers.Add) -> Callable[..., Tensor]:
     return lambda *given: sum(given[1:], given[0])
 
 
+def _subtract(layer: layers.Subtract) -> Callable[..., Tensor]:
+    return lambda first, second: first - second
+
+
 def _activation(layer: layers.Activation) -> Callable[..., Tensor] | None:
     name = layer.activation.__name__
     # Not in place: others may take what this layer takes.
@@ -187,5 +205,6 @@ OTHERS: dict[type, Callable[[Any], Callable[..., Tensor] | None]] = {
     layers.MaxPooling2D: _pool,
     layers.Concatenate: _concatenate,
     layers.Add: _add,
+    layers.Subtract: _subtract,
     layers.Activation: _activation,
 }

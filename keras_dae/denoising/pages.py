@@ -1,0 +1,168 @@
+"""One page of an image file: how it is denoised, and its denoised values."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_dae.denoising.tile_model import TileModel
+from keras_dae.denoising.tiles import Tiling, denoise_rows, tile_count, tiles_at_once
+from keras_dae.denoising.turns import over_turns
+from keras_dae.errors import check
+from keras_dae.images.estimates import middle
+from keras_dae.images.io.pictures import (
+    MAX_MEGAPIXELS,
+    Page,
+    from_unit,
+    pad_to,
+    to_unit,
+    unpad,
+)
+from keras_dae.images.noise import Noise
+
+Tick = Callable[[int], None]
+
+
+def no_tick(tiles: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A model for an image.
+
+    Attributes:
+        name: what it is called.
+        why: what the image is, to end the sentence "The image is ...".
+        model: what answers tiles.
+        card: what the model was trained on; empty where nothing is known.
+    """
+
+    name: str
+    why: str
+    model: TileModel
+    card: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """How images are denoised, the same for each file of a batch.
+
+    Attributes:
+        model: what answers tiles; None where `choose` says it.
+        card: what the model was trained on; empty where nothing is known.
+        choose: the model for an image's middle, float32 in [0, 1], (H, W, C).
+        strength: 1 for the model's answer, 0 for the image as it was, between them
+            a blend.
+        sigma: standard deviation, on [0, 1], of the most noise that is removed from a
+            page; None leaves it to the model.
+        best: whether to average the answers to eight turns of the image.
+        overlap: pixels that neighbouring tiles share; None for the model's own.
+        range: values that become 0 and 1; None for those of the type.
+        noise: added before denoising, for a demonstration; None for real images.
+        noise_seed: what it is drawn from.
+        megapixels: the most that one file may hold.
+        clean: what to measure against; with `noise`, the image itself is.
+    """
+
+    model: TileModel | None = None
+    card: dict[str, Any] = field(default_factory=dict)
+    choose: Callable[[np.ndarray], Chosen] | None = None
+    strength: float = 1.0
+    sigma: float | None = None
+    best: bool = False
+    overlap: int | None = None
+    range: tuple[float, float] | None = None
+    noise: Noise | None = None
+    noise_seed: int = 0
+    megapixels: float = MAX_MEGAPIXELS
+    clean: Path | None = None
+
+    def __post_init__(self) -> None:
+        check(
+            0 <= self.strength <= 1,
+            "strength must be from 0 to 1.",
+            strength=self.strength,
+        )
+        if self.model is not None:
+            tile = self.model.tiling(*self.model.tile, self.overlap).tile
+            check(
+                not self.best or tile[0] == tile[1],
+                "best needs a model of square images.",
+                tile=tile,
+            )
+
+
+def _tiling(page: Page, task: Task) -> Tiling:
+    assert task.model is not None  # chosen by now
+    height, width = page.values.shape[:2]
+    return task.model.tiling(height, width, task.overlap)
+
+
+def tiles(page: Page, task: Task) -> int:
+    """Return how many tiles a page takes."""
+    tiling = _tiling(page, task)
+    return tile_count(*tiling.size, tiling.tile, tiling.overlap)
+
+
+def _predict(task: Task) -> Callable[[np.ndarray], np.ndarray]:
+    assert task.model is not None
+    return over_turns(task.model) if task.best else task.model
+
+
+def _strength(page: Page, limits: tuple[float, float], task: Task) -> float:
+    """Return the strength at which no more noise goes than `task.sigma`.
+
+    What the model would remove is measured in the middle of the page.
+    """
+    if task.sigma is None:
+        return task.strength
+    assert task.model is not None
+    unit = to_unit(middle(page.values), *limits, page.inverted)
+    answer = task.model.denoise(unit, overlap=task.overlap, best=task.best)
+    removed = float(np.std(unit - answer, dtype=np.float64))
+    return task.strength * min(1.0, task.sigma / max(removed, 1e-12))
+
+
+def denoise_page(
+    page: Page, limits: tuple[float, float], task: Task, tick: Tick = no_tick
+) -> np.ndarray:
+    """Return the denoised values of a page: same shape, same type.
+
+    Beside the page and the result, memory is taken for one band of tiles.
+    """
+    low, high = limits
+    shape, dtype = page.values.shape, page.values.dtype
+    strength = _strength(page, limits, task)
+    if strength == 0:
+        tick(tiles(page, task))
+        return page.values.copy()
+    tiling = _tiling(page, task)
+    source = pad_to(page.values, tiling.size)
+    result = np.empty_like(source)
+
+    def read(top: int, bottom: int) -> np.ndarray:
+        return to_unit(source[top:bottom], low, high, page.inverted).clip(0, 1)
+
+    def write(top: int, rows: np.ndarray) -> None:
+        if strength < 1:
+            rows = read(top, top + len(rows)) * np.float32(1 - strength) + (
+                rows * np.float32(strength)
+            )
+        values = from_unit(rows, dtype, low, high, page.inverted)
+        result[top : top + len(rows)] = values
+
+    denoise_rows(
+        read,
+        write,
+        source.shape,
+        _predict(task),
+        tiling.tile,
+        overlap=tiling.overlap,
+        margin=tiling.margin,
+        batch=tiles_at_once(tiling.tile, shape[2]),
+        tick=tick,
+    )
+    return unpad(result, shape)

@@ -1,0 +1,84 @@
+"""How far a convolutional model sees: what tiles of an image must share."""
+
+from dataclasses import dataclass
+from math import ceil, lcm
+
+import keras
+from keras import layers
+
+POINTWISE = (
+    layers.Activation,
+    layers.Add,
+    layers.Average,
+    layers.BatchNormalization,
+    layers.Concatenate,
+    layers.Dropout,
+    layers.ELU,
+    layers.InputLayer,
+    layers.LeakyReLU,
+    layers.Maximum,
+    layers.Multiply,
+    layers.ReLU,
+    layers.Rescaling,
+    layers.Subtract,
+)
+CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
+POOLS = (layers.AveragePooling2D, layers.MaxPooling2D)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What one pixel of an answer depends on.
+
+    Attributes:
+        pixels: farthest input pixel along an axis, an upper bound.
+        period: pixels by which an image may be moved for the answer to move with it.
+    """
+
+    pixels: int
+    period: int
+
+
+def reach(model: keras.Model) -> Reach | None:
+    """Return how far `model` sees; None if a layer is not known to be local.
+
+    Args:
+        model: a functional or sequential model of images of any size.
+
+    Example:
+        >>> reach(build_photo(PhotoSpec(channels=3)))
+        Reach(pixels=16, period=2)
+    """
+    # Tensor -> (farthest pixel, input pixels between two neighbours).
+    seen = {id(tensor): (0.0, 1.0) for tensor in model.inputs}
+    period = 1
+    for layer in model.layers:
+        if isinstance(layer, layers.InputLayer):
+            continue
+        given = layer.input if isinstance(layer.input, list) else [layer.input]
+        if len(layer._inbound_nodes) != 1 or any(id(x) not in seen for x in given):
+            return None
+        far, step = (max(values) for values in zip(*(seen[id(x)] for x in given)))  # noqa: B905
+        moved = _through(layer, far, step)
+        if moved is None:
+            return None
+        seen[id(layer.output)] = moved
+        period = lcm(period, ceil(moved[1]))
+    return Reach(ceil(seen[id(model.outputs[0])][0]), period)
+
+
+def _through(layer: keras.Layer, far: float, step: float) -> tuple[float, float] | None:
+    """Return reach and step after a layer, from those of what it takes."""
+    if isinstance(layer, POINTWISE):
+        return far, step
+    if isinstance(layer, layers.Conv2DTranspose):
+        step /= max(layer.strides)
+        return far + ceil((max(layer.kernel_size) - 1) / 2) * step, step
+    if isinstance(layer, CONVOLUTIONS):
+        kernel = (max(layer.kernel_size) - 1) * max(layer.dilation_rate)
+        return far + ceil(kernel / 2) * step, step * max(layer.strides)
+    if isinstance(layer, POOLS):
+        return far + (max(layer.pool_size) - 1) * step, step * max(layer.strides)
+    if isinstance(layer, layers.UpSampling2D) and layer.interpolation == "nearest":
+        return far, step / max(layer.size)
+    return None
