@@ -19,7 +19,8 @@ from keras_dae.denoising.tiles import (
     denoise_rows,
     tile_count,
 )
-from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.denoising.values import answers, describe_values
+from keras_dae.errors import KerasDAEError, UsageError, check, legible
 from keras_dae.images.estimates import SMALLEST, describe, middle
 from keras_dae.images.io.formats import (
     encoded,
@@ -36,9 +37,15 @@ from keras_dae.images.io.pictures import (
     pad_to,
     to_unit,
     unpad,
-    value_range,
 )
 from keras_dae.images.noise import Noise
+from keras_dae.images.ranges import (
+    beyond,
+    fill_gaps,
+    put_back,
+    put_beyond,
+    value_range,
+)
 from keras_dae.system.storage import replacing
 
 Tick = Callable[[int], None]
@@ -87,7 +94,7 @@ class Result:
     """What became of one file.
 
     Attributes:
-        row: for tables and JSON: state 'done' or 'failed', and what is known.
+        row: for tables and JSON: state ('done', 'skipped' or 'failed'), what is known.
         views: (clean or None, input, output) of the first page, float32 in [0, 1],
             where they were asked for.
     """
@@ -123,8 +130,11 @@ def denoise_jobs(
         try:
             if job.problem:
                 raise UnreadableError(job.problem)
-            result = _one(job, task, row, stdin, stdout, views, begin)
-            row["state"] = "done"
+            if job.skipped:
+                row |= {"state": "skipped", "reason": job.skipped}
+            else:
+                result = _one(job, task, row, stdin, stdout, views, begin)
+                row["state"] = "done"
         except UnreadableError as error:
             row["reason"] = error.mended
         except UsageError:
@@ -133,6 +143,9 @@ def denoise_jobs(
             row["reason"] = str(error).rstrip(".")
         except MemoryError:
             row["reason"] = "takes more memory than there is"
+        for key in ("output", "reason", "note"):
+            if row.get(key):
+                row[key] = legible(row[key])
         row["seconds"] = round(time.perf_counter() - began, 2)
         yield result
 
@@ -152,8 +165,9 @@ def _one(
             f"is a {picture.format} image, and its output keeps the format; "
             f"{job.target} names another"
         )
-    row |= _describe(picture)
+    gaps = [fill_gaps(page) for page in picture.pages]
     ranges = [value_range(page, task.range) for page in picture.pages]
+    row |= _describe(picture) | describe_values(picture, ranges, gaps, task.range)
     originals = [page.values for page in picture.pages]
     if task.noise is not None:
         _add_noise(picture, task.noise, ranges, task.noise_seed)
@@ -161,7 +175,7 @@ def _one(
     inputs = [page.values for page in picture.pages]
     clean = None
     if task.clean is not None:
-        clean = clean_pages(task.clean, picture, task.range, task.megapixels)
+        clean = clean_pages(task.clean, picture, ranges, task.range, task.megapixels)
     elif task.noise is not None:
         clean = units(originals, picture, ranges)
     tick = begin(job, sum(_tiles(page, task) for page in picture.pages))
@@ -175,6 +189,8 @@ def _one(
     if clean is not None:
         row["input_metrics"] = measure(clean, before)
         row["metrics"] = measure(clean, after)
+    for page, before_filling in zip(picture.pages, gaps, strict=True):
+        page.values = put_back(page.values, before_filling)
     _write(picture, job.target, stdout)
     row["output"] = "standard output" if job.target is None else str(job.target)
     return Result(row, shown if views else None)
@@ -216,7 +232,7 @@ def _look(
     page: Page, limits: tuple[float, float], card: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what is estimated of a page, and a warning if the model knows no such."""
-    unit = to_unit(middle(page.values), *limits, page.inverted)
+    unit = to_unit(middle(page.values), *limits, page.inverted).clip(0, 1)
     if min(unit.shape[:2]) < SMALLEST:
         return {"estimate": None, "warning": None}
     seen = describe(unit)
@@ -256,17 +272,18 @@ def denoise_page(
     result = np.empty_like(source)
 
     def read(top: int, bottom: int) -> np.ndarray:
-        return to_unit(source[top:bottom], low, high, page.inverted)
+        return to_unit(source[top:bottom], low, high, page.inverted).clip(0, 1)
 
     def write(top: int, rows: np.ndarray) -> None:
         values = from_unit(rows, dtype, low, high, page.inverted)
-        result[top : top + len(rows)] = values
+        excess = beyond(source[top : top + len(rows)], limits)
+        result[top : top + len(rows)] = put_beyond(values, excess)
 
     denoise_rows(
         read,
         write,
         source.shape,
-        task.model,
+        lambda tiles: answers(task.model, tiles),
         task.model.tile,
         overlap=_overlap(task),
         batch=max(1, BATCH // shape[2]),
