@@ -39,6 +39,12 @@ def printable(text: str) -> str:
     return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def legible(text: object) -> str:
+    r"""Return text or a path; bytes that are not UTF-8 are written out, as `\xff`."""
+    content = str(text).encode("utf-8", "surrogateescape")
+    return content.decode("utf-8", "backslashreplace")
+
+
 def short(value: object) -> str:
     """Return a received value as a sentence shows it, cut where it is long."""
     text = repr(value)

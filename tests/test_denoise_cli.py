@@ -260,7 +260,7 @@ def bomb():
 def not_a_number():
     buffer = io.BytesIO()
     array = np.full((28, 28), 0.5, np.float32)
-    array[3, 4] = np.nan
+    array[3:8] = np.nan
     tifffile.imwrite(buffer, array)
     return buffer.getvalue()
 
@@ -345,7 +345,7 @@ def test_a_clean_image_of_another_shape(tmp_path):
 BAD_USE = [
     (["a.png", "-o", "out", "--model", "DAE_9_9"], "There is no model DAE_9_9"),
     (["a.png", "-o", "out", "--overlap", "28"], "overlap is from 0 to 27"),
-    (["a.png", "-o", "out", "--range", "5,1"], "two numbers LOW,HIGH, not '5,1'"),
+    (["a.png", "-o", "out", "--range", "5,1"], "two numbers LOW..HIGH, not '5,1'"),
     (["a.png", "-o", "out", "--add-noise", "fog"], "fog"),
     (["a.png", "-o", "out.jpg"], "keeps the format of"),
     (["a.png", "-o", "out", "--compare", "seen.jpg"], "writes a .png file"),

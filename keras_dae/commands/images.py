@@ -18,11 +18,11 @@ def _range(
     if text is None:
         return None
     try:
-        low, high = (float(part) for part in text.split(","))
+        low, high = (float(part) for part in text.replace("..", ",").split(","))
     except ValueError:
         low, high = 0.0, 0.0
     if not (low < high < float("inf") and low > float("-inf")):
-        raise click.BadParameter(f"takes two numbers LOW,HIGH, not {text!r}.")
+        raise click.BadParameter(f"takes two numbers LOW..HIGH, not {text!r}.")
     return low, high
 
 
@@ -64,8 +64,9 @@ def _sigma(context: click.Context, option: click.Parameter, text: str) -> float 
 @click.option("--best", is_flag=True, help="Average eight turns: better, 8x the time.")
 @click.option("-o", "--out", required=True, help="A folder, a file, or - for output.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option("--skip-existing", is_flag=True, help="Keep outputs that exist.")
 @click.option(
-    "--range", "value_range", callback=_range, help="LOW,HIGH: what becomes 0 and 1."
+    "--range", "value_range", callback=_range, help="LOW..HIGH: what becomes 0 and 1."
 )
 @click.option(
     "--overlap", type=click.IntRange(min=0), help="Pixels tiles share.  [default: half]"
@@ -98,6 +99,7 @@ def denoise(
     model_name: str,
     out: str,
     overwrite: bool,
+    skip_existing: bool,
     add_noise: str | None,
     compare: Path | None,
     clean: Path | None,
@@ -120,10 +122,22 @@ def denoise(
     from keras_dae.errors import check
     from keras_dae.system import backend
 
+    check(
+        not (overwrite and skip_existing),
+        "--overwrite and --skip-existing exclude each other.",
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+    )
     noise, label = _noise(add_noise)
 
     def plan() -> list[Any]:
-        return plan_jobs(inputs, out, label=label, overwrite=overwrite)
+        return plan_jobs(
+            inputs,
+            out,
+            label=label,
+            overwrite=overwrite,
+            skip_existing=skip_existing,
+        )
 
     jobs = plan()
     check(
@@ -152,15 +166,24 @@ def denoise(
 def _refused(jobs: list[Any], options: dict[str, Any]) -> list[dict[str, Any]]:
     """Say what is wrong with a single image before keras is imported for it."""
     from keras_dae.denoising.files import refused
+    from keras_dae.errors import legible
 
+    if jobs and all(job.skipped for job in jobs):
+        return [_idle(job, "skipped", job.skipped) for job in jobs]
     if len(jobs) != 1:
         return []
     reason = refused(jobs[0], options["max_megapixels"], options["value_range"])
     if not reason:
         return []
-    row = {"input": jobs[0].name, "output": None, "state": "failed", "reason": reason}
+    row = _idle(jobs[0], "failed", legible(reason))
     _tell(row, False)
-    return [{**row, "seconds": 0.0}]
+    return [row]
+
+
+def _idle(job: Any, state: str, reason: str) -> dict[str, Any]:
+    """Return the row of a file that nothing was done with."""
+    row = {"input": job.name, "output": None, "state": state, "reason": reason}
+    return {**row, "seconds": 0.0}
 
 
 def _check_picture(compare: Path | None, overwrite: bool) -> None:
@@ -289,8 +312,9 @@ def _report(rows: list[dict[str, Any]], as_json: bool, to_error: bool) -> None:
     from keras_dae.study.report.tables import denoise_table
     from keras_dae.system.storage import dump_json
 
-    done = sum(row["state"] == "done" for row in rows)
-    summary = {"schema": 1, "done": done, "failed": len(rows) - done, "images": rows}
+    states = ("done", "skipped", "failed")
+    counts = {state: sum(row["state"] == state for row in rows) for state in states}
+    summary = {"schema": 1, **counts, "images": rows}
     if as_json and to_error:
         say(dump_json(summary).rstrip())
     elif as_json:

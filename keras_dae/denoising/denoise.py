@@ -15,7 +15,8 @@ from keras_dae.denoising.measure import clean_pages, measure, units
 from keras_dae.denoising.pages import Task, Tick, denoise_page, no_tick, tiles
 from keras_dae.denoising.tile_model import SHADES
 from keras_dae.denoising.trained import card_range
-from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.denoising.values import describe_values
+from keras_dae.errors import KerasDAEError, UsageError, legible
 from keras_dae.images.estimates import SMALLEST, describe, middle
 from keras_dae.images.io.formats import (
     encoded,
@@ -29,9 +30,9 @@ from keras_dae.images.io.pictures import (
     UnreadableError,
     from_unit,
     to_unit,
-    value_range,
 )
 from keras_dae.images.noise import Noise
+from keras_dae.images.ranges import fill_gaps, put_back, value_range
 from keras_dae.system.storage import replacing
 
 
@@ -40,7 +41,7 @@ class Result:
     """What became of one file.
 
     Attributes:
-        row: for tables and JSON: state 'done' or 'failed', and what is known.
+        row: for tables and JSON: state ('done', 'skipped' or 'failed'), what is known.
         views: (clean or None, input, output) of the first page, float32 in [0, 1],
             where they were asked for.
     """
@@ -76,8 +77,11 @@ def denoise_jobs(
         try:
             if job.problem:
                 raise UnreadableError(job.problem)
-            result = _one(job, task, row, stdin, stdout, views, begin)
-            row["state"] = "done"
+            if job.skipped:
+                row |= {"state": "skipped", "reason": job.skipped}
+            else:
+                result = _one(job, task, row, stdin, stdout, views, begin)
+                row["state"] = "done"
         except UnreadableError as error:
             row["reason"] = error.mended
         except UsageError:
@@ -86,6 +90,9 @@ def denoise_jobs(
             row["reason"] = str(error).rstrip(".")
         except MemoryError:
             row["reason"] = "takes more memory than there is"
+        for key in ("output", "reason", "note"):
+            if row.get(key):
+                row[key] = legible(row[key])
         row["seconds"] = round(time.perf_counter() - began, 2)
         yield result
 
@@ -105,8 +112,9 @@ def _one(
             f"is a {picture.format} image, and its output keeps the format; "
             f"{job.target} names another"
         )
-    row |= _describe(picture)
+    gaps = [fill_gaps(page) for page in picture.pages]
     ranges = [_limits(page, task) for page in picture.pages]
+    row |= _describe(picture) | describe_values(picture, ranges, gaps, task.range)
     originals = [page.values for page in picture.pages]
     if task.noise is not None:
         _add_noise(picture, task.noise, ranges, task.noise_seed)
@@ -115,7 +123,7 @@ def _one(
     inputs = [page.values for page in picture.pages]
     clean = None
     if task.clean is not None:
-        clean = clean_pages(task.clean, picture, task.range, task.megapixels)
+        clean = clean_pages(task.clean, picture, ranges, task.range, task.megapixels)
     elif task.noise is not None:
         clean = units(originals, picture, ranges)
     tick = begin(job, sum(tiles(page, task) for page in picture.pages))
@@ -129,6 +137,8 @@ def _one(
     if clean is not None:
         row["input_metrics"] = measure(clean, before)
         row["metrics"] = measure(clean, after)
+    for page, before_filling in zip(picture.pages, gaps, strict=True):
+        page.values = put_back(page.values, before_filling)
     _write(picture, job.target, stdout)
     row["output"] = "standard output" if job.target is None else str(job.target)
     return Result(row, shown if views else None)
@@ -140,7 +150,7 @@ def _with_model(
     """Return the task with the model that its `choose` takes for a page, if any."""
     if task.choose is None:
         return task
-    chosen = task.choose(to_unit(middle(page.values), *limits, page.inverted))
+    chosen = task.choose(to_unit(middle(page.values), *limits, page.inverted).clip(0, 1))
     row |= {"model": chosen.name, "why": chosen.why}
     return replace(task, model=chosen.model, card=chosen.card)
 
@@ -192,7 +202,7 @@ def _look(
     page: Page, limits: tuple[float, float], card: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what is estimated of a page, and a warning if the model knows no such."""
-    unit = to_unit(middle(page.values), *limits, page.inverted)
+    unit = to_unit(middle(page.values), *limits, page.inverted).clip(0, 1)
     if min(unit.shape[:2]) < SMALLEST:
         return {"estimate": None, "warning": None}
     seen = describe(unit)

@@ -6,10 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_dae.errors import UsageError, check
+from keras_dae.errors import UsageError, check, legible, reason
 from keras_dae.images.folder import DONE, find_images
-from keras_dae.images.io.formats import format_of, read_file
-from keras_dae.images.io.pictures import UnreadableError, value_range
+from keras_dae.images.io.formats import file_problem, format_of, read_file
+from keras_dae.images.io.pictures import UnreadableError
+from keras_dae.images.ranges import fill_gaps, value_range
 from keras_dae.system.locks import held
 from keras_dae.system.storage import is_dir, is_file
 
@@ -24,16 +25,18 @@ class Job:
         source: where it is; None for standard input.
         target: where the result goes; None for standard output.
         problem: why it cannot be done, found before it was read; else empty.
+        skipped: why there is nothing to do; else empty.
     """
 
     source: Path | None
     target: Path | None
     problem: str = ""
+    skipped: str = ""
 
     @property
     def name(self) -> str:
         """The source as a user would name it."""
-        return "standard input" if self.source is None else str(self.source)
+        return "standard input" if self.source is None else legible(self.source)
 
 
 def refused(
@@ -46,10 +49,11 @@ def refused(
         megapixels: the most that the file may hold.
         asked: values that become 0 and 1, as `value_range` takes them.
     """
-    if job.problem or job.source is None:
+    if job.problem or job.skipped or job.source is None:
         return job.problem
     try:
         for page in read_file(job.source, megapixels).pages:
+            fill_gaps(page)
             value_range(page, asked)
     except UnreadableError as error:
         return error.mended
@@ -59,7 +63,12 @@ def refused(
 
 
 def plan_jobs(
-    inputs: tuple[str, ...], out: str, *, label: str = "", overwrite: bool = False
+    inputs: tuple[str, ...],
+    out: str,
+    *,
+    label: str = "",
+    overwrite: bool = False,
+    skip_existing: bool = False,
 ) -> list[Job]:
     """Return what is to be read and written.
 
@@ -69,6 +78,7 @@ def plan_jobs(
             from a folder keeps its place in it.
         label: what was added to the images, put into each output's name.
         overwrite: whether an output that exists may be replaced.
+        skip_existing: whether there is nothing to do where an output exists.
 
     Raises:
         UsageError: an `out` that does not fit the inputs.
@@ -76,12 +86,13 @@ def plan_jobs(
     found = [pair for text in inputs for pair in _sources(text, out)]
     if out == STANDARD:
         check(len(found) == 1, "Standard output takes one image.", inputs=len(found))
-        return [_checked(source, None, problem, True) for source, _, problem in found]
+        return [Job(source, None, problem) for source, _, problem in found]
+    existing = "replace" if overwrite else "skip" if skip_existing else "fail"
     folder = Path(out)
     if format_of(folder) is not None and not is_dir(folder):
         _check_single(found, folder, label)
         return [
-            _checked(source, folder, problem, overwrite) for source, _, problem in found
+            _checked(source, folder, problem, existing) for source, _, problem in found
         ]
     check(
         all(source is not None or problem for source, _, problem in found),
@@ -93,7 +104,7 @@ def plan_jobs(
         "The output is a folder, or a file of an image format.",
         out=out,
     )
-    return list(_into_folder(found, folder, label, overwrite))
+    return list(_into_folder(found, folder, label, existing))
 
 
 def holding(
@@ -106,9 +117,9 @@ def holding(
         jobs: what it planned; where nothing is to be written, nothing is held.
         tell: told who is waited for.
     """
-    if out == STANDARD or all(job.problem for job in jobs):
+    if out == STANDARD or all(job.problem or job.skipped for job in jobs):
         return nullcontext()
-    single = format_of(Path(out)) is not None and not Path(out).is_dir()
+    single = format_of(Path(out)) is not None and not is_dir(out)
     return held(out, "The output", beside=single, wait=float("inf"), tell=tell)
 
 
@@ -116,7 +127,7 @@ Found = tuple[Path | None, Path, str]  # source, place below OUT, problem
 
 
 def _into_folder(
-    found: list[Found], folder: Path, label: str, overwrite: bool
+    found: list[Found], folder: Path, label: str, existing: str
 ) -> Iterator[Job]:
     taken: dict[Path, Path | None] = {}
     for source, place, problem in found:
@@ -126,9 +137,10 @@ def _into_folder(
         target = folder / place.with_name(f"{place.stem}{label}{DONE}{place.suffix}")
         if target not in taken:
             taken[target] = source
-            yield _checked(source, target, "", overwrite)
+            yield _checked(source, target, "", existing)
         elif taken[target] != source:  # else it was named twice
-            yield Job(source, None, f"its output {target} is that of {taken[target]}")
+            first = legible(taken[target])
+            yield Job(source, None, f"its output {legible(target)} is that of {first}")
 
 
 def _check_single(found: list[Found], target: Path, label: str) -> None:
@@ -152,14 +164,22 @@ def _check_single(found: list[Found], target: Path, label: str) -> None:
         )
 
 
-def _checked(
-    source: Path | None, target: Path | None, problem: str, overwrite: bool
-) -> Job:
-    if not problem and target is not None and target.exists():
+def _checked(source: Path | None, target: Path, problem: str, existing: str) -> Job:
+    """Return a job; `existing` says what an output that exists means for it."""
+    try:
+        if problem or not target.exists():
+            return Job(source, target, problem)
         if source is not None and source.exists() and target.samefile(source):
             problem = "its output would be the file itself, and inputs stay as they are"
-        elif not overwrite:
-            problem = f"its output {target} exists; --overwrite replaces it"
+            return Job(source, target, problem)
+    except OSError as error:  # a name that is too long, a folder that is closed
+        words = f"its output {legible(target)} cannot be written: {reason(error)}"
+        return Job(source, None, words)
+    there = f"its output {legible(target)} exists"
+    if existing == "skip":
+        return Job(source, target, skipped=there)
+    if existing == "fail":
+        problem = f"{there}; --overwrite replaces it, --skip-existing keeps it"
     return Job(source, target, problem)
 
 
@@ -171,7 +191,7 @@ def _sources(text: str, out: str) -> Iterator[Found]:
     elif is_dir(path):
         yield from _in_folder(path, Path(out))
     elif not glob.has_magic(text) or is_file(path):
-        yield path, Path(path.name), "" if is_file(path) else "there is no such file"
+        yield path, Path(path.name), file_problem(path)
     else:
         matched = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 (absolute ones)
         for name in matched:
@@ -186,7 +206,7 @@ def _in_folder(folder: Path, out: Path) -> Iterator[Found]:
     images, problems = find_images(folder, lambda inside: inside.resolve() == target)
     for image in images:
         yield image, image.relative_to(folder), ""
-    for error in problems:
-        yield Path(error.filename), Path(), f"cannot be read: {error.strerror}"
+    for path, words in problems:
+        yield path, Path(), words
     if not images and not problems:
         yield folder, Path(), "there is no image in this folder"

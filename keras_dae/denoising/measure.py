@@ -6,9 +6,8 @@ import numpy as np
 
 from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, psnr_of, ssim
 from keras_dae.images.io.formats import read_file
-from keras_dae.images.io.pictures import Picture, UnreadableError, to_unit, value_range
-
-Range = tuple[float, float]
+from keras_dae.images.io.pictures import Picture, UnreadableError, to_unit
+from keras_dae.images.ranges import Range, fill_gaps, value_range
 
 
 def units(
@@ -22,16 +21,22 @@ def units(
 
 
 def clean_pages(
-    path: Path, picture: Picture, asked: Range | None, megapixels: float
+    path: Path,
+    picture: Picture,
+    ranges: list[Range],
+    asked: Range | None,
+    megapixels: float,
 ) -> list[np.ndarray]:
-    """Read the clean image of a picture: float32 in [0, 1], a page each.
+    """Read the clean image of a picture: float32 on its scale, a page each.
 
     Raises:
         UnreadableError: it cannot be read, or is of another shape.
     """
     try:
         clean = read_file(path, megapixels)
-        ranges = [value_range(page, asked) for page in clean.pages]
+        for page in clean.pages:
+            fill_gaps(page)
+            value_range(page, asked)
     except UnreadableError as error:
         raise UnreadableError(f"has no clean image: {path} {error.mended}") from error
     shapes = [page.values.shape for page in clean.pages]

@@ -9,7 +9,9 @@ import numpy as np
 
 from keras_dae.denoising.tile_model import TileModel
 from keras_dae.denoising.tiles import Tiling, denoise_rows, tile_count, tiles_at_once
+from keras_dae.denoising.trained import card_range
 from keras_dae.denoising.turns import over_turns
+from keras_dae.denoising.values import answers
 from keras_dae.errors import check
 from keras_dae.images.estimates import middle
 from keras_dae.images.io.pictures import (
@@ -21,6 +23,7 @@ from keras_dae.images.io.pictures import (
     unpad,
 )
 from keras_dae.images.noise import Noise
+from keras_dae.images.ranges import beyond, put_beyond
 
 Tick = Callable[[int], None]
 
@@ -142,6 +145,8 @@ def denoise_page(
     tiling = _tiling(page, task)
     source = pad_to(page.values, tiling.size)
     result = np.empty_like(source)
+    # What a percentile cuts off is an image's own; beyond a model's range lies noise.
+    keep = task.range is not None or card_range(task.card, dtype) != limits
 
     def read(top: int, bottom: int) -> np.ndarray:
         return to_unit(source[top:bottom], low, high, page.inverted).clip(0, 1)
@@ -152,13 +157,15 @@ def denoise_page(
                 rows * np.float32(strength)
             )
         values = from_unit(rows, dtype, low, high, page.inverted)
-        result[top : top + len(rows)] = values
+        excess = beyond(source[top : top + len(rows)], limits) if keep else None
+        result[top : top + len(rows)] = put_beyond(values, excess)
 
+    predict = _predict(task)
     denoise_rows(
         read,
         write,
         source.shape,
-        _predict(task),
+        lambda tiles: answers(predict, tiles),
         tiling.tile,
         overlap=tiling.overlap,
         margin=tiling.margin,

@@ -2,23 +2,25 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.errors import KerasDAEError, UsageError, legible
 from keras_dae.images.io.arrays import memory
-from keras_dae.images.io.formats import FORMATS, format_of, read_file
+from keras_dae.images.io.formats import FORMATS, format_of, read_file, unnamed_image
 from keras_dae.images.io.pictures import (
     RANGES,
     Page,
     UnreadableError,
     pad_to,
-    value_range,
+    to_unit,
 )
+from keras_dae.images.kinds import other_kind
 from keras_dae.images.patches import Cut
+from keras_dae.images.ranges import by_data, fill_gaps, value_range
 from keras_dae.system.storage import array_sha256, is_dir, reason
 from keras_dae.system.streams import stream
 
@@ -85,23 +87,28 @@ def read_folder(folder: Path, cut: Cut) -> ImageFiles:
     if not is_dir(folder):
         raise UsageError(f"There is no folder {folder}.")
     paths, problems = find_images(folder)
-    notes = [f"{error.filename} cannot be read: {reason(error)}." for error in problems]
+    notes = [f"{legible(path)} {words}." for path, words in problems]
     found: dict[str, tuple[np.ndarray, ...]] = {}
     seen: dict[str, str] = {}  # hash of pixels -> name
-    held, small = 0, []
-    for name, path in sorted((p.relative_to(folder).as_posix(), p) for p in paths):
+    held, small, counts = 0, [], []
+    named = ((legible(p.relative_to(folder).as_posix()), p) for p in paths)
+    for name, path in sorted(named):
         try:
-            pages = tuple(_image(page, cut.channels) for page in read_file(path).pages)
+            read = read_file(path).pages
+            pages = tuple(_image(page, cut.channels) for page in read)
         except UnreadableError as error:
-            notes.append(f"{path} {error}; left out.")
+            notes.append(f"{legible(path)} {error}; left out.")
             continue
         first = seen.setdefault(array_sha256(*pages), name)
         if first != name:
-            notes.append(f"{path} holds the image of {folder / first}; left out.")
+            notes.append(
+                f"{folder / name} holds the image of {folder / first}; left out."
+            )
             continue
         if any(min(page.shape[:2]) < cut.size for page in pages):
             small.append(name)
             pages = tuple(pad_to(page, (cut.size, cut.size)) for page in pages)
+        counts += [name] if any(by_data(page) for page in read) else []
         found[name] = pages
         held += sum(page.nbytes for page in pages)
         _check_memory(folder, held)
@@ -112,48 +119,84 @@ def read_folder(folder: Path, cut: Cut) -> ImageFiles:
             f"{_named(small)} below {folder} {'is' if len(small) == 1 else 'are'} "
             f"smaller than {cut.size}x{cut.size} and mirrored beyond the edges."
         )
+    if counts:
+        notes.append(
+            f"Counts are scaled by the range of each page's data, as denoise does: "
+            f"{_named(counts)} below {folder}."
+        )
     return ImageFiles(tuple(found), tuple(found.values()), cut, tuple(notes))
 
 
 def find_images(
     folder: Path, skip: Callable[[Path], bool] = lambda path: False
-) -> tuple[list[Path], list[OSError]]:
-    """Return the image files below a folder, and what could not be looked into.
+) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Return the image files below a folder, and what cannot be read, with the reason.
 
-    Hidden ones are left out, and those that are named as results of denoising. The
-    order is that of the names, whatever the file system's.
+    Hidden files are left out, and those that are named as results of denoising. Links
+    to folders are followed; no folder is searched twice. The order is that of the
+    names, whatever the file system's.
 
     Args:
         folder: where to look, with all below.
         skip: tells folders not to look into.
     """
-    problems: list[OSError] = []
+    problems: list[tuple[Path, str]] = []
     images: list[Path] = []
-    for parent, folders, names in os.walk(folder, onerror=problems.append):
-        inside = Path(parent)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and not skip(inside / name)
-        )
-        images += [
-            inside / name
-            for name in sorted(names)
-            if format_of(Path(name)) is not None
-            and not name.startswith(".")
-            and not Path(name).stem.endswith(DONE)
-        ]
-    return images, problems
+    for path in _files(folder, skip, problems):
+        if path.name.startswith(".") or path.stem.endswith(DONE):
+            continue
+        if format_of(path) is not None:
+            images.append(path)
+        elif (words := other_kind(path) or unnamed_image(path)) is not None:
+            problems.append((path, words))
+    return sorted(images), sorted(problems)
+
+
+def _files(
+    folder: Path, skip: Callable[[Path], bool], problems: list[tuple[Path, str]]
+) -> Iterator[Path]:
+    """Yield all files below a folder; real folders come before links to them."""
+
+    def note(error: OSError) -> None:
+        problems.append((Path(error.filename), f"cannot be read: {reason(error)}"))
+
+    waiting, seen = [folder], set()
+    while waiting:
+        for parent, folders, names in os.walk(waiting.pop(0), onerror=note):
+            inside = Path(parent)
+            kept = []
+            if (place := _identity(inside)) not in seen:
+                seen.add(place)
+                yield from (inside / name for name in names)
+                shown = (n for n in sorted(folders) if not n.startswith("."))
+                kept = [name for name in shown if not skip(inside / name)]
+            links = [name for name in kept if (inside / name).is_symlink()]
+            waiting += [inside / name for name in links]
+            folders[:] = [name for name in kept if name not in links]
+
+
+def _identity(folder: Path) -> tuple[int, int] | Path:
+    """Return what tells a folder from all others, however it was reached."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return folder
+    return found.st_dev, found.st_ino
 
 
 def _image(page: Page, channels: int) -> np.ndarray:
     """Return a page's values without alpha, 0 black, with at most these channels.
 
+    Counts become float32 by their range, as `denoise` takes them.
+
     Raises:
-        UnreadableError: floats outside [0, 1].
+        UnreadableError: too many values that are not finite.
     """
-    _, high = value_range(page)
+    fill_gaps(page)
+    low, high = value_range(page)
     values = page.values
+    if by_data(page):
+        values, high = to_unit(values, low, high, False).clip(0, 1), 1.0
     if values.dtype.kind == "b":
         values, high = values * np.uint8(255), 255.0
     if page.inverted:

@@ -235,7 +235,7 @@ def test_each_kind_of_file_gives_the_same_patch(photos, name, channels):
         ((0, 255, 0), 150),  # 149.7
         ((0, 0, 255), 29),  # 29.1
         ((255, 255, 255), 255),
-        ((10, 20, 30), 18),  # 2.99 + 11.74 + 3.42 = 18.15
+        ((70, 20, 30), 36),  # 20.93 + 11.74 + 3.42 = 36.09
     ],
 )
 def test_colour_becomes_grey(photos, colour, grey):
@@ -298,6 +298,22 @@ def test_small_images_are_mirrored_and_said(photos):
     )
 
 
+@pytest.mark.parametrize("kind", ["uint16", "int32", "float32", "float64"])
+def test_counts_are_learned_from_on_the_scale_of_denoise(photos, kind):
+    """Not on the scale of their type, where 12 bits of 16 are all but black."""
+    inside = photos("a.png", "b.png")
+    rng = np.random.default_rng(1)
+    counts = rng.uniform(200, 1700, (40, 90)).astype(kind)
+    tifffile.imwrite(inside / "cells.tif", counts)
+    found = read(inside)
+    (page,) = found.pages[found.names.index("cells.tif")]
+    assert page.shape == (40, 90, 1)
+    low, high = np.percentile(counts, (0.1, 99.9))
+    wanted = ((counts - low) / (high - low)).clip(0, 1)
+    np.testing.assert_allclose(page[..., 0], wanted, atol=1e-6)
+    assert any("cells.tif below" in note for note in found.notes)
+
+
 # What is left out
 
 
@@ -314,15 +330,15 @@ def truncated(path):
     path.write_bytes(path.read_bytes()[:500])
 
 
-def of_another_range(path):
-    tifffile.imwrite(path, np.full((8, 8), 7.5, np.float32))
+def without_numbers(path):
+    tifffile.imwrite(path, np.full((8, 8), np.nan, np.float32))
 
 
 DAMAGED = {
     "cut.png": (truncated, "is a damaged or truncated PNG image"),
     "empty.jpg": (lambda path: path.write_bytes(b""), "is empty (0 bytes)"),
     "text.png": (lambda path: path.write_text("a letter"), "is no image of a kind"),
-    "wide.tif": (of_another_range, "holds values from 7.5 to 7.5, outside [0, 1]"),
+    "wide.tif": (without_numbers, "holds 100 % values that are not finite"),
     "named.jpg": (lambda path: imageio.imwrite(path.with_suffix(".png"), pixels(seed=7))
                   or path.with_suffix(".png").rename(path), "is a PNG image"),
 }  # fmt: skip

@@ -5,39 +5,22 @@ kind. Headers are looked at before any memory is taken for pixels.
 """
 
 import io
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-from PIL import Image
-
+from keras_dae.images import pillow_files
 from keras_dae.images.io import npy, tiff
 from keras_dae.images.io.pictures import (
     MAX_MEGAPIXELS,
     Picture,
     UnreadableError,
-    check_size,
-    page_of,
-    upright,
 )
+from keras_dae.images.kinds import check_kind
 from keras_dae.system.storage import reason
-
-ORIENTATION = 0x0112
-# Pillow's modes with the values that they are read as.
-MODES = {"1", "L", "LA", "RGB", "RGBA", "P", "PA", "I;16", "I;16B", "I"}
-# How each format is written. What a lossy format loses is not lost twice: WebP is
-# written without loss, and JPEG with as little as it can.
-SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "PNG": {},
-    "BMP": {},
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"lossless": True, "exact": True},
-}
 
 
 @dataclass(frozen=True)
@@ -81,10 +64,7 @@ def read_picture(
         raise UnreadableError(f"is no image of a kind read here ({', '.join(FORMATS)})")
     (name,) = found
     if suffix is not None and suffix.lower() not in FORMATS[name].suffixes:
-        raise UnreadableError(
-            f"is a {name} image, whatever its name says; rename it to end in "
-            f"{FORMATS[name].suffixes[0]}"
-        )
+        raise UnreadableError(_misnamed(name, suffix))
     try:
         return FORMATS[name].read(file, megapixels)
     except UnreadableError:
@@ -99,6 +79,10 @@ def read_picture(
 
 def read_file(path: Path, megapixels: float = MAX_MEGAPIXELS) -> Picture:
     """Read an image file; raises `UnreadableError` as `read_picture` does."""
+    check_kind(path)
+    problem = file_problem(path)
+    if problem:
+        raise UnreadableError(problem)
     try:
         with path.open("rb") as file:
             return read_picture(file, path.suffix, megapixels)
@@ -111,6 +95,53 @@ def _first_line(error: Exception) -> str:
     return text.splitlines()[0].rstrip(".")[:120]
 
 
+def file_problem(path: Path) -> str:
+    """Return why a path is no file to open; empty where it is one.
+
+    What is no regular file is never opened: a pipe would be waited for for ever.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "there is no such file"
+    except (OSError, ValueError) as error:
+        words = reason(error) if isinstance(error, OSError) else str(error)
+        return f"cannot be read: {words}"
+    if stat.S_ISREG(mode):
+        return ""
+    kinds = {stat.S_ISFIFO: "a named pipe", stat.S_ISDIR: "a folder"}
+    kind = next((name for test, name in kinds.items() if test(mode)), "a device")
+    return f"is {kind}; only files are read, and - reads standard input"
+
+
+def unnamed_image(path: Path) -> str | None:
+    """Return what is wrong with an image whose name does not say that it is one.
+
+    Returns None for a file that is no image, as far as its first bytes tell.
+    """
+    if file_problem(path):
+        return None
+    try:
+        with path.open("rb") as file:
+            head = file.read(32)
+    except OSError:
+        return None
+    found = [n for n in FORMATS if n not in WEAK and FORMATS[n].starts(head)]
+    return _misnamed(found[0], path.suffix) if found else None
+
+
+def _misnamed(name: str, suffix: str) -> str:
+    """Return what to say of a file whose name stands for another format.
+
+    Raw photographs and slides are TIFF files inside, and no other name makes them
+    what TIFF's readers take: nobody is told to rename what may be one of them.
+    """
+    words = f"is a {name} image, whatever its name says"
+    if name == "TIFF" and suffix and suffix.lower() not in _SUFFIXES:
+        return f"{words}, and of a kind that is not read here; save it as plain TIFF"
+    return f"{words}; rename it to end in {FORMATS[name].suffixes[0]}"
+
+
 def format_of(path: Path) -> str | None:
     """Return the format that a file's name stands for, None where it is no image's."""
     suffix = path.suffix.lower()
@@ -120,114 +151,36 @@ def format_of(path: Path) -> str | None:
     return None
 
 
-@contextmanager
-def _own_limits() -> Iterator[None]:
-    """Let `check_size` alone decide how large an image may be."""
-    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
-
-
-def _read_pillow(name: str, file: BinaryIO, megapixels: float) -> Picture:
-    with _own_limits(), Image.open(file, formats=[name]) as image:
-        check_size([image.size], megapixels, _length(file))
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1:
-            raise UnreadableError(
-                f"holds an animation of {frames} frames; single images and "
-                "TIFF files of several pages are read"
-            )
-        orientation = image.getexif().get(ORIENTATION, 1)
-        exif = image.getexif()
-        exif.pop(ORIENTATION, None)
-        extra = {
-            "icc_profile": image.info.get("icc_profile"),
-            "dpi": image.info.get("dpi"),
-            "exif": exif.tobytes() if exif else None,
-        }
-        array, note = _pixels(name, file, image)
-    if extra["icc_profile"] and array.dtype == np.uint16 and array.ndim == 3:
-        note = "the colour profile is not kept"
-    if name == "BMP" and array.ndim == 3 and array.shape[2] == 4:
-        raise UnreadableError("is a BMP image with alpha, which cannot be kept in BMP")
-    page = page_of(np.ascontiguousarray(upright(array, orientation)))
-    kept = {key: value for key, value in extra.items() if value is not None}
-    return Picture(name, [page], kept, note)
-
-
-def _pixels(name: str, file: BinaryIO, image: Image.Image) -> tuple[np.ndarray, str]:
-    """Return the values as stored, and what could not be kept."""
-    if name == "PNG" and _png_depth(file) == 16 and image.mode in ("RGB", "RGBA", "LA"):
-        import imagecodecs  # Pillow reads colours of 16 bits as 8
-
-        image.load()  # says what is damaged, by its checksums
-        file.seek(0)
-        return np.asarray(imagecodecs.png_decode(file.read())), ""
-    if image.mode not in MODES:
-        raise UnreadableError(
-            f"is a {image.mode} image; grey and RGB ones are read, with or without "
-            "alpha"
-        )
-    note, transparent = "", "transparency" in image.info
-    if image.mode in ("P", "PA"):
-        note = "its palette became RGB"
-        alpha = transparent or image.mode == "PA"
-        return np.asarray(image.convert("RGBA" if alpha else "RGB")), note
-    if transparent and image.mode in ("1", "L", "RGB"):
-        note = "its transparent colour became alpha"
-        image = image.convert("RGBA" if image.mode == "RGB" else "LA")
-    array = np.asarray(image)
-    return (array.astype(np.uint16) if image.mode.startswith("I") else array), note
-
-
-def _length(file: BinaryIO) -> int:
-    """Return a file's bytes; it stays where it is."""
-    place = file.tell()
-    length = file.seek(0, 2)
-    file.seek(place)
-    return length
-
-
-def _png_depth(file: BinaryIO) -> int:
-    """Return the bits of a value, from byte 24 of a PNG file's header."""
-    file.seek(24)
-    depth = file.read(1)
-    return depth[0] if depth else 0
-
-
-def _write_pillow(picture: Picture, file: BinaryIO) -> None:
-    (page,) = picture.pages
-    array = np.ascontiguousarray(page.joined(page.values))
-    if array.dtype == np.uint16 and array.ndim == 3:
-        import imagecodecs
-
-        file.write(imagecodecs.png_encode(array))
-        return
-    image = Image.fromarray(array)
-    options = SAVE_OPTIONS[picture.format] | picture.extra
-    if picture.format == "BMP":
-        options.pop("exif", None)
-        options.pop("icc_profile", None)
-    image.save(file, format=picture.format, **options)
-
-
 def _starts_with(*magics: bytes) -> Callable[[bytes], bool]:
     return lambda head: head.startswith(magics)
 
 
+def _brand(head: bytes) -> bytes:
+    """Return b"avif" or b"heic" for a file of that family, b"" for any other."""
+    if head[4:8] != b"ftyp":
+        return b""
+    brands = {head[8:12], *(head[n : n + 4] for n in range(16, 32, 4))}
+    if brands & {b"avif", b"avis"}:
+        return b"avif"
+    heic = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+    return b"heic" if head[8:12] in heic else b""
+
+
 def _pillow(name: str, suffixes: tuple[str, ...], starts: Any) -> Format:
-    return Format(suffixes, starts, partial(_read_pillow, name), _write_pillow)
+    return Format(
+        suffixes, starts, partial(pillow_files.read, name), pillow_files.write
+    )
 
 
 FORMATS: dict[str, Format] = {
     "PNG": _pillow("PNG", (".png",), _starts_with(b"\x89PNG\r\n\x1a\n")),
-    "JPEG": _pillow("JPEG", (".jpg", ".jpeg", ".jpe"), _starts_with(b"\xff\xd8\xff")),
+    "JPEG": _pillow(
+        "JPEG",
+        (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
+        _starts_with(b"\xff\xd8\xff"),
+    ),
     "TIFF": Format(
-        (".tif", ".tiff"),
+        (".tif", ".tiff", ".btf", ".tf8", ".tf2"),
         _starts_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         tiff.read,
         tiff.write,
@@ -238,8 +191,16 @@ FORMATS: dict[str, Format] = {
         lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP",
     ),
     "BMP": _pillow("BMP", (".bmp", ".dib"), _starts_with(b"BM")),
+    "AVIF": _pillow("AVIF", (".avif",), lambda head: _brand(head) == b"avif"),
+    "HEIC": _pillow(
+        "HEIC", (".heic", ".heif", ".hif"), lambda head: _brand(head) == b"heic"
+    ),
     "NPY": Format((".npy",), _starts_with(b"\x93NUMPY"), npy.read, npy.write),
 }
+
+# First bytes that other files have as well.
+WEAK = ("BMP", "NPY")
+_SUFFIXES = {suffix for row in FORMATS.values() for suffix in row.suffixes}
 
 
 def encoded(picture: Picture) -> bytes:

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from keras_dae.images.io.pictures import (
-    RANGES,
     Picture,
     UnreadableError,
+    alpha_note,
     check_size,
+    check_type,
     page_of,
 )
 
@@ -22,10 +23,7 @@ def read(file: BinaryIO, megapixels: float) -> Picture:
         UnreadableError: another shape or type, or fewer bytes than the header says.
     """
     shape, dtype = _header(file)
-    if dtype.name not in RANGES:
-        raise UnreadableError(
-            f"holds values of type {dtype.name}; {', '.join(RANGES)} are read"
-        )
+    check_type(dtype)
     stacked = len(shape) == 4 or (len(shape) == 3 and shape[2] > 4)
     if not (stacked or len(shape) in (2, 3)) or prod(shape) == 0:
         raise UnreadableError(
@@ -43,8 +41,17 @@ def read(file: BinaryIO, megapixels: float) -> Picture:
         )
     file.seek(0)
     array = npy_format.read_array(file, allow_pickle=False)
-    pages = [page_of(image) for image in (array if stacked else [array])]
-    return Picture("NPY", pages, {"shape": shape, "dtype": dtype})
+    images = array if stacked else [array]
+    note = alpha_note(4) if shape[-1] == 4 and len(shape) == 3 + stacked else ""
+    if _has_two_channels(shape):
+        images = [image[..., n] for image in images for n in range(2)]
+        note = "both of its channels are images, none of them alpha"
+    pages = [page_of(image) for image in images]
+    return Picture("NPY", pages, {"shape": shape, "dtype": dtype}, note)
+
+
+def _has_two_channels(shape: tuple[int, ...]) -> bool:
+    return len(shape) > 2 and shape[-1] == 2
 
 
 def _header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -63,5 +70,8 @@ def write(picture: Picture, file: BinaryIO) -> None:
     """Write an array of the shape and type that was read."""
     arrays = [page.joined(page.values) for page in picture.pages]
     shape, dtype = picture.extra["shape"], picture.extra["dtype"]
+    if _has_two_channels(shape):
+        pairs = zip(arrays[::2], arrays[1::2], strict=True)
+        arrays = [np.stack(pair, axis=-1) for pair in pairs]
     whole = np.concatenate([array.ravel() for array in arrays]).reshape(shape)
     np.save(file, whole.astype(dtype, copy=False), allow_pickle=False)

