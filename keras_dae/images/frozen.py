@@ -1,8 +1,8 @@
 """Frozen pairs, for validation and test: the same noise for every model and epoch.
 
 The noise comes from (seed, block) for fixed blocks of `FROZEN_BLOCK` images
-(`keras_dae.system.streams`), so it depends neither on the batch size nor on what was drawn
-before.
+(`keras_dae.system.streams`), so it depends neither on the batch size nor on what was
+drawn before.
 """
 
 import hashlib

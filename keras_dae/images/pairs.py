@@ -3,8 +3,8 @@
 Every random number is a pure function of integers, so a pair does not depend on
 what was drawn before it, on the backend, or on an interruption. Image order, and where
 patches lie, come from (seed, epoch), noise from (seed, epoch, batch): fresh noise in
-every epoch (paper, algorithm 1). `keras_dae.system.streams` turns each of these into a stream
-of its own; `keras_dae.images.frozen` has the pairs that stay the same.
+every epoch (paper, algorithm 1). `keras_dae.system.streams` turns each of these into a
+stream of its own; `keras_dae.images.frozen` has the pairs that stay the same.
 """
 
 from collections.abc import Callable
