@@ -136,6 +136,7 @@ def main() -> None:
     journal.parent.mkdir(parents=True, exist_ok=True)
     rows = read_rows(journal)
     if not given.report:
+        cut(journal)
         with journal.open("a") as file:
             for row in measured(given.kodak, given.photographs, rows, given.threads):
                 file.write(json.dumps(row) + "\n")
@@ -147,17 +148,17 @@ def main() -> None:
 
 def read_rows(journal: Path) -> list[Row]:
     """Return the rows of a journal; a line that was cut off is left out."""
-    rows = []
+    if not journal.exists():
+        return []
+    content = journal.read_text()
+    return [json.loads(line) for line in content.splitlines(True) if line[-1] == "\n"]
+
+
+def cut(journal: Path) -> None:
+    """Remove a last line that was cut off, so that rows can be appended."""
     if journal.exists():
         content = journal.read_text()
-        if content and not content.endswith("\n"):
-            journal.write_text(content[: content.rfind("\n") + 1])
-        for line in content.splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                continue
-    return rows
+        journal.write_text(content[: content.rfind("\n") + 1])
 
 
 def measured(
@@ -340,7 +341,7 @@ def page(record: Row, drawn: str) -> str:
             shown = ", ".join(map(str, sorted(counts)))
             parts.append(f"## {mode.capitalize()}, {noise}: {shown} photographs")
             parts.append(markdown_table(table(cells)).rstrip())
-    parts.append(f"![Gain over the noisy photographs]({drawn})\n")
+    parts.append(f"![PSNR against sigma]({drawn})\n")
     return "\n\n".join(parts)
 
 

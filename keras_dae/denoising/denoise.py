@@ -150,7 +150,9 @@ def _with_model(
     """Return the task with the model that its `choose` takes for a page, if any."""
     if task.choose is None:
         return task
-    chosen = task.choose(to_unit(middle(page.values), *limits, page.inverted).clip(0, 1))
+    chosen = task.choose(
+        to_unit(middle(page.values), *limits, page.inverted).clip(0, 1)
+    )
     row |= {"model": chosen.name, "why": chosen.why}
     return replace(task, model=chosen.model, card=chosen.card)
 
