@@ -2,6 +2,8 @@
 
 from typing import Any, BinaryIO
 
+import tifffile
+
 # Tags that say how pixels are stored, which the writer says anew; 274 becomes upright.
 _STORAGE = {
     *(254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 274, 277, 278, 279, 282, 283),
@@ -32,7 +34,8 @@ class Tags:
             if tag.code in _POINTERS:
                 self.lost.add(_POINTERS[tag.code])
             elif tag.code not in _STORAGE:
-                value = self._value(tag)
+                filtered = tag.code in tifffile.TIFF.TAG_FILTERED  # by its writer
+                value = None if filtered else self._value(tag)
                 if value is None:
                     self.lost.add(f"tag {tag.code}")
                 else:

@@ -191,6 +191,18 @@ def test_what_is_lost_is_named():
     assert again(buffer.getvalue())[2].note == "not kept: EXIF"
 
 
+def test_a_tag_that_cannot_be_written_is_named(caplog):
+    content = bytearray(
+        written(counts(9, 9), metadata=None, extratags=[(401, 3, 1, 7, True)])
+    )
+    with tifffile.TiffFile(io.BytesIO(content)) as tif:
+        place = tif.pages[0].tags[401].offset
+    content[place : place + 2] = (400).to_bytes(2, "little")
+    _, _, picture = again(bytes(content))
+    assert picture.note == "not kept: tag 400"
+    assert caplog.records == []
+
+
 def test_a_file_of_a_set_says_that_it_names_the_others():
     xml = (
         '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/'
