@@ -35,6 +35,12 @@ def _range(
     show_default=True,
     help="A pretrained model's name, a .keras file or a run folder.",
 )
+@click.option(
+    "--self",
+    "from_itself",
+    is_flag=True,
+    help="Train a small network on each image itself; no --model is used.",
+)
 @click.option("-o", "--out", required=True, help="A folder, a file, or - for output.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option(
@@ -69,6 +75,7 @@ def _range(
 def denoise(
     inputs: tuple[str, ...],
     model_name: str,
+    from_itself: bool,
     out: str,
     overwrite: bool,
     add_noise: str | None,
@@ -101,8 +108,9 @@ def denoise(
         images=len(jobs),
     )
     _check_picture(compare, overwrite)
-    trained = find_model(model_name)
-    look_at([trained.path])
+    trained = _itself(options) if from_itself else find_model(model_name)
+    if not from_itself:
+        look_at([trained.path])
     rows = _refused(jobs, options)
     if not rows:
         backend.select(device, threads)
@@ -142,6 +150,22 @@ def _check_picture(compare: Path | None, overwrite: bool) -> None:
         raise UsageError(f"{compare} exists; --overwrite replaces it.")
 
 
+def _itself(options: dict[str, Any]) -> Any:
+    """Return what stands for a model where each image trains its own."""
+    from keras_dae.denoising.trained import Trained
+    from keras_dae.errors import UsageError, check
+
+    check(
+        options["engine"] == "keras",
+        "--self takes --engine keras.",
+        engine=options["engine"],
+    )
+    source = click.get_current_context().get_parameter_source("model_name")
+    if source is click.core.ParameterSource.COMMANDLINE:
+        raise UsageError("--self trains a network of its own; leave --model out.")
+    return Trained("trained on each image itself", Path(), {})
+
+
 def _noise(text: str | None) -> tuple[Any, str]:
     """Return the noise to add and how an output's name says so."""
     if text is None:
@@ -166,7 +190,13 @@ def _run(
     from keras_dae.models.files import load
     from keras_dae.training.progress import new_progress
 
-    model = TileModel(load(trained.path), options["engine"])
+    learn = None
+    if trained.path == Path():  # each image trains its own
+        from keras_dae.denoising.self_supervised import build, learn_tiles
+
+        model, learn = TileModel(build(1)), learn_tiles
+    else:
+        model = TileModel(load(trained.path), options["engine"])
     if options["engine"] != "keras":
         say(
             f"{options['engine']}: within {model.max_difference:.1e} of keras's answers"
@@ -180,6 +210,7 @@ def _run(
         noise_seed=options["seed"],
         megapixels=options["max_megapixels"],
         clean=clean,
+        learn=learn,
     )
     rows: list[dict[str, Any]] = []
     with new_progress() as display:

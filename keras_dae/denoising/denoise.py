@@ -3,7 +3,7 @@
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -61,6 +61,8 @@ class Task:
         noise_seed: what it is drawn from.
         megapixels: the most that one file may hold.
         clean: what to measure against; with `noise`, the image itself is.
+        learn: trains a model for one page, given the page and the values that become 0
+            and 1; it answers in place of `model`, which has tiles of the same size.
     """
 
     model: TileModel
@@ -71,6 +73,7 @@ class Task:
     noise_seed: int = 0
     megapixels: float = MAX_MEGAPIXELS
     clean: Path | None = None
+    learn: Callable[[Page, tuple[float, float]], TileModel] | None = None
 
     def __post_init__(self) -> None:
         if self.overlap is not None:
@@ -166,6 +169,8 @@ def _one(
         clean = units(originals, picture, ranges)
     tick = begin(job, sum(_tiles(page, task) for page in picture.pages))
     for page, limits in zip(picture.pages, ranges, strict=True):
+        if task.learn is not None:
+            task = replace(task, model=task.learn(page, limits))
         page.values = denoise_page(page, limits, task, tick)
     shown = None
     if views or clean is not None:
