@@ -62,6 +62,12 @@ def _sigma(context: click.Context, option: click.Parameter, text: str) -> float 
     help="Most noise to remove: its standard deviation, black 0 and white 1.",
 )
 @click.option("--best", is_flag=True, help="Average eight turns: better, 8x the time.")
+@click.option(
+    "--self",
+    "from_itself",
+    is_flag=True,
+    help="Train a small network on each image itself; no --model is used.",
+)
 @click.option("-o", "--out", required=True, help="A folder, a file, or - for output.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--skip-existing", is_flag=True, help="Keep outputs that exist.")
@@ -97,6 +103,7 @@ def _sigma(context: click.Context, option: click.Parameter, text: str) -> float 
 def denoise(
     inputs: tuple[str, ...],
     model_name: str,
+    from_itself: bool,
     out: str,
     overwrite: bool,
     skip_existing: bool,
@@ -146,8 +153,9 @@ def denoise(
         images=len(jobs),
     )
     _check_picture(compare, overwrite)
-    trained = None if model_name == AUTO else find_model(model_name)
-    if trained is not None:
+    trained = _itself(options) if from_itself else None
+    if not from_itself and model_name != AUTO:
+        trained = find_model(model_name)
         look_at([trained.path])
     rows = _refused(jobs, options)
     if not rows:
@@ -197,6 +205,22 @@ def _check_picture(compare: Path | None, overwrite: bool) -> None:
         raise UsageError(f"{compare} exists; --overwrite replaces it.")
 
 
+def _itself(options: dict[str, Any]) -> Any:
+    """Return what stands for a model where each image trains its own."""
+    from keras_dae.denoising.trained import Trained
+    from keras_dae.errors import UsageError, check
+
+    check(
+        options["engine"] == "keras",
+        "--self takes --engine keras.",
+        engine=options["engine"],
+    )
+    source = click.get_current_context().get_parameter_source("model_name")
+    if source is click.core.ParameterSource.COMMANDLINE:
+        raise UsageError("--self trains a network of its own; leave --model out.")
+    return Trained("trained on each image itself", Path(), {})
+
+
 def _noise(text: str | None) -> tuple[Any, str]:
     """Return the noise to add and how an output's name says so."""
     if text is None:
@@ -222,10 +246,14 @@ def _run(
     from keras_dae.training.progress import new_progress
 
     engine = options["engine"]
+    which: dict[str, Any]
     if trained is None:
-        which: dict[str, Any] = {
-            "choose": chooser(lambda found: _tile_model(found, engine))
-        }
+        which = {"choose": chooser(lambda found: _tile_model(found, engine))}
+    elif trained.path == Path():  # each image trains its own
+        from keras_dae.denoising.self_supervised import build, learn_tiles
+        from keras_dae.denoising.tile_model import TileModel
+
+        which = {"model": TileModel(build(1)), "learn": learn_tiles}
     else:
         which = {"model": _tile_model(trained, engine), "card": trained.card}
     task = Task(

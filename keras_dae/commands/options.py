@@ -142,6 +142,11 @@ recipe_options = _apply(
             help="TOML file of configuration keys; options win over it.",
         ),
         test_options,
+        click.option(
+            "--targets",
+            help="What to learn from: clean images; noisy, a second noisy copy of "
+            "each; blind-spot, one noisy copy.  [default: clean]",
+        ),
         click.option("--filters", type=int, help="Channels between image and latent."),
         click.option(
             "--train-images", type=int, help="First images to train on.  [default: all]"

@@ -125,8 +125,10 @@ def train(
     if as_json:
         echo_json(row)
     else:
+        clean = config.targets == "clean"
+        error = "MSE" if clean else f"loss against {config.targets} targets"
         click.echo(
-            f"{row['name']}: validation MSE {row['val_loss']:.5f} after "
+            f"{row['name']}: validation {error} {row['val_loss']:.5f} after "
             f"{row['epochs']} epochs, {row['seconds']:.0f} s of training; {row['run']}"
         )
 

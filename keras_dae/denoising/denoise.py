@@ -128,6 +128,8 @@ def _one(
         clean = units(originals, picture, ranges)
     tick = begin(job, sum(tiles(page, task) for page in picture.pages))
     for page, limits in zip(picture.pages, ranges, strict=True):
+        if task.learn is not None:
+            task = replace(task, model=task.learn(page, limits))
         page.values = denoise_page(page, limits, task, tick)
     shown = None
     if views or clean is not None:

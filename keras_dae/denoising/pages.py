@@ -68,6 +68,8 @@ class Task:
         noise_seed: what it is drawn from.
         megapixels: the most that one file may hold.
         clean: what to measure against; with `noise`, the image itself is.
+        learn: trains a model for one page, given the page and the values that become 0
+            and 1; it answers in place of `model`, which has tiles of the same size.
     """
 
     model: TileModel | None = None
@@ -82,6 +84,7 @@ class Task:
     noise_seed: int = 0
     megapixels: float = MAX_MEGAPIXELS
     clean: Path | None = None
+    learn: Callable[[Page, tuple[float, float]], TileModel] | None = None
 
     def __post_init__(self) -> None:
         check(

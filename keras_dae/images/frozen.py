@@ -118,11 +118,8 @@ class FrozenPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is unty
         last = self._last
         if last is None or last[0] != number:
             last = self._last = (number, self.block(number))
-        noisy, clean = last[1]
-        return (
-            noisy[start : start + self.batch_size],
-            clean[start : start + self.batch_size],
-        )
+        end = start + self.batch_size
+        return tuple(part[start:end] for part in last[1])  # type: ignore[return-value]
 
     def block(self, number: int) -> Pair:
         """Draw block `number`: (noisy, clean) of at most `FROZEN_BLOCK` images."""

@@ -19,6 +19,10 @@ PURPOSES = {
     "measured": 10,  # (seed, block): frozen noise of training images, to measure on
     "ceiling weights": 9,  # the initial weights of a model without a bottleneck
     "patches": 11,  # (seed, epoch): where training patches lie; (data seed): fixed ones
+    "targets": 20,  # (seed, epoch, batch): second noise, or hidden pixels
+    "frozen targets": 21,  # (seed, block): the same, frozen for validation
+    "self weights": 22,  # the initial weights of a network for one image
+    "crops": 23,  # (seed, step): where training crops of one image lie
 }
 
 

@@ -20,6 +20,7 @@ from keras_dae.errors import KerasDAEError, UsageError, check, short
 from keras_dae.images.noise import MAX_SIGMA, PAPER_SIGMA, Noise
 from keras_dae.images.noise_words import parse_noise
 from keras_dae.images.patches import Cut
+from keras_dae.images.unbiased import check_mean
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.ceilings import CEILINGS, CeilingSpec, plan_ceiling
 from keras_dae.models.families import FAMILIES, plan_family
@@ -54,6 +55,7 @@ class RunConfig(BaseModel):
     noise: str = "gaussian"
     sigma: float = Field(PAPER_SIGMA, ge=0, le=MAX_SIGMA)
     clip: bool = True
+    targets: Literal["clean", "noisy", "blind-spot"] = "clean"  # a row of TARGETS
     train_images: int | None = Field(None, ge=1, le=MAX_SEED)  # None takes all
     validation_images: int | None = Field(None, ge=1, le=MAX_SEED)
     epochs: int = Field(15, ge=1, le=MAX_COUNT)
@@ -131,6 +133,11 @@ class RunConfig(BaseModel):
             latent_bias=self.latent_bias,
             model=self.model,
         )
+        check(
+            self.targets != "blind-spot" or self.precision == "float32",
+            "precision must be float32 for targets=blind-spot.",
+            precision=self.precision,
+        )
         return self
 
     def make_cut(self) -> Cut | None:
@@ -194,7 +201,7 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
     }
     try:
         config = RunConfig(**merged)
-        config.make_noise()
+        check_mean(config.targets, config.make_noise())
         config.make_cut()
     except ValidationError as error:
         raise UsageError(_sentence(error)) from error
@@ -238,6 +245,7 @@ OPTIONS = {
     "noise": "--noise",
     "sigma": "--sigma",
     "clip": "--clip/--no-clip",
+    "targets": "--targets",
     "train_images": "--train-images",
     "validation_images": "--validation-images",
     "epochs": "--epochs",

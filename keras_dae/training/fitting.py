@@ -11,6 +11,12 @@ from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import VALIDATION, FrozenPairs, frozen_arrays, is_held
 from keras_dae.images.pairs import EpochClock, NoisyCleanPairs, normalise
 from keras_dae.images.rows import Images
+from keras_dae.images.targets import (
+    CLEAN,
+    FrozenTargets,
+    TargetPairs,
+    training_pairs,
+)
 from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
@@ -71,7 +77,8 @@ def fit(
     splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
     folder = RunFolder(out / run_name(config, splits.name))
-    pairs = NoisyCleanPairs(
+    pairs = training_pairs(
+        config.targets,
         splits.train,
         config.make_noise(),
         batch_size=config.batch_size,
@@ -100,7 +107,10 @@ def _train(
 ) -> None:
     """Train from where the folder is to the last epoch."""
     model, history = _start(config, spec, splits, folder, pairs, resume)
-    lean = hasten(model, config.precision, config.batch_size)
+    # The lean steps take no weights of pixels.
+    lean = config.targets != "blind-spot" and hasten(
+        model, config.precision, config.batch_size
+    )
     recorder = Recorder(folder, history, config.epochs, progress, collect=not lean)
     if progress is not None:
         pairs.on_batch = progress.batch
@@ -163,6 +173,18 @@ def hasten(
 
 def validation_data(config: RunConfig, splits: Splits) -> Any:
     """Return the frozen validation pairs as arrays, or in batches where too many."""
+    if config.targets != CLEAN:
+        frozen = FrozenTargets(
+            config.targets,
+            splits.validation,
+            config.make_noise(),
+            seed=config.data_seed,
+            split=VALIDATION,
+            low=splits.low,
+            high=splits.high,
+            batch_size=VALIDATION_BATCH,
+        )
+        return frozen.arrays() if is_held(splits.validation) else frozen
     if is_held(splits.validation):
         return validation_arrays(config, splits)
     return FrozenPairs(
@@ -211,7 +233,9 @@ def _start(
         folder.environment_path,
         {**backend.environment(), "data_sha256": splits.sha256},
     )
-    model = start(config, spec, mean_bias(splits))
+    seen = isinstance(pairs, TargetPairs)  # what no clean image tells
+    bias = output_bias(pairs.mean_target()) if seen else mean_bias(splits)
+    model = start(config, spec, bias)
     model.compile(optimizer=make_optimizer(config, pairs.batches), loss="mse")
     return model, {key: [] for key in HISTORY_KEYS}
 

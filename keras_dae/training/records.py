@@ -11,6 +11,7 @@ from keras_dae.images.estimates import SMALLEST, measure_ranges, middle
 from keras_dae.images.frozen import FROZEN_BLOCK, MEASURED, FrozenPairs
 from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.patches import Patches, unit
+from keras_dae.images.unbiased import describe_targets
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.system.streams import stream
@@ -30,6 +31,7 @@ def record_of(config: RunConfig, splits: Splits, spec: Spec) -> dict[str, Any]:
         "noise": describe_noise(config.make_noise()),
         "model": spec.name,
         "parameters": spec.parameters,
+        **describe_targets(config.targets, config.make_noise()),
         **({"files": splits.files} if splits.files else {}),
     }
 

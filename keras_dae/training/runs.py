@@ -160,7 +160,8 @@ def run_name(config: RunConfig, data: str) -> str:
     """Return the name of a run's folder, such as mnist-DAE_5_13-seed0.
 
     Of a run on the first 1,000 training images it is mnist-n1000-DAE_5_13-seed0, of one
-    on RGB patches of a folder folder-photos-64-rgb-DAE_5_16-seed0.
+    on RGB patches of a folder folder-photos-64-rgb-DAE_5_16-seed0, of one on noisy
+    targets mnist-noisy-DAE_5_13-seed0.
     """
     label, (kind, _, path) = data, data.partition(":")
     if kind == "npz":
@@ -172,6 +173,8 @@ def run_name(config: RunConfig, data: str) -> str:
     safe = safe[:LONGEST_LABEL]
     if config.train_images is not None:
         safe += f"-n{config.train_images}"
+    if config.targets != "clean":
+        safe += f"-{config.targets}"
     return f"{safe}-{model_name(config)}-seed{config.seed}"
 
 

@@ -233,8 +233,9 @@ def runs(bench: TestBench, folders: Iterable[RunFolder]) -> Iterator[Entry]:
         def trained(path: Path = path) -> Brought:
             return bring_keras(path, bench)
 
+        learnt = "" if config.targets == "clean" else f" ({config.targets} targets)"
         yield Entry(
-            model_name(config),
+            model_name(config) + learnt,
             MODEL_KINDS.get(config.model, "ceiling"),
             {"file_sha256": file_sha256(path), "versions": backend.versions()},
             trained,

@@ -141,7 +141,8 @@ def _trained_on(config: RunConfig) -> str:
     noise = config.noise
     if noise == "gaussian":
         noise = f"gaussian:{config.sigma:g}"
-    return noise + (f", {config.train_images:,} images" if config.train_images else "")
+    noise += f", {config.train_images:,} images" if config.train_images else ""
+    return noise + (f", {config.targets} targets" if config.targets != "clean" else "")
 
 
 def _model(name: str, path: Path, row: dict[str, Any], splits: Splits) -> Contender:

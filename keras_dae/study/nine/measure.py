@@ -78,6 +78,7 @@ def evaluate(
             (
                 *(data_name(folder), config.make_noise(), config.data_seed),
                 *(config.make_cut(), config.train_images, config.validation_images),
+                config.targets,
             ),
             [],
         ).append(folder)

@@ -1,0 +1,190 @@
+"""What a model is trained to answer: clean images, or noisy ones alone.
+
+- `noisy`: the input and the target are two noisy copies of an image (J. Lehtinen et
+  al., "Noise2Noise", ICML 2018).
+- `blind-spot`: there is one noisy copy of each image. Some of its pixels are hidden
+  from the model and are all that it is scored at (J. Batson and L. Royer, "Noise2Self",
+  ICML 2019).
+
+Both score against `unbiased.target_of` the noise, so that clipping does not bias what
+is learnt. The noisy input is the one that training on clean targets draws.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from keras_dae.errors import check
+from keras_dae.images.frozen import FROZEN_BLOCK, FrozenPairs
+from keras_dae.images.noise import Noise
+from keras_dae.images.pairs import NoisyCleanPairs
+from keras_dae.images.rows import Images
+from keras_dae.images.unbiased import check_mean, target_of
+from keras_dae.system.streams import stream
+
+CLEAN = "clean"
+GRID = 4  # one pixel in GRID x GRID is hidden
+MEASURED_IMAGES = 4096  # targets of so many give their mean to within 0.001
+Batch = tuple[np.ndarray, ...]
+
+
+def noisy_targets(
+    noisy: np.ndarray, clean: np.ndarray, noise: Noise, rng: np.random.Generator
+) -> Batch:
+    """Return (noisy, target): the target is another noisy copy, made unbiased."""
+    return noisy, target_of(noise)(noise(clean, rng))
+
+
+def blind_spot_targets(
+    noisy: np.ndarray, clean: np.ndarray, noise: Noise, rng: np.random.Generator
+) -> Batch:
+    """Return (masked, target, weights) from one noisy copy alone.
+
+    Args:
+        noisy: (N, H, W, C), each side at least 2 pixels.
+        clean: not used.
+        noise: what `noisy` was made with.
+        rng: draws which pixels of each image are hidden.
+
+    Returns:
+        The noisy images with one pixel in `GRID` x `GRID` replaced by the mean of its
+        eight neighbours; the noisy images made unbiased; and weights (N, H, W) that are
+        0 where a pixel was not replaced, with mean 1 in each image.
+    """
+    hidden = _hidden(noisy.shape, rng)
+    masked = np.where(hidden[..., None], _neighbours(noisy), noisy)
+    share = hidden.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
+    return masked, target_of(noise)(noisy), hidden / share
+
+
+TARGETS: dict[str, Callable[..., Batch]] = {
+    "noisy": noisy_targets,
+    "blind-spot": blind_spot_targets,
+}
+
+
+def training_pairs(
+    targets: str, images: Images, noise: Noise, **options: Any
+) -> NoisyCleanPairs:
+    """Return the training batches for `targets`; see `NoisyCleanPairs` for the rest.
+
+    Raises:
+        UsageError: unknown targets.
+    """
+    if targets == CLEAN:
+        return NoisyCleanPairs(images, noise, **options)
+    return TargetPairs(targets, images, noise, **options)
+
+
+class TargetPairs(NoisyCleanPairs):
+    """Training batches whose targets are not clean.
+
+    `pairs[i]` is what a row of `TARGETS` returns. It depends on `(seed, epoch, i)`
+    alone; what the row draws has a stream of its own.
+
+    Args:
+        targets: a row of `TARGETS`.
+        images: as of `NoisyCleanPairs`, with the rest.
+        noise: noise that `unbiased.target_of` takes.
+
+    Raises:
+        UsageError: unknown targets, or noise whose mean cannot be undone.
+    """
+
+    def __init__(
+        self, targets: str, images: Images, noise: Noise, **options: Any
+    ) -> None:
+        check_targets(targets, noise)
+        super().__init__(images, noise, **options)
+        self.targets = targets
+
+    def _item(self, epoch: int, index: int) -> Any:
+        noisy, clean = super()._item(epoch, index)
+        first = index * self.at_once
+        batches = [
+            TARGETS[self.targets](
+                noisy[start : start + self.batch_size],
+                clean[start : start + self.batch_size],
+                self.noise,
+                stream("targets", self.seed, epoch, first + number),
+            )
+            for number, start in enumerate(range(0, len(noisy), self.batch_size))
+        ]
+        return _joined(batches)
+
+    def mean_target(self) -> float:
+        """Return the mean target of the first images of epoch 0: the mean pixel."""
+        count = min(self.batches, -(-MEASURED_IMAGES // self.batch_size))
+        items = range(-(-count // self.at_once))
+        total = [self._item(0, index)[1].mean(dtype=np.float64) for index in items]
+        return float(np.mean(total))
+
+
+class FrozenTargets(FrozenPairs):
+    """Frozen batches for validation whose targets are not clean.
+
+    The noisy images are those of `FrozenPairs`.
+
+    Args:
+        targets: a row of `TARGETS`.
+        images: as of `FrozenPairs`, with the rest.
+        noise: noise that `unbiased.target_of` takes.
+    """
+
+    def __init__(
+        self, targets: str, images: Images, noise: Noise, **options: Any
+    ) -> None:
+        check_targets(targets, noise)
+        super().__init__(images, noise, **options)
+        self.targets = targets
+
+    def block(self, number: int) -> Any:
+        """Draw block `number` as a row of `TARGETS` returns it."""
+        noisy, clean = super().block(number)
+        rng = stream("frozen targets", self.seed, number)
+        return TARGETS[self.targets](noisy, clean, self.noise, rng)
+
+    def arrays(self) -> Batch:
+        """Return all of them, each part as one array."""
+        blocks = range(-(-len(self.images) // FROZEN_BLOCK))
+        return _joined([self.block(number) for number in blocks])
+
+
+def check_targets(targets: str, noise: Noise) -> None:
+    """Refuse targets that are unknown, or that `noise` does not allow.
+
+    Raises:
+        UsageError: says which are.
+    """
+    known = (CLEAN, *TARGETS)
+    check(targets in known, f"targets are {', '.join(known)}.", targets=targets)
+    check_mean(targets, noise)
+
+
+def _joined(batches: list[Batch]) -> Batch:
+    if len(batches) == 1:
+        return batches[0]
+    return tuple(np.concatenate(part) for part in zip(*batches, strict=True))
+
+
+def _hidden(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Draw a grid's place for each image; return where its pixels are, (N, H, W)."""
+    number, height, width, _ = shape
+    grid = min(GRID, height, width)
+    rows, columns = rng.integers(0, grid, (2, number, 1))
+    on_row = np.arange(height) % grid == rows
+    on_column = np.arange(width) % grid == columns
+    hidden: np.ndarray = on_row[:, :, None] & on_column[:, None, :]
+    return hidden
+
+
+def _neighbours(images: np.ndarray) -> np.ndarray:
+    """Return the mean of each pixel's eight neighbours, edges mirrored."""
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    # The pixel itself enters no sum: not even rounding tells of it.
+    beside = padded[:, :-2] + padded[:, 2:]
+    total = beside[:, :, :-2] + beside[:, :, 1:-1] + beside[:, :, 2:]
+    total += padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
+    mean: np.ndarray = total / np.float32(8)
+    return mean
