@@ -58,7 +58,7 @@ class Task:
         overlap: pixels that neighbouring tiles share; None for half a tile.
         range: values that become 0 and 1; None for those of the type.
         noise: added before denoising, for a demonstration; None for real images.
-        noise_seed: what it is drawn from.
+        noise_seed: what it is drawn from, with the number of the file in the batch.
         megapixels: the most that one file may hold.
         clean: what to measure against; with `noise`, the image itself is.
     """
@@ -116,14 +116,14 @@ def denoise_jobs(
         begin: told each file with its number of tiles; what it returns is told of
             each batch of tiles that is done.
     """
-    for job in jobs:
+    for number, job in enumerate(jobs):
         row: dict[str, Any] = {"input": job.name, "output": None, "state": "failed"}
         began = time.perf_counter()
         result = Result(row)
         try:
             if job.problem:
                 raise UnreadableError(job.problem)
-            result = _one(job, task, row, stdin, stdout, views, begin)
+            result = _one(job, number, task, row, stdin, stdout, views, begin)
             row["state"] = "done"
         except UnreadableError as error:
             row["reason"] = error.mended
@@ -139,6 +139,7 @@ def denoise_jobs(
 
 def _one(
     job: Job,
+    number: int,
     task: Task,
     row: dict[str, Any],
     stdin: BinaryIO | None,
@@ -156,7 +157,7 @@ def _one(
     ranges = [value_range(page, task.range) for page in picture.pages]
     originals = [page.values for page in picture.pages]
     if task.noise is not None:
-        _add_noise(picture, task.noise, ranges, task.noise_seed)
+        _add_noise(picture, task.noise, ranges, [task.noise_seed, number])
     row |= _look(picture.pages[0], ranges[0], task.card)
     inputs = [page.values for page in picture.pages]
     clean = None
@@ -225,9 +226,9 @@ def _look(
 
 
 def _add_noise(
-    picture: Picture, noise: Noise, ranges: list[tuple[float, float]], seed: int
+    picture: Picture, noise: Noise, ranges: list[tuple[float, float]], seed: list[int]
 ) -> None:
-    rng = np.random.default_rng([seed])
+    rng = np.random.default_rng(seed)
     for page, (low, high) in zip(picture.pages, ranges, strict=True):
         unit = to_unit(page.values, low, high, page.inverted)
         noisy = noise(unit[None], rng)[0]
