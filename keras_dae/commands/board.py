@@ -76,14 +76,14 @@ def compare(
     """
     from keras_dae.system import backend
     from keras_dae.system.storage import is_dir, write_csv, write_text
-    from keras_dae.training.runs import find_runs
+    from keras_dae.training.runs import find_all
 
     given = any(value is not None for value in options.values())
     config = configuration(None, options) if given else None
     named = [Path(run) for run in runs if is_dir(run)]
     if not runs:
         named = [out / name for name in FOLDERS if (out / name).is_dir()]
-    folders = [folder for place in named for folder in find_runs(place)]
+    folders = find_all(named)
     own = [*(run for run in runs if not is_dir(run)), *denoisers]
     look_at(map(Path, own), folders)
     backend.select(device, threads)

@@ -36,11 +36,11 @@ _filters = click.option(
 
 def _found(runs: tuple[Path, ...], out: Path) -> list[Any]:
     """Return the runs named; or those of the study, or of the common folder."""
-    from keras_dae.training.runs import find_runs
+    from keras_dae.training.runs import find_all
 
     own = [out / name for name in FOLDERS if (out / name).is_dir()]
     places = runs or own or [Path(DEFAULT_RUNS)]
-    return [folder for place in places for folder in find_runs(place)]
+    return find_all(places)
 
 
 def _chosen(filters: tuple[str, ...]) -> dict[str, list[str]]:

@@ -163,12 +163,12 @@ def evaluate(
     .keras file of any origin; --data, --noise, --sigma and --clip are for those.
     """
     from keras_dae.system import backend
-    from keras_dae.training.runs import find_runs
+    from keras_dae.training.runs import find_all
 
     files = [run for run in runs if run.suffix == ".keras"]
     config = configuration(None, options)
     places = [run for run in runs if run not in files] if runs else [out]
-    folders = [folder for place in places for folder in find_runs(place)]
+    folders = find_all(places)
     look_at(files, folders)
     backend.select(device, threads)
     say(backend.summary())
@@ -262,9 +262,9 @@ def plot(
 ) -> None:
     """Draw figures 1 to 7 of the paper from saved RUNS."""
     from keras_dae.system import backend
-    from keras_dae.training.runs import find_runs
+    from keras_dae.training.runs import find_all
 
-    folders = [folder for run in runs or (out,) for folder in find_runs(run)]
+    folders = find_all(runs or (out,))
     look_at([], folders)
     backend.select(device, threads)
     say(backend.summary())

@@ -70,7 +70,7 @@ def denoise_jobs(
         begin: told each file with its number of tiles; what it returns is told of
             each batch of tiles that is done.
     """
-    for job in jobs:
+    for number, job in enumerate(jobs):
         row: dict[str, Any] = {"input": job.name, "output": None, "state": "failed"}
         began = time.perf_counter()
         result = Result(row)
@@ -80,7 +80,7 @@ def denoise_jobs(
             if job.skipped:
                 row |= {"state": "skipped", "reason": job.skipped}
             else:
-                result = _one(job, task, row, stdin, stdout, views, begin)
+                result = _one(job, number, task, row, stdin, stdout, views, begin)
                 row["state"] = "done"
         except UnreadableError as error:
             row["reason"] = error.mended
@@ -99,6 +99,7 @@ def denoise_jobs(
 
 def _one(
     job: Job,
+    number: int,
     task: Task,
     row: dict[str, Any],
     stdin: BinaryIO | None,
@@ -117,7 +118,7 @@ def _one(
     row |= _describe(picture) | describe_values(picture, ranges, gaps, task.range)
     originals = [page.values for page in picture.pages]
     if task.noise is not None:
-        _add_noise(picture, task.noise, ranges, task.noise_seed)
+        _add_noise(picture, task.noise, ranges, [task.noise_seed, number])
     task = _with_model(picture.pages[0], ranges[0], task, row)
     row |= _look(picture.pages[0], ranges[0], task.card)
     inputs = [page.values for page in picture.pages]
@@ -215,9 +216,9 @@ def _look(
 
 
 def _add_noise(
-    picture: Picture, noise: Noise, ranges: list[tuple[float, float]], seed: int
+    picture: Picture, noise: Noise, ranges: list[tuple[float, float]], seed: list[int]
 ) -> None:
-    rng = np.random.default_rng([seed])
+    rng = np.random.default_rng(seed)
     for page, (low, high) in zip(picture.pages, ranges, strict=True):
         unit = to_unit(page.values, low, high, page.inverted)
         noisy = noise(unit[None], rng)[0]

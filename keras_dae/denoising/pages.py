@@ -65,7 +65,7 @@ class Task:
         overlap: pixels that neighbouring tiles share; None for the model's own.
         range: values that become 0 and 1; None for those of the type.
         noise: added before denoising, for a demonstration; None for real images.
-        noise_seed: what it is drawn from.
+        noise_seed: what it is drawn from, with the number of the file in the batch.
         megapixels: the most that one file may hold.
         clean: what to measure against; with `noise`, the image itself is.
         learn: trains a model for one page, given the page and the values that become 0

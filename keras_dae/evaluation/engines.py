@@ -4,6 +4,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.system import backend
 
-BATCH = 500
+BATCH = 500  # images at most
+# float32 values, 128 MiB, of the widest tensor of a batch; an engine holds a few such.
+VALUES_AT_ONCE = 1 << 25
 PROBES = 16  # images on which an engine is compared with keras
 TOLERANCE = 1e-5  # absolute, on answers in [0, 1]
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -34,7 +37,63 @@ def model_denoiser(model: keras.Model, engine: str = "keras") -> Denoiser:
     check(
         engine in ENGINES, f"engine must be one of {', '.join(ENGINES)}.", engine=engine
     )
-    return ENGINES[engine](model)
+    return InParts(ENGINES[engine](model), widest(model))
+
+
+def images_at_once(values: int, most: int) -> int:
+    """Return the images of a batch, so that its memory does not grow with their size.
+
+    Args:
+        values: the most values of an image that are held at once, those of the widest
+            activation included.
+        most: images at most.
+
+    Example:
+        >>> images_at_once(128 * 128 * 64, most=500)
+        32
+    """
+    return max(1, min(most, VALUES_AT_ONCE // max(1, values)))
+
+
+def widest(model: keras.Model) -> int | None:
+    """Return the values of a model's widest tensor for one image; None if it is open.
+
+    Sides that the model leaves open are those of the images that it gets.
+    """
+    try:
+        shapes = [
+            tensor.shape[1:]
+            for layer in model.layers
+            for tensor in keras.tree.flatten(layer.output)
+        ]
+    except (AttributeError, ValueError):  # a layer that is called more than once
+        return None
+    if any(None in shape for shape in shapes):
+        return None
+    most: int = max(prod(shape) for shape in shapes)
+    return most
+
+
+class InParts:
+    """A denoiser that answers a batch in parts that fit in memory.
+
+    Attributes:
+        max_difference: that of the engine.
+    """
+
+    def __init__(self, denoise: Denoiser, values: int | None) -> None:
+        self.denoise, self.values = denoise, values
+        self.max_difference = difference(denoise)
+
+    def __call__(self, noisy: np.ndarray) -> np.ndarray:
+        """Return the answers to (N, H, W, C)."""
+        # Of an open size, 64 channels at each pixel are taken to be the widest.
+        values = self.values or 64 * prod(noisy.shape[1:3])
+        size = images_at_once(values, BATCH)
+        if len(noisy) <= size:
+            return self.denoise(noisy)
+        parts = range(0, len(noisy), size)
+        return np.concatenate([self.denoise(noisy[i : i + size]) for i in parts])
 
 
 def difference(denoise: Denoiser) -> float:
@@ -51,7 +110,8 @@ def by_keras(model: keras.Model) -> Denoiser:
         if lean is not None:
             return lean
     return lambda noisy: np.asarray(
-        model.predict(noisy, batch_size=BATCH, verbose=0), dtype=np.float32
+        model.predict(noisy, batch_size=BATCH, verbose=0),
+        dtype=np.float32,
     )
 
 

@@ -11,7 +11,12 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError
 from keras_dae.evaluation.baselines import BASELINES, Denoiser
-from keras_dae.evaluation.engines import BATCH, difference, model_denoiser
+from keras_dae.evaluation.engines import (
+    BATCH,
+    difference,
+    images_at_once,
+    model_denoiser,
+)
 from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, ssim, summarise
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import (
@@ -27,6 +32,7 @@ from keras_dae.images.noise import Noise
 from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.pairs import Pair
 from keras_dae.models.files import load
+from keras_dae.models.gate import holds_optimizer
 from keras_dae.training.runs import RunFolder, model_name
 
 
@@ -60,17 +66,19 @@ class TestBench:
         return {"seed": self.seed, "split": TEST, "low": low, "high": high}
 
     def batches(self, count: int | None = None) -> Iterator[Pair]:
-        """Yield (noisy, clean) test images, `BATCH` at a time; the first `count`."""
+        """Yield (noisy, clean) test images, `BATCH` at most; the first `count`."""
+        # SSIM holds about eight times an image's values, in float64.
+        size = images_at_once(16 * self.pixels, BATCH)
         if is_held(self.splits.test):
             noisy, clean = (part[:count] for part in self.pairs)
-            for start in range(0, len(noisy), BATCH):
-                yield noisy[start : start + BATCH], clean[start : start + BATCH]
+            for start in range(0, len(noisy), size):
+                yield noisy[start : start + size], clean[start : start + size]
         else:
             images = self.splits.test
             if count is not None:  # a slice is read whole: none where all are asked for
                 images = images[:count]
             drawn = frozen_pairs(images, self.noise, **self._drawn_from)
-            yield from rebatched(drawn, BATCH)
+            yield from rebatched(drawn, size)
 
     def take(self, index: np.ndarray) -> Pair:
         """Return the noisy and clean test images of these numbers, in their order."""
@@ -210,11 +218,35 @@ def score_model(
     return row, of_images
 
 
+def finished_epochs(folder: RunFolder) -> dict[str, list[float]]:
+    """Return the history up to the epoch that the model's weights are of.
+
+    The history is written before the model, so a run killed between the two has a
+    history that is an epoch ahead. The steps that the optimizer has counted tell.
+
+    Raises:
+        KerasDAEError: they are not those of whole epochs in the history.
+    """
+    history = folder.history()
+    if not holds_optimizer(folder.model_path):
+        return history  # the model of the last epoch
+    steps = -(-folder.record()["dataset"]["train"] // folder.config().batch_size)
+    taken = int(load(folder.model_path, compiled=True).optimizer.iterations)
+    done, rest = divmod(taken, steps)
+    if rest or not 0 < done <= len(history["loss"]):
+        raise KerasDAEError(
+            f"{folder.model_path} and {folder.history_path} are not of one run: the "
+            f"model has taken {taken} steps, an epoch has {steps}, and the history "
+            f"{len(history['loss'])} epochs."
+        )
+    return {key: column[:done] for key, column in history.items()}
+
+
 def score_run(
     bench: TestBench, folder: RunFolder, engine: str = "keras"
 ) -> tuple[dict[str, Any], ImageFigures]:
     """Return the row of a run for `results.json`, and the figures of each image."""
-    config, history = folder.config(), folder.history()
+    config, history = folder.config(), finished_epochs(folder)
     scored, of_images = score_model(bench, folder.model_path, engine)
     row = {
         "name": model_name(config),

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from keras.src.models.functional import Functional
 from keras.src.utils import module_utils
 
-from keras_dae.errors import KerasDAEError, check
+from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.models.gate import CARD, inspect
 from keras_dae.system.storage import dump_json, replacing
 
@@ -26,7 +27,7 @@ def save(
     """Save `model` to a `.keras` file, whole or not at all.
 
     Args:
-        model: any Keras model.
+        model: a functional or sequential Keras model that is built.
         path: the file; what was there is replaced only by a complete one.
         optimizer: whether training can go on exactly from the file, at three times
             its size.
@@ -34,7 +35,8 @@ def save(
             where keras does not look for it.
 
     Raises:
-        UsageError: a name that does not end in `.keras`.
+        UsageError: a name that does not end in `.keras`, or a model of another class,
+            whose file could not be loaded without its code.
         KerasDAEError: the file cannot be written.
     """
     check(
@@ -42,6 +44,12 @@ def save(
         "The name of a model's file must end in .keras.",
         path=str(path),
     )
+    if type(model) not in (Functional, keras.Sequential) or not model.built:
+        raise UsageError(
+            "Only a functional or sequential model that is built can be saved. "
+            f"Received: {model.name}, of class {type(model).__name__}, "
+            f"{'built' if model.built else 'not built'}."
+        )
     saved = model
     if not optimizer:
         # A new model over the same layers has no optimizer to save; keras's own
@@ -98,7 +106,8 @@ def load(path: Path | str, *, compiled: bool = False) -> keras.Model:
 
     Args:
         path: the file.
-        compiled: whether to restore optimizer and loss too, so as to train on.
+        compiled: whether to restore optimizer and loss too, so as to train on;
+            otherwise the file may name any loss, which is not looked at.
 
     Raises:
         UsageError: no such file.
@@ -106,7 +115,7 @@ def load(path: Path | str, *, compiled: bool = False) -> keras.Model:
             built-in ones; never runs code from the file.
     """
     path = Path(path)
-    inspect(path)
+    inspect(path, compiled=compiled)
     try:
         return keras.saving.load_model(
             path,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.models.layers import LAYERS, MisfitError
+from keras_dae.models.layers import LAYERS, OPERATIONS, MisfitError
 from keras_dae.models.sizes import MODELS, Sizes, measure
 from keras_dae.system.storage import MAX_JSON, is_file, parse_json, reason
 
@@ -66,8 +66,13 @@ OWN = {
 TENSOR = "__keras_tensor__"
 
 
-def inspect(path: Path | str) -> dict[str, Any]:
+def inspect(path: Path | str, *, compiled: bool = False) -> dict[str, Any]:
     """Return the configuration in a `.keras` file, or say why it is not to be loaded.
+
+    Args:
+        path: the file.
+        compiled: whether the loss, metrics and optimizer are to be loaded too. If
+            not, they may be of any kind.
 
     Raises:
         UsageError: no such file.
@@ -81,7 +86,7 @@ def inspect(path: Path | str) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             _check_archive(path, archive)
             config = parse_json(archive.read(CONFIG))
-            sizes = _check_config(path, config)
+            sizes = _check_config(path, config, compiled)
             _check_weights(path, archive, sizes)
     except KerasDAEError:
         raise  # a ValueError too, but it says all there is to say
@@ -162,7 +167,7 @@ def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:
         raise zipfile.BadZipFile
 
 
-def _check_config(path: Path, config: Any) -> Sizes:
+def _check_config(path: Path, config: Any, compiled: bool) -> Sizes:
     """Refuse whatever is not made of `CLASSES`, and of a sensible size."""
     name = config.get("class_name") if isinstance(config, dict) else None
     if not isinstance(name, str) or name not in MODELS:
@@ -170,7 +175,9 @@ def _check_config(path: Path, config: Any) -> Sizes:
             f"{path} holds {_cut(name)}, which is no model to load here."
         )
     _check_model(path, config)
-    _check_objects(path, config)
+    # Only the outer model's is left out by keras, so an inner one is looked at.
+    unread = () if compiled else ("compile_config",)
+    _check_objects(path, {key: config[key] for key in config if key not in unread})
     try:
         return measure(config)
     except MisfitError as error:
@@ -187,15 +194,45 @@ def _check_model(path: Path, model: dict[str, Any]) -> None:
         raise KerasDAEError(f"{path} holds a model without a list of layers.")
     for layer in layers:
         found = layer.get("class_name") if isinstance(layer, dict) else None
+        if isinstance(layer, dict) and _is_operation(layer):
+            _check_operation(path, layer)
+            continue
         if not isinstance(found, str) or found not in {*LAYERS, *MODELS, "InputLayer"}:
             raise KerasDAEError(
-                f"{path} holds a layer of class {_cut(found)}; only built-in layers "
-                "without code of their own are loaded."
+                f"{path} holds a layer of class {_cut(found)}. Accepted are layers of "
+                "Keras without code of their own (Conv2D, BatchNormalization, Add, "
+                "...), and its operations on tensors that work pixel by pixel (x - y, "
+                "keras.ops.clip, ...)."
             )
         if not isinstance(layer.get("config"), dict):
             raise KerasDAEError(f"{path} holds a layer that is not described.")
         if found in MODELS:
             _check_model(path, layer)
+
+
+def _is_operation(named: dict[str, Any]) -> bool:
+    """Tell whether this names one of keras's operations on tensors."""
+    name, module = named.get("class_name"), named.get("module")
+    known = OPERATIONS.get(module, ()) if isinstance(module, str) else ()
+    return name in known and named.get("registered_name") in (None, name)
+
+
+def _check_operation(path: Path, layer: dict[str, Any]) -> None:
+    """Refuse an operation on anything but tensors of the model and numbers."""
+    calls = layer.get("inbound_nodes")
+    for call in calls if isinstance(calls, list) else [None]:
+        call = call if isinstance(call, dict) else {}
+        given = call.get("args")
+        numbers_only = isinstance(given, list) and all(
+            type(one) in (int, float)
+            or (isinstance(one, dict) and one.get("class_name") == TENSOR)
+            for one in given
+        )
+        if not numbers_only or call.get("kwargs") or "config" not in layer:
+            raise KerasDAEError(
+                f"{path} holds the operation {_cut(layer.get('class_name'))} on other "
+                "values than tensors of the model and numbers."
+            )
 
 
 def _check_objects(path: Path, value: Any) -> None:
@@ -205,14 +242,15 @@ def _check_objects(path: Path, value: Any) -> None:
             continue
         name, module = one.get("class_name"), one.get("module")
         registered = one.get("registered_name")
-        if name == TENSOR or _is_own(module, name, registered):
+        if name == TENSOR or _is_own(module, name, registered) or _is_operation(one):
             continue
         known = isinstance(name, str) and name in CLASSES
         own = module is None or (isinstance(module, str) and module in MODULES)
         if not known or not own or registered not in (None, name):
+            shown = one.get("config") if name == "function" else name
             raise KerasDAEError(
-                f"{path} names {_cut(module)}, {_cut(name)}, which is none of keras's "
-                "own objects that are loaded here."
+                f"{path} names {_cut(shown)}, of {_cut(module)}. Accepted are the "
+                "layers, initializers, losses, metrics and optimizers of Keras itself."
             )
 
 

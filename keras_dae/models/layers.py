@@ -300,3 +300,20 @@ LAYERS: dict[str, Rule] = {
     **dict.fromkeys(("Rescaling", "Dropout", "SpatialDropout2D"), _same),
     **dict.fromkeys(("GaussianNoise", "GaussianDropout"), _same),
 }
+
+# Operations on tensors, as in `x - conv(x)`, by the module that a file names: those
+# that work value by value, on tensors of the model and on numbers.
+_ON_VALUES = {
+    "keras.src.ops.numpy": (
+        *("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Power", "Negative"),
+        *("Maximum", "Minimum", "Clip", "Abs", "Absolute", "Square", "Sqrt", "Exp"),
+        *("Log", "Log1p", "Expm1", "Tanh"),
+    ),
+    "keras.src.ops.nn": (
+        *("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Gelu", "Silu", "Sigmoid"),
+        *("HardSigmoid", "Softplus", "Softsign"),
+    ),
+}
+OPERATIONS = {module: frozenset(names) for module, names in _ON_VALUES.items()}
+# By class: an operation that a layer shares its name with has the same rule.
+RULES = {name: _merged for names in _ON_VALUES.values() for name in names} | LAYERS

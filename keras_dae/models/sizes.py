@@ -11,7 +11,7 @@ from math import prod
 from typing import Any
 
 from keras_dae.models.layers import (
-    LAYERS,
+    RULES,
     Config,
     MisfitError,
     Shape,
@@ -48,7 +48,7 @@ def measure(model: Config, given: list[Shape] | None = None) -> Sizes:
 
     Args:
         model: the configuration of a `Functional` or `Sequential` model, as keras saves
-            it, of layers in `LAYERS`.
+            it, of layers in `RULES`.
         given: shapes of its inputs, where it stands in another model.
 
     Raises:
@@ -142,7 +142,7 @@ class _Walk:
             found = self.model(layer, shapes).outputs
             self.weights = self.weights if first else before
         else:
-            rule = LAYERS.get(layer["class_name"])
+            rule = RULES.get(layer["class_name"])
             if rule is None:
                 raise MisfitError(f"a {layer['class_name']} layer is out of place")
             shape, weights = rule(layer["config"], shapes)

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,23 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, value: dict[str, Any]) -> None:
-    """Write `value` to `path` as JSON with `schema` as its first key."""
-    write_text(path, dump_json({"schema": SCHEMA, **value}))
+    """Write `value` to `path` as JSON with `schema` as its first key.
+
+    Raises:
+        KerasDAEError: `read_json` could not read the file, so none is written.
+    """
+    text = dump_json({"schema": SCHEMA, **value})
+    content = text.encode("utf-8", "surrogatepass")
+    if len(content) > MAX_JSON:
+        raise KerasDAEError(
+            f"{path} would take {len(content):,} bytes; a JSON file may have at most "
+            f"{MAX_JSON:,}."
+        )
+    try:
+        parse_json(content)
+    except ValueError as error:
+        raise KerasDAEError(f"Cannot write {path}: {error}.") from error
+    write_text(path, text)
 
 
 def write_csv(path: Path | str, rows: Iterable[dict[str, Any]]) -> None:
@@ -168,7 +184,9 @@ def parse_json(content: bytes) -> Any:
                 break
             if isinstance(one, str):
                 one.encode("utf-8")
-            elif isinstance(one, int | float) and not -(2**63) <= one < 2**64:
+            elif isinstance(one, int) and not -(2**63) <= one < 2**64:
+                raise ValueError("a whole number has more than 64 bits")
+            elif isinstance(one, float) and not isfinite(one):
                 raise ValueError(f"{one} is too large")
         else:
             open_.pop()

@@ -48,7 +48,7 @@ ORPHAN_SECONDS = 5.0
 def fit(
     config: RunConfig,
     splits: Splits,
-    out: Path,
+    out: Path | str,
     *,
     resume: bool = False,
     progress: FitProgress | None = None,
@@ -76,7 +76,7 @@ def fit(
     """
     splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
-    folder = RunFolder(out / run_name(config, splits.name))
+    folder = RunFolder(Path(out) / run_name(config, splits.name))
     pairs = training_pairs(
         config.targets,
         splits.train,

@@ -86,20 +86,26 @@ def check_same_run(folder: RunFolder, record: dict[str, Any], resume: bool) -> N
 
 
 def check_data(folder: RunFolder, splits: Splits) -> None:
-    """Refuse to measure a run on a folder of images that has changed since.
+    """Refuse to measure a run on data that has changed since.
 
-    Its files would be split anew, and test on what the run was trained on.
+    The test images might be those that the run was trained on: a folder's files would
+    be split anew, and the splits of a file may have changed places.
 
     Raises:
         KerasDAEError: the images are not those of the run.
     """
-    if not splits.files:
-        return
     then = folder.record()["dataset"]
-    if then["sha256"] != splits.sha256:
-        counts = [sum(then["files"].values()), sum(map(len, splits.files.values()))]
+    if then["sha256"] == splits.sha256:
+        return
+    if not splits.files or "files" not in then:
         raise KerasDAEError(
-            f"The images of {splits.name} are not those that {folder.path} was trained "
-            f"on ({counts[0]} files then, {counts[1]} now): split anew, they would be "
-            "tested on images of its training."
+            f"{splits.name} does not hold the images that {folder.path} was trained "
+            f"on (sha256 {then['sha256'][:12]} then, {splits.sha256[:12]} now); put "
+            "the same data back, or train anew."
         )
+    counts = [sum(then["files"].values()), sum(map(len, splits.files.values()))]
+    raise KerasDAEError(
+        f"The images of {splits.name} are not those that {folder.path} was trained "
+        f"on ({counts[0]} files then, {counts[1]} now): split anew, they would be "
+        "tested on images of its training."
+    )

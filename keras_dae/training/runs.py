@@ -9,6 +9,7 @@ DIR/<data>-<model>-seed<seed>/
     best.keras        the weights of the epoch with the lowest validation loss
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -154,6 +155,16 @@ class RunFolder:
         behind.
         """
         return holds_optimizer(self.model_path) is False
+
+
+def find_all(places: Iterable[Path]) -> list[RunFolder]:
+    """Return the runs in several folders, each once, however often it is named.
+
+    Raises:
+        UsageError: there is none in one of them.
+    """
+    folders = [folder for place in places for folder in find_runs(place)]
+    return list({folder.path.resolve(): folder for folder in folders}.values())
 
 
 def run_name(config: RunConfig, data: str) -> str:

@@ -221,11 +221,13 @@ configured("a-list", lambda config: [config])
 configured("no-layers", lambda config: {**config, "config": {"layers": 5}})
 configured("a-string", lambda config: "Functional")
 configured("class-of-a-list", lambda config: {**config, "class_name": ["Functional"]})
+# Inside the model: the loss and optimizer of the whole file are not read here.
 configured(
     "loss-of-code",
     lambda config: {
         **config,
-        "compile_config": {
+        "config": config["config"]
+        | {
             "optimizer": "adam",
             "loss": {
                 "module": "builtins",
@@ -240,7 +242,8 @@ configured(
     "optimizer-of-a-module",
     lambda config: {
         **config,
-        "compile_config": {
+        "config": config["config"]
+        | {
             "optimizer": {
                 "module": "antigravity",
                 "class_name": "Adam",

@@ -113,7 +113,7 @@ def evaluate_files(
         say: told what is being done, a line at a time.
         engine: what computes the answers, a row of `engines.ENGINES`.
     """
-    paths = list(paths)
+    paths = list({path.resolve(): path for path in paths}.values())
     missing = [str(path) for path in paths if not is_file(path)]
     if missing:
         raise UsageError(f"There is no model file {missing[0]}.")

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from keras_dae.evaluation.metrics import psnr_of
 from keras_dae.images.noise_words import noise_label
 
 VERDICT_STYLES = {"HOLDS": "green", "FAILS": "red", "UNCLEAR": "yellow"}
@@ -68,7 +69,6 @@ def results_table(results: dict[str, Any]) -> Table:
         by_name[row["name"]].append(row)
     for name, rows in by_name.items():
         errors = [row["test"]["mse"] for row in rows]
-        psnrs = [row["test"]["psnr"] for row in rows]
         likeness = [row["test"].get("ssim") for row in rows]
         table.add_row(
             name,
@@ -76,7 +76,7 @@ def results_table(results: dict[str, Any]) -> Table:
             f"{np.mean(errors):.5f}",
             f"{np.std(errors, ddof=1):.5f}" if len(rows) > 1 else "",
             f"{np.mean([row['test']['mse_sum'] for row in rows]):.2f}",
-            f"{np.mean(psnrs):.2f}" if None not in psnrs else "inf",
+            f"{psnr_of(float(np.mean(errors))):.2f}" if any(errors) else "inf",
             f"{np.mean(likeness):.3f}" if None not in likeness else "",
         )
     return table

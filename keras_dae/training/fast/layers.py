@@ -12,15 +12,31 @@ from typing import Any
 import keras
 import torch
 import torch.nn.functional as torch_nn
-from keras import layers
+from keras import activations, layers
+from keras.src.models.functional import Functional
 from torch import Tensor
 
 from keras_dae.training.fast.convolutions import convolution, in_order, transpose
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu_,
-    "sigmoid": torch.sigmoid,
-    "linear": lambda x: x,
+# By the function itself: a layer or a function of the user's may have any name.
+ACTIVATIONS: dict[Any, Callable[[Tensor], Tensor]] = {
+    activations.relu: torch.relu_,
+    activations.sigmoid: torch.sigmoid,
+    activations.linear: lambda x: x,
+}
+# The settings that a convolution must have to be computed here; a layer that lacks
+# one has no such setting. Activation, kernel size, strides, padding and output padding
+# are looked at in `_activation_of` and `_is_usual`; filters and initializers are free.
+SETTINGS: dict[str, Any] = {
+    "data_format": "channels_last",
+    "dilation_rate": (1, 1),
+    "groups": 1,
+    "kernel_regularizer": None,
+    "bias_regularizer": None,
+    "kernel_constraint": None,
+    "bias_constraint": None,
+    "lora_enabled": False,
+    "trainable": True,
 }
 
 
@@ -54,57 +70,79 @@ def _graph(
     """Return each layer as a function, with the places of what it takes.
 
     Place 0 is the image, place n what the n-th layer gives; the last one is the answer.
+    Calls of the same layers in another model, as of an encoder, do not count.
     """
-    first, *others = model.layers
-    if not isinstance(first, layers.InputLayer) or len(model.outputs) != 1:
+    if type(model) is not Functional or len(model.outputs) != 1:
+        return None  # a subclass may compute anything
+    if [(len(x.shape), x.dtype) for x in model.inputs] != [(4, "float32")]:
         return None
-    places, steps = {id(first.output): 0}, []
-    for layer in others:
-        run = _operation(layer)
-        if run is None or len(layer._inbound_nodes) != 1:
-            return None
-        given = layer.input if isinstance(layer.input, list) else [layer.input]
-        if any(id(one) not in places for one in given):
-            return None
-        steps.append((run, tuple(places[id(one)] for one in given)))
-        places[id(layer.output)] = len(steps)
-    return steps if model.outputs[0] is others[-1].output else None
+    places: dict[int, int] = {id(model.inputs[0]): 0}
+    steps, seen = [], set()
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            if node.is_input:
+                continue
+            run = _operation(node)
+            if run is None or id(node.operation) in seen:
+                return None
+            seen.add(id(node.operation))
+            steps.append((run, tuple(places[id(x)] for x in node.input_tensors)))
+            places[id(node.outputs[0])] = len(steps)
+    return steps if places[id(model.outputs[0])] == len(steps) > 0 else None
 
 
-def _operation(layer: keras.Layer) -> Callable[..., Tensor] | None:
-    """Return `layer` as a function of NCHW tensors, or None where it is not known."""
-    if type(layer) in OTHERS:
-        return OTHERS[type(layer)](layer)
-    make = OPERATIONS.get(type(layer))
-    if make is None or not _is_usual(layer):
+def _operation(node: Any) -> Callable[..., Tensor] | None:
+    """Return a call of a layer as a function of NCHW tensors; None if not known."""
+    layer, kind = node.operation, type(node.operation)
+    if kind not in {*OPERATIONS, *OTHERS} or not _is_float32(layer):
         return None
-    activation = ACTIVATIONS.get(layer.activation.__name__)
-    return make(layer, activation) if activation else None
+    if any(value is not None for value in node.arguments.kwargs.values()):
+        return None
+    if kind in OTHERS:
+        return OTHERS[kind](layer)
+    activation = _activation_of(layer)
+    if activation is None or not _is_usual(layer, node.input_tensors[0].shape[1:3]):
+        return None
+    return OPERATIONS[kind](layer, activation)
 
 
-def _is_usual(layer: keras.Layer) -> bool:
+def _activation_of(layer: keras.Layer) -> Callable[[Tensor], Tensor] | None:
+    """Return the activation of a layer on tensors, or None where it is not known."""
+    known = (run for one, run in ACTIVATIONS.items() if one is layer.activation)
+    return next(known, None)
+
+
+def _is_float32(layer: keras.Layer) -> bool:
+    """Tell whether a layer computes in float32 and adds nothing to the loss."""
+    return layer.dtype_policy.name == "float32" and layer.activity_regularizer is None
+
+
+def _is_usual(layer: keras.Layer, sides: tuple[int | None, ...]) -> bool:
     """Tell whether a convolution has nothing that the functions below leave out."""
-    square = len(set(layer.kernel_size)) == len(set(layer.strides)) == 1
+    if any(getattr(layer, key, value) != value for key, value in SETTINGS.items()):
+        return False
+    if len(set(layer.kernel_size)) != 1 or len(set(layer.strides)) != 1:
+        return False
+    size, stride = layer.kernel_size[0], layer.strides[0]
+    added = getattr(layer, "output_padding", None)
+    if layer.padding == "valid":
+        # By default, keras adds rows where the kernel is smaller than the stride.
+        transposed = isinstance(layer, layers.Conv2DTranspose)
+        default = not transposed or size >= stride
+        return default if added is None else set(_pair(added)) == {0}
     # 'same' pads, or crops, evenly where these hold; elsewhere more on one side. Open
     # sides are looked at in each call.
-    side, stride = layer.input.shape[1:3], layer.strides[0]
-    centred = layer.padding == "valid" or (
-        (layer.kernel_size[0] - stride) % 2 == 0
-        and layer.kernel_size[0] >= stride
-        and not any((edge or 0) % stride for edge in side)
-    )
-    return (
-        square
-        and centred
-        and layer.data_format == "channels_last"
-        and set(layer.dilation_rate) == {1}
-        and getattr(layer, "groups", 1) == 1
-        and (layer.kernel_regularizer, layer.bias_regularizer) == (None, None)
-        and (layer.kernel_constraint, layer.bias_constraint) == (None, None)
-        and layer.activity_regularizer is None
-        and layer.dtype_policy.name == "float32"
-        and layer.trainable
-    )
+    even = (size - stride) % 2 == 0 and size >= stride
+    return even and added is None and not any((one or 0) % stride for one in sides)
+
+
+def _pair(value: Any) -> tuple[int, ...]:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def _takes_any_size(layer: keras.Layer) -> bool:
+    first = layer._inbound_nodes[0].input_tensors[0]
+    return None in first.shape[1:3]
 
 
 def _convolution(
@@ -116,8 +154,6 @@ def _convolution(
 def _transpose(
     layer: layers.Conv2DTranspose, activation: Callable[[Tensor], Tensor]
 ) -> Callable[[Tensor], Tensor]:
-    if layer.padding == "valid" and layer.output_padding not in (0, (0, 0)):
-        return partial(_keras_call, layer)
     return _with(layer, transpose, activation)
 
 
@@ -137,7 +173,7 @@ def _with(
         else torch.zeros(layer.filters, device=kernel.device)
     )
     run = partial(compute, kernel, bias, stride, padding)
-    if layer.padding == "same" and stride > 1 and None in layer.input.shape[1:3]:
+    if layer.padding == "same" and stride > 1 and _takes_any_size(layer):
         divides = type(layer) is layers.Conv2D  # a transpose's crop is always even
 
         def of_any_size(x: Tensor) -> Tensor:
@@ -195,9 +231,9 @@ def _subtract(layer: layers.Subtract) -> Callable[..., Tensor]:
 
 
 def _activation(layer: layers.Activation) -> Callable[..., Tensor] | None:
-    name = layer.activation.__name__
     # Not in place: others may take what this layer takes.
-    return torch.relu if name == "relu" else ACTIVATIONS.get(name)
+    relu = layer.activation is activations.relu
+    return torch.relu if relu else _activation_of(layer)
 
 
 # Layers without weights, in graphs that are no chain.

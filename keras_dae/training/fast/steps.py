@@ -161,6 +161,8 @@ def _is_plain(model: keras.Model) -> bool:
         and len(model.metrics) == 1
         and is_plain(model.optimizer)
         and not model.jit_compile
+        and not model.run_eagerly
+        and model._compile_loss._user_loss_weights is None
     )
 
 
