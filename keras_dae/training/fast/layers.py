@@ -15,6 +15,7 @@ import torch.nn.functional as torch_nn
 from keras import layers
 from torch import Tensor
 
+from keras_dae.system.private import uses
 from keras_dae.training.fast.convolutions import convolution, in_order, transpose
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -61,7 +62,7 @@ def _graph(
     places, steps = {id(first.output): 0}, []
     for layer in others:
         run = _operation(layer)
-        if run is None or len(layer._inbound_nodes) != 1:
+        if run is None or uses(layer) != 1:
             return None
         given = layer.input if isinstance(layer.input, list) else [layer.input]
         if any(id(one) not in places for one in given):
