@@ -1,5 +1,6 @@
 # make reproduce: the nine-model study in minutes, on digits that need no network
 # make test:      the tests; both make the virtual environment if it is not current
+# make test-lowest: a part of the tests with the lowest versions that are declared
 # make paper:     the full study on the full MNIST (about an hour and a half on 2 cores)
 # make bench:     what is fast and what is not, as ratios measured in one run
 # make wheel:     the wheel, the same bytes from the same tree; dist/
@@ -16,12 +17,15 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RUN := $(VENV)/.current
 DEV := $(VENV)/.current-dev
+LOWEST := .venv-lowest
 QUALITY := $(VENV)/.current-quality
 FUZZ := $(VENV)/.current-fuzz
 PARSERS := noise config npz idx image json keras
+OLD_TESTS := tests/system tests/models tests/system/test_concurrency.py tests/system/test_storage.py \
+	tests/test_start.py tests/images tests/training/fast/test_steps.py
 OSV := https://api.osv.dev/v1/query
 
-.PHONY: reproduce test paper bench faults wheel coverage mutants hostile fuzz audit lint \
+.PHONY: reproduce test test-lowest paper bench faults wheel coverage mutants hostile fuzz audit lint \
 	format clean
 
 reproduce: $(RUN)
@@ -38,6 +42,10 @@ faults: $(RUN)
 
 test: $(DEV)
 	$(BIN)/python -m pytest
+
+# Warnings that old versions give of one another are no errors here.
+test-lowest: $(LOWEST)/.current
+	KERAS_BACKEND=torch $(LOWEST)/bin/python -m pytest -W default $(OLD_TESTS)
 
 wheel: $(DEV)
 	$(BIN)/python -m benchmarks.build dist
@@ -73,6 +81,9 @@ format: $(DEV)
 	$(BIN)/ruff check --fix .
 
 $(RUN): pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo \
+		"$(PYTHON) is older than Python 3.11; PYTHON=python3.11 make takes another." >&2; \
+		exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e .
 	touch $@
@@ -89,5 +100,11 @@ $(QUALITY): $(DEV)
 	$(PIP) -e ".[quality]"
 	touch $@
 
+$(LOWEST)/.current: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints-lowest.txt -e ".[dev]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) artifacts/quick dist
+	rm -rf $(VENV) $(LOWEST) artifacts/quick dist

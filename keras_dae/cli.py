@@ -4,6 +4,7 @@ Nothing here imports keras, torch or matplotlib at module level, so that `--help
 answers at once; each command imports what it needs when it runs.
 """
 
+import sys
 from typing import Any
 
 import click
@@ -35,6 +36,11 @@ COMMANDS = (
 INTERRUPTED = (
     "Interrupted. What was finished is kept; the same command with --resume (train) or "
     "as it stands (sweep, reproduce, compare) goes on."
+)
+
+
+NOT_ON_WINDOWS = (
+    "keras_dae runs on Linux and macOS; on Windows use the Windows Subsystem for Linux."
 )
 
 
@@ -70,6 +76,8 @@ def main() -> None:
 
     KERAS_BACKEND chooses torch (default), jax or tensorflow.
     """
+    if sys.platform == "win32":
+        raise KerasDAEError(NOT_ON_WINDOWS)
     listen()
     end_with_parent()
 

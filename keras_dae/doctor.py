@@ -19,7 +19,8 @@ OPTIONAL = ("numba", "onnx", "onnxscript", "onnxruntime", "openvino")
 # Printed by a process of each backend: its devices, as its own library names them.
 PROBES = {
     "torch": "import torch\nn = torch.cuda.device_count()\n"
-    "found = ['cpu'] + [torch.cuda.get_device_name(i) for i in range(n)]",
+    "found = ['cpu'] + [torch.cuda.get_device_name(i) for i in range(n)]\n"
+    "found += ['mps'] * torch.backends.mps.is_available()",
     "jax": "import jax\nfound = [str(d) for d in jax.devices()]",
     "tensorflow": "import tensorflow as tf\n"
     "found = [d.name.replace('/physical_device:', '') "

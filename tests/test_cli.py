@@ -107,6 +107,7 @@ def test_a_small_step_is_not_shared_out(options, threads, data, tmp_path, monkey
 @pytest.mark.parametrize("name", ["jax", "tensorflow"])
 def test_other_backends_share_out_as_they_do(name, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", name)
+    monkeypatch.setattr(backend, "in_use", lambda: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda package: package)
     assert backend.useful_threads(1) is None
 

@@ -60,6 +60,23 @@ def test_each_dependency_is_pinned():
     assert wanted <= {plain(line) for line in pins}
 
 
+def test_the_lowest_versions_are_those_that_are_declared():
+    """`make test-lowest` installs what pyproject.toml allows at the least."""
+    lines = (ROOT / "constraints-lowest.txt").read_text().splitlines()
+    lowest = dict(line.split("==") for line in lines if not line.startswith("#"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    rows = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    floors = {plain(row): re.search(r">=([\d.]+)", row)[1] for row in rows}
+    found = {name: lowest[name] for name in floors}
+
+    def number(version):
+        return re.sub(r"(\.0)+$", "", version)
+
+    assert {k: number(v) for k, v in found.items()} == {
+        k: number(v) for k, v in floors.items()
+    }
+
+
 class Database(BaseHTTPRequestHandler):
     """Answers as a database of vulnerabilities does: one package has a flaw."""
 

@@ -1,5 +1,6 @@
 """The README's commands and its library example run as they stand there."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -81,8 +82,14 @@ def test_its_library_example_runs(readme, tmp_path):
     (example,) = blocks(readme, "python")
     lines = [line for line in example.splitlines() if line.strip()]
     assert len(lines) <= 10
+    # As on the README's own install: no tensorflow, and no backend chosen.
+    alone = 'import sys\nsys.modules["tensorflow"] = None\n'
     done = subprocess.run(
-        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", alone + example],
+        env={k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
 

@@ -228,7 +228,9 @@ def _numbers(
 )
 @click.option("--batch-size", type=int, help="Images a step.  [default: 64]")
 @click.option("--lr", "learning_rate", type=float, help="Adam's learning rate.")
-@click.option("--precision", help="float32, or bfloat16 while training (torch).")
+@click.option(
+    "--precision", help="float32; or, while training, tf32 (CUDA) or bfloat16 (torch)."
+)
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Seeds."
 )

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from keras_dae.system.backend import DEVICES
+
 DEFAULT_RUNS = "artifacts/runs"
 DEFAULT_STUDY = "artifacts/study"
 # What a study's folder keeps runs in that stand side by side.
@@ -74,7 +76,7 @@ machine_options = _apply(
     [
         click.option(
             "--device",
-            type=click.Choice(["auto", "cpu", "cuda"]),
+            type=click.Choice(DEVICES),
             default="auto",
             show_default=True,
             help="Where to compute; auto takes CUDA where it is present.",
@@ -173,7 +175,8 @@ recipe_options = _apply(
         click.option("--warmup-steps", type=int, help="Steps until the full rate."),
         click.option("--schedule", help="cosine, linear or constant."),
         click.option(
-            "--precision", help="float32, or bfloat16 while training (torch)."
+            "--precision",
+            help="float32; or, while training, tf32 (CUDA) or bfloat16 (torch).",
         ),
         click.option(
             "--latent-bias",

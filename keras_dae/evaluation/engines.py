@@ -14,6 +14,7 @@ import numpy as np
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.system import backend
+from keras_dae.system.numerics import float32
 
 BATCH = 500  # images at most
 # float32 values, 128 MiB, of the widest tensor of a batch; an engine holds a few such.
@@ -108,11 +109,14 @@ def by_keras(model: keras.Model) -> Denoiser:
 
         lean = answer(model)
         if lean is not None:
-            return lean
-    return lambda noisy: np.asarray(
-        model.predict(noisy, batch_size=BATCH, verbose=0),
-        dtype=np.float32,
-    )
+            return float32()(lean)
+
+    @float32()
+    def predict(noisy: np.ndarray) -> np.ndarray:
+        answers = model.predict(noisy, batch_size=BATCH, verbose=0)
+        return np.asarray(answers, dtype=np.float32)
+
+    return predict
 
 
 class ByOnnx:

@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_dae.interchange.formats import EXPORTS, Answer
 from keras_dae.system.lifeline import end_with_parent
+from keras_dae.system.numerics import float32
 
 BATCH = 64
 
@@ -66,9 +67,12 @@ def _reader(task: dict[str, Any]) -> Answer:
     from keras_dae.models.files import load
 
     model = load(path)
-    return lambda images: np.asarray(
-        keras.ops.convert_to_numpy(model.predict_on_batch(images))
-    )
+
+    @float32()
+    def predict(images: np.ndarray) -> np.ndarray:
+        return np.asarray(keras.ops.convert_to_numpy(model.predict_on_batch(images)))
+
+    return predict
 
 
 DO = {"export": export, "answer": answer}

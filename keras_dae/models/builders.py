@@ -9,6 +9,7 @@ from keras import layers
 
 from keras_dae.errors import KerasDAEError
 from keras_dae.models.architectures import DAESpec
+from keras_dae.system.numerics import float32
 from keras_dae.system.streams import stream
 
 # The sigmoid of -2 is about the mean pixel of MNIST. Started at a bias of 0, the
@@ -24,6 +25,7 @@ OUTPUT_SCALE = 0.1
 LATENT_BIASES = {1: 0.5}
 
 
+@float32()
 def build(
     spec: DAESpec,
     *,
@@ -142,6 +144,7 @@ def output_bias(mean_pixel: float) -> float:
     return log(mean / (1 - mean))
 
 
+@float32()
 def encoder(model: keras.Model) -> keras.Model:
     """Return the half from the noisy image to the latent; weights are shared.
 
@@ -153,6 +156,7 @@ def encoder(model: keras.Model) -> keras.Model:
     return keras.Model(noisy, latent.output, name=f"{model.name}_encoder")
 
 
+@float32()
 def decoder(model: keras.Model) -> keras.Model:
     """Return the half from the latent to the denoised image; weights are shared.
 

@@ -9,6 +9,7 @@ from keras import layers
 
 from keras_dae.models.builders import DEFAULT_OUTPUT_BIAS, OUTPUT_SCALE, he_normal
 from keras_dae.models.ceilings import NOISY, UP, CeilingSpec, Node
+from keras_dae.system.numerics import float32
 from keras_dae.system.streams import stream
 
 LAST = "channels_last"
@@ -37,6 +38,7 @@ LAYERS: dict[str, Callable[[Node], Any]] = {
 }
 
 
+@float32()
 def build_ceiling(
     spec: CeilingSpec, *, seed: int = 0, output_bias: float = DEFAULT_OUTPUT_BIAS
 ) -> keras.Model:

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_dae.system.numerics import float32
+
 # (filters, side of the kernel, stride): a halving convolution, a second one that is
 # halved by a maximum, and a third; about 56,000 weights at 28x28. No dropout, since
 # random layers differ from backend to backend.
@@ -13,6 +15,7 @@ LAYERS = ((24, 5, 2), (48, 3, 1), (48, 3, 1))
 POOLED = 2  # after which convolution the maximum stands
 
 
+@float32()
 def build_classifier(
     image_shape: tuple[int, int, int], classes: int, *, seed: int = 0
 ) -> keras.Model:

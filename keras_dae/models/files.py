@@ -1,17 +1,15 @@
 """`.keras` files: written whole, and looked at before keras builds anything."""
 
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional
-from keras.src.utils import module_utils
 
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.models.gate import CARD, inspect
+from keras_dae.system.numerics import float32
+from keras_dae.system.private import functional, without_tensorflow
 from keras_dae.system.storage import dump_json, replacing
 
 __all__ = ["ends", "inspect", "load", "save"]
@@ -44,7 +42,7 @@ def save(
         "The name of a model's file must end in .keras.",
         path=str(path),
     )
-    if type(model) not in (Functional, keras.Sequential) or not model.built:
+    if type(model) not in (functional(), keras.Sequential) or not model.built:
         raise UsageError(
             "Only a functional or sequential model that is built can be saved. "
             f"Received: {model.name}, of class {type(model).__name__}, "
@@ -57,34 +55,13 @@ def save(
         saved = keras.Model(*ends(model), name=model.name)
     with replacing(path) as temporary:
         try:
-            with _without_tensorflow():
+            with without_tensorflow():
                 keras.saving.save_model(saved, temporary)
             if card is not None:
                 with zipfile.ZipFile(temporary, "a") as archive:
                     archive.writestr(CARD, dump_json(card))
         except Exception as error:
             raise _cause(error) from None
-
-
-@contextmanager
-def _without_tensorflow() -> Iterator[None]:
-    """Keep keras from importing tensorflow, where that is installed, to save a model.
-
-    On other backends it only asks whether an object is of a type of tensorflow's, and
-    none here is; the import takes some seconds of each process that saves.
-    """
-    lazy = getattr(module_utils, "tensorflow", None)
-    if lazy is None or getattr(lazy, "_available", True) is not None:
-        yield  # another keras than the ones known, or it was asked before
-        return
-    if keras.backend.backend() == "tensorflow":
-        yield
-        return
-    lazy._available = False
-    try:
-        yield
-    finally:
-        lazy._available = None
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -101,6 +78,7 @@ def ends(model: keras.Model) -> tuple[Any, Any]:
     return tuple(part[0] if len(part) == 1 else part for part in both)
 
 
+@float32()
 def load(path: Path | str, *, compiled: bool = False) -> keras.Model:
     """Load a `.keras` file saved on any backend.
 

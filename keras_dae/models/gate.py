@@ -16,6 +16,7 @@ from typing import Any
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.models.layers import LAYERS, OPERATIONS, MisfitError
 from keras_dae.models.sizes import MODELS, Sizes, measure
+from keras_dae.system.private import KERAS_FILE_MODULES
 from keras_dae.system.storage import MAX_JSON, is_file, parse_json, reason
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
@@ -46,17 +47,12 @@ CLASSES = {
 _PLACES = (
     *("activations", "constraints", "dtype_policies", "initializers", "layers"),
     *("losses", "metrics", "models", "optimizers", "regularizers"),
-    *("optimizers.schedules", "src.models.functional", "src.models.sequential"),
-)
-_ON_TORCH = (
-    *("adadelta", "adagrad", "adam", "adamax", "adamw", "lion", "nadam"),
-    *("rmsprop", "sgd"),
+    "optimizers.schedules",
 )
 MODULES = {
     "keras",
     *(f"keras.{name}" for name in _PLACES),
-    # A file saved on torch names torch's own optimizer.
-    *(f"keras.src.backend.torch.optimizers.torch_{name}" for name in _ON_TORCH),
+    *KERAS_FILE_MODULES,
 }
 # This package's own (module, class, name it is registered by): plain numbers too.
 OWN = {

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from keras_dae.system.private import KERAS_ARRAY_OPERATIONS, KERAS_NN_OPERATIONS
+
 Shape = tuple[int | None, ...]
 Config = dict[str, Any]
 Rule = Callable[[Config, list[Shape]], tuple[Shape, int]]
@@ -304,12 +306,12 @@ LAYERS: dict[str, Rule] = {
 # Operations on tensors, as in `x - conv(x)`, by the module that a file names: those
 # that work value by value, on tensors of the model and on numbers.
 _ON_VALUES = {
-    "keras.src.ops.numpy": (
+    KERAS_ARRAY_OPERATIONS: (
         *("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Power", "Negative"),
         *("Maximum", "Minimum", "Clip", "Abs", "Absolute", "Square", "Sqrt", "Exp"),
         *("Log", "Log1p", "Expm1", "Tanh"),
     ),
-    "keras.src.ops.nn": (
+    KERAS_NN_OPERATIONS: (
         *("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Gelu", "Silu", "Sigmoid"),
         *("HardSigmoid", "Softplus", "Softsign"),
     ),

@@ -6,6 +6,8 @@ from math import ceil, lcm
 import keras
 from keras import layers
 
+from keras_dae.system.private import uses
+
 POINTWISE = (
     layers.Activation,
     layers.Add,
@@ -56,7 +58,7 @@ def reach(model: keras.Model) -> Reach | None:
         if isinstance(layer, layers.InputLayer):
             continue
         given = layer.input if isinstance(layer.input, list) else [layer.input]
-        if len(layer._inbound_nodes) != 1 or any(id(x) not in seen for x in given):
+        if uses(layer) != 1 or any(id(x) not in seen for x in given):
             return None
         far, step = (max(values) for values in zip(*(seen[id(x)] for x in given)))  # noqa: B905
         moved = _through(layer, far, step)

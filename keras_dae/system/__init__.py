@@ -1,1 +1,1 @@
-"""The machine: files, locks, signals, terminal, backend, random streams."""
+"""What stands between the package and the process it runs in."""

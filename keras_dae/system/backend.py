@@ -1,27 +1,33 @@
 """Which backend, device and threads a process uses; set before keras is imported."""
 
+import ctypes
 import gc
 import importlib.util
 import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from keras_dae.errors import UsageError, check
+from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.system.private import torch_device
 
 # Backends that keras 3 can fit these models with, and the package each one needs.
 BACKENDS = {"torch": "torch", "jax": "jax", "tensorflow": "tensorflow"}
 DEFAULT_BACKEND = "torch"
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 # What keras imports, where it is installed, for wrappers and pictures that nothing here
 # uses; together they take as long as keras itself.
 _UNUSED_BY_KERAS = ("jax", "matplotlib", "pandas", "sklearn")
 # Training steps of fewer multiply-adds are slower on two threads of torch than on one
 # (benchmarks/README.md).
 _SHARED_STEP = 3e6
+# glibc's numbers for the two thresholds of mallopt.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_PACKAGE = Path(str(sys.modules["keras_dae"].__file__)).parent
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -31,21 +37,75 @@ _THREAD_VARIABLES = (
 
 
 def set_default_backend() -> None:
-    """Choose torch unless `KERAS_BACKEND` says otherwise.
+    """Choose the backend: keras's where keras is imported, else `KERAS_BACKEND`.
 
-    Keras writes its own default to a file on first import; that file is not the
-    user's wish, so the environment variable decides alone.
+    Without either it is torch, or tensorflow where a program has imported tensorflow
+    and not torch. Keras writes its own default to a file on first import; that file
+    is not the user's wish. Child processes inherit the choice.
+
+    Raises:
+        UsageError: `KERAS_BACKEND` is torch and a CUDA build of torch would be imported
+            after tensorflow, which can end the process.
     """
-    os.environ.setdefault("KERAS_BACKEND", DEFAULT_BACKEND)
+    chosen = in_use() or os.environ.get("KERAS_BACKEND")
+    if chosen is None:
+        chosen = "tensorflow" if _torch_would_follow() else DEFAULT_BACKEND
+    elif chosen == "torch" and _torch_would_follow():
+        raise UsageError(
+            "KERAS_BACKEND=torch, but tensorflow was imported first, and torch for "
+            "CUDA can crash when it is imported after tensorflow; import keras_dae "
+            "before tensorflow."
+        )
+    os.environ["KERAS_BACKEND"] = chosen
+    _forget_failed_import()
+
+
+def in_use() -> str | None:
+    """Return the backend that keras runs on in this process; None before its import."""
+    keras = sys.modules.get("keras")
+    config = getattr(keras, "backend", None)
+    return None if config is None else str(config.backend())
+
+
+def _torch_would_follow() -> bool:
+    """Tell whether torch for CUDA would be imported after tensorflow."""
+    imported = sys.modules.get("tensorflow") is not None
+    return imported and "torch" not in sys.modules and not _is_cpu_build()
+
+
+def _is_cpu_build() -> bool:
+    # On macOS no build is for CUDA; elsewhere a build without it says so.
+    return sys.platform == "darwin" or package_version("torch").endswith("+cpu")
+
+
+def _forget_failed_import() -> None:
+    """Drop the modules of a keras whose import failed, so that it can be tried again.
+
+    `import keras` fails where keras's default backend, tensorflow, is not installed.
+    Its modules that were imported by then would keep that backend.
+    """
+    if "keras" not in sys.modules:
+        for module in [name for name in sys.modules if name.startswith("keras.")]:
+            del sys.modules[module]
 
 
 def name() -> str:
-    """Return the chosen backend: torch, jax or tensorflow.
+    """Return the backend: that of keras once it is imported, else the chosen one.
+
+    Returns:
+        'torch', 'jax' or 'tensorflow'.
 
     Raises:
-        UsageError: `KERAS_BACKEND` names no backend that can train, or one whose
-            package is not installed.
+        UsageError: a backend that cannot train, or one whose package is not installed.
     """
+    if running := in_use():
+        check(
+            running in BACKENDS,
+            f"keras was imported with a backend that cannot train; import keras_dae "
+            f"first, or set KERAS_BACKEND to one of {', '.join(BACKENDS)}.",
+            backend=running,
+        )
+        return running
     chosen = os.environ.get("KERAS_BACKEND", DEFAULT_BACKEND)
     check(
         chosen in BACKENDS,
@@ -63,12 +123,18 @@ def name() -> str:
 def select(device: str = "auto", threads: int | None = None) -> None:
     """Choose device and threads for this process; call it before keras is imported.
 
+    For a process that is the command's own: it changes the environment, what keras
+    imports, the garbage collector and how freed memory is kept. The library's own
+    functions never call it.
+
     Args:
-        device: 'auto' (CUDA where it is present), 'cpu' or 'cuda'.
+        device: 'auto' (CUDA where it is present), 'cpu', 'cuda', or 'mps' (torch on a
+            Mac; not measured, so keras's own steps compute there).
         threads: CPU threads of one operation; None leaves the backend's own choice.
 
     Raises:
-        UsageError: an unknown device, or 'cuda' where the backend finds none.
+        UsageError: an unknown device, or one that the backend does not find.
+        KerasDAEError: keras cannot be imported.
     """
     check(
         device in DEVICES, f"device must be one of {', '.join(DEVICES)}.", device=device
@@ -86,7 +152,15 @@ def select(device: str = "auto", threads: int | None = None) -> None:
             f"--device cuda was asked for, but {backend} finds no CUDA device here; "
             "use --device cpu or auto."
         )
+    if device == "mps":
+        if not _has_mps(backend):
+            raise UsageError(
+                f"--device mps was asked for, but {backend} finds no Metal device "
+                "here; use --device cpu or auto."
+            )
+        os.environ["KERAS_TORCH_DEVICE"] = "mps"
     _import_keras(backend)
+    _keep_freed_memory(backend)
     if backend == "torch" and threads is not None:
         import torch
 
@@ -112,12 +186,39 @@ def _import_keras(backend: str) -> None:
     gc.disable()
     try:
         importlib.import_module("keras")
+    except (ValueError, AttributeError, TypeError) as error:
+        raise KerasDAEError(
+            f"keras cannot be imported: {error} Its settings are in keras.json, in "
+            "~/.keras or the folder that KERAS_HOME names."
+        ) from error
     finally:
         for package in hidden:
             del sys.modules[package]
         gc.freeze()
         if collecting:
             gc.enable()
+
+
+def _keep_freed_memory(backend: str) -> None:
+    """Ask glibc to keep what a step of torch frees: the next one needs as much.
+
+    By default each step returns its largest blocks to the system and touches fresh
+    pages again, which costs more than a tenth of the step.
+    """
+    if backend != "torch" or not sys.platform.startswith("linux"):
+        return
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            mallopt(parameter, 2**31 - 1)
+
+
+def _has_mps(backend: str) -> bool:
+    if backend != "torch":
+        return False
+    import torch
+
+    return torch.backends.mps.is_available()
 
 
 def _hide_accelerators(backend: str) -> None:
@@ -150,9 +251,8 @@ def device() -> str:
     backend = name()
     if backend == "torch":
         import torch
-        from keras.src.backend.torch.core import get_device
 
-        chosen = str(get_device())
+        chosen = torch_device()
         if chosen.startswith("cuda"):
             return f"{chosen} ({torch.cuda.get_device_name()})"
         return chosen
@@ -165,7 +265,9 @@ def threads() -> int:
         import torch
 
         return int(torch.get_num_threads())
-    return int(os.environ.get("OMP_NUM_THREADS", available_cores()))
+    # OpenMP takes a list too, a number for each level of nested loops.
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(asked) if asked.isdecimal() and int(asked) else available_cores()
 
 
 def useful_threads(step: int) -> int | None:
@@ -253,21 +355,32 @@ def environment() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Return the commit of this package's checkout, or None outside of one.
+    """Return the commit of this package's own checkout, or None outside of one.
 
-    Code that was sent here from a checkout elsewhere carries the commit in the
-    environment variable `KERAS_DAE_COMMIT`.
+    A repository that has the package in an environment, or in a folder that it does
+    not track, is not the package's. Code that was sent here from a checkout elsewhere
+    carries the commit in the environment variable `KERAS_DAE_COMMIT`.
     """
     if sent := os.environ.get("KERAS_DAE_COMMIT"):
         return sent
+    tracked = _git("ls-files", "--full-name", "__init__.py")
+    if tracked != f"{_PACKAGE.name}/__init__.py":
+        return None
+    return _git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*") or None
+
+
+def _git(*words: str) -> str:
+    """Return what git says in the package's folder; nothing where it fails."""
     try:
         done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=Path(__file__).parent,
+            ["git", *words],
+            cwd=_PACKAGE,
+            # A hook of git's names another repository by these.
+            env={k: v for k, v in os.environ.items() if not k.startswith("GIT_")},
             capture_output=True,
             text=True,
             timeout=10,
         )
     except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None
+        return ""
+    return done.stdout.strip()

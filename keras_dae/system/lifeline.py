@@ -29,8 +29,11 @@ def listen() -> None:
 
     A library may lose an interrupt: one that comes within a destructor or a callback
     of C code goes nowhere. So it comes again every few seconds until `heard`. A Ctrl-C
-    that is ignored, as in a job in the background, stays ignored.
+    that is ignored, as in a job in the background, stays ignored. In another thread
+    than the main one signals stay as they are: Python lets no other set them.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return
     heard()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGALRM, _interrupt)

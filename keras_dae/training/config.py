@@ -65,7 +65,8 @@ class RunConfig(BaseModel):
     bias_lr_ratio: float = Field(1, gt=0)  # biases' learning rate over kernels'; muon's
     warmup_steps: int = Field(500, ge=0, le=MAX_SEED)
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    precision: Literal["float32", "bfloat16"] = "float32"  # of convolutions, training
+    # Of convolutions while training; "tf32" lets CUDA round what they take.
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     # At the start; None takes that of the depth. The ceilings have no latent.
     latent_bias: float | None = Field(None, ge=-MAX_BIAS, le=MAX_BIAS)
     seed: int = Field(0, ge=0, le=MAX_SEED)

@@ -23,6 +23,7 @@ from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.models.files import load
 from keras_dae.system import backend
 from keras_dae.system.locks import held, tidy
+from keras_dae.system.numerics import float32
 from keras_dae.system.storage import write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.optimizers import make_optimizer
@@ -91,7 +92,18 @@ def fit(
         check_same_run(folder, record_of(config, splits, spec), resume)
         tidy(folder.path)
         return folder
-    with held(folder.path, "The run folder", wait=ORPHAN_SECONDS):
+    check(
+        keras.config.max_epochs() is None
+        and keras.config.max_steps_per_epoch() is None,
+        "A setting of keras cuts training short; unset KERAS_MAX_EPOCHS and "
+        "KERAS_MAX_STEPS_PER_EPOCH.",
+        max_epochs=keras.config.max_epochs(),
+        max_steps_per_epoch=keras.config.max_steps_per_epoch(),
+    )
+    with (
+        held(folder.path, "The run folder", wait=ORPHAN_SECONDS),
+        float32(tf32=config.precision == "tf32"),
+    ):
         _train(config, spec, splits, folder, pairs, resume, progress)
     return folder
 
@@ -156,11 +168,16 @@ def hasten(
     own.
 
     Raises:
-        UsageError: bfloat16 on another backend than torch.
+        UsageError: bfloat16 on another backend than torch, TF32 without CUDA.
     """
+    check(
+        precision != "tf32" or "cuda" in backend.device(),
+        "precision must be float32 or bfloat16 here; tf32 is for CUDA devices.",
+        precision=precision,
+    )
     if backend.name() != "torch":
         check(
-            precision == "float32",
+            precision != "bfloat16",
             f"precision must be float32 on {backend.name()}; only torch trains in "
             "bfloat16.",
             precision=precision,

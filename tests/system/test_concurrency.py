@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_dae.system.locks import LOCK
+from keras_dae.errors import KerasDAEError
+from keras_dae.system.locks import LOCK, held
 from keras_dae.training import fitting
 from tests.commands import run
 
@@ -92,3 +93,26 @@ def test_the_lock_of_a_dead_process_holds_nobody_up(tmp_path, picture, other):
     assert result.exit_code == 0, result.output
     assert "waiting" not in result.stderr
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.denoised.png"]
+
+
+def test_a_lock_removed_while_it_was_taken_is_no_lock(tmp_path, monkeypatch):
+    """The holder ends between another's opening of the file and its locking."""
+    fcntl, steps = pytest.importorskip("fcntl"), ["ends"]
+    first = held(tmp_path, "The place")
+    first.__enter__()
+    lock = fcntl.flock
+
+    def flock(handle, how):
+        if steps and how & fcntl.LOCK_EX:
+            steps.clear()
+            first.__exit__(None, None, None)
+        return lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with held(tmp_path, "The place"):
+        assert (tmp_path / LOCK).exists()
+        with (
+            pytest.raises(KerasDAEError, match="in use by another process"),
+            held(tmp_path, "The place"),
+        ):
+            pass

@@ -16,6 +16,7 @@ import numpy as np
 from keras_dae.errors import KerasDAEError
 from keras_dae.models.classifiers import LAYERS, build_classifier
 from keras_dae.models.files import load, save
+from keras_dae.system.numerics import float32
 from keras_dae.system.storage import replacing
 
 Reader = Callable[[np.ndarray], np.ndarray]
@@ -48,6 +49,7 @@ def accuracy(probabilities: np.ndarray, classes: np.ndarray) -> float:
     return float((probabilities.argmax(axis=1) == classes).mean())
 
 
+@float32()
 def fit_cnn(
     lesson: Lesson, path: Path, setting: dict[str, Any], tick: Callable[[float], None]
 ) -> None:

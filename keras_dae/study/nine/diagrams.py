@@ -6,7 +6,7 @@ Lengths are in inches, with the origin at the lower left of the figure.
 
 from dataclasses import dataclass
 from math import ceil, prod, sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -14,10 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Circle, FancyArrowPatch, Polygon, Rectangle
-from matplotlib.typing import RcKeyType
 
 from keras_dae.evaluation.metrics import mse
 from keras_dae.models.architectures import Conv, DAESpec
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType  # not in the lowest version
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
@@ -26,7 +28,7 @@ INK, GREY = "#222222", "#666666"
 LATENT_COLOURS = "cividis"
 TIMES = "\N{MULTIPLICATION SIGN}"
 
-STYLE: dict[RcKeyType, Any] = {
+STYLE: "dict[RcKeyType, Any]" = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.parse_math": False,  # a name with dollar signs is a name

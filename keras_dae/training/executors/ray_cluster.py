@@ -29,6 +29,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.images import datasets
 from keras_dae.system import backend
+from keras_dae.system.private import ray_gpus
 from keras_dae.system.storage import replacing
 from keras_dae.training.executors import ray_worker
 from keras_dae.training.jobs import Job, Request, epochs_done
@@ -133,9 +134,7 @@ class RayCluster:
         threads = self._request.threads or max(1, cores // jobs)
         gpus = 0
         if self._request.device != "cpu":
-            from ray._private.accelerators import NvidiaGPUAcceleratorManager as Nvidia
-
-            gpus = Nvidia.get_current_node_num_accelerators()
+            gpus = ray_gpus()
         node = {
             "num_cpus": max(cores, jobs * threads),
             "num_gpus": gpus,

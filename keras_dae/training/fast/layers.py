@@ -13,9 +13,9 @@ import keras
 import torch
 import torch.nn.functional as torch_nn
 from keras import activations, layers
-from keras.src.models.functional import Functional
 from torch import Tensor
 
+from keras_dae.system.private import calls, first_input, functional
 from keras_dae.training.fast.convolutions import convolution, in_order, transpose
 
 # By the function itself: a layer or a function of the user's may have any name.
@@ -72,22 +72,19 @@ def _graph(
     Place 0 is the image, place n what the n-th layer gives; the last one is the answer.
     Calls of the same layers in another model, as of an encoder, do not count.
     """
-    if type(model) is not Functional or len(model.outputs) != 1:
+    if type(model) is not functional() or len(model.outputs) != 1:
         return None  # a subclass may compute anything
     if [(len(x.shape), x.dtype) for x in model.inputs] != [(4, "float32")]:
         return None
     places: dict[int, int] = {id(model.inputs[0]): 0}
     steps, seen = [], set()
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            run = _operation(node)
-            if run is None or id(node.operation) in seen:
-                return None
-            seen.add(id(node.operation))
-            steps.append((run, tuple(places[id(x)] for x in node.input_tensors)))
-            places[id(node.outputs[0])] = len(steps)
+    for node in calls(model):
+        run = _operation(node)
+        if run is None or id(node.operation) in seen:
+            return None
+        seen.add(id(node.operation))
+        steps.append((run, tuple(places[id(x)] for x in node.input_tensors)))
+        places[id(node.outputs[0])] = len(steps)
     return steps if places[id(model.outputs[0])] == len(steps) > 0 else None
 
 
@@ -141,8 +138,7 @@ def _pair(value: Any) -> tuple[int, ...]:
 
 
 def _takes_any_size(layer: keras.Layer) -> bool:
-    first = layer._inbound_nodes[0].input_tensors[0]
-    return None in first.shape[1:3]
+    return None in first_input(layer).shape[1:3]
 
 
 def _convolution(

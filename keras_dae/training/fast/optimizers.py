@@ -13,8 +13,10 @@ import keras
 import torch
 from torch import Tensor
 
+from keras_dae.system.private import adam_moments, learning_rate, torch_lists
 from keras_dae.training.optimizers import KernelMuon, LinearDecay
 
+LISTS = torch_lists()
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
 # A step so far on that torch's Adam corrects no bias: here the rate has it in, as in
@@ -36,7 +38,7 @@ class Update:
 
     def __call__(self, gradients: Tensors) -> None:
         """Move the weights by one step."""
-        rate = rate_at(self.optimizer._learning_rate, self.step)
+        rate = rate_at(learning_rate(self.optimizer), self.step)
         self.step += 1
         self.move(rate, gradients)
         self.iterations.add_(1)
@@ -51,8 +53,9 @@ class AdamUpdate(Update):
 
     def __init__(self, optimizer: Any, variables: list[Any]) -> None:
         super().__init__(optimizer, variables)
-        self.means = _in_order_of(self.weights, optimizer._momentums)
-        self.squares = _in_order_of(self.weights, optimizer._velocities)
+        means, squares = adam_moments(optimizer)
+        self.means = _in_order_of(self.weights, means)
+        self.squares = _in_order_of(self.weights, squares)
 
     def move(self, rate: float, gradients: Tensors) -> None:
         """Change weights and moments at this learning rate."""
@@ -88,11 +91,11 @@ class MuonUpdate(Update):
             dense=self.dense,
         )
         found = [_ordered(gradients[n], self.weights[n]) for n in self.kernels]
-        torch._foreach_mul_(self.means, muon.momentum)
-        torch._foreach_add_(self.means, found)
+        LISTS.foreach_mul_(self.means, muon.momentum)
+        LISTS.foreach_add_(self.means, found)
         ahead: Tensors = self.means
         if muon.nesterov:
-            ahead = torch._foreach_add(found, self.means, alpha=muon.momentum)
+            ahead = LISTS.foreach_add(found, self.means, alpha=muon.momentum)
         coefficients = (muon.muon_a, muon.muon_b, muon.muon_c)
         matrices = [one.reshape(-1, one.shape[-1]) for one in ahead]
         steps = orthogonal(matrices, muon.ns_steps, coefficients)
@@ -188,7 +191,7 @@ def _adam(
     if dense:
         # In one pass, which looks at no strides: all have those of the weights.
         alike = [_ordered(*pair) for pair in zip(gradients, weights, strict=True)]
-        torch._fused_adam_(
+        LISTS.fused_adam_(
             *(weights, alike, means, squares, [], [_UNBIASED] * len(weights)),
             lr=rate,
             beta1=beta_1,
@@ -199,12 +202,12 @@ def _adam(
             maximize=False,
         )
         return
-    torch._foreach_lerp_(means, gradients, 1 - beta_1)
-    torch._foreach_mul_(squares, beta_2)
-    torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta_2)
-    divisors = torch._foreach_sqrt(squares)
-    torch._foreach_add_(divisors, epsilon)
-    torch._foreach_addcdiv_(weights, means, divisors, -rate)
+    LISTS.foreach_lerp_(means, gradients, 1 - beta_1)
+    LISTS.foreach_mul_(squares, beta_2)
+    LISTS.foreach_addcmul_(squares, gradients, gradients, 1 - beta_2)
+    divisors = LISTS.foreach_sqrt(squares)
+    LISTS.foreach_add_(divisors, epsilon)
+    LISTS.foreach_addcdiv_(weights, means, divisors, -rate)
 
 
 def orthogonal(

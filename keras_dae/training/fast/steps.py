@@ -10,26 +10,23 @@ A layer that `torch_layers` does not know, another loss or another optimizer lea
 model to keras.
 """
 
-import ctypes
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import keras
 import numpy as np
 import torch
 import torch.nn.functional as torch_nn
-from keras.src.backend.torch.core import get_device
 from torch import Tensor
 
+from keras_dae.system.private import loss_weights, torch_device
 from keras_dae.training.fast.layers import forward, lay_out
 from keras_dae.training.fast.optimizers import Update, is_plain, update_of
 
 # Images that a test step takes at a time: few enough for the processor's caches.
 TEST_BATCH = 128
-# glibc's numbers for the two thresholds of mallopt.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+# Where the steps were compared with keras's own.
+MEASURED_ON = ("cpu", "cuda")
 
 
 def accelerate(
@@ -46,7 +43,7 @@ def accelerate(
     Returns:
         Whether they do; if not, the steps stay keras's own.
     """
-    run = forward(model)
+    run = forward(model) if _is_measured() else None
     if run is None or not _is_plain(model):
         model.train_step = in_precision(precision, model.train_step)
         return False
@@ -54,7 +51,6 @@ def accelerate(
     steps = LeanSteps(model, run, precision, batch_size)
     # fit and evaluate make these functions only where there are none.
     model.train_function, model.test_function = steps.train, steps.test
-    _keep_freed_memory()
     return True
 
 
@@ -64,9 +60,9 @@ def in_precision(precision: str, run: Callable[..., Any]) -> Callable[..., Any]:
     torch's autocast rounds what these take; sums within them, the loss, gradients of
     the weights, the weights and the optimizer stay float32, and so does the file.
     """
-    if precision == "float32":
+    if precision != "bfloat16":  # TF32 is a setting of the whole run
         return run
-    kind = torch.device(get_device()).type
+    kind = torch.device(torch_device()).type
 
     def rounded(*given: Any) -> Any:
         with torch.autocast(kind, dtype=torch.bfloat16):
@@ -81,13 +77,13 @@ def answer(model: keras.Model) -> Callable[[np.ndarray], np.ndarray] | None:
     None where the model has layers that are not in the tables below: `predict` is for
     those.
     """
-    forward_pass = forward(model)
+    forward_pass = forward(model) if _is_measured() else None
     if forward_pass is None:
         return None
 
     def run(noisy: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            x = torch.from_numpy(noisy).to(get_device()).permute(0, 3, 1, 2)
+            x = torch.from_numpy(noisy).to(torch_device()).permute(0, 3, 1, 2)
             return np.asarray(forward_pass(x).permute(0, 2, 3, 1).cpu())
 
     return run
@@ -154,6 +150,10 @@ def _parts(
     yield from zip(torch.split(noisy, size), torch.split(clean, size), strict=True)
 
 
+def _is_measured() -> bool:
+    return torch.device(torch_device()).type in MEASURED_ON
+
+
 def _is_plain(model: keras.Model) -> bool:
     """Tell whether loss, metrics and optimizer are those that the steps compute."""
     return (
@@ -162,19 +162,5 @@ def _is_plain(model: keras.Model) -> bool:
         and is_plain(model.optimizer)
         and not model.jit_compile
         and not model.run_eagerly
-        and model._compile_loss._user_loss_weights is None
+        and loss_weights(model) is None
     )
-
-
-def _keep_freed_memory() -> None:
-    """Ask glibc to keep what a step frees: the next one needs as much.
-
-    By default each step returns its largest blocks to the system and touches fresh
-    pages again, which costs more than a tenth of the step.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-        for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
-            mallopt(parameter, 2**31 - 1)

@@ -1,0 +1,79 @@
+"""Computing in float32, whatever the global settings of keras and the backend say."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+
+@contextmanager
+def float32(*, tf32: bool = False) -> Iterator[None]:
+    """Compute the block in float32 with keras's default settings, then restore all.
+
+    keras takes its dtype policy, `floatx`, `epsilon` and data format from settings that
+    a program, or the file `keras.json`, may change. On CUDA torch and tensorflow round
+    what convolutions take to TF32, ten bits, and jax what products take.
+
+    Args:
+        tf32: whether the backend may round to TF32 on CUDA.
+
+    Example:
+        >>> with float32():
+        ...     answers = model.predict(images)
+    """
+    import keras
+
+    config, kept = keras.config, ExitStack()
+    settings: tuple[tuple[Any, Any, Any], ...] = (
+        (config.set_dtype_policy, config.dtype_policy(), "float32"),
+        (config.set_floatx, config.floatx(), "float32"),
+        (config.set_epsilon, config.epsilon(), 1e-7),
+        (config.set_image_data_format, config.image_data_format(), "channels_last"),
+    )
+    with kept:
+        for change, before, wanted in settings:
+            kept.callback(change, before)
+            change(wanted)
+        TF32[keras.backend.backend()](kept, tf32)
+        yield
+
+
+def _torch(kept: ExitStack, tf32: bool) -> None:
+    from torch import backends
+
+    for place in (backends.cudnn, backends.cuda.matmul):
+        # torch 2.9 names the precision; older ones, and a mixture, are refused there.
+        part = getattr(place, "conv", place)
+        name = "fp32_precision" if hasattr(part, "fp32_precision") else "allow_tf32"
+        wanted = ("ieee", "tf32") if name == "fp32_precision" else (False, True)
+        kept.callback(setattr, part, name, getattr(part, name))
+        setattr(part, name, wanted[tf32])
+
+
+def _jax(kept: ExitStack, tf32: bool) -> None:
+    import jax
+
+    if jax.default_backend() == "gpu":
+        wanted = "tensorfloat32" if tf32 else "highest"
+        kept.enter_context(jax.default_matmul_precision(wanted))
+
+
+def _tensorflow(kept: ExitStack, tf32: bool) -> None:
+    import tensorflow
+
+    options = tensorflow.config.experimental
+    before = options.tensor_float_32_execution_enabled()
+    kept.callback(options.enable_tensor_float_32_execution, before)
+    options.enable_tensor_float_32_execution(tf32)
+
+
+def _neither(kept: ExitStack, tf32: bool) -> None:
+    """Do nothing: numpy and openvino compute on the CPU."""
+
+
+TF32 = {
+    "torch": _torch,
+    "jax": _jax,
+    "tensorflow": _tensorflow,
+    "numpy": _neither,
+    "openvino": _neither,
+}
