@@ -11,22 +11,30 @@ import keras_dae
 from keras_dae import cli
 
 PACKAGE = Path(keras_dae.__file__).parent
-# Each layer may import those before it; `images` and `models` do not know each other,
-# and `study` is for `commands` alone.
-BASE = {"errors", "system"}
-LIBRARY = {"images", "models", "training", "evaluation"}
+# Each layer may import those before it; `images` and `models` do not know each other.
+BASE = {"errors", "locks", "lifeline", "storage", "streams", "terminal"}
+STAGES = ("images", "models", "training", "evaluation", "reporting", "study")
 ALLOWED = {
     "errors": set(),
-    "system": {"errors"},
+    "locks": {"errors", "lifeline"},
+    "lifeline": set(),
+    "storage": {"errors", "locks"},
+    "streams": set(),
+    "terminal": {"errors"},
+    "backend": {"errors"},
     "images": BASE,
     "models": BASE,
-    "training": BASE | {"images", "models"},
-    "evaluation": BASE | {"images", "models", "training"},
-    "denoising": BASE | LIBRARY,
+    "training": BASE | {"backend", "images", "models"},
+    "evaluation": BASE | {"backend", "images", "models", "training"},
+    "denoising": BASE | {"images", "models", "training", "evaluation"},
     "interchange": BASE | {"models"},
-    "doctor": BASE | {"images"},
-    "study": BASE | LIBRARY,
-    "commands": BASE | LIBRARY | {"denoising", "interchange", "doctor", "study", "cli"},
+    "doctor": BASE | {"backend", "images"},
+    "reporting": BASE | {"images", "models", "evaluation"},
+    "study": BASE | set(STAGES) - {"study"},
+    "future": BASE | set(STAGES) - {"study"},
+    "commands": BASE
+    | {"backend", "denoising", "interchange", "doctor", "future", *STAGES},
+    "worker": {"cli", "lifeline"},
 }
 FREE = {"__init__", "__main__", "cli"}
 HEAVY = (
