@@ -14,7 +14,7 @@ PURPOSES = {
     "train": 4,  # (seed, epoch, batch): training noise
     "validation": 5,  # (seed, block): frozen noise of the validation images
     "test": 6,  # (seed, block): frozen noise of the test images
-    "bootstrap": 7,  # (seed, comparison): resampling of test errors
+    # 7 was the resampling of test errors for the claims; it is not used again.
     "intervals": 8,  # (seed): resampling of test images for a row of the board
     "measured": 10,  # (seed, block): frozen noise of training images, to measure on
     "ceiling weights": 9,  # the initial weights of a model without a bottleneck

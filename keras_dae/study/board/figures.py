@@ -11,7 +11,8 @@ from rich.table import Table as RichTable
 
 from keras_dae.evaluation.metrics import mse
 from keras_dae.study.nine.diagrams import GREY, INK, PALETTE, show_image, styled
-from keras_dae.study.report.report import NONE, Table, markdown_table
+from keras_dae.study.report.comparison_words import NONE
+from keras_dae.study.report.report import Table, markdown_table
 from keras_dae.study.report.tables import new_table, setting
 
 Board = dict[str, Any]

@@ -8,10 +8,14 @@ from matplotlib.figure import Figure
 
 from keras_dae.study.nine.claims import count_verdicts
 from keras_dae.study.nine.diagrams import GREY, INK, styled
+from keras_dae.study.report.comparison_words import interval_words, verdict_words
 from keras_dae.study.report.report import Table
 
 # Colour and marker of each verdict: told apart without colour, too.
-MARKS = {"HOLDS": ("#009E73", "o"), "FAILS": ("#D55E00", "X"), "UNCLEAR": (GREY, "s")}
+MARKS = {
+    **{"HOLDS": ("#009E73", "o"), "FAILS": ("#D55E00", "X"), "UNCLEAR": (GREY, "s")},
+    "NOT DECIDED": (GREY, "D"),
+}
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -32,8 +36,9 @@ def comparisons(rows: Rows) -> Figure:
     for axes, claim, group in zip(panels[:, 0], claims, groups, strict=True):
         for height, row in enumerate(reversed(group)):
             colour, marker = MARKS[row["verdict"]]
-            axes.plot([row["low"], row["high"]], [height] * 2, color=colour, lw=2)
-            axes.plot(row["difference"], height, marker, color=colour, ms=6)
+            if row["low"] is not None:
+                axes.plot([row["low"], row["high"]], [height] * 2, color=colour, lw=2)
+            axes.plot(row["difference"], height, marker, color=colour, ms=4)
         axes.axvline(0, color=INK, lw=0.8)
         names = [f"{row['worse']}  >  {row['better']}" for row in reversed(group)]
         axes.set_yticks(range(len(group)), names, fontsize=8)
@@ -65,7 +70,7 @@ def matched(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
     )
     words = [
         f"{claim}: holds in {counts['HOLDS']}, fails in {counts['FAILS']}, unclear in "
-        f"{counts['UNCLEAR']}"
+        f"{counts['UNCLEAR']}, not decided in {counts['NOT DECIDED']}"
         for claim, counts in count_verdicts(results["claims"])
     ]
     heads = ["claim", "higher error", "lower error", "difference", "95 % interval"]
@@ -74,8 +79,8 @@ def matched(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
         [
             *(row["claim"].split()[0], row["worse"], row["better"]),
             f"{row['difference']:+.5f}",
-            f"{row['low']:+.5f} to {row['high']:+.5f}",
-            *(row["verdict"], own.get(_positions(row), "-")),
+            interval_words(row),
+            *(verdict_words(row), own.get(_positions(row), "-")),
         ]
         for row in results["claims"]
     ]
@@ -98,8 +103,8 @@ def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
         "epoch is tested. Each comparison is decided again, on test images under other "
         f"noise and by the validation loss. In {results['best_epoch_is_last']} of "
         f"{results['runs']} runs the last epoch is the best; the best one is nowhere "
-        f"lower by more than {gain:.6f}. Cells count the comparisons that hold, fail "
-        "and are unclear."
+        f"lower by more than {gain:.6f}. Cells count the comparisons that hold, fail, "
+        "are unclear and are not decided."
     )
     cells = []
     for how, rows in found.items():

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.baselines import FLOORS, MEDIANS
+from keras_dae.evaluation.live_maps import live_maps
 from keras_dae.evaluation.metrics import psnr_of
 from keras_dae.evaluation.scoring import (
     ImageFigures,
@@ -19,11 +20,16 @@ from keras_dae.evaluation.scoring import (
 )
 from keras_dae.images.datasets import load
 from keras_dae.models.architectures import DAESpec, architecture_row
+from keras_dae.models.files import load as load_model
 from keras_dae.system import backend
 from keras_dae.system.storage import is_file, read_json
 from keras_dae.training.config import RunConfig, table_order
 from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder
+
+LIVE_IMAGES = (
+    2000  # test images, from the first, that dead latent maps are looked for on
+)
 
 
 @dataclass(frozen=True)
@@ -164,10 +170,26 @@ def _score(
         spec = folder.config().plan(bench.splits.image_shape)
         if isinstance(spec, DAESpec):
             specs[row["name"]] = spec
+            row["live_maps"] = _live_maps(folder, bench, say)
     results = _results(bench, rows)
     results["trained_with"] = _trained_with(folders)
     results["architectures"] = [architecture_row(spec) for spec in specs.values()]
     return Scored(results, images, specs, folders, bench)
+
+
+def _live_maps(
+    folder: RunFolder, bench: TestBench, say: Callable[[str], None]
+) -> list[float]:
+    """Return the run's `live_maps` on the first test images; tell of dead ones."""
+    count = min(LIVE_IMAGES, len(bench.splits.test))
+    noisy, _ = bench.take(np.arange(count))
+    shares = live_maps(load_model(folder.model_path), noisy)
+    if dead := shares.count(0):
+        say(
+            f"{folder.path.name}: {dead} of {len(shares)} latent maps answer 0 for all "
+            f"of {count:,} test images."
+        )
+    return shares
 
 
 def image_rows(scored: Iterable[Scored]) -> Iterator[dict[str, Any]]:

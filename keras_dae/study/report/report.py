@@ -16,13 +16,19 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from keras_dae.evaluation.contrasts import LEVEL
 from keras_dae.evaluation.metrics import psnr_of
 from keras_dae.images.noise_words import noise_label
-from keras_dae.study.nine.claims import LEVEL, count_verdicts
+from keras_dae.study.nine.claims import count_verdicts
+from keras_dae.study.report.comparison_words import (
+    NONE,
+    interval_words,
+    p_words,
+    verdict_words,
+)
 
 Figures = Mapping[str, tuple[str, bytes]]  # file name -> (caption, PNG bytes)
 Rows = list[dict[str, Any]]
-NONE = "-"
 CONFOUNDS = {
     "parameters": "parameters",
     "macs": "multiply-adds",
@@ -178,11 +184,11 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
         "results": _results(runs, results["floors"]),
         "comparisons": list(_comparisons(claims)),
         "board": results.get("board"),
-        "notes": _notes(pixels, any(min(row["seeds"]) < 2 for row in claims)),
+        "notes": _notes(pixels),
     }
 
 
-def _notes(pixels: int, one_seed: bool) -> dict[str, str]:
+def _notes(pixels: int) -> dict[str, str]:
     """Return what each table needs to be read, by the name of the table."""
     architectures = (
         "Table 1 of the paper, with what it leaves open. The decoder mirrors the "
@@ -200,13 +206,17 @@ def _notes(pixels: int, one_seed: bool) -> dict[str, str]:
     )
     comparisons = (
         "The difference is the test MSE of the model that the claim expects higher, "
-        "less that of the other. The interval is a bootstrap over seeds and test "
-        f"images, p is corrected by Holm's method; HOLDS and FAILS need p < {LEVEL}. "
+        "less that of the other. Welch's test over seeds, the test images paired, "
+        "gives the interval and p; with 8 seeds or more an exact permutation test of "
+        "two models must agree. p is corrected over all comparisons by Holm's method; "
+        f"HOLDS and FAILS need p < {LEVEL} and 3 seeds. The interval is not corrected. "
         "The ratios, first model by second, are what the pair confounds: a verdict "
         "cannot tell their effect from that of depth or latent size."
     )
-    if one_seed:
-        comparisons += " With one seed a model, the interval leaves the training out."
+    comparisons += (
+        " That the deepest model is the best at every latent size (section 5.1) is "
+        "what the comparisons with the deepest say under (**); they are made once."
+    )
     return {
         "architectures": architectures,
         "results": tests,
@@ -241,6 +251,13 @@ def _facts(results: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
             yield key.capitalize(), results[key], code
 
 
+BESIDE_HOLDS = (
+    ("FAILS", "fails"),
+    ("UNCLEAR", "is unclear"),
+    ("NOT DECIDED", "is not decided, for want of seeds,"),
+)
+
+
 def _answers(claims: Rows) -> Iterator[dict[str, str]]:
     """Yield for each claim its verdict and a sentence that counts the comparisons."""
     for claim, counts in count_verdicts(claims):
@@ -252,9 +269,10 @@ def _answers(claims: Rows) -> Iterator[dict[str, str]]:
             verdict, short = "FAILS", "fails" if whole else "does not hold throughout"
         else:
             short = "holds where it is decided" if counts["HOLDS"] else "is undecided"
-            verdict = "UNCLEAR"
+            none = counts["NOT DECIDED"] == total
+            verdict = "NOT DECIDED" if none else "UNCLEAR"
         parts = [f"holds in {counts['HOLDS']} of {total} comparisons"]
-        for name, word in (("FAILS", "fails"), ("UNCLEAR", "is unclear")):
+        for name, word in BESIDE_HOLDS:
             pairs = [
                 f"{row['worse']} against {row['better']}"
                 for row in claims
@@ -338,11 +356,11 @@ def _comparisons(claims: Rows) -> Iterator[tuple[str, Table]]:
         keys = CONFOUNDS if of_models else {}
         cells = [
             [
-                *(row["worse"], row["better"], row["verdict"]),
+                *(row["worse"], row["better"], verdict_words(row)),
                 f"{row['difference']:+.5f}",
-                f"{row['low']:+.5f} to {row['high']:+.5f}",
+                interval_words(row),
                 NONE if row["spread"] is None else f"{row['spread']:.5f}",
-                f"{row['p_holm']:.3f}" if row["p_holm"] >= 0.001 else "< 0.001",
+                p_words(row["p_holm"]),
                 *(_ratio(*row["confounds"][key]) for key in keys),
             ]
             for row in claims

@@ -11,8 +11,16 @@ from rich.text import Text
 
 from keras_dae.evaluation.metrics import psnr_of
 from keras_dae.images.noise_words import noise_label
+from keras_dae.study.report.comparison_words import (
+    interval_words,
+    p_words,
+    verdict_words,
+)
 
-VERDICT_STYLES = {"HOLDS": "green", "FAILS": "red", "UNCLEAR": "yellow"}
+VERDICT_STYLES = {
+    **{"HOLDS": "green", "FAILS": "red", "UNCLEAR": "yellow"},
+    "NOT DECIDED": "dim",
+}
 
 
 def new_table(title: str, *columns: str, caption: str | None = None) -> Table:
@@ -88,7 +96,7 @@ def claims_table(rows: list[dict[str, Any]]) -> Table:
         "The paper's claims, pair by pair",
         *("claim", "higher error", "lower error", "difference", "95 % interval"),
         *("p (Holm)", "verdict"),
-        caption="difference of mean test MSE, bootstrapped over seeds and test images",
+        caption="difference of mean test MSE; Welch's test over seeds, images paired",
     )
     for row in rows:
         table.add_row(
@@ -96,9 +104,9 @@ def claims_table(rows: list[dict[str, Any]]) -> Table:
             row["worse"],
             row["better"],
             f"{row['difference']:+.5f}",
-            f"{row['low']:+.5f} to {row['high']:+.5f}",
-            f"{row['p_holm']:.4f}",
-            Text(row["verdict"], style=VERDICT_STYLES[row["verdict"]]),
+            interval_words(row),
+            p_words(row["p_holm"]),
+            Text(verdict_words(row), style=VERDICT_STYLES[row["verdict"]]),
         )
     return table
 

@@ -66,7 +66,10 @@ def test_matched_verdicts_stand_beside_those_of_the_study(study):
     text = (study / "report.md").read_text()
     assert "The claims with capacity matched" in text
     assert "1,133 to 1,200 parameters that see 4 to 36 pixels" in text
-    assert f"{SMALLER}: holds in 0, fails in 1, unclear in 1." in text.replace("\\", "")
+    assert (
+        f"{SMALLER}: holds in 0, fails in 1, unclear in 1, not decided in 0."
+        in text.replace("\\", "")
+    )
     rows = [line for line in text.splitlines() if "MATCHED_" in line]
     assert [row.split("|")[-3:-1] for row in rows if row.count("|") == 8] == [
         [" FAILS ", " HOLDS "],
@@ -90,6 +93,6 @@ def test_verdicts_that_turn_are_named(study):
     assert "more than 0.000120" in text
     rows = [line for line in text.splitlines() if line.startswith(("| test,", "| val"))]
     assert rows == [
-        "| test, as drawn | 1/0/0 | none |",
-        "| validation loss | 0/0/1 | DAE_3_8 against DAE_3_13: UNCLEAR |",
+        "| test, as drawn | 1/0/0/0 | none |",
+        "| validation loss | 0/0/1/0 | DAE_3_8 against DAE_3_13: UNCLEAR |",
     ]
