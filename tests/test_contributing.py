@@ -10,7 +10,12 @@ import pytest
 from keras_dae.evaluation.filters import FILTERS
 from keras_dae.images.noise import NOISES
 from keras_dae.study.board.denoisers import guarded
+from keras_dae.study.report.experiments import EXPERIMENTS
+from keras_dae.study.report.publish import write_report
+from keras_dae.system.storage import write_json
 from keras_dae.training.config import make_config
+from keras_dae.training.optimizer_table import OPTIMIZERS
+from keras_dae.training.optimizers import make_optimizer
 
 
 @pytest.fixture
@@ -49,3 +54,24 @@ def test_a_denoiser_is_a_function(examples):
     assert guarded(names["halved"], "mine:halved")(noisy).tolist() == (
         np.full(noisy.shape, 0.25).tolist()
     )
+
+
+def test_an_optimizer_is_one_row(examples, monkeypatch):
+    monkeypatch.setitem(OPTIMIZERS, "sgd", None)  # put back afterwards
+    exec(examples[3], {})
+    config = make_config({"optimizer": "sgd", "depth": 1})
+    assert config.learning_rate == 1.0
+    assert type(make_optimizer(config, 10)).__name__ == "SGD"
+
+
+def test_an_experiment_is_one_row(examples, monkeypatch, request, tmp_path):
+    monkeypatch.setitem(EXPERIMENTS, "brightness", None)
+    exec(examples[4], {})
+    study = request.config.rootpath / "tests/golden/study"
+    (tmp_path / "results.json").write_bytes((study / "results.json").read_bytes())
+    write_json(tmp_path / "brightness.json", {"mean": 0.25})
+    write_report(tmp_path)
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text()
+        assert "How bright" in text
+        assert "The mean test pixel is 0.250." in text

@@ -1,6 +1,7 @@
 """The house rules: imports run one way, and the command line starts light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import keras_dae
+from benchmarks.imports import diagram
 from keras_dae import cli
 
 PACKAGE = Path(keras_dae.__file__).parent
@@ -88,6 +90,19 @@ def test_architecture_page_names_only_what_exists():
     named = [path for path in paths if path.startswith(("keras_dae/", "tests/"))]
     assert named
     assert [path for path in named if not (root / path).exists()] == []
+
+
+def test_architecture_page_is_one_page_with_the_picture_of_the_imports():
+    text = (PACKAGE.parent / "ARCHITECTURE.md").read_text()
+    assert len(text.split()) <= 900
+    assert f"```mermaid\n{diagram()}\n```" in text
+    first = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    places = re.findall(r"`([^`]+)`", " ".join(first))
+    assert {place for place in places if not (PACKAGE / place).exists()} == set()
+    folders = {
+        path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()
+    }
+    assert folders <= {place.split("/")[0] for place in places}
 
 
 def test_public_names_load():
