@@ -176,3 +176,15 @@ def test_a_grid_is_of_autoencoders(tmp_path, data):
     result = run("sweep", "--config", path, "--data", data, "--out", tmp_path)
     assert result.exit_code == 2
     assert "model='unet'" in result.stderr
+
+
+def test_errors_of_each_image_as_arrays(out, tmp_path):
+    name = out / "runs" / "npz-images-DAE_1_5-seed0"
+    kept = tmp_path / "errors.npz"
+    one = json.loads(run("evaluate", name, "--json", "--per-image", kept).stdout)
+    (row,) = one["results"][0]["models"]
+    with np.load(kept) as arrays:
+        assert arrays.files == [name.name]
+        errors = arrays[name.name]
+    assert (errors.shape, errors.dtype) == ((10,), np.float32)
+    assert np.mean(errors) == pytest.approx(row["test"]["mse"], rel=1e-6)

@@ -141,7 +141,8 @@ def train(
 @click.option(
     "--per-image",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write a CSV file of one row an image and model.",
+    help="Also write the error of each image and model: a CSV file with a row each, or "
+    "an .npz file with an array per model.",
 )
 @engine_option
 @machine_options
@@ -173,14 +174,20 @@ def evaluate(
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.nine.measure import evaluate as score
-    from keras_dae.study.nine.measure import evaluate_files, image_rows
+    from keras_dae.study.nine.measure import (
+        evaluate_files,
+        image_rows,
+        write_errors,
+    )
     from keras_dae.study.report.tables import results_table
     from keras_dae.system.storage import write_csv
 
     scored = score(folders, data_dir, say, engine) if folders else []
     if files:
         scored.append(evaluate_files(files, config, data_dir, say, engine))
-    if per_image is not None:
+    if per_image is not None and per_image.suffix == ".npz":
+        write_errors(per_image, scored)
+    elif per_image is not None:
         write_csv(per_image, image_rows(scored))
     results = [one.results for one in scored]
     if engine != "keras":

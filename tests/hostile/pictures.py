@@ -16,14 +16,14 @@ from tests.hostile.data import Make, _write, content, npy
 GREY = np.arange(48 * 48, dtype=np.int64).reshape(48, 48).astype(np.uint8)
 
 
-def encoded(kind: str, array: np.ndarray = GREY) -> bytes:
+def encoded(kind: str, array: np.ndarray = GREY, **options: Any) -> bytes:
     buffer = io.BytesIO()
     if kind == "TIFF":
         tifffile.imwrite(buffer, array, metadata=None)
     elif kind == "NPY":
         np.save(buffer, array)
     else:
-        Image.fromarray(array).save(buffer, kind)
+        Image.fromarray(array).save(buffer, kind, **options)
     return buffer.getvalue()
 
 

@@ -188,8 +188,9 @@ def test_arrays_come_back(tmp_path, shape, seed):
 @given(shape=shapes, kind=st.sampled_from(["PNG", "BMP", "WEBP", "TIFF", "NPY"]))
 def test_pictures_come_back(shape, kind):
     grey = np.arange(shape[1] * shape[2], dtype=np.uint8).reshape(shape[1:])
-    picture = read_picture(io.BytesIO(made(kind, grey)))
+    # A lossy WebP file loses something each time; tests/images/test_carried.py has it.
+    exact = {"lossless": True} if kind == "WEBP" else {}
+    picture = read_picture(io.BytesIO(made(kind, grey, **exact)))
     (page,), (again,) = picture.pages, read_picture(io.BytesIO(encoded(picture))).pages
     np.testing.assert_array_equal(again.values, page.values)
-    if kind != "WEBP":  # which loses something the first time
-        np.testing.assert_array_equal(page.values, grey[..., None])
+    np.testing.assert_array_equal(page.values[..., :1], grey[..., None])

@@ -82,7 +82,7 @@ def test_a_backend_that_cannot_train_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_torch_for_cuda_is_not_imported_after_tensorflow(tmp_path):
-    code = f"{CUDA}import keras_dae\nfrom keras_dae import backend\nimport os\n"
+    code = f"{CUDA}import keras_dae\nfrom keras_dae.system import backend\nimport os\n"
     assert last_line(f"{code}print(os.environ['KERAS_BACKEND'])", tmp_path) == (
         "tensorflow"
     )

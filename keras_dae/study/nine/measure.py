@@ -22,7 +22,7 @@ from keras_dae.images.datasets import load
 from keras_dae.models.architectures import DAESpec, architecture_row
 from keras_dae.models.files import load as load_model
 from keras_dae.system import backend
-from keras_dae.system.storage import is_file, read_json
+from keras_dae.system.storage import is_file, read_json, replacing
 from keras_dae.training.config import RunConfig, table_order
 from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder
@@ -212,6 +212,26 @@ def image_rows(scored: Iterable[Scored]) -> Iterator[dict[str, Any]]:
                     "psnr": psnr_of(error) if error > 0 else None,
                     "ssim": None if likeness is None else float(likeness[index]),
                 }
+
+
+def write_errors(path: Path, scored: Iterable[Scored]) -> None:
+    """Write the MSE of each test image to an npz file, float32, one array per run.
+
+    An array is named by its run's folder, or by its file.
+    """
+    errors = {
+        name: of_images["mse"].astype(np.float32)
+        for one in scored
+        for name, of_images in zip(_names(one), one.images, strict=True)
+    }
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **errors)  # type: ignore[arg-type]
+
+
+def _names(scored: Scored) -> list[str]:
+    if scored.folders:
+        return [folder.path.name for folder in scored.folders]
+    return [row["name"] for row in scored.results["models"]]
 
 
 def _trained_with(folders: list[RunFolder]) -> list[dict[str, Any]]:
