@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from statistics import mean
 
+import numpy as np
 import pytest
 
 from benchmarks.quality import page
@@ -189,3 +190,25 @@ def test_the_table_of_recipes_says_what_was_measured(request):
         assert (
             f"| {row['model']} | {row['changed']} | {mean(errors):.5f} | {each} |"
         ) in said
+
+
+@pytest.mark.parametrize("study", ["paper", "fast", "paper/matched"])
+def test_the_errors_of_each_image_are_those_of_the_results(request, study):
+    """errors.npz holds every run's error on every test image, in float32."""
+    folder = request.config.rootpath / "artifacts" / study
+    rows = read_json(folder / "results.json")["models"]
+    with np.load(folder / "errors.npz") as errors:
+        assert len(errors.files) == len(rows)
+        for row in rows:
+            found = errors[f"mnist-{row['name']}-seed{row['seed']}"]
+            assert found.shape == (10_000,)
+            assert found.mean(dtype=np.float64) == pytest.approx(
+                row["test"]["mse"], rel=1e-4
+            )
+
+
+def test_only_models_of_one_seed_are_kept(request):
+    """A checkout stays small: of other seeds histories, results and errors are kept."""
+    folder = request.config.rootpath / "artifacts"
+    found = {path.parent.name[-6:] for path in folder.rglob("runs/*/model.keras")}
+    assert found == {"-seed0"}
