@@ -48,6 +48,7 @@ def reach(model: keras.Model) -> Reach | None:
         model: a functional or sequential model of images of any size.
 
     Example:
+        >>> from keras_dae.models.photo import PhotoSpec, build_photo
         >>> reach(build_photo(PhotoSpec(channels=3)))
         Reach(pixels=16, period=2)
     """

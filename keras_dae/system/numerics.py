@@ -17,8 +17,10 @@ def float32(*, tf32: bool = False) -> Iterator[None]:
         tf32: whether the backend may round to TF32 on CUDA.
 
     Example:
+        >>> import keras
         >>> with float32():
-        ...     answers = model.predict(images)
+        ...     keras.config.floatx()
+        'float32'
     """
     import keras
 

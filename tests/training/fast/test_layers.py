@@ -61,6 +61,7 @@ SETTINGS = {
     },
     layers.Concatenate: {**ANY_LAYER, "axis": [-1, 1, 2, 3]},
     layers.Add: ANY_LAYER,
+    layers.Subtract: ANY_LAYER,
     layers.Activation: {**ANY_LAYER, "activation": ANY_CONVOLUTION["activation"]},
 }
 NEEDED = {
@@ -120,7 +121,9 @@ def model_of(kind, settings):
         for key, value in {**NEEDED.get(kind, {}), **settings}.items()
     }
     layer = kind(**settings)
-    x = layer([x, x] if kind in (layers.Add, layers.Concatenate) else x)
+    x = layer(
+        [x, x] if kind in (layers.Add, layers.Subtract, layers.Concatenate) else x
+    )
     x = layers.Conv2D(2, 3, padding="same")(x)
     model = keras.Model(start, x)
     model.compile(keras.optimizers.Adam(1e-3), "mse")
@@ -180,6 +183,7 @@ def test_no_setting_of_a_layer_is_missing_above(kind):
         (layers.MaxPooling2D, {}),
         (layers.Concatenate, {}),
         (layers.Add, {}),
+        (layers.Subtract, {}),
         (layers.Activation, {}),
     ],
     ids=row_name,
