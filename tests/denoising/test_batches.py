@@ -156,7 +156,7 @@ def test_existing_outputs_are_skipped_on_demand(folder, tmp_path):
 
 def test_a_second_call_after_an_interrupt_does_what_is_left(folder, tmp_path):
     for number in range(40):
-        Image.fromarray(np.tile(GREY, (6, 6))).save(folder / f"{number:02}.png")
+        Image.fromarray(np.tile(GREY, (24, 24))).save(folder / f"{number:02}.png")
     out = tmp_path / "out"
     code = "from keras_dae.cli import main; main()"
     words = [folder, "-o", out, "--model", "DAE_5_13", "--skip-existing"]
