@@ -19,6 +19,7 @@ from keras_dae.system.lifeline import end_with_parent
 from keras_dae.system.numerics import float32
 
 BATCH = 64
+OPEN_SIDE = 28  # pixels, where a model takes images of any size
 
 
 def export(task: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +28,9 @@ def export(task: dict[str, Any]) -> dict[str, Any]:
 
     row, out = EXPORTS[task["format"]], Path(task["out"])
     model = load(Path(task["model"]))
-    model.predict_on_batch(np.zeros((2, *model.input_shape[1:]), np.float32))
+    # keras exports what was called before; an open side stays open.
+    shape = [side or OPEN_SIDE for side in model.input_shape[1:]]
+    model.predict_on_batch(np.zeros((2, *shape), np.float32))
     model.export(
         str(out), format=row.keras_name, verbose=False, **_options(task["format"])
     )

@@ -6,6 +6,7 @@ import threading
 from importlib.metadata import version
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from keras_dae.errors import KerasDAEError
 from keras_dae.interchange import export as exporting
 from keras_dae.interchange import formats, parity
 from keras_dae.interchange.formats import EXPORTS, KEY
+from keras_dae.models.files import save
 from tests.commands import run, sentence
 
 MODEL = PRETRAINED / "DAE_1_5.keras"
@@ -240,3 +242,19 @@ def test_a_damaged_model_is_one_sentence(tmp_path):
     result = run("export", damaged, "--format", "onnx", "-o", out)
     assert "model.keras" in sentence(result, 1)
     assert not out.exists()
+
+
+def test_a_model_of_any_size_is_exported_with_open_sides(tmp_path):
+    """A convolution over images of any size: ONNX answers other sizes as keras does."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    given = keras.Input((None, None, 1))
+    answer = keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(given)
+    model, path = keras.Model(given, answer), tmp_path / "any.keras"
+    save(model, path)
+    exporting.export(path, "onnx", tmp_path / "any.onnx", {})
+    session = onnxruntime.InferenceSession(str(tmp_path / "any.onnx"))
+    (taken,) = session.get_inputs()
+    images = np.random.default_rng(0).random((3, 20, 36, 1), dtype=np.float32)
+    (found,) = session.run(None, {taken.name: images})
+    wanted = keras.ops.convert_to_numpy(model(images))
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
