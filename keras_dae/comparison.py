@@ -9,13 +9,12 @@ import numpy as np
 
 from keras_dae.denoiser import Denoiser
 from keras_dae.errors import check
-from keras_dae.evaluation.arrays import Scores, score
+from keras_dae.evaluation.arrays import Scores, bench_of, score
 from keras_dae.evaluation.baselines import BASELINES
 from keras_dae.images.noise import Noise
 from keras_dae.images.noise_words import as_noise
 from keras_dae.images.ranges import range_of
 from keras_dae.images.rows import as_images
-from keras_dae.images.splits import Splits
 
 # A denoiser, its name for `Denoiser.from_preset`, or a function of noisy float32
 # images (n, H, W, C) in [0, 1].
@@ -84,7 +83,7 @@ def compare(
     limits = range_of(clean, *(value_range or (None, None)))
     if not isinstance(denoisers, Mapping):
         denoisers = {str(named): named for named in denoisers}
-    splits = Splits.from_arrays(clean, clean, clean, value_range=limits)
+    bench = bench_of(clean, drawn, limits, seed)
     answers = {name: _function(one) for name, one in denoisers.items()}
     for name in baselines:
         check(
@@ -92,11 +91,8 @@ def compare(
             f"A baseline must be one of {', '.join(BASELINES)}.",
             baseline=name,
         )
-        answers[name] = BASELINES[name](splits)
-    rows = {
-        name: score(answer, clean, drawn, limits, seed)
-        for name, answer in answers.items()
-    }
+        answers[name] = BASELINES[name](bench.splits)
+    rows = {name: score(bench, answer) for name, answer in answers.items()}
     order = sorted(rows, key=lambda name: rows[name]["mse"] or 0)
     return Comparison({name: rows[name] for name in order}, len(clean))
 

@@ -12,7 +12,7 @@ from keras_dae.denoising.tile_model import TileModel
 from keras_dae.denoising.tiles import BATCH
 from keras_dae.denoising.trained import card_range, find_model
 from keras_dae.errors import KerasDAEError, UsageError, check
-from keras_dae.evaluation.arrays import Scores, score
+from keras_dae.evaluation.arrays import Scores, bench_of, score
 from keras_dae.images.frozen import VALIDATION, frozen_arrays
 from keras_dae.images.io.formats import read_file
 from keras_dae.images.io.pictures import from_unit, to_unit
@@ -25,13 +25,12 @@ from keras_dae.interchange.export import export
 from keras_dae.interchange.formats import EXPORTS
 from keras_dae.models import files
 from keras_dae.models.architectures import DAESpec
-from keras_dae.models.builders import build, output_bias
-from keras_dae.models.ceiling_builders import build_ceiling
+from keras_dae.models.builders import DEFAULT_OUTPUT_BIAS, output_bias
 from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.models.counting import macs
 from keras_dae.system import backend
 from keras_dae.training.config import make_config
-from keras_dae.training.fitting import batches_at_once, hasten, mean_pixel
+from keras_dae.training.fitting import batches_at_once, hasten, mean_pixel, start
 from keras_dae.training.optimizers import make_optimizer
 
 Spec = DAESpec | CeilingSpec
@@ -86,7 +85,9 @@ class Denoiser:
         found = self.card.get("noise") if noise is None else noise
         self.noise = None if found is None else as_noise(found)
         self._spec: Spec | None = model if isinstance(model, Spec) else None
-        self.model: Any = model if self._spec is None else _build(self._spec, seed)
+        self.model: Any = (
+            model if self._spec is None else self._start(DEFAULT_OUTPUT_BIAS)
+        )
         self._tiles: TileModel | None = None
 
     @classmethod
@@ -235,7 +236,7 @@ class Denoiser:
         validation = self._validation(validation_data, limits)
         if self._spec is not None:
             mean = mean_pixel(pairs.images, *limits)
-            self.model = _build(self._spec, self.seed, output_bias(mean))
+            self.model = self._start(output_bias(mean))
             self._spec, self._tiles = None, None
         self.model.compile(
             optimizer=optimizer or self._optimizer(learning_rate, epochs, pairs),
@@ -281,7 +282,8 @@ class Denoiser:
         used = self._needed_noise() if noise is None else as_noise(noise)
         clean = as_images(images)
         self._check_shape(clean)
-        return score(self.answer, clean, used, self._range(clean), seed)
+        bench = bench_of(clean, used, self._range(clean), seed)
+        return score(bench, self.answer)
 
     def save(self, path: Path | str) -> None:
         """Save model and card to one `.keras` file, whole or not at all.
@@ -324,6 +326,11 @@ class Denoiser:
             model = Path(folder) / "model.keras"
             self.save(model)
             return export(model, chosen, Path(path), self.card, overwrite=overwrite)
+
+    def _start(self, bias: float) -> keras.Model:
+        """Return the untrained model, with this bias of the last layer."""
+        assert self._spec is not None  # it is what was planned
+        return start(make_config({"seed": self.seed}), self._spec, bias)
 
     def _pairs(self, images: np.ndarray, batch_size: int) -> NoisyCleanPairs:
         """Return the training pairs of these images."""
@@ -378,15 +385,6 @@ class Denoiser:
         drawn: dict[str, Any] = {"seed": self.seed, "split": VALIDATION}
         low, high = limits
         return frozen_arrays(images, self._needed_noise(), low=low, high=high, **drawn)
-
-
-def _build(spec: Spec, seed: int, bias: float | None = None) -> keras.Model:
-    start: dict[str, Any] = {"seed": seed}
-    if bias is not None:
-        start["output_bias"] = bias
-    if isinstance(spec, CeilingSpec):
-        return build_ceiling(spec, **start)
-    return build(spec, **start)
 
 
 def _card_of(

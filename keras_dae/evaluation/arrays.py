@@ -1,61 +1,40 @@
-"""Scores of a denoiser on arrays of clean images."""
+"""Scores of denoisers on arrays of clean images."""
 
 from typing import Any
 
-import numpy as np
-
-from keras_dae.errors import KerasDAEError
 from keras_dae.evaluation.baselines import Denoiser
-from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, ssim, summarise
-from keras_dae.images.frozen import TEST, frozen_pairs
+from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.noise import Noise
+from keras_dae.images.splits import Splits
 
 Scores = dict[str, float | None]
 
 
-def score(
-    denoise: Denoiser,
-    images: Any,
-    noise: Noise,
-    value_range: tuple[float, float],
-    seed: int = 0,
-) -> Scores:
-    """Return the mean error of a function of noisy images.
+def bench_of(
+    images: Any, noise: Noise, value_range: tuple[float, float], seed: int = 0
+) -> TestBench:
+    """Return clean images, (N, H, W, C), as the test images of a bench.
 
     Args:
-        denoise: noisy images, float32 of shape (n, H, W, C) in [0, 1], to denoised
-            ones of the same shape.
-        images: clean images, (N, H, W, C).
-        noise: what is added to them.
+        images: what is denoised after `noise` was added.
+        noise: drawn once, the same for every denoiser.
         value_range: image values that become 0 and 1.
-        seed: what the noise is drawn from; the same noise for every denoiser.
+        seed: what the noise is drawn from.
+    """
+    low, high = value_range
+    # Nothing is trained or chosen here, so the other parts stand for nothing.
+    splits = Splits("arrays", images, images, images, {}, low, high, sha256="")
+    return TestBench(splits, noise, seed)
 
-    Returns:
-        `mse` (mean over images and pixels), `psnr` (of that mean, in dB; None where it
-        is 0) and `ssim` (mean over images; None for images below 11x11 pixels).
+
+def score(bench: TestBench, denoise: Denoiser) -> Scores:
+    """Return `mse`, `psnr` and `ssim` of a function of noisy float32 images.
+
+    `mse` is the mean over images and pixels, `psnr` that of this mean, in dB (None
+    where it is 0), `ssim` the mean over images (None for images below 11x11 pixels).
 
     Raises:
         KerasDAEError: an answer of another shape, or one that is not finite.
     """
-    low, high = value_range
-    errors: list[np.ndarray] = []
-    similar: list[np.ndarray] = []
-    drawn = frozen_pairs(images, noise, seed=seed, split=TEST, low=low, high=high)
-    for noisy, clean in drawn:
-        answer = np.asarray(denoise(noisy))
-        if answer.shape != clean.shape:
-            raise KerasDAEError(
-                f"The denoiser returns shape {answer.shape} for images of shape "
-                f"{clean.shape}."
-            )
-        if not np.isfinite(answer).all():
-            raise KerasDAEError("The denoiser returns values that are not finite.")
-        errors.append(mse(clean, answer))
-        if min(clean.shape[1:3]) >= SSIM_WINDOW:
-            similar.append(ssim(clean, answer))
-    row = summarise(
-        np.concatenate(errors),
-        int(np.prod(images.shape[1:])),
-        np.concatenate(similar) if similar else None,
-    )
+    row, _ = bench.measure(denoise)
     return {name: row[name] for name in ("mse", "psnr", "ssim")}
