@@ -240,24 +240,12 @@ def _run(
     options: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """Denoise all, say at once what is wrong with a file, and return the rows."""
-    from keras_dae.denoising.choose import chooser
     from keras_dae.denoising.denoise import denoise_jobs
     from keras_dae.denoising.pages import Task
     from keras_dae.training.progress import new_progress
 
-    engine = options["engine"]
-    which: dict[str, Any]
-    if trained is None:
-        which = {"choose": chooser(lambda found: _tile_model(found, engine))}
-    elif trained.path == Path():  # each image trains its own
-        from keras_dae.denoising.self_supervised import build, learn_tiles
-        from keras_dae.denoising.tile_model import TileModel
-
-        which = {"model": TileModel(build(1)), "learn": learn_tiles}
-    else:
-        which = {"model": _tile_model(trained, engine), "card": trained.card}
     task = Task(
-        **which,
+        **_answering(trained, options["engine"]),
         strength=options["strength"],
         sigma=options["sigma"],
         best=options["best"],
@@ -293,6 +281,20 @@ def _run(
             if compare is not None and result.views is not None:
                 _draw(compare, result.views)
     return rows
+
+
+def _answering(trained: Any, engine: str) -> dict[str, Any]:
+    """Return what a `Task` needs to know of the model that answers."""
+    if trained is None:
+        from keras_dae.denoising.choose import chooser
+
+        return {"choose": chooser(lambda found: _tile_model(found, engine))}
+    if trained.path == Path():  # each image trains its own
+        from keras_dae.denoising.self_supervised import build, learn_tiles
+        from keras_dae.denoising.tile_model import TileModel
+
+        return {"model": TileModel(build(1)), "learn": learn_tiles}
+    return {"model": _tile_model(trained, engine), "card": trained.card}
 
 
 def _tile_model(trained: Any, engine: str) -> Any:
