@@ -23,7 +23,8 @@ Rows = Sequence[Mapping[str, Any]]
 def comparisons(rows: Rows) -> Figure:
     """Draw the difference of test MSE of each comparison with its 95 % interval.
 
-    A panel for each claim. The claim says that the difference is above 0.
+    Below three seeds there is none to draw. A panel for each claim. The claim says that
+    the difference is above 0.
 
     Args:
         rows: what `keras_dae.study.nine.claims.decide` returns.
@@ -46,7 +47,10 @@ def comparisons(rows: Rows) -> Figure:
         axes.set_title(claim, loc="left", fontsize=9)
         axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, -3))
         axes.grid(axis="x", alpha=0.3)
-    panels[-1, 0].set_xlabel("difference of mean test MSE, 95 % interval")
+    label = "difference of mean test MSE"
+    if any(row["low"] is not None for row in rows):
+        label += ", 95 % interval"
+    panels[-1, 0].set_xlabel(label)
     used = [name for name in MARKS if any(row["verdict"] == name for row in rows)]
     for name in used:
         colour, marker = MARKS[name]
