@@ -156,12 +156,18 @@ def test_existing_outputs_are_skipped_on_demand(folder, tmp_path):
 
 def test_a_second_call_after_an_interrupt_does_what_is_left(folder, tmp_path):
     for number in range(40):
-        Image.fromarray(np.tile(GREY, (24, 24))).save(folder / f"{number:02}.png")
+        Image.fromarray(np.tile(GREY, (6, 6))).save(folder / f"{number:02}.png")
     out = tmp_path / "out"
     code = "from keras_dae.cli import main; main()"
     words = [folder, "-o", out, "--model", "DAE_5_13", "--skip-existing"]
     call = [sys.executable, "-c", code, "denoise", *map(str, words)]
-    first = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = subprocess.Popen(
+        call,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # A shell lets what it starts in the background ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while first.poll() is None and not list(out.glob("*.denoised.png")):
         time.sleep(0.01)
     first.send_signal(signal.SIGINT)
