@@ -159,7 +159,10 @@ def test_a_ceiling_resumes_and_is_not_overwritten(out, data):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--model", "vgg"], "matched, unet, dncnn. Received: model='vgg'"),
+        (
+            ["--model", "vgg"],
+            "equal-parameters, equal-macs, unet, dncnn. Received: model='vgg'",
+        ),
         (["--model", "unet", "--filters", "0"], "filters=0"),
     ],
 )

@@ -248,7 +248,7 @@ TARGETS: dict[str, Target] = {
         config_seeds,
         words(
             " ".join(f"{key}=" for key in RunConfig.model_fields)
-            + """ "dae" "unet" "dncnn" "best" "matched" "muon" "linear" "folder:x"
+            + """ "dae" "unet" "dncnn" "best" "equal-macs" "muon" "linear" "folder:x"
             "npz:x" "0.1..0.9" nan inf true 1979-05-27T07:32:00Z [a] [[a]] \"\"\" 0x
             1e400 by_model 5_13 {a=1}"""
         ),

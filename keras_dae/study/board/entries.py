@@ -31,7 +31,10 @@ from keras_dae.training.runs import RunFolder, model_name
 
 KINDS = ("floor", "filter", "dae", "best", "ceiling", "user")
 # What a configuration's `model` stands for; every other one is a ceiling.
-MODEL_KINDS = {"dae": "dae", "matched": "dae", "best": "best"}
+MODEL_KINDS = {
+    **dict.fromkeys(("dae", "equal-parameters", "equal-macs"), "dae"),
+    "best": "best",
+}
 AFFINE_RANKS: dict[str, int | None] = {
     "affine, rank 100": 100,
     "affine, rank 256": 256,

@@ -108,7 +108,7 @@ def _sections(out: Path, results: dict[str, Any]) -> list[Section]:
         record = _read(out / row.file)
         if record is None:
             continue
-        if name == "matched":
+        if row.file.endswith("claims.json"):
             record["study"] = results.get("claims", [])
         figures = _figures(out, row.figures)
         pngs = {file: png for file, (_, png) in figures.items()}
