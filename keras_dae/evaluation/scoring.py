@@ -218,7 +218,7 @@ def score_model(
     return row, of_images
 
 
-def finished_epochs(folder: RunFolder) -> dict[str, list[float]]:
+def finished_epochs(folder: RunFolder) -> dict[str, list[Any]]:
     """Return the history up to the epoch that the model's weights are of.
 
     The history is written before the model, so a run killed between the two has a

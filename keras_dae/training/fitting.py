@@ -17,6 +17,7 @@ from keras_dae.images.targets import (
     TargetPairs,
     training_pairs,
 )
+from keras_dae.models.architectures import DAESpec
 from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
@@ -28,7 +29,7 @@ from keras_dae.system.storage import write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.optimizers import make_optimizer
 from keras_dae.training.progress import FitProgress
-from keras_dae.training.recorder import Recorder
+from keras_dae.training.recorder import Recorder, first_images
 from keras_dae.training.records import (
     Spec,
     check_same_run,
@@ -123,14 +124,19 @@ def _train(
     lean = config.targets != "blind-spot" and hasten(
         model, config.precision, config.batch_size
     )
-    recorder = Recorder(folder, history, config.epochs, progress, collect=not lean)
+    validation = validation_data(config, splits)
+    recorder = Recorder(
+        *(folder, history, config.epochs, progress),
+        collect=not lean,
+        probe=first_images(validation) if isinstance(spec, DAESpec) else None,
+    )
     if progress is not None:
         pairs.on_batch = progress.batch
     pairs.at_once = batches_at_once(spec.macs * config.batch_size, lean)
     own_batches = not is_held(splits.validation)
     model.fit(
         pairs,
-        validation_data=validation_data(config, splits),
+        validation_data=validation,
         validation_batch_size=None if own_batches else validation_batch(lean),
         initial_epoch=len(history["loss"]),
         epochs=config.epochs,
@@ -236,7 +242,7 @@ def _start(
     folder: RunFolder,
     pairs: NoisyCleanPairs,
     resume: bool,
-) -> tuple[keras.Model, dict[str, list[float]]]:
+) -> tuple[keras.Model, dict[str, list[Any]]]:
     """Return model and history, new ones or those that the folder holds."""
     record = record_of(config, splits, spec)
     if folder.config_path.exists():
@@ -273,7 +279,7 @@ def start(config: RunConfig, spec: Spec, output_bias: float) -> keras.Model:
 
 def _continue(
     folder: RunFolder, steps: int
-) -> tuple[keras.Model, dict[str, list[float]]]:
+) -> tuple[keras.Model, dict[str, list[Any]]]:
     """Return the saved model and the history up to it.
 
     The history is written before the model, so a kill between the two leaves it an

@@ -9,7 +9,6 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.baselines import FLOORS, MEDIANS
-from keras_dae.evaluation.live_maps import live_maps
 from keras_dae.evaluation.metrics import psnr_of
 from keras_dae.evaluation.scoring import (
     ImageFigures,
@@ -21,6 +20,7 @@ from keras_dae.evaluation.scoring import (
 from keras_dae.images.datasets import load
 from keras_dae.models.architectures import DAESpec, architecture_row
 from keras_dae.models.files import load as load_model
+from keras_dae.models.live_maps import dead_maps, live_maps
 from keras_dae.system import backend
 from keras_dae.system.storage import is_file, read_json, replacing
 from keras_dae.training.config import RunConfig, table_order
@@ -184,11 +184,8 @@ def _live_maps(
     count = min(LIVE_IMAGES, len(bench.splits.test))
     noisy, _ = bench.take(np.arange(count))
     shares = live_maps(load_model(folder.model_path), noisy)
-    if dead := shares.count(0):
-        say(
-            f"{folder.path.name}: {dead} of {len(shares)} latent maps answer 0 for all "
-            f"of {count:,} test images."
-        )
+    if told := dead_maps(shares, f"{count:,} test images"):
+        say(f"{folder.path.name}: {told}")
     return shares
 
 

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from keras_dae.evaluation.live_maps import live_maps
 from keras_dae.models.architectures import plan
 from keras_dae.models.builders import build
+from keras_dae.models.live_maps import live_maps
 from keras_dae.study.nine import measure as scored
 
 
