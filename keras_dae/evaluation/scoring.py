@@ -17,7 +17,7 @@ from keras_dae.evaluation.engines import (
     images_at_once,
     model_denoiser,
 )
-from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, ssim, summarise
+from keras_dae.evaluation.metrics import measure_all, mse, summarise
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import (
     FROZEN_BLOCK,
@@ -139,21 +139,16 @@ class TestBench:
     def measure_images(
         self, denoise: Denoiser, count: int | None = None
     ) -> dict[str, np.ndarray]:
-        """Return metric -> one value an image, of the first `count` or all.
+        """Return metric -> one value per image, of the first `count` or all.
 
-        A metric that needs larger images than these (ssim) is left out.
+        The metrics are those of `measure_all`.
         """
-        small = min(self.splits.image_shape[:2]) < SSIM_WINDOW
-        metrics = {"mse": mse} if small else {"mse": mse, "ssim": ssim}
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
-        for pair in self.answers(denoise, count):
-            for name, metric in metrics.items():
-                parts[name].append(metric(*pair))
-        return {name: np.concatenate(values) for name, values in parts.items()}
+        parts = [measure_all(*pair) for pair in self.answers(denoise, count)]
+        return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
     def summary(self, of_images: dict[str, np.ndarray]) -> dict[str, Any]:
         """Return the figures of a row from those of its images."""
-        return summarise(of_images["mse"], self.pixels, of_images.get("ssim"))
+        return summarise(of_images, self.pixels)
 
     @property
     def pixels(self) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 from keras_dae import __version__
 from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.evaluation.engines import BATCH
-from keras_dae.evaluation.metrics import psnr_of
+from keras_dae.evaluation.metrics import METRICS, psnr_of
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.study.board.entries import KINDS, Entry
 from keras_dae.system import backend
@@ -138,6 +138,7 @@ def _file_name(bench: TestBench, entry: Entry, shown: np.ndarray) -> str:
     depends = {
         "measured": MEASURED,
         "code": [__version__, code_sha256()],
+        "metrics": list(METRICS),
         "entry": [entry.kind, entry.name, entry.images, entry.depends],
         "data": bench.splits.describe(),
         "noise": [bench.describe_noise(), bench.seed],

@@ -10,7 +10,7 @@ import numpy as np
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.baselines import FLOORS, MEDIANS
 from keras_dae.evaluation.live_maps import live_maps
-from keras_dae.evaluation.metrics import psnr_of
+from keras_dae.evaluation.metrics import added_metrics, psnr_of
 from keras_dae.evaluation.scoring import (
     ImageFigures,
     TestBench,
@@ -193,24 +193,29 @@ def _live_maps(
 
 
 def image_rows(scored: Iterable[Scored]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each model and test image: run, index and its figures.
+    """Yield a row for each model and test image: run, index and its metrics.
 
-    PSNR is infinite, and so left empty, where an image is reproduced exactly; SSIM is
-    left empty where the images are too small for it.
+    PSNR is infinite, and so left empty, where an image is reproduced exactly; a metric
+    is left empty where the images are too small for it.
     """
+    names = ("ssim", *added_metrics())
     for one in scored:
         runs = [str(folder.path) for folder in one.folders] or [
             row["file"] for row in one.results["models"]
         ]
         for run, of_images in zip(runs, one.images, strict=True):
-            likeness = of_images.get("ssim")
             for index, error in enumerate(of_images["mse"]):
                 yield {
                     "run": run,
                     "index": index,
                     "mse": float(error),
                     "psnr": psnr_of(error) if error > 0 else None,
-                    "ssim": None if likeness is None else float(likeness[index]),
+                    **{
+                        name: float(of_images[name][index])
+                        if name in of_images
+                        else None
+                        for name in names
+                    },
                 }
 
 

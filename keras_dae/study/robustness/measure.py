@@ -8,6 +8,7 @@ from statistics import mean
 from typing import Any
 
 from keras_dae.errors import UsageError
+from keras_dae.evaluation.metrics import METRICS
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import NOISES
@@ -115,7 +116,10 @@ def measure(
                         "noise": kind,
                         "strength": strength,
                         "test": cells.get(
-                            {"noise": test, "denoiser": one.identity},
+                            {
+                                **{"noise": test, "denoiser": one.identity},
+                                "metrics": list(METRICS),
+                            },
                             partial(_figures, bench, one),
                         ),
                     }
