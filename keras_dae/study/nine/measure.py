@@ -19,6 +19,7 @@ from keras_dae.evaluation.scoring import (
     score_run,
 )
 from keras_dae.images.datasets import load
+from keras_dae.images.frozen import images_held
 from keras_dae.models.architectures import DAESpec, architecture_row
 from keras_dae.models.files import load as load_model
 from keras_dae.system import backend
@@ -27,9 +28,8 @@ from keras_dae.training.config import RunConfig, table_order
 from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder
 
-LIVE_IMAGES = (
-    2000  # test images, from the first, that dead latent maps are looked for on
-)
+# Test images, from the first, that dead latent maps are looked for on.
+LIVE_IMAGES = 2000
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,8 @@ def _live_maps(
     folder: RunFolder, bench: TestBench, say: Callable[[str], None]
 ) -> list[float]:
     """Return the run's `live_maps` on the first test images; tell of dead ones."""
-    count = min(LIVE_IMAGES, len(bench.splits.test))
+    most = images_held(bench.splits.image_shape)
+    count = min(LIVE_IMAGES, len(bench.splits.test), most)
     noisy, _ = bench.take(np.arange(count))
     shares = live_maps(load_model(folder.model_path), noisy)
     if dead := shares.count(0):
