@@ -44,7 +44,7 @@ def plan_matched(
         depth: convolutions in the encoder; those beyond the reducing ones are what
             can be matched, so there must be one.
         latent: side of the latent, in pixels.
-        image_shape: height, width (equal) and channels of the images.
+        image_shape: height, width and channels of the images.
         filters: channels between image and latent; None matches the parameters.
 
     Raises:
