@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_dae.evaluation.filters import FILTERS
-from keras_dae.study.board import entries
+from keras_dae.study.common import candidates
 from tests.commands import run, sentence
 
 CUT = ["--size", "16", "--sigma", "0.1"]
@@ -101,8 +101,8 @@ def test_evaluate_takes_a_model_file_and_the_folder(runs, photos):
 
 def test_compare_shows_floors_and_filters_beside(runs, tmp_path, monkeypatch):
     quick = {name: FILTERS[name] for name in ("mean", "median")}
-    monkeypatch.setattr(entries, "FILTERS", quick)
-    monkeypatch.setattr(entries, "AFFINE_VALUES", 16 * 16)
+    monkeypatch.setattr(candidates, "FILTERS", quick)
+    monkeypatch.setattr(candidates, "AFFINE_VALUES", 16 * 16)
     for folder, affine in zip(folders(runs), (True, False), strict=True):
         out = tmp_path / folder.name
         result = run("compare", folder, "--out", out, "--json", "--threads", "1")

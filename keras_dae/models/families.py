@@ -3,12 +3,12 @@
 The study's own family chooses its widths by hand. The others answer questions about
 it: how good one can be (`best`), and whether a claim is about depth and latent or
 about what comes with them: parameters (`equal-parameters`) or multiply-adds
-(`equal-macs`). `configs/families.md` states the rule of the last two.
+(`equal-macs`). `docs/families.md` states the rule of the last two.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 
 from keras_dae.errors import UsageError
@@ -56,7 +56,7 @@ def plan_balanced(
     Args:
         depth: convolutions in the encoder; at least one more than the reducing ones.
         latent: side of the latent, in pixels.
-        image_shape: height, width (equal) and channels of the images.
+        image_shape: height, width and channels of the images.
         filters: channels between image and latent; None takes the widths that
             `target` asks for.
         attribute: 'parameters' or 'macs'.
@@ -87,6 +87,7 @@ def with_kernels(spec: DAESpec, kernels: list[int]) -> DAESpec:
     return replace(spec, layers=tuple(rows))
 
 
+@lru_cache(maxsize=64)
 def with_widths(spec: DAESpec, attribute: str, target: int) -> DAESpec:
     """Return `spec` with the most even widths that meet `target` within 1 %."""
 

@@ -1,5 +1,6 @@
 """One run: a configuration and a data set in, a fitted model and its history out."""
 
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from keras_dae.images.targets import (
     training_pairs,
 )
 from keras_dae.models.architectures import DAESpec
+from keras_dae.models.batches import images_at_once, widest
 from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
@@ -38,7 +40,7 @@ from keras_dae.training.records import (
 )
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
 
-VALIDATION_BATCH = 128
+VALIDATION_BATCH = 128  # images at most
 # Batches that `fit` hands over at a time to steps that take them apart, and of steps
 # that are computed on one thread: what it and its loader do between two of them,
 # 0.6 ms, is as much as a third of a step of DAE_1_13.
@@ -124,20 +126,26 @@ def _train(
     lean = config.targets != "blind-spot" and hasten(
         model, config.precision, config.batch_size
     )
-    validation = validation_data(config, splits)
+    if progress is not None:
+        pairs.on_batch = progress.batch
+    pixels = prod(splits.image_shape)
+    pairs.at_once = batches_at_once(
+        spec.macs * config.batch_size, lean, pixels * config.batch_size
+    )
+    size = validation_batch(widest(model) or 64 * pixels)
+    validation = validation_data(config, splits, size)
     recorder = Recorder(
         *(folder, history, config.epochs, progress),
         collect=not lean,
         probe=first_images(validation) if isinstance(spec, DAESpec) else None,
     )
-    if progress is not None:
-        pairs.on_batch = progress.batch
-    pairs.at_once = batches_at_once(spec.macs * config.batch_size, lean)
     own_batches = not is_held(splits.validation)
+    # The lean steps take several such batches apart.
+    handed = images_at_once(pixels, size * AT_ONCE) if lean else size
     model.fit(
         pairs,
         validation_data=validation,
-        validation_batch_size=None if own_batches else validation_batch(lean),
+        validation_batch_size=None if own_batches else handed,
         initial_epoch=len(history["loss"]),
         epochs=config.epochs,
         shuffle=False,
@@ -146,21 +154,27 @@ def _train(
     )
 
 
-def batches_at_once(step: int, lean: bool) -> int:
+def batches_at_once(step: int, lean: bool, values: int = 1) -> int:
     """Return the batches that `fit` hands over at a time.
 
     Args:
         step: multiply-adds of a training step, as `backend.useful_threads` takes them.
         lean: whether the steps are those of `hasten`, which take several apart.
+        values: those of a batch's images.
     """
     if not lean:
         return 1
-    return SHORT_AT_ONCE if backend.useful_threads(step) == 1 else AT_ONCE
+    short = backend.useful_threads(step) == 1
+    return images_at_once(values, SHORT_AT_ONCE if short else AT_ONCE)
 
 
-def validation_batch(lean: bool) -> int:
-    """Return the images that `fit` hands over at a time for validation."""
-    return VALIDATION_BATCH * (AT_ONCE if lean else 1)
+def validation_batch(values: int) -> int:
+    """Return the images per batch of validation: a power of 2.
+
+    Args:
+        values: those of the widest tensor of one image.
+    """
+    return 1 << (images_at_once(values, VALIDATION_BATCH).bit_length() - 1)
 
 
 def hasten(
@@ -194,7 +208,7 @@ def hasten(
     return accelerate(model, precision, batch_size)
 
 
-def validation_data(config: RunConfig, splits: Splits) -> Any:
+def validation_data(config: RunConfig, splits: Splits, batch_size: int) -> Any:
     """Return the frozen validation pairs as arrays, or in batches where too many."""
     if config.targets != CLEAN:
         frozen = FrozenTargets(
@@ -205,7 +219,7 @@ def validation_data(config: RunConfig, splits: Splits) -> Any:
             split=VALIDATION,
             low=splits.low,
             high=splits.high,
-            batch_size=VALIDATION_BATCH,
+            batch_size=batch_size,
         )
         return frozen.arrays() if is_held(splits.validation) else frozen
     if is_held(splits.validation):
@@ -217,7 +231,7 @@ def validation_data(config: RunConfig, splits: Splits) -> Any:
         split=VALIDATION,
         low=splits.low,
         high=splits.high,
-        batch_size=VALIDATION_BATCH,
+        batch_size=batch_size,
     )
 
 

@@ -27,7 +27,6 @@ from keras_dae.images.noise_words import (
 )
 from keras_dae.models.gate import inspect
 from keras_dae.models.layers import LAYERS
-from keras_dae.study.common.cells import Cells
 from keras_dae.study.report.publish import write_report
 from keras_dae.training.config import (
     RunConfig,
@@ -193,8 +192,6 @@ def _read_record(name: str, folder: Path) -> None:
     elif name == "cards.json":
         card = find_model(written(folder, "cards.keras", b"")).card
         advise({"sigma": 9.0, "mean": 9.0, "std": 9.0}, usual(card), card)
-    elif name.endswith("cells.json"):
-        Cells(folder / name)
     else:
         write_report(folder)
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from keras_dae.evaluation.contrasts import LEVEL
-from keras_dae.evaluation.metrics import psnr_of
+from keras_dae.evaluation.metrics import added_metrics, psnr_of
 from keras_dae.images.noise_words import noise_label
 from keras_dae.study.nine.claims import count_verdicts
 from keras_dae.study.report.comparison_words import (
@@ -334,6 +334,7 @@ def _architectures(rows: Rows) -> Table:
 def _results(runs: dict[str, Rows], floors: Rows) -> Table:
     """Return the test figures of each model, and the floors beneath them."""
     heads = ["model", "runs", "test MSE", "sum over pixels", "PSNR, dB", "SSIM"]
+    heads += [metric.label for metric in added_metrics().values()]
     heads += ["live maps", "seconds a run"]
     cells = [
         _scores(name, rows, str(len(rows)), f"{mean(r['seconds'] for r in rows):,.0f}")
@@ -349,6 +350,10 @@ def _scores(name: str, rows: Rows, count: str, seconds: str) -> list[str]:
     found = [row["test"].get("ssim") for row in rows]
     likeness = NONE if None in found else f"{mean(found):.3f}"
     figures = [with_spread(errors, 5), with_spread(sums, 3), psnr, likeness]
+    figures += [
+        metric.text((row["test"].get(key) for row in rows), NONE)
+        for key, metric in added_metrics().items()
+    ]
     return [name, count, *figures, live_words(rows) or NONE, seconds]
 
 

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from keras_dae.evaluation.metrics import psnr_of
+from keras_dae.evaluation.metrics import added_metrics, psnr_of
 from keras_dae.images.noise_words import noise_label
 from keras_dae.study.report.comparison_words import (
     interval_words,
@@ -68,7 +68,9 @@ def results_table(results: dict[str, Any]) -> Table:
     table = new_table(
         f"Test images of {data['name']} ({data['test']:,}), {noise_label(noise)}",
         *("denoiser", "seeds", "MSE", "± over seeds", "sum over pixels", "PSNR dB"),
-        *("SSIM", "live maps"),
+        "SSIM",
+        "live maps",
+        *(metric.label for metric in added_metrics().values()),
         caption="MSE: mean over pixels; PSNR of the mean MSE; SSIM: Gaussian window, "
         "sigma 1.5; live maps: latent maps that are above 0 in any test image, of all "
         f"runs together. Data sha256 {data['sha256'][:12]}, "
@@ -89,6 +91,10 @@ def results_table(results: dict[str, Any]) -> Table:
             f"{psnr_of(float(np.mean(errors))):.2f}" if any(errors) else "inf",
             f"{np.mean(likeness):.3f}" if None not in likeness else "",
             live_words(rows) or "",
+            *(
+                metric.text(row["test"].get(name) for row in rows)
+                for name, metric in added_metrics().items()
+            ),
         )
     return table
 

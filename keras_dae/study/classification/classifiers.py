@@ -1,7 +1,7 @@
-"""Classifiers as judges of denoising: trained once, kept in files, asked for classes.
+"""Classifiers that are trained once and read denoised images.
 
-Each row of `CLASSIFIERS` fits and loads one kind. What is fitted is a `Reader`:
-images, float32 (N, H, W, C) in [0, 1] -> the probability of each class, (N, classes).
+Each row of `CLASSIFIERS` fits and loads one kind. A `Classifier` maps images, float32
+(N, H, W, C) in [0, 1], to the probability of each class, (N, classes).
 """
 
 import warnings
@@ -14,12 +14,13 @@ import keras
 import numpy as np
 
 from keras_dae.errors import KerasDAEError
+from keras_dae.models.batches import images_at_once, widest
 from keras_dae.models.classifiers import LAYERS, build_classifier
 from keras_dae.models.files import load, save
 from keras_dae.system.numerics import float32
 from keras_dae.system.storage import replacing
 
-Reader = Callable[[np.ndarray], np.ndarray]
+Classifier = Callable[[np.ndarray], np.ndarray]
 BATCH, RATE = 128, 2e-3
 # Four passes over the 48,000 training images of MNIST; small data sets are passed over
 # more often, for as many steps.
@@ -30,8 +31,8 @@ ITERATIONS, TOLERANCE = 200, 1e-3
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What a classifier learns from.
+class TrainingSet:
+    """Images and classes to train a classifier on.
 
     Attributes:
         images: float32 (N, H, W, C).
@@ -51,11 +52,14 @@ def accuracy(probabilities: np.ndarray, classes: np.ndarray) -> float:
 
 @float32()
 def fit_cnn(
-    lesson: Lesson, path: Path, setting: dict[str, Any], tick: Callable[[float], None]
+    data: TrainingSet,
+    path: Path,
+    setting: dict[str, Any],
+    tick: Callable[[float], None],
 ) -> None:
     """Train the convolutional network with `model.fit` and save it to `path`."""
-    model = build_classifier(lesson.images.shape[1:], lesson.count)
-    steps = -(-len(lesson.images) // BATCH)
+    model = build_classifier(data.images.shape[1:], data.count)
+    steps = -(-len(data.images) // BATCH)
     epochs = -(-STEPS // steps)
     model.compile(
         keras.optimizers.Adam(
@@ -65,10 +69,10 @@ def fit_cnn(
     )
     for epoch in range(epochs):
         # Ordered here, since keras shuffles otherwise on each backend.
-        order = np.random.default_rng([0, epoch]).permutation(len(lesson.images))
+        order = np.random.default_rng([0, epoch]).permutation(len(data.images))
         model.fit(
-            lesson.images[order],
-            lesson.classes[order],
+            data.images[order],
+            data.classes[order],
             batch_size=BATCH,
             initial_epoch=epoch,
             epochs=epoch + 1,
@@ -79,16 +83,17 @@ def fit_cnn(
     save(model, path)
 
 
-def load_cnn(path: Path) -> Reader:
+def load_cnn(path: Path) -> Classifier:
     """Return the network in `path`."""
     model = load(path)
+    size = images_at_once(widest(model) or 1, most=500)
     return lambda images: np.asarray(
-        model.predict(images, batch_size=500, verbose=0), dtype=np.float32
+        model.predict(images, batch_size=size, verbose=0), dtype=np.float32
     )
 
 
 def choose_logistic(
-    lesson: Lesson, validation: Lesson, tick: Callable[[float], None]
+    data: TrainingSet, validation: TrainingSet, tick: Callable[[float], None]
 ) -> dict[str, Any]:
     """Return the scale and C that read the validation images best."""
     candidates = [
@@ -96,7 +101,7 @@ def choose_logistic(
     ]
     tried: list[dict[str, Any]] = []
     for number, setting in enumerate(candidates, 1):
-        reader = _linear(**_logistic(lesson, setting))
+        reader = _linear(**_logistic(data, setting))
         right = accuracy(reader(validation.images), validation.classes)
         tried.append({**setting, "validation_accuracy": right})
         tick(number / len(candidates))
@@ -105,20 +110,23 @@ def choose_logistic(
 
 
 def fit_logistic(
-    lesson: Lesson, path: Path, setting: dict[str, Any], tick: Callable[[float], None]
+    data: TrainingSet,
+    path: Path,
+    setting: dict[str, Any],
+    tick: Callable[[float], None],
 ) -> None:
     """Fit multiclass logistic regression and save its arrays to `path`."""
-    arrays = _logistic(lesson, setting)
+    arrays = _logistic(data, setting)
     with replacing(path) as temporary:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]  # no options
     tick(1.0)
 
 
-def _logistic(lesson: Lesson, setting: dict[str, Any]) -> dict[str, np.ndarray]:
+def _logistic(data: TrainingSet, setting: dict[str, Any]) -> dict[str, np.ndarray]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    flat = lesson.images.reshape(len(lesson.images), -1)
+    flat = data.images.reshape(len(data.images), -1)
     mean, scale = np.zeros(flat.shape[1], "f4"), np.ones(flat.shape[1], "f4")
     if setting["scale"] == "standard":
         mean, scale = flat.mean(axis=0), flat.std(axis=0)
@@ -133,9 +141,9 @@ def _logistic(lesson: Lesson, setting: dict[str, Any]) -> dict[str, np.ndarray]:
     with warnings.catch_warnings():
         # Where the iterations end short of the optimum, validation decides.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit((flat - mean) / scale, lesson.classes)
-    weights = np.zeros((lesson.count, flat.shape[1]))
-    biases = np.full(lesson.count, -np.inf)  # a class that was never seen
+        model.fit((flat - mean) / scale, data.classes)
+    weights = np.zeros((data.count, flat.shape[1]))
+    biases = np.full(data.count, -np.inf)  # a class that was never seen
     if len(model.classes_) == 2:
         weights[model.classes_[1]], biases[model.classes_[0]] = model.coef_[0], 0
         biases[model.classes_[1]] = model.intercept_[0]
@@ -144,7 +152,7 @@ def _logistic(lesson: Lesson, setting: dict[str, Any]) -> dict[str, np.ndarray]:
     return {"mean": mean, "scale": scale, "weights": weights, "biases": biases}
 
 
-def load_logistic(path: Path) -> Reader:
+def load_logistic(path: Path) -> Classifier:
     """Return the logistic regression in `path`."""
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
@@ -156,7 +164,7 @@ def load_logistic(path: Path) -> Reader:
 
 def _linear(
     mean: np.ndarray, scale: np.ndarray, weights: np.ndarray, biases: np.ndarray
-) -> Reader:
+) -> Classifier:
     def read(images: np.ndarray) -> np.ndarray:
         scores = ((images.reshape(len(images), -1) - mean) / scale) @ weights.T + biases
         odds = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -173,15 +181,15 @@ class Kind:
     Attributes:
         about: what it is, for tables and figures.
         suffix: of its files.
-        fit: `fit(lesson, path, setting, tick)` trains and saves.
-        load: `load(path) -> Reader`.
+        fit: `fit(data, path, setting, tick)` trains and saves.
+        load: `load(path)` returns a `Classifier`.
         recipe: what the weights depend on beside the images and the setting.
     """
 
     about: str
     suffix: str
-    fit: Callable[[Lesson, Path, dict[str, Any], Callable[[float], None]], None]
-    load: Callable[[Path], Reader]
+    fit: Callable[[TrainingSet, Path, dict[str, Any], Callable[[float], None]], None]
+    load: Callable[[Path], Classifier]
     recipe: Callable[[], dict[str, Any]]
 
 

@@ -1,4 +1,4 @@
-"""What a user brings: each form answers, each way of misbehaving is one sentence."""
+"""A user's denoisers: each form is loaded, each misbehaviour is one sentence."""
 
 import sys
 
@@ -6,19 +6,12 @@ import numpy as np
 import pytest
 
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.evaluation.scoring import TestBench
-from keras_dae.images.noise import Gaussian
 from keras_dae.models.architectures import Conv, DAESpec
 from keras_dae.models.builders import build
 from keras_dae.models.files import save
-from keras_dae.study.board.denoisers import bring, depends, guarded
+from keras_dae.study.common.loaders import fingerprint_of, guarded, load_denoiser
 
 NOISY = np.random.default_rng(0).random((5, 8, 8, 1), dtype=np.float32)
-
-
-@pytest.fixture
-def bench(tiny):
-    return TestBench(tiny, Gaussian())
 
 
 @pytest.fixture
@@ -34,17 +27,17 @@ def module(tmp_path, monkeypatch):
     sys.modules.pop("users_own", None)
 
 
-def test_a_callable_of_the_working_folder(module, bench):
+def test_a_callable_of_the_working_folder(module, tiny):
     module("def half(noisy):\n    return noisy / 2\n")
-    brought = bring("users_own:half", bench)
-    np.testing.assert_array_equal(brought.denoise(NOISY), NOISY / 2)
-    assert brought.facts == {"parameters": None, "bytes": None, "macs": None}
+    denoise, facts = load_denoiser("users_own:half", tiny)
+    np.testing.assert_array_equal(denoise(NOISY), NOISY / 2)
+    assert facts == {"parameters": None, "bytes": None, "macs": None}
 
 
 def test_what_a_callable_depends_on_is_not_known(module):
     """It may read its weights from any file, so it is measured each time."""
     module("def half(noisy):\n    return noisy / 2\n")
-    assert depends("users_own:half") is None
+    assert fingerprint_of("users_own:half") is None
 
 
 @pytest.mark.parametrize(
@@ -65,7 +58,7 @@ def test_what_a_callable_depends_on_is_not_known(module):
 def test_what_cannot_be_imported(module, code, text, says):
     module(code)
     with pytest.raises(UsageError, match=says):
-        depends(text)
+        fingerprint_of(text)
 
 
 def changes(noisy):
@@ -112,15 +105,15 @@ def test_a_good_answer_is_float32():
     assert (answer == 1).all()
 
 
-def test_a_keras_file(tmp_path, bench):
+def test_a_keras_file(tmp_path, tiny):
     model = build(DAESpec(8, 1, (Conv(2, 4, 2),)), seed=1)
     path = tmp_path / "mine.keras"
     save(model, path)
-    brought = bring(str(path), bench)
+    denoise, facts = load_denoiser(str(path), tiny)
     np.testing.assert_allclose(
-        brought.denoise(NOISY), np.asarray(model.predict(NOISY, verbose=0)), atol=1e-6
+        denoise(NOISY), np.asarray(model.predict(NOISY, verbose=0)), atol=1e-6
     )
-    assert brought.facts == {
+    assert facts == {
         "parameters": 67,
         "bytes": path.stat().st_size,
         "macs": 2 * 9 * 16 * 2,  # 3x3 places, a kernel of 4x4, 2 filters, twice
@@ -148,27 +141,27 @@ def onnx_file(path, shape):
     "shape",
     [["n", 8, 8, 1], ["n", 1, 8, 8], [2, 8, 8, 1], [1, 1, 8, 8], ["n", "h", "w", 1]],
 )
-def test_an_onnx_file_of_either_layout_and_any_batch(tmp_path, bench, shape):
-    brought = bring(onnx_file(tmp_path / "half.onnx", shape), bench)
-    np.testing.assert_array_equal(brought.denoise(NOISY), NOISY / 2)
-    assert brought.facts["bytes"] == (tmp_path / "half.onnx").stat().st_size
+def test_an_onnx_file_of_either_layout_and_any_batch(tmp_path, tiny, shape):
+    denoise, facts = load_denoiser(onnx_file(tmp_path / "half.onnx", shape), tiny)
+    np.testing.assert_array_equal(denoise(NOISY), NOISY / 2)
+    assert facts["bytes"] == (tmp_path / "half.onnx").stat().st_size
 
 
-def test_an_onnx_file_for_other_images(tmp_path, bench):
+def test_an_onnx_file_for_other_images(tmp_path, tiny):
     path = onnx_file(tmp_path / "half.onnx", ["n", 28, 28, 1])
     with pytest.raises(KerasDAEError, match=r"28, 28, 1.*tiny.*\(8, 8, 1\)"):
-        bring(path, bench)
+        load_denoiser(path, tiny)
 
 
-def test_a_damaged_onnx_file(tmp_path, bench):
+def test_a_damaged_onnx_file(tmp_path, tiny):
     pytest.importorskip("onnxruntime")
     path = tmp_path / "bad.onnx"
     path.write_bytes(b"not a model")
     with pytest.raises(KerasDAEError, match="not a readable ONNX model"):
-        bring(str(path), bench)
+        load_denoiser(str(path), tiny)
 
 
-def test_without_onnxruntime_its_extra_is_named(tmp_path, bench, monkeypatch):
+def test_without_onnxruntime_its_extra_is_named(tmp_path, tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(KerasDAEError, match=r"keras-dae\[onnx\]"):
-        bring(str(tmp_path / "half.onnx"), bench)
+        load_denoiser(str(tmp_path / "half.onnx"), tiny)

@@ -1,6 +1,7 @@
-"""Denoisers that a user brings: `.keras` and ONNX files, and Python callables.
+"""Load a user's denoiser: a `.keras` file, an ONNX file or a Python callable.
 
-Each one becomes a `Brought`: what answers, and what there is to say of its size.
+A loader returns a function of noisy images, float32 (N, H, W, C), and its facts:
+parameters, bytes (of its file) and macs, None where unknown.
 """
 
 import hashlib
@@ -8,7 +9,6 @@ import importlib
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation import onnx_files
 from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.evaluation.engines import model_denoiser, onnx_session
-from keras_dae.evaluation.scoring import TestBench, load_for
+from keras_dae.evaluation.scoring import load_for
+from keras_dae.images.splits import Splits
 from keras_dae.models.counting import macs
 from keras_dae.system import backend
 from keras_dae.system.storage import is_file, reason
@@ -26,39 +27,29 @@ from keras_dae.system.storage import is_file, reason
 FORMS = "a .keras file, an .onnx file or MODULE:FUNCTION"
 
 
-@dataclass(frozen=True)
-class Brought:
-    """A denoiser and its size.
-
-    Attributes:
-        denoise: noisy float32 (N, H, W, C) -> denoised.
-        facts: parameters, bytes (of its file) and macs; None where unknown.
-    """
-
-    denoise: Denoiser
-    facts: dict[str, Any]
+Facts = dict[str, Any]
+Loaded = tuple[Denoiser, Facts]
 
 
-def bring_keras(path: Path, bench: TestBench) -> Brought:
-    """Return a `.keras` file as a denoiser.
+def load_keras(path: Path, splits: Splits) -> Loaded:
+    """Load a `.keras` file as a denoiser.
 
     Raises:
         KerasDAEError: not a readable model, or one for images of another shape.
     """
-    model = load_for(bench, path)
+    model = load_for(splits, path)
     facts = {
         "parameters": model.count_params(),
         "bytes": path.stat().st_size,
         "macs": macs(model),
     }
-    return Brought(model_denoiser(model), facts)
+    return model_denoiser(model), facts
 
 
-def bring_onnx(path: Path, bench: TestBench) -> Brought:
-    """Return an ONNX file of one image input as a denoiser.
+def load_onnx(path: Path, splits: Splits) -> Loaded:
+    """Load an ONNX file with one image input as a denoiser.
 
-    Images are handed over as they lie, (N, H, W, C), or as (N, C, H, W) where the
-    file asks for that; in the batches that it asks for, if it does.
+    The layout, (N, H, W, C) or (N, C, H, W), and the batch size are the file's.
 
     Raises:
         KerasDAEError: onnxruntime is absent, not a readable model, or one for images
@@ -79,7 +70,7 @@ def bring_onnx(path: Path, bench: TestBench) -> Brought:
         raise KerasDAEError(f"{path} is not a readable ONNX model.") from error
     inputs = session.get_inputs()
     wanted = inputs[0].shape if len(inputs) == 1 else None
-    height, width, channels = bench.splits.image_shape
+    height, width, channels = splits.image_shape
     if wanted and _fits(wanted[1:], (height, width, channels)):
         first = False
     elif wanted and _fits(wanted[1:], (channels, height, width)):
@@ -87,12 +78,12 @@ def bring_onnx(path: Path, bench: TestBench) -> Brought:
     else:
         shapes = ", ".join(str(one.shape) for one in inputs)
         raise KerasDAEError(
-            f"{path} takes {shapes}; {bench.splits.name} holds images of "
-            f"{bench.splits.image_shape}."
+            f"{path} takes {shapes}; {splits.name} holds images of "
+            f"{splits.image_shape}."
         )
     denoise = _onnx_denoiser(session, inputs[0], first)
     facts = {"parameters": None, "bytes": path.stat().st_size, "macs": None}
-    return Brought(denoise, facts)
+    return denoise, facts
 
 
 def _fits(wanted: list[Any], shape: tuple[int, ...]) -> bool:
@@ -123,8 +114,8 @@ def _onnx_denoiser(session: Any, given: Any, channels_first: bool) -> Denoiser:
     return guarded(denoise, "The ONNX model")
 
 
-def bring_callable(text: str, bench: TestBench) -> Brought:
-    """Return the Python callable that MODULE:FUNCTION names as a denoiser.
+def load_callable(text: str) -> Loaded:
+    """Load the Python callable that MODULE:FUNCTION names as a denoiser.
 
     It runs with this process's rights; the module is looked for in the working
     folder first.
@@ -133,7 +124,7 @@ def bring_callable(text: str, bench: TestBench) -> Brought:
         UsageError: it cannot be imported, or is no callable.
     """
     denoise = guarded(_import(text), text)
-    return Brought(denoise, {"parameters": None, "bytes": None, "macs": None})
+    return denoise, {"parameters": None, "bytes": None, "macs": None}
 
 
 def _import(text: str) -> Callable[..., Any]:
@@ -203,25 +194,25 @@ def guarded(denoise: Callable[[np.ndarray], Any], name: str) -> Denoiser:
     return answer
 
 
-BRINGERS: dict[str, Callable[[Path, TestBench], Brought]] = {
-    ".keras": bring_keras,
-    ".onnx": bring_onnx,
+LOADERS: dict[str, Callable[[Path, Splits], Loaded]] = {
+    ".keras": load_keras,
+    ".onnx": load_onnx,
 }
 
 
-def bring(text: str, bench: TestBench) -> Brought:
-    """Return what a user named as a denoiser.
+def load_denoiser(text: str, splits: Splits) -> Loaded:
+    """Load the denoiser that a user named.
 
     Args:
         text: a `.keras` file, an `.onnx` file or MODULE:FUNCTION.
-        bench: the images that it is to denoise.
+        splits: the images that it is to denoise.
     """
-    form = BRINGERS.get(Path(text).suffix)
-    return form(Path(text), bench) if form else bring_callable(text, bench)
+    loader = LOADERS.get(Path(text).suffix)
+    return loader(Path(text), splits) if loader else load_callable(text)
 
 
-def depends(text: str) -> dict[str, Any] | None:
-    """Return what the answers of a user's denoiser depend on, the file's hash first.
+def fingerprint_of(text: str) -> dict[str, Any] | None:
+    """Return JSON values that the answers of a user's denoiser depend on.
 
     None for a callable: it may read any file, so it is measured each time.
 
@@ -229,7 +220,7 @@ def depends(text: str) -> dict[str, Any] | None:
         UsageError: no such file, not importable, or no form of a denoiser.
     """
     path = Path(text)
-    if path.suffix in BRINGERS:
+    if path.suffix in LOADERS:
         package = {".keras": backend.versions(), ".onnx": _onnx_version()}
         return {"file_sha256": file_sha256(path), "versions": package[path.suffix]}
     module, colon, name = text.partition(":")
