@@ -7,6 +7,7 @@ kill, measures only what is not there.
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from keras_dae.evaluation.scoring import TestBench
 from keras_dae.study.board.entries import KINDS, Entry
 from keras_dae.system import backend
 from keras_dae.system.fingerprint import code_sha256
+from keras_dae.system.inside import opened
 from keras_dae.system.storage import replacing
 from keras_dae.system.streams import stream
 from keras_dae.training.progress import new_progress
@@ -159,7 +161,10 @@ def _read(path: Path, entry: Entry) -> Measured | None:
     """Return a kept measurement, None where there is none or it is damaged."""
     try:
         # Opened here, since numpy leaves a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+        with (
+            os.fdopen(opened(path), "rb") as file,
+            np.load(file, allow_pickle=False) as kept,
+        ):
             figures = json.loads(kept["figures"].tobytes())
             return Measured(entry, figures, kept["errors"], kept["answers"])
     except Exception:  # numpy reports damage as almost any exception

@@ -4,6 +4,7 @@ Each row of `CLASSIFIERS` fits and loads one kind. What is fitted is a `Reader`:
 images, float32 (N, H, W, C) in [0, 1] -> the probability of each class, (N, classes).
 """
 
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 from keras_dae.errors import KerasDAEError
 from keras_dae.models.classifiers import LAYERS, build_classifier
 from keras_dae.models.files import load, save
+from keras_dae.system.inside import opened, plain
 from keras_dae.system.numerics import float32
 from keras_dae.system.storage import replacing
 
@@ -81,7 +83,7 @@ def fit_cnn(
 
 def load_cnn(path: Path) -> Reader:
     """Return the network in `path`."""
-    model = load(path)
+    model = load(plain(path))
     return lambda images: np.asarray(
         model.predict(images, batch_size=500, verbose=0), dtype=np.float32
     )
@@ -147,7 +149,10 @@ def _logistic(lesson: Lesson, setting: dict[str, Any]) -> dict[str, np.ndarray]:
 def load_logistic(path: Path) -> Reader:
     """Return the logistic regression in `path`."""
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        with (
+            os.fdopen(opened(path), "rb") as raw,
+            np.load(raw, allow_pickle=False) as file,
+        ):
             arrays = {key: file[key] for key in ("mean", "scale", "weights", "biases")}
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise KerasDAEError(f"{path} holds no classifier; remove it.") from error
