@@ -14,6 +14,10 @@ from typing import Any
 import numpy as np
 
 Answer = Callable[[np.ndarray], np.ndarray]
+# What a folder of saved-model holds.
+SAVED_MODEL = {
+    *("saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"),
+}
 KEY = "keras_dae"  # under which a file's metadata hold the model's card
 
 

@@ -25,6 +25,7 @@ from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.models.files import load
 from keras_dae.system import backend
+from keras_dae.system.inside import named
 from keras_dae.system.locks import held, tidy
 from keras_dae.system.numerics import float32
 from keras_dae.system.storage import write_json
@@ -78,6 +79,7 @@ def fit(
         KerasDAEError: nothing can be written, another process trains this run, or
             the loss became NaN.
     """
+    named(out)
     splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
     folder = RunFolder(Path(out) / run_name(config, splits.name))

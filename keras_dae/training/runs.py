@@ -22,6 +22,7 @@ from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.noise_words import noise_label
 from keras_dae.models.families import FAMILIES
 from keras_dae.models.gate import holds_optimizer
+from keras_dae.system.inside import named, plain
 from keras_dae.system.storage import (
     believed,
     dump_json,
@@ -85,12 +86,12 @@ class RunFolder:
     @property
     def model_path(self) -> Path:
         """The model after the last finished epoch."""
-        return self.path / "model.keras"
+        return plain(self.path / "model.keras")
 
     @property
     def best_path(self) -> Path:
         """The model of the epoch with the lowest validation loss."""
-        return self.path / "best.keras"
+        return plain(self.path / "best.keras")
 
     @property
     def environment_path(self) -> Path:
@@ -231,6 +232,7 @@ def find_runs(directory: Path) -> list[RunFolder]:
     Raises:
         UsageError: there is none.
     """
+    named(directory)
     if is_file(directory / "config.json"):
         return [RunFolder(directory)]
     inside = directory.glob("*/config.json") if is_dir(directory) else ()

@@ -17,6 +17,7 @@ from keras_dae.study.common.trained import runs, users
 from keras_dae.study.nine.measure import data_name
 from keras_dae.study.nine.run import shown_images, write_figures
 from keras_dae.study.report.publish import command, write_report
+from keras_dae.system.inside import named
 from keras_dae.system.storage import write_json
 from keras_dae.training.config import RunConfig, make_config, table_order
 from keras_dae.training.runs import RunFolder
@@ -50,6 +51,7 @@ def compare(
     Raises:
         KerasDAEError: a denoiser cannot be read, or misbehaves; says which.
     """
+    named(out)
     folders = sorted(folders, key=lambda one: table_order(one.config()))
     bench, folders = _bench(folders, config, data_dir, say)
     shown = shown_images(bench.splits)

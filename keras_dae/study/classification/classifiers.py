@@ -4,6 +4,7 @@ Each row of `CLASSIFIERS` fits and loads one kind. A `Classifier` maps images, f
 (N, H, W, C) in [0, 1], to the probability of each class, (N, classes).
 """
 
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from keras_dae.errors import KerasDAEError
 from keras_dae.models.batches import images_at_once, widest
 from keras_dae.models.classifiers import LAYERS, build_classifier
 from keras_dae.models.files import load, save
+from keras_dae.system.inside import opened, plain
 from keras_dae.system.numerics import float32
 from keras_dae.system.storage import replacing
 
@@ -85,7 +87,7 @@ def fit_cnn(
 
 def load_cnn(path: Path) -> Classifier:
     """Return the network in `path`."""
-    model = load(path)
+    model = load(plain(path))
     size = images_at_once(widest(model) or 1, most=500)
     return lambda images: np.asarray(
         model.predict(images, batch_size=size, verbose=0), dtype=np.float32
@@ -155,7 +157,10 @@ def _logistic(data: TrainingSet, setting: dict[str, Any]) -> dict[str, np.ndarra
 def load_logistic(path: Path) -> Classifier:
     """Return the logistic regression in `path`."""
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        with (
+            os.fdopen(opened(path), "rb") as raw,
+            np.load(raw, allow_pickle=False) as file,
+        ):
             arrays = {key: file[key] for key in ("mean", "scale", "weights", "biases")}
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise KerasDAEError(f"{path} holds no classifier; remove it.") from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import numpy as np
 
 from keras_dae import __version__
 from keras_dae.system.fingerprint import code_sha256
+from keras_dae.system.inside import make_folder, opened, plain
 from keras_dae.system.locks import held
 from keras_dae.system.storage import dump_json, parse_json, replacing
 
@@ -96,9 +98,9 @@ class Store:
         """Return the path of a file, which `make` writes if it is not there."""
         path = self._path(label, suffix, depends_on)
         if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             make(path)
-        return path
+        return plain(path)
 
     def _path(self, label: str, suffix: str, depends_on: Mapping[str, Any]) -> Path:
         code = [__version__, code_sha256()]
@@ -124,7 +126,10 @@ def _read(path: Path) -> Result | None:
     """Return a kept result, None where there is none or it is damaged."""
     try:
         # Opened here, since numpy leaves a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+        with (
+            os.fdopen(opened(path), "rb") as file,
+            np.load(file, allow_pickle=False) as kept,
+        ):
             arrays = dict(kept)
         return Result(parse_json(arrays.pop("figures").tobytes()), arrays)
     except Exception:  # numpy reports damage as almost any exception
