@@ -10,9 +10,4 @@ import os
 import pytest
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
-
-
-def needs_torch():
-    """Skip the module where keras runs on another backend than torch."""
-    if os.environ.get("KERAS_BACKEND", "torch") != "torch":
-        pytest.skip("this is torch's alone", allow_module_level=True)
+ON_TORCH = os.environ.get("KERAS_BACKEND", "torch") == "torch"
