@@ -1,5 +1,11 @@
-"""Fixtures for all tests: no network, no user's folders, small data."""
+"""Fixtures for all tests: no network, no user's folders, small data, no accelerator.
 
+Tests stand on the CPU, whatever the machine has: they compare bit for bit, or closer
+than a GPU keeps. Those marked `cuda` stand on a GPU; `pytest -m cuda` runs them alone,
+with the accelerators in sight, and skips them where there is none.
+"""
+
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +27,28 @@ with held(sys.argv[1], "the place", beside=sys.argv[2] == "beside"):
     for name in sys.argv[3:]:
         Path(name).write_bytes(b"of the other process")
 """
+
+
+def pytest_configure(config):
+    """Hide accelerators, from child processes too, before a backend is imported."""
+    if config.option.markexpr != "cuda":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        os.environ["KERAS_TORCH_DEVICE"] = "cpu"
+
+
+def pytest_runtest_setup(item):
+    """Skip a test that needs a GPU where none is in sight."""
+    if item.get_closest_marker("cuda") is not None and not sees_cuda():
+        pytest.skip("needs a GPU; pytest -m cuda looks for one")
+
+
+def sees_cuda():
+    """Tell whether torch finds a GPU in this run."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 @pytest.fixture(autouse=True)

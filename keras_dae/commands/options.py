@@ -180,6 +180,16 @@ recipe_options = _apply(
             help="float32; or, while training, tf32 (CUDA) or bfloat16 (torch).",
         ),
         click.option(
+            "--noise-on",
+            help="Where training noise is drawn: host, by NumPy; or device, by another "
+            "generator where torch trains.  [default: host]",
+        ),
+        click.option(
+            "--deterministic/--no-deterministic",
+            default=None,
+            help="On CUDA, repeat a run to the bit, with slower kernels.",
+        ),
+        click.option(
             "--latent-bias",
             type=float,
             help="Bias of the latent at the start.  [default: 0.5 at depth 1, else 0]",

@@ -8,7 +8,7 @@ stream of its own; `keras_dae.images.frozen` has the pairs that stay the same.
 """
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_dae.errors import check
 from keras_dae.images import drawing
+from keras_dae.images.ahead import Ahead
 from keras_dae.images.noise import Noise
 from keras_dae.images.noise_words import as_noise
 from keras_dae.images.patches import Patches
@@ -66,14 +67,16 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         low: image value that becomes 0; by default that of the type.
         high: image value that becomes 1; by default that of the type, which is 1 for
             floats.
-        prefetch: draw the next batch in a thread while this one is used; the
-            numbers are the same.
+        prefetch: draw the next item in a thread while this one is used, or so many
+            items in as many threads; the numbers are the same.
 
     Attributes:
         epoch: the epoch, from 0, that batches are drawn for.
         at_once: batches that one item holds, one after the other in one array; for a
             step that takes them apart again (`keras_dae.training.fast`).
         on_batch: called with epoch and images before it, for a progress bar.
+        carrier: what takes items to a device: its `send` is called in the thread that
+            drew an item, and its `receive` returns what is handed over.
 
     Raises:
         UsageError: no images, a batch size below 1, or float images outside [0, 1]
@@ -94,7 +97,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         seed: int = 0,
         low: float | None = None,
         high: float | None = None,
-        prefetch: bool = False,
+        prefetch: int = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -105,12 +108,13 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         self.low, self.high = range_of(images, low, high)
         self.epoch, self.at_once = 0, 1
         self.on_batch: Callable[[int, int], None] | None = None
+        self.carrier: Any = None
         self._order: tuple[int, np.ndarray] | None = None
         self._patches: tuple[int, Images] | None = None
         self._streams: dict[tuple[int, int], np.random.Generator] = {}
         self._drawn = -1
-        self._thread = ThreadPoolExecutor(1) if prefetch else None
-        self._ahead: tuple[tuple[int, int], Future[Pair]] | None = None
+        self._lock = Lock()  # of what is kept from one item to the next
+        self._ahead = Ahead(self._ready, int(prefetch)) if prefetch else None
 
     @property
     def epoch(self) -> int:
@@ -150,27 +154,29 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         self._asked.add(index)
         if self.on_batch is not None:
             self.on_batch(self.epoch, index * self.at_once * self.batch_size)
-        if self._thread is None:
-            return self._item(self.epoch, index)
-        # Kept by key, since fit asks for some batches twice and out of turn.
-        key, ahead = (self.epoch, index), self._ahead
-        if ahead is None or ahead[0] != key:
-            ahead = (key, self._thread.submit(self._item, *key))
-        pair = ahead[1].result()
-        # After the last item the next epoch's first, while this epoch is validated.
-        last = index + 1 == len(self)
-        after = (self.epoch + 1, 0) if last else (self.epoch, index + 1)
-        self._ahead = (after, self._thread.submit(self._item, *after))
+        if self._ahead is None:
+            return self._received(self._ready(self.epoch, index))
+        return self._received(self._ahead.get((self.epoch, index), len(self)))
+
+    def _ready(self, epoch: int, index: int) -> Any:
+        """Return an item as it leaves the thread that drew it."""
+        item = self._item(epoch, index)
+        return item if self.carrier is None else self.carrier.send(item)
+
+    def _received(self, item: Any) -> Pair:
+        """Return an item as whoever asked for it takes it."""
+        pair: Pair = item if self.carrier is None else self.carrier.receive(item)
         return pair
 
     def _order_of(self, epoch: int) -> np.ndarray:
-        kept = self._order
-        if kept is None or kept[0] != epoch:
-            kept = self._order = None  # gone before its successor comes, as large
-            order = whole_numbers(len(self.images))
-            stream("order", self.seed, epoch).shuffle(order)
-            kept = self._order = (epoch, order)
-        return kept[1]
+        with self._lock:
+            kept = self._order
+            if kept is None or kept[0] != epoch:
+                kept = self._order = None  # gone before its successor comes, as large
+                order = whole_numbers(len(self.images))
+                stream("order", self.seed, epoch).shuffle(order)
+                kept = self._order = (epoch, order)
+            return kept[1]
 
     def _item(self, epoch: int, index: int) -> Pair:
         first = index * self.at_once
@@ -197,10 +203,11 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
     def _images_of(self, epoch: int) -> Images:
         if not isinstance(self.images, Patches):
             return self.images
-        kept = self._patches
-        if kept is None or kept[0] != epoch:
-            kept = self._patches = (epoch, self.images.drawn(self.seed, epoch))
-        return kept[1]
+        with self._lock:
+            kept = self._patches
+            if kept is None or kept[0] != epoch:
+                kept = self._patches = (epoch, self.images.drawn(self.seed, epoch))
+            return kept[1]
 
     def _draw(self, epoch: int, index: int) -> Pair:
         start = index * self.batch_size
@@ -210,16 +217,17 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
 
     def _stream_of(self, epoch: int, index: int) -> np.random.Generator:
         """Return a fresh stream of a batch; those that follow are made with it."""
-        made = self._streams.pop((epoch, index), None)
-        if made is None:
-            count = STREAMS_AHEAD if index == self._drawn + 1 else 1
-            self._streams = {
-                (epoch, after): stream("train", self.seed, epoch, after)
-                for after in range(index + 1, index + count)
-            }
-            made = stream("train", self.seed, epoch, index)
-        self._drawn = index
-        return made
+        with self._lock:
+            made = self._streams.pop((epoch, index), None)
+            if made is None:
+                count = STREAMS_AHEAD if index == self._drawn + 1 else 1
+                self._streams = {
+                    (epoch, after): stream("train", self.seed, epoch, after)
+                    for after in range(index + 1, index + count)
+                }
+                made = stream("train", self.seed, epoch, index)
+            self._drawn = index
+            return made
 
 
 class EpochClock(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped

@@ -1,12 +1,13 @@
 """Computing in float32, whatever the global settings of keras and the backend say."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 
 @contextmanager
-def float32(*, tf32: bool = False) -> Iterator[None]:
+def float32(*, tf32: bool = False, deterministic: bool | None = None) -> Iterator[None]:
     """Compute the block in float32 with keras's default settings, then restore all.
 
     keras takes its dtype policy, `floatx`, `epsilon` and data format from settings that
@@ -15,6 +16,9 @@ def float32(*, tf32: bool = False) -> Iterator[None]:
 
     Args:
         tf32: whether the backend may round to TF32 on CUDA.
+        deterministic: of torch on CUDA: True for kernels that give the same bits each
+            time, False for those that were fastest when they were first needed, None
+            for torch's setting. A CPU always gives the same bits.
 
     Example:
         >>> import keras
@@ -36,6 +40,8 @@ def float32(*, tf32: bool = False) -> Iterator[None]:
             kept.callback(change, before)
             change(wanted)
         TF32[keras.backend.backend()](kept, tf32)
+        if deterministic is not None and keras.backend.backend() == "torch":
+            _kernels(kept, deterministic)
         yield
 
 
@@ -49,6 +55,31 @@ def _torch(kept: ExitStack, tf32: bool) -> None:
         wanted = ("ieee", "tf32") if name == "fp32_precision" else (False, True)
         kept.callback(setattr, part, name, getattr(part, name))
         setattr(part, name, wanted[tf32])
+
+
+def _kernels(kept: ExitStack, deterministic: bool) -> None:
+    """Let torch choose kernels that repeat, or those that are fastest."""
+    import torch
+
+    cudnn, memory = torch.backends.cudnn, torch.utils.deterministic
+    wanted: list[tuple[Any, str, bool]] = [
+        (cudnn, "deterministic", deterministic),
+        (cudnn, "benchmark", not deterministic),
+    ]
+    if deterministic:
+        # What cuBLAS asks for; it reads this when it is first used in a process.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        kept.callback(
+            torch.use_deterministic_algorithms,
+            torch.are_deterministic_algorithms_enabled(),
+            warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
+        )
+        torch.use_deterministic_algorithms(True)
+        # It would fill each new tensor, and nothing here reads one that is not written.
+        wanted.append((memory, "fill_uninitialized_memory", False))
+    for place, name, value in wanted:
+        kept.callback(setattr, place, name, getattr(place, name))
+        setattr(place, name, value)
 
 
 def _jax(kept: ExitStack, tf32: bool) -> None:

@@ -26,7 +26,7 @@ KERAS_FILE_MODULES = (
 KERAS_ARRAY_OPERATIONS, KERAS_NN_OPERATIONS = "keras.src.ops.numpy", "keras.src.ops.nn"
 # torch's operations on lists of tensors; in torch their names begin with "_".
 TORCH_LISTS = (
-    *("foreach_add", "foreach_add_", "foreach_mul_", "foreach_sqrt"),
+    *("foreach_add", "foreach_add_", "foreach_div", "foreach_mul_", "foreach_sqrt"),
     *("foreach_lerp_", "foreach_addcmul_", "foreach_addcdiv_", "fused_adam_"),
 )
 

@@ -67,6 +67,9 @@ class RunConfig(BaseModel):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     # Of convolutions while training; "tf32" lets CUDA round what they take.
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    # What draws training noise: NumPy, or another generator on torch's device.
+    noise_on: Literal["host", "device"] = "host"
+    deterministic: bool = False  # on CUDA, slower kernels that repeat to the bit
     # At the start; None takes that of the depth. The ceilings have no latent.
     latent_bias: float | None = Field(None, ge=-MAX_BIAS, le=MAX_BIAS)
     seed: int = Field(0, ge=0, le=MAX_SEED)
@@ -138,6 +141,12 @@ class RunConfig(BaseModel):
             self.targets != "blind-spot" or self.precision == "float32",
             "precision must be float32 for targets=blind-spot.",
             precision=self.precision,
+        )
+        check(
+            self.targets == "clean" or self.noise_on == "host",
+            "noise_on must be host for other targets than clean.",
+            noise_on=self.noise_on,
+            targets=self.targets,
         )
         return self
 
@@ -257,6 +266,8 @@ OPTIONS = {
     "warmup_steps": "--warmup-steps",
     "schedule": "--schedule",
     "precision": "--precision",
+    "noise_on": "--noise-on",
+    "deterministic": "--deterministic/--no-deterministic",
     "latent_bias": "--latent-bias",
     "seed": "--seed",
     "data_seed": "--data-seed",

@@ -9,15 +9,9 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.datasets import Splits
-from keras_dae.images.frozen import VALIDATION, FrozenPairs, frozen_arrays, is_held
 from keras_dae.images.pairs import EpochClock, NoisyCleanPairs, normalise
 from keras_dae.images.rows import Images
-from keras_dae.images.targets import (
-    CLEAN,
-    FrozenTargets,
-    TargetPairs,
-    training_pairs,
-)
+from keras_dae.images.targets import TargetPairs
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.batches import images_at_once, widest
 from keras_dae.models.builders import build, output_bias
@@ -30,6 +24,14 @@ from keras_dae.system.locks import held, tidy
 from keras_dae.system.numerics import float32
 from keras_dae.system.storage import write_json
 from keras_dae.training.config import RunConfig
+from keras_dae.training.feeding import (
+    VALIDATION_BATCH,
+    held_validation,
+    training_data,
+    validation_arrays,
+    validation_data,
+)
+from keras_dae.training.machine import MachineRecord, check_machine
 from keras_dae.training.optimizers import make_optimizer
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.recorder import Recorder, first_images
@@ -41,11 +43,18 @@ from keras_dae.training.records import (
 )
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
 
-VALIDATION_BATCH = 128  # images at most
 # Batches that `fit` hands over at a time to steps that take them apart, and of steps
 # that are computed on one thread: what it and its loader do between two of them,
 # 0.6 ms, is as much as a third of a step of DAE_1_13.
 AT_ONCE, SHORT_AT_ONCE = 8, 32
+__all__ = [
+    "batches_at_once",
+    "fit",
+    "hasten",
+    "start",
+    "validation_arrays",
+    "validation_data",
+]
 # What a run of a sweep that was killed may take to notice, and to let its folder go.
 ORPHAN_SECONDS = 5.0
 
@@ -61,8 +70,10 @@ def fit(
     """Train one model with `model.fit` (paper, algorithm 1) and keep it in a folder.
 
     Every epoch ends with a whole history and model on disk. Interrupted at any
-    time, `resume=True` goes on to the weights of an uninterrupted run (same
-    machine, backend and thread count).
+    time, `resume=True` goes on to the weights of an uninterrupted run: to the same bits
+    on a CPU (same machine, backend and thread count), and on CUDA where
+    `config.deterministic` is set; to rounding on CUDA elsewhere. `environment.json`
+    says which.
 
     Args:
         config: what to train, and how.
@@ -83,16 +94,8 @@ def fit(
     splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
     folder = RunFolder(Path(out) / run_name(config, splits.name))
-    pairs = training_pairs(
-        config.targets,
-        splits.train,
-        config.make_noise(),
-        batch_size=config.batch_size,
-        seed=config.seed,
-        low=splits.low,
-        high=splits.high,
-        prefetch=True,
-    )
+    check_machine(config)
+    pairs = training_data(config, splits)
     if resume and folder.config_path.exists() and folder.finished(config):
         check_same_run(folder, record_of(config, splits, spec), resume)
         tidy(folder.path)
@@ -107,7 +110,7 @@ def fit(
     )
     with (
         held(folder.path, "The run folder", wait=ORPHAN_SECONDS),
-        float32(tf32=config.precision == "tf32"),
+        float32(tf32=config.precision == "tf32", deterministic=config.deterministic),
     ):
         _train(config, spec, splits, folder, pairs, resume, progress)
     return folder
@@ -128,6 +131,8 @@ def _train(
     lean = config.targets != "blind-spot" and hasten(
         model, config.precision, config.batch_size
     )
+    how = MachineRecord(folder.environment_path, config.deterministic, splits.sha256)
+    how.note(model)
     if progress is not None:
         pairs.on_batch = progress.batch
     pixels = prod(splits.image_shape)
@@ -135,24 +140,23 @@ def _train(
         spec.macs * config.batch_size, lean, pixels * config.batch_size
     )
     size = validation_batch(widest(model) or 64 * pixels)
-    validation = validation_data(config, splits, size)
+    # The lean steps take several such batches apart.
+    handed = images_at_once(pixels, size * AT_ONCE) if lean else size
+    validation, batch = held_validation(config, splits, size, handed)
     recorder = Recorder(
         *(folder, history, config.epochs, progress),
         collect=not lean,
         probe=first_images(validation) if isinstance(spec, DAESpec) else None,
     )
-    own_batches = not is_held(splits.validation)
-    # The lean steps take several such batches apart.
-    handed = images_at_once(pixels, size * AT_ONCE) if lean else size
     model.fit(
         pairs,
         validation_data=validation,
-        validation_batch_size=None if own_batches else handed,
+        validation_batch_size=batch,
         initial_epoch=len(history["loss"]),
         epochs=config.epochs,
         shuffle=False,
         verbose=0,
-        callbacks=[EpochClock(pairs), recorder],
+        callbacks=[EpochClock(pairs), recorder, how],
     )
 
 
@@ -180,14 +184,17 @@ def validation_batch(values: int) -> int:
 
 
 def hasten(
-    model: keras.Model, precision: str = "float32", batch_size: int | None = None
+    model: keras.Model,
+    precision: str = "float32",
+    batch_size: int | None = None,
+    graph: bool | None = None,
 ) -> bool:
     """Give `model`, compiled, faster steps of the same numbers; whether there are any.
 
     They are torch's (`keras_dae.training.fast.steps`), for layers that `torch_layers`
     knows. In bfloat16 the numbers are rounded ones, of any model. With `batch_size`,
     several batches may be handed over at once: each of so many images is a step of its
-    own.
+    own. On CUDA a step is one graph, unless `graph` is False.
 
     Raises:
         UsageError: bfloat16 on another backend than torch, TF32 without CUDA.
@@ -207,48 +214,7 @@ def hasten(
         return False
     from keras_dae.training.fast.steps import accelerate
 
-    return accelerate(model, precision, batch_size)
-
-
-def validation_data(config: RunConfig, splits: Splits, batch_size: int) -> Any:
-    """Return the frozen validation pairs as arrays, or in batches where too many."""
-    if config.targets != CLEAN:
-        frozen = FrozenTargets(
-            config.targets,
-            splits.validation,
-            config.make_noise(),
-            seed=config.data_seed,
-            split=VALIDATION,
-            low=splits.low,
-            high=splits.high,
-            batch_size=batch_size,
-        )
-        return frozen.arrays() if is_held(splits.validation) else frozen
-    if is_held(splits.validation):
-        return validation_arrays(config, splits)
-    return FrozenPairs(
-        splits.validation,
-        config.make_noise(),
-        seed=config.data_seed,
-        split=VALIDATION,
-        low=splits.low,
-        high=splits.high,
-        batch_size=batch_size,
-    )
-
-
-def validation_arrays(
-    config: RunConfig, splits: Splits
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the frozen (noisy, clean) validation arrays of shape (N, H, W, C)."""
-    return frozen_arrays(
-        splits.validation,
-        config.make_noise(),
-        seed=config.data_seed,
-        split=VALIDATION,
-        low=splits.low,
-        high=splits.high,
-    )
+    return accelerate(model, precision, batch_size, graph)
 
 
 def _start(
@@ -268,10 +234,6 @@ def _start(
     else:
         looks = {"input": input_ranges(config, splits)}
         write_json(folder.config_path, {**record, **looks})
-    write_json(
-        folder.environment_path,
-        {**backend.environment(), "data_sha256": splits.sha256},
-    )
     seen = isinstance(pairs, TargetPairs)  # what no clean image tells
     bias = output_bias(pairs.mean_target()) if seen else mean_bias(splits)
     model = start(config, spec, bias)

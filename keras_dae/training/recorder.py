@@ -22,7 +22,7 @@ def first_images(validation: Any) -> np.ndarray:
     """Return noisy images of `validation_data`, the first `LIVE_IMAGES` at most."""
     # Arrays, or batches, of which one is enough to tell that a map is dead.
     noisy = validation[0] if isinstance(validation, tuple) else validation[0][0]
-    return np.asarray(noisy[:LIVE_IMAGES])
+    return np.asarray(keras.ops.convert_to_numpy(noisy[:LIVE_IMAGES]))
 
 
 class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped

@@ -72,7 +72,7 @@ def test_a_batch_depends_on_seed_epoch_and_index_alone(tiny):
     assert another[0][0].tobytes() != drawn[0, 0][0].tobytes()
 
 
-@pytest.mark.parametrize("prefetch", [False, True])
+@pytest.mark.parametrize("prefetch", [False, True, 3, 8])
 def test_prefetched_batches_are_the_same(prefetch):
     pairs = make(marked(40), 8, prefetch=prefetch)
     plain = make(marked(40), 8)
@@ -96,12 +96,28 @@ def test_the_next_epochs_first_item_is_drawn_after_the_last():
     pairs, plain = make(marked(40), 8, prefetch=True), make(marked(40), 8)
     pairs.at_once = plain.at_once = 2
     pairs[2]
-    (epoch, index), ahead = pairs._ahead
-    assert (epoch, index) == (1, 0)
+    ((key, ahead),) = pairs._ahead.waiting.items()
+    assert key == (1, 0)
     pairs.epoch = plain.epoch = 1
     assert pairs[0] is ahead.result()
     for drawn, wanted in zip(ahead.result(), plain[0], strict=True):
         assert drawn.tobytes() == wanted.tobytes()
+
+
+def test_several_threads_draw_as_many_items_and_no_epoch_too_early():
+    """An epoch's order is as large as its images, so that two are not held at once."""
+    pairs = make(marked(40), 8, prefetch=3)
+    seen = []
+    for index in range(5):
+        pairs[index]
+        seen.append(list(pairs._ahead.waiting))
+    assert seen == [
+        [(0, 1), (0, 2), (0, 3)],
+        [(0, 2), (0, 3), (0, 4)],
+        [(0, 3), (0, 4)],
+        [(0, 4)],
+        [(1, 0), (1, 1), (1, 2)],
+    ]
 
 
 def test_a_mistake_in_the_thread_reaches_the_caller():

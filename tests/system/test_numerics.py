@@ -224,3 +224,23 @@ def test_metal_is_asked_for_where_there_is_none(tmp_path):
     done = command(tmp_path, *train, "--device", "mps", KERAS_BACKEND="jax")
     assert done.returncode == 2
     assert "jax finds no Metal device here" in done.stderr
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="settings of torch")
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_kernels_repeat_where_asked_and_all_is_as_before(deterministic):
+    import torch
+
+    def settings():
+        cudnn = torch.backends.cudnn
+        return (
+            cudnn.deterministic,
+            cudnn.benchmark,
+            torch.are_deterministic_algorithms_enabled(),
+            torch.utils.deterministic.fill_uninitialized_memory,
+        )
+
+    before = settings()
+    with float32(deterministic=deterministic):
+        assert settings()[:3] == (deterministic, not deterministic, deterministic)
+    assert settings() == before

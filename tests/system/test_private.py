@@ -93,6 +93,10 @@ def test_torch_lists_of_new_tensors():
 
     lists, four = private.torch_lists(), [torch.tensor([4.0])]
     assert [one.tolist() for one in lists.foreach_sqrt(four)] == [[2.0]]
+    halves = lists.foreach_div(four, [torch.tensor([8.0])])
+    assert [one.tolist() for one in halves] == [[0.5]]
+    lists.foreach_mul_(halves, torch.tensor(6.0))  # by one tensor for all
+    assert [one.tolist() for one in halves] == [[3.0]]
     added = lists.foreach_add(four, [torch.tensor([3.0])], alpha=2.0)
     assert [one.tolist() for one in added] == [[10.0]]
     assert four[0].tolist() == [4.0]

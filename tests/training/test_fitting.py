@@ -21,6 +21,7 @@ from keras_dae.system import backend
 from keras_dae.training import fitting, recorder
 from keras_dae.training.config import make_config
 from keras_dae.training.fitting import fit, hasten, start
+from keras_dae.training.machine import MachineRecord
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.recorder import Recorder
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, find_runs
@@ -110,6 +111,112 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     assert losses(resumed) == losses(whole)
     for name in ("model.keras", "best.keras"):
         assert equal(weights(resumed, name), weights(whole, name))
+
+
+ON_DEVICE = {"noise_on": "device"}
+torch_only = pytest.mark.skipif(
+    backend.name() != "torch", reason="noise is drawn on the device by torch"
+)
+
+
+@torch_only
+def test_a_run_with_noise_on_the_device_resumes_to_the_same_bits(
+    tmp_path, splits, monkeypatch
+):
+    config = make_config(SMALL, ON_DEVICE)
+    whole = fit(config, splits, tmp_path / "whole")
+    monkeypatch.setattr(fitting, "Recorder", Stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, splits, tmp_path / "halves")
+    monkeypatch.undo()
+    resumed = fit(config, splits, tmp_path / "halves", resume=True)
+    assert losses(resumed) == losses(whole)
+    assert equal(weights(resumed), weights(whole))
+    assert whole.record()["config"]["noise_on"] == "device"
+
+
+@torch_only
+def test_noise_on_the_device_trains_as_noise_by_numpy_does(tmp_path, splits):
+    """From the same weights on the same images: only the noise is another."""
+    found = [
+        fit(make_config(SMALL, {"noise_on": place}), splits, tmp_path / place)
+        for place in ("host", "device")
+    ]
+    one, other = (np.array(losses(folder)["loss"]) for folder in found)
+    assert (one != other).all()
+    np.testing.assert_allclose(one, other, rtol=0.01)
+    with pytest.raises(UsageError, match="noise_on is 'host' there"):
+        fit(make_config(SMALL, ON_DEVICE), splits, tmp_path / "host", resume=True)
+
+
+@torch_only
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"noise": "poisson"}, "noise_on must be host for others"),
+        ({"targets": "noisy"}, "noise_on must be host for other targets"),
+    ],
+)
+def test_noise_that_no_device_draws_is_refused(given, sentence, tmp_path, splits):
+    with pytest.raises(UsageError, match=sentence):
+        fit(make_config(SMALL, ON_DEVICE, given), splits, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@torch_only
+def test_the_record_says_how_steps_are_computed(tmp_path, config, splits):
+    environment = json.loads(fit(config, splits, tmp_path).environment_path.read_text())
+    assert environment["steps"] == {"kind": "lean", "why": None}
+    assert environment["resumes_to_same_bits"] is True
+    assert environment["data_sha256"] == "0" * 64
+
+
+@torch_only
+def test_the_record_says_that_a_step_could_not_be_captured(
+    tmp_path, config, splits, monkeypatch
+):
+    """As on a GPU: known after the first epoch, and written over what was hoped."""
+    from keras_dae.training.fast import graphs, steps
+
+    class Refusing(graphs.Plain):
+        def capture(self, body):
+            raise RuntimeError("out of memory")
+
+    def captured(graph, *given):
+        return graphs.GraphSteps(*given, graph=Refusing())
+
+    monkeypatch.setattr(steps, "_steps", captured)
+    folder = fit(config, splits, tmp_path)
+    environment = json.loads(folder.environment_path.read_text())
+    why = "The step could not be captured as a CUDA graph: out of memory"
+    assert environment["steps"] == {"kind": "lean", "why": why}
+    assert environment["backend"] == "torch"
+
+
+@pytest.mark.parametrize(
+    ("device", "deterministic", "wanted"),
+    [
+        ("cpu", False, True),
+        ("cuda:0 (a card)", False, False),
+        ("cuda:0 (a card)", True, True),
+    ],
+)
+def test_the_same_bits_are_promised_where_they_come(
+    device, deterministic, wanted, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(backend, "device", lambda: device)
+    record = MachineRecord(tmp_path / "environment.json", deterministic, "0" * 64)
+    record.note(build(plan(1, 5)))
+    environment = json.loads(record.path.read_text())
+    assert environment["resumes_to_same_bits"] is wanted
+
+
+def test_deterministic_kernels_are_for_torch(tmp_path, splits, monkeypatch):
+    monkeypatch.setattr(backend, "name", lambda: "jax")
+    with pytest.raises(UsageError, match="deterministic must be false on jax"):
+        fit(make_config(SMALL, {"deterministic": True}), splits, tmp_path)
+    with pytest.raises(UsageError, match="noise_on must be host on jax"):
+        fit(make_config(SMALL, ON_DEVICE), splits, tmp_path)
 
 
 @pytest.fixture

@@ -13,12 +13,16 @@ from typing import IO, Self
 
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.system import backend
+from keras_dae.system.gpus import Gpu, find_gpus
 from keras_dae.system.inside import make_folder, opened
 from keras_dae.system.lifeline import child_environment
 from keras_dae.training.config import option_arguments
 from keras_dae.training.jobs import Job, Request
 
 _GRACE_SECONDS = 10
+# Runs that share a GPU, where so much of its memory in MiB is free for each. Several
+# hide one another's start and the files that they write (docs/gpu.md).
+RUNS_PER_GPU, RUN_MEMORY = 3, 2048
 
 
 def _end(code: int) -> str:
@@ -30,15 +34,38 @@ def _end(code: int) -> str:
     return f"The process was ended by {sent.name}{why}."
 
 
+def _gpus_of(device: str) -> list[Gpu]:
+    """Return the GPUs that runs on `device` are shared out to."""
+    elsewhere = os.environ.get("KERAS_TORCH_DEVICE", "cuda") != "cuda"
+    if device not in ("auto", "cuda") or (device == "auto" and elsewhere):
+        return []
+    return find_gpus()
+
+
+def _usual_jobs(gpus: list[Gpu]) -> int:
+    """Return the runs at a time where nobody said: by memory on GPUs, else by cores."""
+    cores = backend.available_cores()
+    if not gpus:
+        return cores
+    room = sum(min(RUNS_PER_GPU, gpu.free // RUN_MEMORY) for gpu in gpus)
+    return max(1, min(room, cores))
+
+
 class Worker:
     """A process that carries out one command of `keras-dae` after the other.
 
     Args:
         environment: the process's variables.
         log: takes what it says before its first command, such as why there is none.
+        gpu: the GPU that it is given; None leaves it those that are there.
     """
 
-    def __init__(self, environment: dict[str, str], log: IO[bytes]) -> None:
+    def __init__(
+        self, environment: dict[str, str], log: IO[bytes], gpu: str | None = None
+    ) -> None:
+        self.gpu = gpu
+        if gpu is not None:
+            environment = {**environment, "CUDA_VISIBLE_DEVICES": gpu}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "keras_dae.commands.worker"],
             stdin=subprocess.PIPE,
@@ -94,7 +121,8 @@ class Processes:
     core. After a run that failed it ends, and another one takes its place.
 
     Args:
-        request: `jobs` is one a core by default, `threads` each one's share of them.
+        request: `jobs` is one a core by default, and on GPUs at most `RUNS_PER_GPU` on
+            each; `threads` is each one's share of the cores.
     """
 
     def __init__(self, request: Request) -> None:
@@ -104,7 +132,8 @@ class Processes:
             address=request.address,
             gpus_per_run=request.gpus_per_run,
         )
-        self.jobs = request.jobs or backend.available_cores()
+        self._gpus = _gpus_of(request.device)
+        self.jobs = request.jobs or _usual_jobs(self._gpus)
         threads = request.threads or max(1, backend.available_cores() // self.jobs)
         self._arguments = ["--out", str(request.out), "--threads", str(threads)]
         self._arguments += ["--device", request.device]
@@ -142,9 +171,17 @@ class Processes:
             if worker.order(arguments, path):
                 return worker
             worker.join()  # it was killed while it had nothing to do
-        worker = Worker(self._environment, log)
+        worker = Worker(self._environment, log, self._free_gpu())
         worker.order(arguments, path)  # where it cannot take it, its end tells
         return worker
+
+    def _free_gpu(self) -> str | None:
+        """Return the GPU with the fewest processes, where there are several."""
+        if len(self._gpus) < 2:
+            return None
+        workers = [*(worker for worker, _ in self._busy.values()), *self._idle]
+        taken = [worker.gpu for worker in workers]
+        return min((gpu.name for gpu in self._gpus), key=taken.count)
 
     def poll(self, job: Job) -> str | None:
         """Return 'done' or 'failed' once the job has ended, else None."""

@@ -55,7 +55,8 @@ def transpose(
 
 def in_order(kernel: Tensor, stride: int, *, transposed: bool) -> Tensor:
     """Return `kernel`, its values in memory in the order that torch computes with."""
-    if transposed and stride > 1 and kernel.shape[2] == 1:
+    towards_image = transposed and stride > 1 and kernel.shape[2] == 1
+    if towards_image and kernel.device.type == "cpu":
         return kernel  # the ways towards an image take it apart
     first = 2 if transposed and stride == 1 else 3
     return kernel.movedim(first, 0).contiguous().movedim(0, first)

@@ -6,6 +6,8 @@ variable; here they are a few for all of them together.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
+from functools import cache
 from math import cos, pi, sqrt
 from typing import Any
 
@@ -18,10 +20,8 @@ from keras_dae.training.optimizers import KernelMuon, LinearDecay
 
 LISTS = torch_lists()
 Tensors = list[Tensor] | tuple[Tensor, ...]
-
-# A step so far on that torch's Adam corrects no bias: here the rate has it in, as in
-# keras, where epsilon is added to the root that is not corrected.
-_UNBIASED = torch.tensor(1e9)
+# A number; or a tensor, which a CUDA graph reads anew each time it is replayed.
+Rate = float | Tensor
 
 
 class Update:
@@ -38,13 +38,30 @@ class Update:
 
     def __call__(self, gradients: Tensors) -> None:
         """Move the weights by one step."""
+        self.move(self.next_rates(), gradients)
+
+    def next_rates(self) -> tuple[float, ...]:
+        """Return what `move` takes for the next step, and count that step."""
         rate = rate_at(learning_rate(self.optimizer), self.step)
         self.step += 1
-        self.move(rate, gradients)
+        return self.rates(rate)
+
+    def move(self, rates: Sequence[Rate], gradients: Tensors) -> None:
+        """Change weights, moments and keras's count of steps.
+
+        Args:
+            rates: what `next_rates` returned, as numbers or as tensors.
+            gradients: of the weights, in their order.
+        """
+        self.change(rates, gradients)
         self.iterations.add_(1)
 
-    def move(self, rate: float, gradients: Tensors) -> None:
-        """Change weights and moments at this learning rate."""
+    def rates(self, rate: float) -> tuple[float, ...]:
+        """Return the rates of a step, of which `step` is the number from 1."""
+        raise NotImplementedError
+
+    def change(self, rates: Sequence[Rate], gradients: Tensors) -> None:
+        """Change weights and moments at these rates."""
         raise NotImplementedError
 
 
@@ -57,13 +74,18 @@ class AdamUpdate(Update):
         self.means = _in_order_of(self.weights, means)
         self.squares = _in_order_of(self.weights, squares)
 
-    def move(self, rate: float, gradients: Tensors) -> None:
-        """Change weights and moments at this learning rate."""
+    def rates(self, rate: float) -> tuple[float, ...]:
+        """Return Adam's rate."""
+        adam = self.optimizer
+        return (rate * _correction(self.step, adam.beta_1, adam.beta_2),)
+
+    def change(self, rates: Sequence[Rate], gradients: Tensors) -> None:
+        """Change weights and moments at these rates."""
         adam = self.optimizer
         moments = (self.means, self.squares)
         settings = (adam.beta_1, adam.beta_2, adam.epsilon)
         given = (self.weights, gradients, *moments)
-        _adam(*given, rate, self.step, *settings, dense=self.dense)
+        _adam(*given, rates[0], *settings, dense=self.dense)
 
 
 class MuonUpdate(Update):
@@ -79,15 +101,22 @@ class MuonUpdate(Update):
         self.rest_squares = [squares[place].value for place in self.rest]
         self.means = [means[place] for place in self.kernels]
 
-    def move(self, rate: float, gradients: Tensors) -> None:
-        """Change weights and moments at this learning rate."""
+    def rates(self, rate: float) -> tuple[float, ...]:
+        """Return the rate of kernels, and Adam's for the rest."""
+        muon = self.optimizer
+        correction = _correction(self.step, muon.adam_beta_1, muon.adam_beta_2)
+        return rate, rate * muon.adam_lr_ratio * correction
+
+    def change(self, rates: Sequence[Rate], gradients: Tensors) -> None:
+        """Change weights and moments at these rates."""
         muon = self.optimizer
         settings = (muon.adam_beta_1, muon.adam_beta_2, muon.epsilon)
         _adam(
             [self.weights[place] for place in self.rest],
             [gradients[place] for place in self.rest],
             *(self.rest_means, self.rest_squares),
-            *(rate * muon.adam_lr_ratio, self.step, *settings),
+            rates[1],
+            *settings,
             dense=self.dense,
         )
         found = [_ordered(gradients[n], self.weights[n]) for n in self.kernels]
@@ -103,8 +132,11 @@ class MuonUpdate(Update):
             scale = (
                 1.0 if muon.rms_rate is None else muon.rms_rate * sqrt(max(step.shape))
             )
-            weight = self.weights[place]
-            weight.sub_(step.reshape(weight.shape), alpha=rate * scale)
+            weight, rate = self.weights[place], rates[0]
+            if isinstance(rate, Tensor):
+                weight.addcmul_(step.reshape(weight.shape), rate, value=-scale)
+            else:
+                weight.sub_(step.reshape(weight.shape), alpha=rate * scale)
 
 
 # The optimizers that are computed here.
@@ -153,11 +185,23 @@ def rate_at(schedule: Any, step: int) -> float:
 
 
 def _are_dense(weights: Tensors) -> bool:
-    """Tell whether all are on the CPU, each in a piece of memory that it fills."""
-    return all(
-        one.device.type == "cpu" and torch.empty_like(one).stride() == one.stride()
-        for one in weights
-    )
+    """Tell whether each weight fills a piece of memory."""
+    return all(torch.empty_like(one).stride() == one.stride() for one in weights)
+
+
+@cache
+def _late_step(device: torch.device) -> Tensor:
+    """Return a step so late that torch's Adam corrects no bias any more.
+
+    Here the rate has the correction in, as in keras, where epsilon is added to the root
+    that is not corrected.
+    """
+    return torch.tensor(1e9, device=device)
+
+
+def _correction(step: int, beta_1: float, beta_2: float) -> float:
+    """Return what Adam's rate is multiplied by at `step`, from 1."""
+    return sqrt(1 - beta_2**step) / (1 - beta_1**step)
 
 
 def _in_order_of(weights: Tensors, variables: list[Any]) -> list[Tensor]:
@@ -179,20 +223,19 @@ def _adam(
     gradients: Tensors,
     means: Tensors,
     squares: Tensors,
-    rate: float,
-    step: int,
+    rate: Rate,
     beta_1: float,
     beta_2: float,
     epsilon: float,
     *,
     dense: bool,
 ) -> None:
-    rate *= sqrt(1 - beta_2**step) / (1 - beta_1**step)
     if dense:
         # In one pass, which looks at no strides: all have those of the weights.
         alike = [_ordered(*pair) for pair in zip(gradients, weights, strict=True)]
+        steps = [_late_step(weights[0].device)] * len(weights)
         LISTS.fused_adam_(
-            *(weights, alike, means, squares, [], [_UNBIASED] * len(weights)),
+            *(weights, alike, means, squares, [], steps),
             lr=rate,
             beta1=beta_1,
             beta2=beta_2,
@@ -207,7 +250,12 @@ def _adam(
     LISTS.foreach_addcmul_(squares, gradients, gradients, 1 - beta_2)
     divisors = LISTS.foreach_sqrt(squares)
     LISTS.foreach_add_(divisors, epsilon)
-    LISTS.foreach_addcdiv_(weights, means, divisors, -rate)
+    if isinstance(rate, Tensor):
+        moves = LISTS.foreach_div(means, divisors)
+        LISTS.foreach_mul_(moves, -rate)
+        LISTS.foreach_add_(weights, moves)
+    else:
+        LISTS.foreach_addcdiv_(weights, means, divisors, -rate)
 
 
 def orthogonal(

@@ -10,7 +10,7 @@ A layer that `torch_layers` does not know, another loss or another optimizer lea
 model to keras.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -22,7 +22,7 @@ from torch import Tensor
 from keras_dae.models.batches import images_at_once, widest
 from keras_dae.system.private import loss_weights, torch_device
 from keras_dae.training.fast.layers import forward, lay_out
-from keras_dae.training.fast.optimizers import Update, is_plain, update_of
+from keras_dae.training.fast.optimizers import Rate, Update, is_plain, update_of
 
 # Images at most that a test step takes at a time: few enough for the caches.
 TEST_BATCH = 128
@@ -31,7 +31,10 @@ MEASURED_ON = ("cpu", "cuda")
 
 
 def accelerate(
-    model: keras.Model, precision: str = "float32", batch_size: int | None = None
+    model: keras.Model,
+    precision: str = "float32",
+    batch_size: int | None = None,
+    graph: bool | None = None,
 ) -> bool:
     """Give `model`, compiled, the lean steps where they compute what keras would.
 
@@ -40,6 +43,8 @@ def accelerate(
         precision: of the training steps' convolutions, as `fit` takes it.
         batch_size: images of a step, where `fit` hands over several batches at once;
             None where it hands over one.
+        graph: whether a step is one CUDA graph; by default on CUDA, and not elsewhere.
+            True elsewhere takes the same steps without a graph, to test them.
 
     Returns:
         Whether they do; if not, the steps stay keras's own.
@@ -49,10 +54,34 @@ def accelerate(
         model.train_step = in_precision(precision, model.train_step)
         return False
     lay_out(model)
-    steps = LeanSteps(model, run, precision, batch_size)
+    steps = _steps(graph, model, run, precision, batch_size)
     # fit and evaluate make these functions only where there are none.
     model.train_function, model.test_function = steps.train, steps.test
     return True
+
+
+def _steps(graph: bool | None, *given: Any) -> "LeanSteps":
+    """Return the steps, captured as a graph where asked for; see `accelerate`."""
+    on_cuda = torch.device(torch_device()).type == "cuda"
+    if not (on_cuda if graph is None else graph):
+        return LeanSteps(*given)
+    from keras_dae.training.fast.graphs import CudaGraph, GraphSteps, Plain
+
+    return GraphSteps(*given, graph=CudaGraph() if on_cuda else Plain())
+
+
+def describe_steps(model: keras.Model) -> dict[str, str | None]:
+    """Return how the training steps of `model` are computed, for the record of a run.
+
+    Returns:
+        `kind`, one of 'graph', 'lean' and 'keras'; and `why`, a sentence that says why
+        it is not the one before it, or None.
+    """
+    steps = getattr(model.train_function, "__self__", None)
+    if isinstance(steps, LeanSteps):
+        return steps.describe()
+    why = "a layer, the loss or the optimizer of this model"
+    return {"kind": "keras", "why": f"The fast steps do not compute {why}."}
 
 
 def in_precision(precision: str, run: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,7 +95,9 @@ def in_precision(precision: str, run: Callable[..., Any]) -> Callable[..., Any]:
     kind = torch.device(torch_device()).type
 
     def rounded(*given: Any) -> Any:
-        with torch.autocast(kind, dtype=torch.bfloat16):
+        # Each weight is rounded once a step, so there is nothing to keep, and a CUDA
+        # graph could not keep it.
+        with torch.autocast(kind, dtype=torch.bfloat16, cache_enabled=False):
             return run(*given)
 
     return rounded
@@ -114,22 +145,36 @@ class LeanSteps:
     def train(self, data: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Take a step on each batch in `[(noisy, clean)]`; return the last logs."""
         ((noisy, clean),) = data
+        if self.update is None:
+            self.update = update_of(self.model.optimizer, self.variables)
         for pair in _parts(noisy, clean, self.batch_size):
-            loss = self.training_loss(*pair)
-            gradients = torch.autograd.grad(loss, self.weights)
-            with torch.no_grad():
-                self.update = self.update or update_of(
-                    self.model.optimizer, self.variables
-                )
-                self.update(gradients)
-                logs = self._log(loss, len(pair[0]))
+            logs = self.step(self.update, *pair)
         return logs
+
+    def step(self, update: Update, noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
+        """Take a step on one batch; return its logs."""
+        return self.compute(update, update.next_rates(), noisy, clean)
+
+    def compute(
+        self, update: Update, rates: Sequence[Rate], noisy: Tensor, clean: Tensor
+    ) -> dict[str, Tensor]:
+        """Compute a step at these rates: loss, gradients, weights, metric."""
+        loss = self.training_loss(noisy, clean)
+        gradients = torch.autograd.grad(loss, self.weights)
+        with torch.no_grad():
+            update.move(rates, gradients)
+            return self._log(loss.detach(), len(noisy))
+
+    def describe(self) -> dict[str, str | None]:
+        """Return how training steps are computed, for the record of a run."""
+        return {"kind": "lean", "why": None}
 
     def test(self, data: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Take the loss of `[(noisy, clean)]`; return the logs."""
         ((noisy, clean),) = data
         with torch.no_grad():
-            for pair in _parts(noisy, clean, self.test_batch):
+            size = self.test_batch if noisy.device.type == "cpu" else None
+            for pair in _parts(noisy, clean, size):
                 logs = self._log(self._loss(*pair), len(pair[0]))
         return logs
 

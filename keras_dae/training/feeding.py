@@ -1,0 +1,125 @@
+"""What a run's `fit` is fed with: training pairs and frozen validation pairs."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_dae.errors import check
+from keras_dae.images.datasets import Splits
+from keras_dae.images.frozen import VALIDATION, FrozenPairs, frozen_arrays, is_held
+from keras_dae.images.pairs import NoisyCleanPairs
+from keras_dae.images.targets import CLEAN, FrozenTargets, training_pairs
+from keras_dae.system import backend
+from keras_dae.training.config import RunConfig
+
+VALIDATION_BATCH = 128  # images at most
+# Items that threads draw ahead on CUDA, where a step may take less time than its noise.
+MOST_AHEAD = 8
+
+
+def training_data(config: RunConfig, splits: Splits) -> NoisyCleanPairs:
+    """Return the training pairs of a run, whose noise is drawn where it says.
+
+    Raises:
+        UsageError: noise on the device for another backend than torch, or for a noise
+            that is not drawn there.
+    """
+    options: dict[str, Any] = {
+        "batch_size": config.batch_size,
+        "seed": config.seed,
+        "low": splits.low,
+        "high": splits.high,
+    }
+    noise = config.make_noise()
+    if config.noise_on == "device":
+        check(
+            backend.name() == "torch",
+            f"noise_on must be host on {backend.name()}; device is for torch.",
+            noise_on=config.noise_on,
+        )
+        from keras_dae.training.fast.device_pairs import DevicePairs
+
+        return DevicePairs(splits.train, noise, **options)
+    carried = _is_on_cuda()
+    options["prefetch"] = _ahead(splits) if carried else 1
+    pairs = training_pairs(config.targets, splits.train, noise, **options)
+    if carried:
+        from keras_dae.training.fast.device_pairs import Carrier
+
+        pairs.carrier = Carrier()
+    return pairs
+
+
+def _ahead(splits: Splits) -> int:
+    """Return the items to draw ahead on CUDA; a mapped file is read by one thread."""
+    if not isinstance(splits.train, np.ndarray):
+        return 1
+    return max(1, min(MOST_AHEAD, backend.available_cores() - 1))
+
+
+def _is_on_cuda() -> bool:
+    return backend.name() == "torch" and backend.device().startswith("cuda")
+
+
+def held_validation(
+    config: RunConfig, splits: Splits, batch_size: int, handed: int
+) -> tuple[Any, int | None]:
+    """Return what `fit` takes for validation: data, and images of a batch or None.
+
+    On CUDA the pairs that are held are held there, so that no epoch copies them again.
+
+    Args:
+        config: the run's settings.
+        splits: the data.
+        batch_size: images per batch of data that are not held in memory.
+        handed: images that `fit` hands over at a time of data that are.
+    """
+    found = validation_data(config, splits, batch_size)
+    if not is_held(splits.validation):
+        return found, None  # batches of their own
+    if not _is_on_cuda():
+        return found, handed
+    from keras_dae.training.fast.device_pairs import HeldPairs
+
+    return HeldPairs(found, handed), None
+
+
+def validation_data(config: RunConfig, splits: Splits, batch_size: int) -> Any:
+    """Return the frozen validation pairs as arrays, or in batches where too many."""
+    if config.targets != CLEAN:
+        frozen = FrozenTargets(
+            config.targets,
+            splits.validation,
+            config.make_noise(),
+            seed=config.data_seed,
+            split=VALIDATION,
+            low=splits.low,
+            high=splits.high,
+            batch_size=batch_size,
+        )
+        return frozen.arrays() if is_held(splits.validation) else frozen
+    if is_held(splits.validation):
+        return validation_arrays(config, splits)
+    return FrozenPairs(
+        splits.validation,
+        config.make_noise(),
+        seed=config.data_seed,
+        split=VALIDATION,
+        low=splits.low,
+        high=splits.high,
+        batch_size=batch_size,
+    )
+
+
+def validation_arrays(
+    config: RunConfig, splits: Splits
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frozen (noisy, clean) validation arrays of shape (N, H, W, C)."""
+    return frozen_arrays(
+        splits.validation,
+        config.make_noise(),
+        seed=config.data_seed,
+        split=VALIDATION,
+        low=splits.low,
+        high=splits.high,
+    )
