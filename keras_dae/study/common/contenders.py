@@ -142,6 +142,7 @@ def _trained_on(config: RunConfig) -> str:
     if noise == "gaussian":
         noise = f"gaussian:{config.sigma:g}"
     noise += f", {config.train_images:,} images" if config.train_images else ""
+    noise += f", rate {config.rate:g}" if config.rate else ""
     return noise + (f", {config.targets} targets" if config.targets != "clean" else "")
 
 
