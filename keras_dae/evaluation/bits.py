@@ -21,6 +21,7 @@ CONTEXTS = 16  # histograms of a number
 WEIGHT_SCALE = 1 << 12  # a prediction's factors are whole multiples of 1 / this
 PRIOR = 4.0  # training latents that a number's common histogram counts as in each
 QUANTILE_IMAGES = 4000  # of the training latents, to find the edges of contexts
+MAX_VALUES = 4096  # of a latent: a prediction has the square of them as factors
 MAX_SYMBOL = 1 << 20  # whole numbers of a prediction stay exact in float64
 
 
@@ -61,11 +62,13 @@ class LatentCoder:
             >>> coder.dequantise(coder.decode(coder.encode(latents), len(latents)))
         """
         numbers = self.quantise(latents)
+        predicted = self.weights @ numbers.astype(np.float64)
         coder = _constriction().stream.queue.RangeEncoder()
         for place, table in enumerate(self.tables):
             if table.shape[1] > 1:
                 symbols = (numbers[place] - self.low[place]).astype(np.int32)
-                coder.encode(symbols, _model(), table[self._contexts(numbers, place)])
+                rows = table[self._contexts(predicted[place], place)]
+                coder.encode(symbols, _model(), rows)
         words: np.ndarray = coder.get_compressed()
         # Zeros at the end say nothing: the decoder puts them back.
         return bytes(words.astype(">u4").tobytes().rstrip(b"\0"))
@@ -82,33 +85,32 @@ class LatentCoder:
         """
         words = np.frombuffer(data + b"\0" * (-len(data) % 4), ">u4").astype(np.uint32)
         coder = _constriction().stream.queue.RangeDecoder(words)
-        numbers = np.empty((len(self.tables), count), np.int64)
+        numbers = np.empty((len(self.tables), count))  # whole, in float64
         for place, table in enumerate(self.tables):
             numbers[place] = self.low[place]
             if table.shape[1] > 1:
-                rows = table[self._contexts(numbers, place)]
+                predicted = self.weights[place, :place] @ numbers[:place]
+                rows = table[self._contexts(predicted, place)]
                 try:
                     numbers[place] += coder.decode(_model(), rows)
                 except AssertionError as error:
                     raise KerasDAEError(
                         "The bytes are damaged: no latents give them."
                     ) from error
-        return numbers
+        return numbers.astype(np.int64)
 
     def expected_bits(self, latents: np.ndarray) -> float:
         """Return the bits of a latent by the probabilities alone, the mean over N."""
         numbers = self.quantise(latents)
+        predicted = self.weights @ numbers.astype(np.float64)
         total = 0.0
         for place, table in enumerate(self.tables):
-            rows = table[self._contexts(numbers, place)]
-            taken = np.take_along_axis(
-                rows, (numbers[place] - self.low[place])[:, None], axis=1
-            )
-            total -= float(np.log2(taken).sum())
+            contexts = self._contexts(predicted[place], place)
+            symbols = numbers[place] - self.low[place]
+            total -= float(np.log2(table[contexts, symbols]).sum())
         return total / int(numbers.shape[1])
 
-    def _contexts(self, numbers: np.ndarray, place: int) -> np.ndarray:
-        predicted = self.weights[place, :place] @ numbers[:place].astype(np.float64)
+    def _contexts(self, predicted: np.ndarray, place: int) -> np.ndarray:
         return np.searchsorted(self.edges[place], predicted, side="right")
 
 
@@ -124,7 +126,8 @@ def fit_coder(
 
     Raises:
         UsageError: no such step, or latents that are not finite.
-        KerasDAEError: a step so small that numbers become too large.
+        KerasDAEError: a step so small that numbers become too large, or a latent of
+            more than `MAX_VALUES`.
     """
     check(0 < step < np.inf, "step must be a number above 0.", step=step)
     check(contexts >= 1, "contexts must be from 1.", contexts=contexts)
@@ -134,6 +137,11 @@ def fit_coder(
         shape=np.shape(latents),
     )
     numbers = whole_numbers(latents, step)
+    if len(numbers) > MAX_VALUES:
+        raise KerasDAEError(
+            f"A latent may have {MAX_VALUES:,} values to be coded; this one has "
+            f"{len(numbers):,}."
+        )
     if max(abs(int(numbers.min())), int(numbers.max())) > MAX_SYMBOL:
         raise KerasDAEError(f"A step of {step:g} is too small for these latents.")
     weights = _linear_prediction(numbers)

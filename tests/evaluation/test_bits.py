@@ -105,6 +105,8 @@ def test_wrong_latents_are_named():
         fit_coder(chain(1), 1)
     with pytest.raises(UsageError, match="contexts=0"):
         fit_coder(chain(20), 1, contexts=0)
+    with pytest.raises(KerasDAEError, match="this one has 4,097"):
+        fit_coder(np.zeros((2, 4097)), 1)
     with pytest.raises(KerasDAEError, match="too small"):
         fit_coder(chain(20), 1e-9)
 
