@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from keras_dae import __version__
-from keras_dae.commands import board, future, images, interchange, study
+from keras_dae.commands import bits, board, future, images, interchange, study
 from keras_dae.errors import KerasDAEError, one_line
 from keras_dae.system.lifeline import asked_to_end, end_with_parent, heard, listen
 
@@ -26,6 +26,7 @@ COMMANDS = (
     future.classify,
     future.depth_limit,
     future.robustness,
+    bits.bits,
     images.denoise,
     interchange.export,
     interchange.parity,

@@ -194,6 +194,12 @@ recipe_options = _apply(
             type=float,
             help="Bias of the latent at the start.  [default: 0.5 at depth 1, else 0]",
         ),
+        click.option(
+            "--rate",
+            type=float,
+            help="Also learn a latent of few bits: the MSE that a bit per pixel may "
+            "cost, such as 0.003.  [default: 0]",
+        ),
     ]
 )
 model_options = _apply(

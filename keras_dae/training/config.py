@@ -32,6 +32,7 @@ MODEL_KEY = re.compile(r"\d+(_\d+)?")
 MAX_TOML = 1 << 16  # bytes; tables within tables take their square in time
 MAX_COUNT = 10**6  # of epochs, or of images a step
 MAX_BIAS = 100.0
+MAX_RATE = 1.0
 MAX_SEED = 2**63 - 1  # what any program reads back from a JSON file
 
 
@@ -72,6 +73,7 @@ class RunConfig(BaseModel):
     deterministic: bool = False  # on CUDA, slower kernels that repeat to the bit
     # At the start; None takes that of the depth. The ceilings have no latent.
     latent_bias: float | None = Field(None, ge=-MAX_BIAS, le=MAX_BIAS)
+    rate: float = Field(0, ge=0, le=MAX_RATE)  # MSE that a bit per pixel may cost
     seed: int = Field(0, ge=0, le=MAX_SEED)
     data_seed: int = Field(0, ge=0, le=MAX_SEED)
 
@@ -136,6 +138,14 @@ class RunConfig(BaseModel):
             f"latent_bias is for {', '.join(FAMILIES)}, which have a latent.",
             latent_bias=self.latent_bias,
             model=self.model,
+        )
+        check(
+            not self.rate or (self.model in FAMILIES and self.targets != "blind-spot"),
+            f"rate is for {', '.join(FAMILIES)}, which have a latent, and not for "
+            "targets=blind-spot.",
+            rate=self.rate,
+            model=self.model,
+            targets=self.targets,
         )
         check(
             self.targets != "blind-spot" or self.precision == "float32",
@@ -269,6 +279,7 @@ OPTIONS = {
     "noise_on": "--noise-on",
     "deterministic": "--deterministic/--no-deterministic",
     "latent_bias": "--latent-bias",
+    "rate": "--rate",
     "seed": "--seed",
     "data_seed": "--data-seed",
 }

@@ -129,7 +129,7 @@ def _train(
     model, history = _start(config, spec, splits, folder, pairs, resume)
     # The lean steps take no weights of pixels.
     lean = config.targets != "blind-spot" and hasten(
-        model, config.precision, config.batch_size
+        model, config.precision, config.batch_size, rate=config.rate, seed=config.seed
     )
     how = MachineRecord(folder.environment_path, config.deterministic, splits.sha256)
     how.note(model)
@@ -188,16 +188,19 @@ def hasten(
     precision: str = "float32",
     batch_size: int | None = None,
     graph: bool | None = None,
+    *,
+    rate: float = 0,
+    seed: int = 0,
 ) -> bool:
     """Give `model`, compiled, faster steps of the same numbers; whether there are any.
 
     They are torch's (`keras_dae.training.fast.steps`), for layers that `torch_layers`
     knows. In bfloat16 the numbers are rounded ones, of any model. With `batch_size`,
     several batches may be handed over at once: each of so many images is a step of its
-    own. On CUDA a step is one graph, unless `graph` is False.
+    own. With `rate` the training loss is that of `fast.rate.RateLoss`.
 
     Raises:
-        UsageError: bfloat16 on another backend than torch, TF32 without CUDA.
+        UsageError: bfloat16 or a rate on another backend than torch, TF32 without CUDA.
     """
     check(
         precision != "tf32" or "cuda" in backend.device(),
@@ -211,10 +214,11 @@ def hasten(
             "bfloat16.",
             precision=precision,
         )
+        check(not rate, f"rate must be 0 on {backend.name()}; torch has it.", rate=rate)
         return False
     from keras_dae.training.fast.steps import accelerate
 
-    return accelerate(model, precision, batch_size, graph)
+    return accelerate(model, precision, batch_size, graph, rate=rate, seed=seed)
 
 
 def _start(

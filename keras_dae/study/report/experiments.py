@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from keras_dae.study.bits import section as bits
 from keras_dae.study.classification import section as classification
 from keras_dae.study.depth_limit import section as depth_limit
 from keras_dae.study.nine.intervals import family_claims, turned
@@ -51,6 +52,7 @@ EXPERIMENTS = {
     "depth_limit": Experiment(
         "depth_limit.json", depth_limit.write, depth_limit.FIGURES
     ),
+    "bits": Experiment("bits/bits.json", bits.write, bits.FIGURES),
 }
 
 
