@@ -10,7 +10,7 @@ import numpy as np
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import VALIDATION, FrozenPairs, frozen_arrays, is_held
-from keras_dae.images.pairs import EpochClock, NoisyCleanPairs, normalise
+from keras_dae.images.pairs import NoisyCleanPairs, normalise
 from keras_dae.images.rows import Images
 from keras_dae.images.targets import (
     CLEAN,
@@ -18,7 +18,6 @@ from keras_dae.images.targets import (
     TargetPairs,
     training_pairs,
 )
-from keras_dae.models.batches import images_at_once, widest
 from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
@@ -28,6 +27,12 @@ from keras_dae.system.locks import held, tidy
 from keras_dae.system.numerics import float32
 from keras_dae.system.storage import write_json
 from keras_dae.training.config import RunConfig
+from keras_dae.training.loop import (
+    batches_at_once,
+    train_epochs,
+    use_fast_steps,
+    validation_batch,
+)
 from keras_dae.training.optimizers import make_optimizer
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.recorder import Recorder
@@ -39,11 +44,6 @@ from keras_dae.training.records import (
 )
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
 
-VALIDATION_BATCH = 128  # images at most
-# Batches that `fit` hands over at a time to steps that take them apart, and of steps
-# that are computed on one thread: what it and its loader do between two of them,
-# 0.6 ms, is as much as a third of a step of DAE_1_13.
-AT_ONCE, SHORT_AT_ONCE = 8, 32
 # What a run of a sweep that was killed may take to notice, and to let its folder go.
 ORPHAN_SECONDS = 5.0
 
@@ -121,85 +121,24 @@ def _train(
 ) -> None:
     """Train from where the folder is to the last epoch."""
     model, history = _start(config, spec, splits, folder, pairs, resume)
-    # The lean steps take no weights of pixels.
-    lean = config.targets != "blind-spot" and hasten(
+    # The fast steps take no weights of pixels.
+    fast = config.targets != "blind-spot" and use_fast_steps(
         model, config.precision, config.batch_size
     )
-    recorder = Recorder(folder, history, config.epochs, progress, collect=not lean)
+    recorder = Recorder(folder, history, config.epochs, progress, collect=not fast)
     if progress is not None:
         pairs.on_batch = progress.batch
-    pixels = prod(splits.image_shape)
-    pairs.at_once = batches_at_once(
-        spec.macs * config.batch_size, lean, pixels * config.batch_size
-    )
-    size = validation_batch(widest(model) or 64 * pixels)
-    own_batches = not is_held(splits.validation)
-    # The lean steps take several such batches apart.
-    handed = images_at_once(pixels, size * AT_ONCE) if lean else size
-    model.fit(
+    pixels, step = prod(splits.image_shape), spec.macs * config.batch_size
+    pairs.at_once = batches_at_once(step, fast, pixels * config.batch_size)
+    train_epochs(
+        model,
         pairs,
-        validation_data=validation_data(config, splits, size),
-        validation_batch_size=None if own_batches else handed,
-        initial_epoch=len(history["loss"]),
+        validation_data(config, splits, validation_batch(model, pixels)),
         epochs=config.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[EpochClock(pairs), recorder],
+        initial_epoch=len(history["loss"]),
+        fast=fast,
+        callbacks=[recorder],
     )
-
-
-def batches_at_once(step: int, lean: bool, values: int = 1) -> int:
-    """Return the batches that `fit` hands over at a time.
-
-    Args:
-        step: multiply-adds of a training step, as `backend.useful_threads` takes them.
-        lean: whether the steps are those of `hasten`, which take several apart.
-        values: those of a batch's images.
-    """
-    if not lean:
-        return 1
-    short = backend.useful_threads(step) == 1
-    return images_at_once(values, SHORT_AT_ONCE if short else AT_ONCE)
-
-
-def validation_batch(values: int) -> int:
-    """Return the images per batch of validation: a power of 2.
-
-    Args:
-        values: those of the widest tensor of one image.
-    """
-    return 1 << (images_at_once(values, VALIDATION_BATCH).bit_length() - 1)
-
-
-def hasten(
-    model: keras.Model, precision: str = "float32", batch_size: int | None = None
-) -> bool:
-    """Give `model`, compiled, faster steps of the same numbers; whether there are any.
-
-    They are torch's (`keras_dae.training.fast.steps`), for layers that `torch_layers`
-    knows. In bfloat16 the numbers are rounded ones, of any model. With `batch_size`,
-    several batches may be handed over at once: each of so many images is a step of its
-    own.
-
-    Raises:
-        UsageError: bfloat16 on another backend than torch, TF32 without CUDA.
-    """
-    check(
-        precision != "tf32" or "cuda" in backend.device(),
-        "precision must be float32 or bfloat16 here; tf32 is for CUDA devices.",
-        precision=precision,
-    )
-    if backend.name() != "torch":
-        check(
-            precision != "bfloat16",
-            f"precision must be float32 on {backend.name()}; only torch trains in "
-            "bfloat16.",
-            precision=precision,
-        )
-        return False
-    from keras_dae.training.fast.steps import accelerate
-
-    return accelerate(model, precision, batch_size)
 
 
 def validation_data(config: RunConfig, splits: Splits, batch_size: int) -> Any:

@@ -111,7 +111,7 @@ def test_blind_spot_steps_are_keras_own(tmp_path, splits, monkeypatch):
     def never(*given):
         raise AssertionError("the lean steps take no weights")
 
-    monkeypatch.setattr(fitting, "hasten", never)
+    monkeypatch.setattr(fitting, "use_fast_steps", never)
     fit(make_config(SMALL, {"targets": "blind-spot", "epochs": 1}), splits, tmp_path)
     with pytest.raises(AssertionError):
         fit(make_config(SMALL, {"targets": "noisy", "epochs": 1}), splits, tmp_path)
