@@ -69,7 +69,9 @@ def measure(
 
     from keras_dae.images.pairs import NoisyCleanPairs
     from keras_dae.models.builders import build, encoder
-    from keras_dae.training.fitting import hasten, mean_bias, validation_arrays
+    from keras_dae.training.feeding import validation_arrays
+    from keras_dae.training.fitting import mean_bias
+    from keras_dae.training.loop import use_fast_steps
     from keras_dae.training.optimizers import make_optimizer
 
     pairs = NoisyCleanPairs(
@@ -81,7 +83,7 @@ def measure(
     bias = mean_bias(splits)
     model = build(spec, seed=config.seed, output_bias=bias, latent_bias=latent_bias)
     model.compile(optimizer=make_optimizer(config, len(pairs)), loss="mse")
-    hasten(model)
+    use_fast_steps(model)
     model.fit(pairs, epochs=config.epochs, verbose=0)
     noisy, clean = validation_arrays(config, splits)
     maps = np.asarray(encoder(model).predict(noisy[:ACTIVE_IMAGES], verbose=0))

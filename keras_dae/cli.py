@@ -12,7 +12,12 @@ import click
 from keras_dae import __version__
 from keras_dae.commands import bits, board, future, images, interchange, study
 from keras_dae.errors import KerasDAEError, one_line
-from keras_dae.system.lifeline import asked_to_end, end_with_parent, heard, listen
+from keras_dae.system.lifeline import (
+    asked_to_end,
+    end_with_parent,
+    listen,
+    reset_interrupt,
+)
 
 # In the order in which `--help` lists them: that of a study.
 COMMANDS = (
@@ -56,11 +61,11 @@ class Group(click.Group):
         """Turn a user's mistake into one sentence and an exit code."""
         try:
             result = super().invoke(ctx)
-            heard()
+            reset_interrupt()
             return result
         except (Exception, KeyboardInterrupt) as error:
             asked = asked_to_end()
-            heard()
+            reset_interrupt()
             if asked or isinstance(error, KeyboardInterrupt):
                 click.echo(INTERRUPTED, err=True)
                 ctx.exit(130)

@@ -29,8 +29,10 @@ ALLOWED = {
     "doctor": BASE | {"images"},
     "denoiser": BASE | LIBRARY | {"denoising", "interchange"},
     "comparison": BASE | LIBRARY | {"denoiser"},
-    "study": BASE | LIBRARY,
-    "commands": BASE | LIBRARY | {"denoising", "interchange", "doctor", "study", "cli"},
+    "study": BASE | LIBRARY | {"denoiser"},
+    "commands": BASE
+    | LIBRARY
+    | {"denoiser", "denoising", "interchange", "doctor", "study", "cli"},
 }
 FREE = {"__init__", "__main__", "cli"}
 HEAVY = (

@@ -24,6 +24,7 @@ from keras_dae.system import backend
 from keras_dae.system.storage import MAX_JSON, read_json, write_json
 from keras_dae.training.config import make_config
 from keras_dae.training.fitting import fit
+from keras_dae.training.loop import batches_at_once, use_fast_steps, validation_batch
 from keras_dae.training.runs import RunFolder, find_all
 
 
@@ -206,25 +207,24 @@ def test_a_batch_is_bounded_by_the_values_of_its_images():
 
 
 def test_batches_of_training_and_validation_are_bounded_by_values(monkeypatch):
-    """Of 512x512 images with 64 channels 2 are validated at a time, not 1,024."""
-    from keras_dae.training import fitting
-
+    """Of 64x64 images with 256 channels 32 are validated at a time, not 1,024."""
     sizes = []
     monkeypatch.setattr(
         "keras_dae.training.fast.steps.torch_nn.mse_loss",
         lambda answer, clean: sizes.append(len(answer)) or (answer - clean).mean() ** 2,
     )
-    assert fitting.validation_batch(28 * 28 * 32) == 128
-    assert fitting.validation_batch(512 * 512 * 64) == 2
-    assert fitting.validation_batch(1 << 40) == 1
-    assert fitting.batches_at_once(1, True, 64 * 512 * 512) == 2
-    if backend.name() != "torch":
-        return
     start = keras.Input((64, 64, 1))
     x = keras.layers.Conv2D(256, 1)(start)
     model = keras.Model(start, keras.layers.Conv2D(1, 1)(x))
+    assert validation_batch(model, 64 * 64) == 32
+    small = build(plan(1, 8))
+    assert validation_batch(small, 28 * 28) == 128  # as it was, so are the results
+    assert batches_at_once(10**12, True, 28 * 28 * 64) == 8
+    assert batches_at_once(10**12, True, 512 * 512 * 64) == 2
+    if backend.name() != "torch":
+        return
     model.compile("adam", "mse")
-    assert fitting.hasten(model)
+    assert use_fast_steps(model)
     images = np.zeros((128, 64, 64, 1), "float32")
     model.evaluate(images, images, batch_size=128, verbose=0)
     assert sizes == [32] * 4

@@ -98,12 +98,12 @@ def test_classifiers_read_clean_digits_and_recover_after_the_best(paper):
     results = read_json(paper / "classification.json")
     rows = results["rows"]
 
-    def accuracy(classifier, tested, lesson="clean"):
+    def accuracy(classifier, tested, trained_on="clean"):
         return [
             row
             for row in rows
             if (row["classifier"], row["tested_on"], row["trained_on"])
-            == (classifier, tested, lesson)
+            == (classifier, tested, trained_on)
         ]
 
     assert accuracy("cnn", "clean")[0]["accuracy"] >= 0.99

@@ -12,8 +12,10 @@ import pytest
 import keras_dae as kd
 from keras_dae.evaluation.baselines import BASELINES
 from keras_dae.evaluation.metrics import METRICS, Metric
+from keras_dae.evaluation.scoring import TestBench, score_baselines
 from keras_dae.images.noise import NOISES, Gaussian
 from keras_dae.models.ceilings import CEILINGS
+from keras_dae.study.common.candidates import floors
 from keras_dae.study.robustness.measure import parse_grid
 from keras_dae.training.optimizer_table import OPTIMIZERS, Optimizer
 from tests.commands import run
@@ -70,11 +72,14 @@ def test_a_model(tmp_path, monkeypatch):
     assert record["model"] == "another"
 
 
-def test_a_baseline(monkeypatch):
+def test_a_baseline(monkeypatch, tiny):
     monkeypatch.setitem(BASELINES, "grey", lambda splits: lambda x: 0 * x + 0.5)
     images = np.full((3, 28, 28), 255, np.uint8)
     found = kd.compare({}, images, noise="gaussian:0.1", baselines=["grey"])
     assert found["grey"]["mse"] == pytest.approx(0.25)
+    bench = TestBench(tiny, Gaussian())
+    assert "grey" in [one.name for one in floors(bench)]  # on the board
+    assert "grey" in [row["name"] for row in score_baselines(bench)]  # in evaluate
 
 
 def mean_absolute_error(clean, denoised):

@@ -20,6 +20,7 @@ from keras_dae.commands.options import (
     as_json,
     data_dir,
     machine_options,
+    numbers_option,
     out_option,
     test_options,
 )
@@ -115,7 +116,7 @@ def classify(
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
-    help="Test images a cell.",
+    help="Test images per noise and strength.",
 )
 @_filters
 @machine_options
@@ -189,12 +190,8 @@ def _numbers(
 
 @click.command("depth-limit")
 @test_options
-@click.option(
-    "--depths",
-    default="1,2,3,4,5,6,7,8,9,10,11,12",
-    show_default=True,
-    callback=_numbers,
-    help="Depths, by commas.",
+@numbers_option(
+    "depth", "1,2,3,4,5,6,7,8,9,10,11,12", "Depths, by commas or given again."
 )
 # Filters are alike at every depth, since depth should be all that differs.
 @click.option("--latent", default=5, show_default=True, help="Side of the latent.")
@@ -226,7 +223,7 @@ def _numbers(
     show_default=True,
     help="Steps of every training, whatever its number of images.",
 )
-@click.option("--batch-size", type=int, help="Images a step.  [default: 64]")
+@click.option("--batch-size", type=int, help="Images per step.  [default: 64]")
 @click.option("--lr", "learning_rate", type=float, help="Adam's learning rate.")
 @click.option(
     "--precision", help="float32; or, while training, tf32 (CUDA) or bfloat16 (torch)."

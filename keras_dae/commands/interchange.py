@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from keras_dae.commands.common import echo_json, look_at, print_table, say
-from keras_dae.commands.options import as_json, data_dir
+from keras_dae.commands.options import TableOption, as_json, data_dir
 
 # Packages that answer, whose versions a comparison names.
 RUNTIMES = ("keras", "torch", "jax", "tensorflow", "numpy", "onnxruntime", "openvino")
@@ -17,15 +17,23 @@ threads_option = click.option(
 )  # fmt: skip
 
 
+def _endings() -> list[str]:
+    from keras_dae.interchange.formats import EXPORTS
+
+    return [f"{name} {row.suffix or '(a folder)'}" for name, row in EXPORTS.items()]
+
+
 @click.command()
 @click.argument("model")
 @click.option("--format", "name", type=click.Choice(FORMATS), required=True)
 @click.option(
     "-o",
     "--out",
+    cls=TableOption,
+    rows=_endings,
     required=True,
     type=click.Path(path_type=Path),
-    help="The file, or folder of a saved model.",
+    help="Output path, with the ending of the format: {rows}.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @threads_option

@@ -66,6 +66,32 @@ def _strength(text: str) -> float | str:
     return text if ".." in text else float(text)
 
 
+def _together(
+    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> list[int]:
+    """Read whole numbers, separated by commas or given one by one, each once."""
+    try:
+        return list(dict.fromkeys(int(n) for text in texts for n in text.split(",")))
+    except ValueError:
+        given = ",".join(texts)
+        raise click.BadParameter(
+            f"whole numbers separated by commas are wanted, not {given!r}."
+        ) from None
+
+
+def numbers_option(name: str, default: str | None, what: str) -> Callable[[Any], Any]:
+    """Return an option of whole numbers, spelled in the singular and the plural."""
+    return click.option(
+        *(f"--{name}s", f"--{name}", f"{name}s"),
+        multiple=True,
+        default=[default] if default else [],
+        show_default=default or False,
+        callback=_together,
+        metavar="NUMBERS",
+        help=what,
+    )
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 data_dir = click.option(
     "--data-dir",
@@ -115,7 +141,7 @@ test_options = _apply(
         click.option(
             "--patches",
             type=int,
-            help="Patches of an image an epoch.  [default: as fit side by side, 256 at "
+            help="Patches per image and epoch.  [default: as fit side by side, 256 at "
             "most]",
         ),
         click.option(
@@ -152,15 +178,17 @@ recipe_options = _apply(
         ),
         click.option("--filters", type=int, help="Channels between image and latent."),
         click.option(
-            "--train-images", type=int, help="First images to train on.  [default: all]"
+            "--train-images",
+            type=int,
+            help="Train on the first N images.  [default: all]",
         ),
         click.option(
             "--validation-images",
             type=int,
-            help="First images to validate on.  [default: all]",
+            help="Validate on the first N images.  [default: all]",
         ),
         click.option("--epochs", type=int, help="Passes over the data.  [default: 15]"),
-        click.option("--batch-size", type=int, help="Images a step.  [default: 64]"),
+        click.option("--batch-size", type=int, help="Images per step.  [default: 64]"),
         click.option(
             "--optimizer",
             cls=TableOption,
@@ -217,12 +245,8 @@ model_options = _apply(
 )
 grid_options = _apply(
     [
-        click.option(
-            "--depths", default="5,3,1", show_default=True, help="Depths, by commas."
-        ),
-        click.option(
-            "--latents", default="13,8,5", show_default=True, help="Sides, by commas."
-        ),
+        numbers_option("depth", "5,3,1", "Depths, by commas or given again."),
+        numbers_option("latent", "13,8,5", "Sides, by commas or given again."),
         click.option(
             "--seeds",
             type=click.IntRange(min=1),

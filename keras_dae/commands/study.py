@@ -12,8 +12,10 @@ from keras_dae.commands.common import (
     load_splits,
     look_at,
     print_table,
+    resumed,
     say,
     say_counts,
+    say_duration,
     show,
 )
 from keras_dae.commands.options import (
@@ -26,6 +28,7 @@ from keras_dae.commands.options import (
     grid_options,
     machine_options,
     model_options,
+    numbers_option,
     out_option,
     recipe_options,
     test_options,
@@ -34,8 +37,8 @@ from keras_dae.commands.options import (
 
 @click.command()
 @as_json
-@click.option("--depth", "depths", multiple=True, type=int, help="Other depths.")
-@click.option("--latent", "latents", multiple=True, type=int, help="Other latents.")
+@numbers_option("depth", None, "Other depths, by commas or given again.")
+@numbers_option("latent", None, "Other latents, by commas or given again.")
 @click.option("--size", default=28, show_default=True, help="Side of the images.")
 @click.option(
     "--channels", default=1, show_default=True, help="Channels of the images."
@@ -45,8 +48,8 @@ from keras_dae.commands.options import (
 def models(
     as_json: bool,
     pretrained: bool,
-    depths: tuple[int, ...],
-    latents: tuple[int, ...],
+    depths: list[int],
+    latents: list[int],
     size: int,
     channels: int,
     filters: int | None,
@@ -71,7 +74,7 @@ def models(
         return
     rows = [
         architecture_row(plan(depth, latent, (size, size, channels), filters))
-        for depth in depths or tuple(reversed(DEPTHS))
+        for depth in depths or reversed(DEPTHS)
         for latent in latents or LATENTS
     ]
     show(rows, architecture_table, as_json)
@@ -82,14 +85,20 @@ def models(
 @recipe_options
 @data_dir
 @out_option(DEFAULT_RUNS, "Folder of runs; this one gets a folder of its own in it.")
-@click.option("--resume", is_flag=True, help="Go on with the run that is there.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="",
+    metavar="[RUN]",
+    help="Go on with the run that is there; of RUN, a run folder, take the options.",
+)
 @machine_options
 @as_json
 def train(
     config_file: Path | None,
     data_dir: Path | None,
     out: Path,
-    resume: bool,
+    resume: str | None,
     device: str,
     threads: int | None,
     as_json: bool,
@@ -100,6 +109,8 @@ def train(
     from keras_dae.training.progress import FitProgress
 
     config = configuration(config_file, options)
+    if resume:
+        config, out = resumed(Path(resume), options)
     splits = load_splits(config, data_dir)  # before keras, which takes seconds
     spec = config.plan(splits.image_shape)
     step = spec.macs * config.batch_size
@@ -108,13 +119,19 @@ def train(
     config = config.model_copy(update={"data": splits.name})
     splits = splits.limited(config.train_images, validation=config.validation_images)
     say_counts(splits)
-    from keras_dae.training.fitting import fit
+    from keras_dae.denoiser import Denoiser
+    from keras_dae.training.duration import time_words
+    from keras_dae.training.estimate import run_seconds
 
+    going_on = resume is not None
+    if not going_on:
+        expected = time_words(run_seconds(config, splits))
+        say(f"{config.epochs} epochs take about {expected} here")
     with FitProgress(spec.name, epochs=config.epochs, images=len(splits.train)) as bar:
-        folder = fit(config, splits, out, resume=resume, progress=bar)
-    history = folder.history()
+        trained = Denoiser.train(config, splits, out, resume=going_on, progress=bar)
+    history = trained.run.history()
     row = {
-        "run": str(folder.path),
+        "run": str(trained.run.path),
         "name": spec.name,
         "parameters": spec.parameters,
         "epochs": len(history["loss"]),
@@ -227,7 +244,8 @@ def sweep(
     from keras_dae.training.sweep import job_rows
     from keras_dae.training.sweep import sweep as run_all
 
-    configs = grid(data_dir, **options)
+    configs, splits = grid(data_dir, **options)
+    say_duration(configs, splits, out, jobs)
     done = run_all(
         configs,
         out,
@@ -309,7 +327,8 @@ def reproduce(
     from keras_dae.study.report.tables import claims_table, results_table
     from keras_dae.system import backend
 
-    configs = grid(data_dir, **options)
+    configs, splits = grid(data_dir, **options)
+    say_duration(configs, splits, out / "runs", jobs)
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.nine.run import reproduce as carry_out

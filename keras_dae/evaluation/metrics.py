@@ -1,6 +1,6 @@
 """Measures of a denoised image against the clean one: float64, clean first.
 
-A metric maps two arrays of shape (N, H, W, C) to one value an image, shape (N,).
+A metric maps two arrays of shape (N, H, W, C) to one value per image, shape (N,).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +17,7 @@ SSIM_SIGMA, SSIM_WINDOW = 1.5, 11
 
 
 def mse(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
-    """Return the mean squared error over pixels, one value an image."""
+    """Return the mean squared error over pixels, one value per image."""
     check(
         clean.shape == denoised.shape and clean.ndim == 4,
         "clean and denoised must be of one shape (N, H, W, C).",
@@ -35,7 +35,7 @@ def psnr_of(error: float) -> float:
 
 
 def psnr(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
-    """Return the peak signal-to-noise ratio in dB, one value an image.
+    """Return the peak signal-to-noise ratio in dB, one value per image.
 
     Infinite where an image is reproduced exactly.
     """
@@ -44,7 +44,7 @@ def psnr(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
 
 
 def ssim(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
-    """Return the structural similarity, one value an image, the mean over channels.
+    """Return the structural similarity, one value per image, the mean over channels.
 
     Gaussian window of sigma 1.5 over 11x11 pixels, data range 1, population
     covariance, the border of 5 pixels left out (Z. Wang et al., "Image Quality

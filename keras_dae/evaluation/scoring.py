@@ -180,6 +180,9 @@ def rebatched(pairs: Iterable[Pair], size: int) -> Iterator[Pair]:
         yield np.concatenate(noisy), np.concatenate(clean)
 
 
+ImageFigures = dict[str, np.ndarray]  # metric -> one value per image
+
+
 def load_for(splits: Splits, path: Path) -> keras.Model:
     """Return the model of a `.keras` file, if it denoises images of this shape.
 
@@ -187,30 +190,39 @@ def load_for(splits: Splits, path: Path) -> keras.Model:
         KerasDAEError: not a readable model, or one for images of another shape.
     """
     model = load(path)
-    expected = tuple(model.input_shape[1:])
-    if expected != splits.image_shape:
-        raise KerasDAEError(
-            f"{path} denoises images of shape {expected}; {splits.name} holds "
-            f"{splits.image_shape}."
-        )
+    check_fits(model, splits, str(path))
     return model
 
 
-ImageFigures = dict[str, np.ndarray]  # metric -> one value an image
+def check_fits(model: keras.Model, splits: Splits, named: str) -> None:
+    """Refuse a model for images of another shape.
+
+    Raises:
+        KerasDAEError: it is one.
+    """
+    expected = tuple(model.input_shape[1:])
+    if expected != splits.image_shape:
+        raise KerasDAEError(
+            f"{named} denoises images of shape {expected}; {splits.name} holds "
+            f"{splits.image_shape}."
+        )
 
 
 def score_model(
-    bench: TestBench, path: Path, engine: str = "keras"
+    bench: TestBench,
+    model: keras.Model,
+    engine: str = "keras",
+    named: str = "The model",
 ) -> tuple[dict[str, Any], ImageFigures]:
-    """Return the figures of a `.keras` file, from the file alone, and its images'.
+    """Return the figures of a model, and those of each test image.
 
     An engine (`engines.ENGINES`) other than keras is named in them, with its largest
     difference from keras.
 
     Raises:
-        KerasDAEError: not a readable model, or one for images of another shape.
+        KerasDAEError: a model for images of another shape.
     """
-    model = load_for(bench.splits, path)
+    check_fits(model, bench.splits, named)
     denoise = model_denoiser(model, engine)
     of_images = bench.measure_images(denoise)
     row = {"parameters": model.count_params(), "test": bench.summary(of_images)}
@@ -243,13 +255,15 @@ def finished_epochs(folder: RunFolder) -> dict[str, list[Any]]:
     return {key: column[:done] for key, column in history.items()}
 
 
-def score_run(
-    bench: TestBench, folder: RunFolder, engine: str = "keras"
-) -> tuple[dict[str, Any], ImageFigures]:
-    """Return the row of a run for `results.json`, and the figures of each image."""
+def run_row(folder: RunFolder, scored: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a run for `results.json`.
+
+    Args:
+        folder: the run.
+        scored: what `score_model` returns of its model.
+    """
     config, history = folder.config(), finished_epochs(folder)
-    scored, of_images = score_model(bench, folder.model_path, engine)
-    row = {
+    return {
         "name": model_name(config),
         "depth": config.depth,
         "latent": config.latent,
@@ -261,15 +275,14 @@ def score_run(
         **({"engine": scored["engine"]} if "engine" in scored else {}),
         "seconds": round(sum(history["seconds"]) + sum(history["val_seconds"]), 1),
     }
-    return row, of_images
 
 
 def score_baselines(
-    bench: TestBench, names: Iterable[str] = tuple(BASELINES)
+    bench: TestBench, names: Iterable[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Return a row for each named baseline."""
+    """Return a row for each named baseline; by default for all of `BASELINES`."""
     rows = []
-    for name in names:
+    for name in BASELINES if names is None else names:
         test, _ = bench.measure(BASELINES[name](bench.splits))
         rows.append({"name": name, "test": test})
     return rows

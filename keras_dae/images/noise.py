@@ -243,7 +243,11 @@ class Ranged:
 
     def __post_init__(self) -> None:
         low, high = self.ends
-        check(low < high, "A range of strengths runs upwards.", range=f"{low}..{high}")
+        check(
+            low < high,
+            "The lower bound must be smaller than the upper bound.",
+            range=f"{low}..{high}",
+        )
 
     @property
     def strength(self) -> str:

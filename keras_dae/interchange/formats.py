@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_dae.errors import check
+
 Answer = Callable[[np.ndarray], np.ndarray]
 # What a folder of saved-model holds.
 SAVED_MODEL = {
@@ -191,3 +193,21 @@ EXPORTS: dict[str, ExportFormat] = {
         _read_litert,
     ),
 }
+
+
+def format_of(path: Path, name: str | None = None) -> str:
+    """Return the format of an export: the one named, or what the ending says.
+
+    Raises:
+        UsageError: no row of `EXPORTS`, or an ending of none.
+    """
+    endings = {row.suffix: row_name for row_name, row in EXPORTS.items()}
+    chosen = name or endings.get(path.suffix, "")
+    check(
+        chosen in EXPORTS,
+        f"format must be one of {', '.join(EXPORTS)}, or path must end in one of "
+        f"{', '.join(filter(None, endings))}.",
+        path=str(path),
+        format=name,
+    )
+    return chosen

@@ -11,8 +11,8 @@ from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.targets import CLEAN, FrozenTargets, training_pairs
 from keras_dae.system import backend
 from keras_dae.training.config import RunConfig
+from keras_dae.training.loop import is_on_cuda
 
-VALIDATION_BATCH = 128  # images at most
 # Items that threads draw ahead on CUDA, where a step may take less time than its noise.
 MOST_AHEAD = 8
 
@@ -40,7 +40,7 @@ def training_data(config: RunConfig, splits: Splits) -> NoisyCleanPairs:
         from keras_dae.training.fast.device_pairs import DevicePairs
 
         return DevicePairs(splits.train, noise, **options)
-    carried = _is_on_cuda()
+    carried = is_on_cuda()
     options["prefetch"] = _ahead(splits) if carried else 1
     pairs = training_pairs(config.targets, splits.train, noise, **options)
     if carried:
@@ -55,33 +55,6 @@ def _ahead(splits: Splits) -> int:
     if not isinstance(splits.train, np.ndarray):
         return 1
     return max(1, min(MOST_AHEAD, backend.available_cores() - 1))
-
-
-def _is_on_cuda() -> bool:
-    return backend.name() == "torch" and backend.device().startswith("cuda")
-
-
-def held_validation(
-    config: RunConfig, splits: Splits, batch_size: int, handed: int
-) -> tuple[Any, int | None]:
-    """Return what `fit` takes for validation: data, and images of a batch or None.
-
-    On CUDA the pairs that are held are held there, so that no epoch copies them again.
-
-    Args:
-        config: the run's settings.
-        splits: the data.
-        batch_size: images per batch of data that are not held in memory.
-        handed: images that `fit` hands over at a time of data that are.
-    """
-    found = validation_data(config, splits, batch_size)
-    if not is_held(splits.validation):
-        return found, None  # batches of their own
-    if not _is_on_cuda():
-        return found, handed
-    from keras_dae.training.fast.device_pairs import HeldPairs
-
-    return HeldPairs(found, handed), None
 
 
 def validation_data(config: RunConfig, splits: Splits, batch_size: int) -> Any:

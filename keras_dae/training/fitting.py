@@ -9,27 +9,25 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.datasets import Splits
-from keras_dae.images.pairs import EpochClock, NoisyCleanPairs, normalise
+from keras_dae.images.pairs import NoisyCleanPairs, normalise
 from keras_dae.images.rows import Images
 from keras_dae.images.targets import TargetPairs
 from keras_dae.models.architectures import DAESpec
-from keras_dae.models.batches import images_at_once, widest
 from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.models.files import load
-from keras_dae.system import backend
 from keras_dae.system.inside import named
 from keras_dae.system.locks import held, tidy
 from keras_dae.system.numerics import float32
 from keras_dae.system.storage import write_json
 from keras_dae.training.config import RunConfig
-from keras_dae.training.feeding import (
-    VALIDATION_BATCH,
-    held_validation,
-    training_data,
-    validation_arrays,
-    validation_data,
+from keras_dae.training.feeding import training_data, validation_data
+from keras_dae.training.loop import (
+    batches_at_once,
+    train_epochs,
+    use_fast_steps,
+    validation_batch,
 )
 from keras_dae.training.machine import MachineRecord, check_machine
 from keras_dae.training.optimizers import make_optimizer
@@ -43,18 +41,6 @@ from keras_dae.training.records import (
 )
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
 
-# Batches that `fit` hands over at a time to steps that take them apart, and of steps
-# that are computed on one thread: what it and its loader do between two of them,
-# 0.6 ms, is as much as a third of a step of DAE_1_13.
-AT_ONCE, SHORT_AT_ONCE = 8, 32
-__all__ = [
-    "batches_at_once",
-    "fit",
-    "hasten",
-    "start",
-    "validation_arrays",
-    "validation_data",
-]
 # What a run of a sweep that was killed may take to notice, and to let its folder go.
 ORPHAN_SECONDS = 5.0
 
@@ -127,98 +113,31 @@ def _train(
 ) -> None:
     """Train from where the folder is to the last epoch."""
     model, history = _start(config, spec, splits, folder, pairs, resume)
-    # The lean steps take no weights of pixels.
-    lean = config.targets != "blind-spot" and hasten(
+    # The fast steps take no weights of pixels.
+    fast = config.targets != "blind-spot" and use_fast_steps(
         model, config.precision, config.batch_size, rate=config.rate, seed=config.seed
     )
     how = MachineRecord(folder.environment_path, config.deterministic, splits.sha256)
     how.note(model)
     if progress is not None:
         pairs.on_batch = progress.batch
-    pixels = prod(splits.image_shape)
-    pairs.at_once = batches_at_once(
-        spec.macs * config.batch_size, lean, pixels * config.batch_size
-    )
-    size = validation_batch(widest(model) or 64 * pixels)
-    # The lean steps take several such batches apart.
-    handed = images_at_once(pixels, size * AT_ONCE) if lean else size
-    validation, batch = held_validation(config, splits, size, handed)
+    pixels, step = prod(splits.image_shape), spec.macs * config.batch_size
+    pairs.at_once = batches_at_once(step, fast, pixels * config.batch_size)
+    validation = validation_data(config, splits, validation_batch(model, pixels))
     recorder = Recorder(
         *(folder, history, config.epochs, progress),
-        collect=not lean,
+        collect=not fast,
         probe=first_images(validation) if isinstance(spec, DAESpec) else None,
     )
-    model.fit(
+    train_epochs(
+        model,
         pairs,
-        validation_data=validation,
-        validation_batch_size=batch,
-        initial_epoch=len(history["loss"]),
+        validation,
         epochs=config.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[EpochClock(pairs), recorder, how],
+        initial_epoch=len(history["loss"]),
+        fast=fast,
+        callbacks=[recorder, how],
     )
-
-
-def batches_at_once(step: int, lean: bool, values: int = 1) -> int:
-    """Return the batches that `fit` hands over at a time.
-
-    Args:
-        step: multiply-adds of a training step, as `backend.useful_threads` takes them.
-        lean: whether the steps are those of `hasten`, which take several apart.
-        values: those of a batch's images.
-    """
-    if not lean:
-        return 1
-    short = backend.useful_threads(step) == 1
-    return images_at_once(values, SHORT_AT_ONCE if short else AT_ONCE)
-
-
-def validation_batch(values: int) -> int:
-    """Return the images per batch of validation: a power of 2.
-
-    Args:
-        values: those of the widest tensor of one image.
-    """
-    return 1 << (images_at_once(values, VALIDATION_BATCH).bit_length() - 1)
-
-
-def hasten(
-    model: keras.Model,
-    precision: str = "float32",
-    batch_size: int | None = None,
-    graph: bool | None = None,
-    *,
-    rate: float = 0,
-    seed: int = 0,
-) -> bool:
-    """Give `model`, compiled, faster steps of the same numbers; whether there are any.
-
-    They are torch's (`keras_dae.training.fast.steps`), for layers that `torch_layers`
-    knows. In bfloat16 the numbers are rounded ones, of any model. With `batch_size`,
-    several batches may be handed over at once: each of so many images is a step of its
-    own. With `rate` the training loss is that of `fast.rate.RateLoss`.
-
-    Raises:
-        UsageError: bfloat16 or a rate on another backend than torch, TF32 without CUDA.
-    """
-    check(
-        precision != "tf32" or "cuda" in backend.device(),
-        "precision must be float32 or bfloat16 here; tf32 is for CUDA devices.",
-        precision=precision,
-    )
-    if backend.name() != "torch":
-        check(
-            precision != "bfloat16",
-            f"precision must be float32 on {backend.name()}; only torch trains in "
-            "bfloat16.",
-            precision=precision,
-        )
-        check(not rate, f"rate must be 0 on {backend.name()}; torch has it.", rate=rate)
-        return False
-    from keras_dae.training.fast.steps import accelerate
-
-    return accelerate(model, precision, batch_size, graph, rate=rate, seed=seed)
 
 
 def _start(

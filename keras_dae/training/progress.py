@@ -74,7 +74,7 @@ class Steps(_Shown):
 class FitProgress(_Shown):
     """One training: throughput, losses and remaining time.
 
-    Without a terminal, one line an epoch is written in place of the bar.
+    Without a terminal, one line per epoch is written instead of the bar.
     """
 
     def __init__(self, label: str, *, epochs: int, images: int, quiet: bool = False):

@@ -68,7 +68,11 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
         self._began = self._fitted = time.perf_counter()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Note when training ended and validation began."""
+        """Note when training ended and validation began.
+
+        A backend may still compute the last steps; reading a weight waits for them.
+        """
+        keras.ops.convert_to_numpy(self.model.trainable_variables[0])
         self._fitted = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

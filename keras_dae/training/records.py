@@ -22,7 +22,7 @@ Spec = DAESpec | CeilingSpec
 
 
 def record_of(config: RunConfig, splits: Splits, spec: Spec) -> dict[str, Any]:
-    """Return what `config.json` says of a run, but for what its images look like."""
+    """Return the contents of `config.json`, without the input statistics."""
     return {
         "config": config.model_dump(),
         "dataset": splits.describe(),

@@ -3,8 +3,8 @@
 DIR/<data>-<model>-seed<seed>/
     config.json       the checked configuration, the data and noise really used
     environment.json  versions, backend, device, threads, commit, command
-    history.json      one entry an epoch; of a model with a latent also, for each
-                      latent map, the share of validation images that it answers
+    history.json      one entry per epoch; for a model with a latent also the share of
+                      validation images in which each latent map is above 0
     model.keras       the weights after the last finished epoch; with the
                       optimizer's state until all epochs are done
     best.keras        the weights of the epoch with the lowest validation loss
@@ -80,7 +80,7 @@ class RunFolder:
 
     @property
     def history_path(self) -> Path:
-        """Losses, seconds and learning rate, one entry an epoch."""
+        """Losses, seconds and learning rate, one entry per epoch."""
         return self.path / "history.json"
 
     @property

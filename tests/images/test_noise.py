@@ -135,7 +135,8 @@ def test_refused(kind, parameters, received):
         ),
         (
             *("gaussian", {"sigma": [0.5, 0.5]}),
-            "A range of strengths runs upwards. Received: range='0.5..0.5'.",
+            "The lower bound must be smaller than the upper bound. Received: "
+            "range='0.5..0.5'.",
         ),
     ],
 )

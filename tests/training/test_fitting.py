@@ -20,7 +20,8 @@ from keras_dae.models.files import load, save
 from keras_dae.system import backend
 from keras_dae.training import fitting, recorder
 from keras_dae.training.config import make_config
-from keras_dae.training.fitting import fit, hasten, start
+from keras_dae.training.fitting import fit, start
+from keras_dae.training.loop import batches_at_once, use_fast_steps
 from keras_dae.training.machine import MachineRecord
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.recorder import Recorder
@@ -455,15 +456,31 @@ def test_short_steps_are_handed_over_in_larger_items():
     """Those that one thread computes fastest, at depth 1, on torch."""
     wanted = 32 if backend.name() == "torch" else 8
     for latent in (13, 8, 5):
-        assert fitting.batches_at_once(plan(1, latent).macs * 64, True) == wanted
-        assert fitting.batches_at_once(plan(3, latent).macs * 64, True) == 8
-        assert fitting.batches_at_once(plan(1, latent).macs * 64, False) == 1
+        assert batches_at_once(plan(1, latent).macs * 64, True) == wanted
+        assert batches_at_once(plan(3, latent).macs * 64, True) == 8
+        assert batches_at_once(plan(1, latent).macs * 64, False) == 1
 
 
 def test_bfloat16_is_for_torch_alone(monkeypatch):
     monkeypatch.setattr(backend, "name", lambda: "jax")
     with pytest.raises(UsageError, match=r"float32 on jax.*Received: precision="):
-        hasten(build(plan(1, 8)), "bfloat16")
+        use_fast_steps(build(plan(1, 8)), "bfloat16")
+
+
+def test_waiting_for_the_last_steps_counts_as_training(
+    tmp_path, config, splits, monkeypatch
+):
+    """jax returns from a step before it is computed; reading a weight waits for it."""
+    convert = recorder.keras.ops.convert_to_numpy
+
+    def slow(value):
+        time.sleep(0.3)
+        return convert(value)
+
+    monkeypatch.setattr(recorder.keras.ops, "convert_to_numpy", slow)
+    once = config.model_copy(update={"epochs": 1})
+    history = fit(once, splits, tmp_path).history()
+    assert history["seconds"][0] >= 0.3
 
 
 def kill_map(model, number: int) -> None:

@@ -76,8 +76,14 @@ def _number(value: float | None, form: str) -> str:
     return NONE if value is None else format(value, form)
 
 
-def notes(board: Board) -> str:
-    """Return what the table needs to be read."""
+def notes(board: Board, mean_of_images: bool = True) -> str:
+    """Return what the table needs to be read.
+
+    Args:
+        board: the board.
+        mean_of_images: whether the table shows PSNR by the second convention too.
+    """
+    second = ", and beside it the mean of the images' own" if mean_of_images else ""
     chosen = [
         f"{row['name']}: "
         + ", ".join(f"{key} {value}" for key, value in row["settings"].items())
@@ -86,8 +92,8 @@ def notes(board: Board) -> str:
     ]
     text = (
         f"{setting(board)} Every denoiser answers the same noisy images. MSE is the "
-        "mean over pixels; PSNR is that of the mean MSE, and beside it the mean of the "
-        "images' own. The interval is a bootstrap over test images. Bytes are those of "
+        f"mean over pixels; PSNR is that of the mean MSE{second}. "
+        "The interval is a bootstrap over test images. Bytes are those of "
         "the file, or of the parameters as float32 where there is none; a figure "
         f"that is not known is left out ({NONE}). Times are of {board['hardware']}, in "
         "batches; on a CPU the processor's, of all threads together."
@@ -106,7 +112,9 @@ def terminal_table(board: Board) -> RichTable:
     table = board_table(board)
     kept = [i for i, head in enumerate(table.heads) if head not in REPORT_ONLY]
     shown = new_table(
-        "The board", *(table.heads[place] for place in kept), caption=notes(board)
+        "The board",
+        *(table.heads[place] for place in kept),
+        caption=notes(board, False),
     )
     for row in table.rows:
         shown.add_row(*(row[place] for place in kept))

@@ -157,14 +157,16 @@ class ClassificationBench:
         }
 
         def measure() -> Result:
-            readers = {kind: self.classifier(kind, source) for kind in CLASSIFIERS}
+            classifiers = {kind: self.classifier(kind, source) for kind in CLASSIFIERS}
             self.progress(f"reading {tested.name}", 0.0)
             blocks = []
             for pair in bench.batches(tested.images):
                 images = _input_of(tested, pair)
-                blocks.append({kind: read(images) for kind, read in readers.items()})
+                blocks.append(
+                    {kind: read(images) for kind, read in classifiers.items()}
+                )
             found = {}
-            for kind in readers:
+            for kind in classifiers:
                 probabilities = np.concatenate([block[kind] for block in blocks])
                 found[kind] = probabilities.argmax(axis=1)
                 found[f"{kind} probability"] = probabilities.max(axis=1)

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from keras_dae.denoiser import Denoiser
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.evaluation.baselines import FLOORS, MEDIANS
 from keras_dae.evaluation.metrics import added_metrics, psnr_of
 from keras_dae.evaluation.scoring import (
     ImageFigures,
     TestBench,
+    run_row,
     score_baselines,
-    score_model,
-    score_run,
 )
 from keras_dae.images.datasets import load
 from keras_dae.images.frozen import images_held
@@ -130,7 +129,7 @@ def evaluate_files(
     rows, images = [], []
     for path in paths:
         say(f"scoring {path}")
-        row, of_images = score_model(bench, path, engine)
+        row, of_images = Denoiser.from_preset(path).measure(bench, engine)
         rows.append({"name": path.stem, "file": str(path), **row})
         images.append(of_images)
     return Scored(_results(bench, rows), images, {}, [], bench)
@@ -144,7 +143,7 @@ def _results(bench: TestBench, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "hardware": backend.hardware(),
         "backend": backend.versions(),
         "models": rows,
-        "floors": score_baselines(bench, (*FLOORS, *MEDIANS)),
+        "floors": score_baselines(bench),
     }
 
 
@@ -164,7 +163,8 @@ def _score(
     specs: dict[str, DAESpec] = {}
     for folder in folders:
         say(f"scoring {folder.path.name}")
-        row, of_images = score_run(bench, folder, engine)
+        scored, of_images = Denoiser.from_preset(folder.path).measure(bench, engine)
+        row = run_row(folder, scored)
         rows.append(row)
         images.append(of_images)
         spec = folder.config().plan(bench.splits.image_shape)

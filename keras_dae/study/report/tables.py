@@ -168,7 +168,7 @@ def parity_table(rows: list[dict[str, Any]]) -> Table:
     """Return differences from torch and speeds, a row for each model and runtime."""
     table = new_table(
         "The same file on each runtime",
-        *("model", "runtime", "form", "state", "largest difference", "ms an image"),
+        *("model", "runtime", "form", "state", "largest difference", "ms per image"),
         caption="difference from torch in absolute values; batches of 64 on the CPU",
     )
     styles = {"same": "green", "absent": "yellow"}
@@ -213,14 +213,15 @@ def pretrained_table(cards: dict[str, dict[str, Any]]) -> Table:
             f"{card['images']['train']:,}",
             measured_on,
             f"{figures['mse']:.5f}",
-            f"{figures['psnr']:.2f}",
+            f"{psnr_of(figures['mse']):.2f}",
             f"{figures['ssim']:.3f}",
         )
     # Models of one kind share limits and licence: each is said once.
     kinds = {
         f"{card['data']}: {card['limits']} {card['licence']}" for card in cards.values()
     }
-    table.caption = "\n".join(sorted(kinds))
+    psnr = "PSNR is that of the mean MSE over the images measured on."
+    table.caption = "\n".join([psnr, *sorted(kinds)])
     return table
 
 

@@ -13,7 +13,8 @@ from keras_dae.models.builders import build, decoder, encoder
 from keras_dae.models.files import load
 from keras_dae.system.streams import stream
 from keras_dae.training.config import make_config
-from keras_dae.training.fitting import fit, hasten
+from keras_dae.training.fitting import fit
+from keras_dae.training.loop import use_fast_steps
 from keras_dae.training.runs import RunFolder
 
 if os.environ.get("KERAS_BACKEND") != "torch":
@@ -105,4 +106,4 @@ def test_a_rate_is_refused_where_the_steps_are_keras_s_own():
     model = build(plan(1, 4, (8, 8, 1)), seed=0)
     model.compile(optimizer=keras.optimizers.SGD(), loss="mse")
     with pytest.raises(UsageError, match=r"Received: rate=0\.1"):
-        hasten(model, rate=0.1)
+        use_fast_steps(model, rate=0.1)
