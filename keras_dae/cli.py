@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from keras_dae import __version__
-from keras_dae.commands import board, future, images, interchange, study
+from keras_dae.commands import board, future, images, interchange, page, study
 from keras_dae.errors import KerasDAEError, printable
 from keras_dae.system.lifeline import asked_to_end, end_with_parent, heard, listen
 
@@ -27,6 +27,7 @@ COMMANDS = (
     future.depth_limit,
     future.robustness,
     images.denoise,
+    page.page,
     interchange.export,
     interchange.parity,
     interchange.doctor,

@@ -30,7 +30,10 @@ ALLOWED = {
     "denoiser": BASE | LIBRARY | {"denoising", "interchange"},
     "comparison": BASE | LIBRARY | {"denoiser"},
     "study": BASE | LIBRARY,
-    "commands": BASE | LIBRARY | {"denoising", "interchange", "doctor", "study", "cli"},
+    "page": BASE | LIBRARY | {"denoising"},
+    "commands": BASE
+    | LIBRARY
+    | {"denoising", "interchange", "doctor", "study", "page", "cli"},
 }
 FREE = {"__init__", "__main__", "cli"}
 HEAVY = (
