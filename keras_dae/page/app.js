@@ -5,105 +5,19 @@
   const { tensor } = Kernels;
   const { $, element, paint, wipe, readPicture, toGrey, save, takeFiles } = View;
   const content = JSON.parse($("content").textContent);
-  const source = $("kernels").textContent + $("worker").textContent;
+  const parts = ["weights", "layers", "kernels", "worker"];
+  const source = parts.map((name) => $(`js-${name}`).textContent).join("\n");
   const pool = Pool.create(content.models, source);
   const digitModels = content.models.filter((model) => model.digits);
-  const state = { truth: null, noisy: null, seed: 1, model: digitModels.at(-1), last: {} };
-  let strokes = [], pressed = null; // strokes of the drawing; the stroke that goes on
-  let busy = false, again = false;
-
-  // ---- The drawing area.
-
-  const pad = $("pad");
-  const pen = { x: 0.5, y: 0.5, shown: false, down: false }; // of the keyboard
-
-  function drawPad() {
-    const context = pad.getContext("2d");
-    const { width } = pad;
-    context.clearRect(0, 0, width, width);
-    context.strokeStyle = context.fillStyle = "white";
-    context.lineWidth = width / 12;
-    context.lineCap = context.lineJoin = "round";
-    for (const points of strokes) {
-      context.beginPath();
-      context.moveTo(points[0].x * width, points[0].y * width);
-      for (const p of points) context.lineTo(p.x * width, p.y * width);
-      context.stroke();
-    }
-    if (!pen.shown) return;
-    context.strokeStyle = pen.down ? "#5fd0c2" : "#8b949b";
-    context.lineWidth = 4;
-    context.beginPath();
-    context.arc(pen.x * width, pen.y * width, width / 24, 0, 7);
-    context.stroke();
-  }
-
-  function drawn() {
-    drawPad();
-    press(null);
-    setTruth(Digits.fromStrokes(strokes));
-  }
-
-  function placeOf(event) {
-    const box = pad.getBoundingClientRect();
-    const part = (v, low, size) => Math.min(1, Math.max(0, (v - low) / size));
-    return {
-      x: part(event.clientX, box.left, box.width),
-      y: part(event.clientY, box.top, box.height),
-    };
-  }
-
-  function onPen() {
-    pad.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      pad.setPointerCapture(event.pointerId);
-      pen.shown = false;
-      pressed = event.pointerId;
-      strokes.push([placeOf(event)]);
-      drawn();
-    });
-    pad.addEventListener("pointermove", (event) => {
-      if (event.pointerId !== pressed) return;
-      const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
-      for (const one of events.length > 0 ? events : [event])
-        strokes.at(-1).push(placeOf(one));
-      drawn();
-    });
-    for (const end of ["pointerup", "pointercancel"])
-      pad.addEventListener(end, (event) => {
-        if (event.pointerId === pressed) pressed = null;
-      });
-  }
-
-  function onKeys() {
-    const steps = {
-      ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0],
-    };
-    pad.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") return clear();
-      if (!(event.key in steps) && event.key !== " ") return;
-      event.preventDefault();
-      pen.shown = true;
-      const [dx, dy] = steps[event.key] || [0, 0];
-      if (event.key === " ") pen.down = !pen.down;
-      pen.x = Math.min(1, Math.max(0, pen.x + dx / 24));
-      pen.y = Math.min(1, Math.max(0, pen.y + dy / 24));
-      if (!pen.down) return drawPad();
-      if (event.key === " ") strokes.push([{ x: pen.x, y: pen.y }]);
-      else strokes.at(-1).push({ x: pen.x, y: pen.y });
-      drawn();
-    });
-    pad.addEventListener("blur", () => {
-      pen.shown = pen.down = false;
-      drawPad();
-    });
-  }
-
-  function clear() {
-    strokes = [];
-    pen.down = false;
-    drawn();
-  }
+  const state = {
+    truth: null,
+    noisy: null,
+    seed: 1,
+    model: digitModels.at(-1),
+    last: {},
+  };
+  let busy = false,
+    again = false;
 
   // ---- Test images and files.
 
@@ -125,8 +39,7 @@
       );
       paint(canvas, image);
       button.addEventListener("click", () => {
-        strokes = [];
-        drawPad();
+        Pad.wipe();
         press(button);
         setTruth(image);
       });
@@ -146,8 +59,7 @@
     try {
       const image = Digits.fromPicture(toGrey(await readPicture(file)));
       if (!image) throw new Error(`${file.name} is of one shade; there is no digit.`);
-      strokes = [];
-      drawPad();
+      Pad.wipe();
       press(null);
       setTruth(image);
     } catch (error) {
@@ -220,7 +132,10 @@
       const button = element(
         "button",
         { type: "button", id: `answer-${number}`, "aria-pressed": "false" },
-        element("canvas", { role: "img", "aria-label": `Answer of ${model.name}: empty` }),
+        element("canvas", {
+          role: "img",
+          "aria-label": `Answer of ${model.name}: empty`,
+        }),
         element(
           "span",
           {},
@@ -243,38 +158,48 @@
     const last = state.last[model.name];
     Latent.show(last ? last.latent : null, last ? last.truth : null);
     $("command").textContent =
-      `keras-dae denoise noisy.png -o denoised.png --clean truth.png --model ${model.command}`;
+      "keras-dae denoise noisy.png -o denoised.png --clean truth.png " +
+      `--model ${model.command}`;
   }
 
   function showAnswer(model, found) {
     const button = card(model);
     const canvas = button.querySelector("canvas");
     const [words, time] = found
-      ? [figures(found.error).replace(", ", "\n"), `${found.ms.toFixed(1)} ms`]
+      ? [figures(found.error), `${found.ms.toFixed(1)} ms`]
       : ["", ""];
     if (found) paint(canvas, found.answer);
     else wipe(canvas);
     canvas.setAttribute("aria-label", `Answer of ${model.name}: ${words || "empty"}`);
-    button.querySelector(".figures").innerText = words;
+    // Two lines, which are read as one.
+    const lines = words.split(", ").flatMap((line) => [line, element("br")]);
+    button.querySelector(".figures").replaceChildren(...lines.slice(0, -1));
     button.querySelector(".ms").textContent = time;
     button.classList.remove("best");
   }
 
   /* Ask all models; while they answer, only the newest image waits. */
   async function answerAll() {
-    if (busy) {
-      again = true;
-      return;
-    }
+    again = true;
+    if (busy) return;
     busy = true;
-    do {
-      again = false;
-      const { truth, noisy } = state;
-      if (noisy) await Promise.all(digitModels.map((model) => askOne(model, truth, noisy)));
-      if (state.noisy) tellBest();
-      else forget();
-    } while (again);
-    busy = false;
+    $("answers").setAttribute("aria-busy", "true");
+    try {
+      while (again) await answerOnce();
+    } catch (error) {
+      $("status").textContent = `The models cannot answer here: ${error.message}`;
+    } finally {
+      busy = false;
+      $("answers").setAttribute("aria-busy", "false");
+    }
+  }
+
+  async function answerOnce() {
+    again = false;
+    const { truth, noisy } = state;
+    if (!noisy) return;
+    await Promise.all(digitModels.map((model) => askOne(model, truth, noisy)));
+    if (state.noisy === noisy) tellBest();
   }
 
   async function askOne(model, truth, noisy) {
@@ -289,8 +214,10 @@
   function tellBest() {
     const error = (model) => state.last[model.name].error;
     const best = digitModels.reduce((a, b) => (error(b) < error(a) ? b : a));
-    for (const model of digitModels) card(model).classList.toggle("best", model === best);
-    $("status").textContent = `${best.name} is nearest to the truth: ${figures(error(best))}.`;
+    for (const model of digitModels)
+      card(model).classList.toggle("best", model === best);
+    $("status").textContent =
+      `${best.name} is nearest to the truth: ${figures(error(best))}.`;
   }
 
   // ---- The start.
@@ -302,7 +229,6 @@
     state.seed += 1;
     update();
   });
-  $("clear").addEventListener("click", clear);
   $("save-noisy").addEventListener("click", () => save(state.noisy, "noisy.png"));
   $("save-truth").addEventListener("click", () => save(state.truth, "truth.png"));
   // A file dropped beside the sections would replace the page.
@@ -312,8 +238,10 @@
   Photo.start(pool, content.models);
   addSamples();
   addCards();
-  onPen();
-  onKeys();
+  Pad.start((strokes) => {
+    press(null);
+    setTruth(Digits.fromStrokes(strokes));
+  });
   takeFiles($("bench"), $("digit-file"), takeDigit);
   if (state.model) select(state.model);
   setKind();

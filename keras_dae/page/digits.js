@@ -6,13 +6,17 @@
 const Digits = (() => {
   const { tensor } = typeof require === "undefined" ? Kernels : require("./kernels.js");
 
-  const SIDE = 28, BOX = 20, CENTRE = 14;
+  const SIDE = 28,
+    BOX = 20,
+    CENTRE = 14;
   const STROKE = 2.5; // pixels; the median width of MNIST's strokes
   const MOST_SCALE = 120; // pixels a canvas's side: a dot stays a dot
 
   /* The centre of mass, {x, y} in pixels; null for an image without ink. */
   function massCentre({ height, width, data }) {
-    let total = 0, x = 0, y = 0;
+    let total = 0,
+      x = 0,
+      y = 0;
     for (let i = 0; i < height; i++)
       for (let j = 0; j < width; j++) {
         const value = data[i * width + j];
@@ -25,7 +29,8 @@ const Digits = (() => {
 
   /* How far a point is from the line between two others. */
   function distance(x, y, a, b) {
-    const dx = b.x - a.x, dy = b.y - a.y;
+    const dx = b.x - a.x,
+      dy = b.y - a.y;
     const length = dx * dx + dy * dy;
     const along = length > 0 ? ((x - a.x) * dx + (y - a.y) * dy) / length : 0;
     const t = Math.min(1, Math.max(0, along));
@@ -58,8 +63,10 @@ const Digits = (() => {
   function fromStrokes(strokes) {
     const points = strokes.flat();
     if (points.length === 0) return null;
-    const xs = points.map((p) => p.x), ys = points.map((p) => p.y);
-    const left = Math.min(...xs), top = Math.min(...ys);
+    const xs = points.map((p) => p.x),
+      ys = points.map((p) => p.y);
+    const left = Math.min(...xs),
+      top = Math.min(...ys);
     const extent = Math.max(Math.max(...xs) - left, Math.max(...ys) - top);
     const scale = Math.min(MOST_SCALE, (BOX - STROKE) / Math.max(extent, 1e-6));
     const place = (dx, dy) =>
@@ -82,7 +89,8 @@ const Digits = (() => {
     const { height, width, data } = picture;
     if (height === SIDE && width === SIDE) return picture;
     const edges = [];
-    for (let i = 0; i < height; i++) edges.push(data[i * width], data[(i + 1) * width - 1]);
+    for (let i = 0; i < height; i++)
+      edges.push(data[i * width], data[(i + 1) * width - 1]);
     for (let j = 0; j < width; j++) edges.push(data[j], data[(height - 1) * width + j]);
     const ground = edges.sort((a, b) => a - b)[edges.length >> 1];
     const ink = tensor(height, width);
@@ -104,7 +112,10 @@ const Digits = (() => {
 
   /* The smallest part of an image, one channel, that holds all that is not black. */
   function crop({ height, width, data }) {
-    let top = height, left = width, bottom = 0, right = 0;
+    let top = height,
+      left = width,
+      bottom = 0,
+      right = 0;
     for (let i = 0; i < height; i++)
       for (let j = 0; j < width; j++)
         if (data[i * width + j] > 0) {
@@ -123,7 +134,8 @@ const Digits = (() => {
 
   /* An image, one channel, at another size: means over the area of each pixel. */
   function resize(image, height, width) {
-    const rows = shares(image.height, height), columns = shares(image.width, width);
+    const rows = shares(image.height, height),
+      columns = shares(image.width, width);
     const out = tensor(height, width);
     rows.forEach((row, i) =>
       columns.forEach((column, j) => {
@@ -139,7 +151,8 @@ const Digits = (() => {
   /* For each new pixel of an axis, the old ones that it covers and their shares. */
   function shares(from, to) {
     return Array.from({ length: to }, (_, i) => {
-      const low = (i * from) / to, high = ((i + 1) * from) / to;
+      const low = (i * from) / to,
+        high = ((i + 1) * from) / to;
       const covered = [];
       for (let p = Math.floor(low); p < Math.min(from, Math.ceil(high)); p++) {
         const share = Math.min(high, p + 1) - Math.max(low, p);
@@ -154,7 +167,8 @@ const Digits = (() => {
     const mass = massCentre(part);
     const fit = (size, middle) =>
       Math.min(SIDE - size, Math.max(0, Math.round(CENTRE - middle)));
-    const top = fit(part.height, mass.y), left = fit(part.width, mass.x);
+    const top = fit(part.height, mass.y),
+      left = fit(part.width, mass.x);
     const out = tensor(SIDE, SIDE);
     for (let i = 0; i < part.height; i++) {
       const row = part.data.subarray(i * part.width, (i + 1) * part.width);

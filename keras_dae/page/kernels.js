@@ -2,57 +2,19 @@
  *
  * A model is plain data that `keras_dae/page/graph.py` writes: `nodes` in order, each
  * {name, op, inputs, ...}, and `weights`, their kernels and biases one after the other.
- * A tensor is {height, width, channels, data}, data a Float32Array, channels last.
+ * An image is a tensor of `layers.js`.
  */
 "use strict";
 
 const Kernels = (() => {
+  const { unpack } = typeof require === "undefined" ? Weights : require("./weights.js");
+  const {
+    tensor,
+    convSide,
+    activate,
+    OPS: PLAIN,
+  } = typeof require === "undefined" ? Layers : require("./layers.js");
   const BLOCK = 1 << 20; // most values of a buffer of patches
-
-  const tensor = (height, width, channels = 1, data = null) => ({
-    height,
-    width,
-    channels,
-    data: data || new Float32Array(height * width * channels),
-  });
-
-  // ---- Weights: base64 of deflated bytes, the bytes of equal weight side by side.
-
-  function fromBase64(text) {
-    const binary = atob(text);
-    const bytes = new Uint8Array(binary.length);
-    for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
-    return bytes;
-  }
-
-  async function inflate(text) {
-    const stream = new Blob([fromBase64(text)]).stream();
-    const plain = stream.pipeThrough(new DecompressionStream("deflate"));
-    return new Uint8Array(await new Response(plain).arrayBuffer());
-  }
-
-  /* The value of each 16-bit float (IEEE 754 half precision). */
-  function fromHalf(bits) {
-    const sign = bits & 0x8000 ? -1 : 1;
-    const exponent = (bits >> 10) & 31;
-    const fraction = bits & 1023;
-    if (exponent === 0) return sign * fraction * 2 ** -24;
-    if (exponent === 31) return fraction ? NaN : sign * Infinity;
-    return sign * (1024 + fraction) * 2 ** (exponent - 25);
-  }
-
-  async function unpack({ type, data }) {
-    const planes = await inflate(data);
-    const size = type === "float16" ? 2 : 4;
-    const count = planes.length / size;
-    const weights = new Float32Array(count);
-    const bytes = new Uint8Array(weights.buffer);
-    for (let i = 0; i < count; i++) {
-      if (size === 2) weights[i] = fromHalf(planes[i] | (planes[count + i] << 8));
-      else for (let b = 0; b < 4; b++) bytes[4 * i + b] = planes[b * count + i];
-    }
-    return weights;
-  }
 
   /* Hand each node its kernel and bias; the kernels with one row an output channel. */
   async function prepare(model) {
@@ -105,25 +67,57 @@ const Kernels = (() => {
       for (; n + 1 < N; n += 2) {
         const b0 = n * K;
         const b1 = b0 + K;
-        let s00 = 0, s01 = 0, s10 = 0, s11 = 0, s20 = 0, s21 = 0, s30 = 0, s31 = 0;
+        let s00 = 0,
+          s01 = 0,
+          s10 = 0,
+          s11 = 0,
+          s20 = 0,
+          s21 = 0,
+          s30 = 0,
+          s31 = 0;
         for (let k = 0; k < K; k++) {
-          const x = b[b0 + k], y = b[b1 + k];
-          const p = a[a0 + k], q = a[a1 + k], r = a[a2 + k], s = a[a3 + k];
-          s00 += p * x; s01 += p * y;
-          s10 += q * x; s11 += q * y;
-          s20 += r * x; s21 += r * y;
-          s30 += s * x; s31 += s * y;
+          const x = b[b0 + k],
+            y = b[b1 + k];
+          const p = a[a0 + k],
+            q = a[a1 + k],
+            r = a[a2 + k],
+            s = a[a3 + k];
+          s00 += p * x;
+          s01 += p * y;
+          s10 += q * x;
+          s11 += q * y;
+          s20 += r * x;
+          s21 += r * y;
+          s30 += s * x;
+          s31 += s * y;
         }
-        const u = bias ? bias[n] : 0, v = bias ? bias[n + 1] : 0;
+        const u = bias ? bias[n] : 0,
+          v = bias ? bias[n + 1] : 0;
         let o = first + m * N + n;
-        out[o] = s00 + u; out[o + 1] = s01 + v;
-        if (rows > 1) { o += N; out[o] = s10 + u; out[o + 1] = s11 + v; }
-        if (rows > 2) { o += N; out[o] = s20 + u; out[o + 1] = s21 + v; }
-        if (rows > 3) { o += N; out[o] = s30 + u; out[o + 1] = s31 + v; }
+        out[o] = s00 + u;
+        out[o + 1] = s01 + v;
+        if (rows > 1) {
+          o += N;
+          out[o] = s10 + u;
+          out[o + 1] = s11 + v;
+        }
+        if (rows > 2) {
+          o += N;
+          out[o] = s20 + u;
+          out[o + 1] = s21 + v;
+        }
+        if (rows > 3) {
+          o += N;
+          out[o] = s30 + u;
+          out[o + 1] = s31 + v;
+        }
       }
       if (n < N) {
         const b0 = n * K;
-        let s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        let s0 = 0,
+          s1 = 0,
+          s2 = 0,
+          s3 = 0;
         for (let k = 0; k < K; k++) {
           const x = b[b0 + k];
           s0 += a[a0 + k] * x;
@@ -132,23 +126,16 @@ const Kernels = (() => {
           s3 += a[a3 + k] * x;
         }
         const u = bias ? bias[n] : 0;
-        let o = first + m * N + n;
+        const o = first + m * N + n;
         out[o] = s0 + u;
-        if (rows > 1) out[(o += N)] = s1 + u;
-        if (rows > 2) out[(o += N)] = s2 + u;
-        if (rows > 3) out[(o += N)] = s3 + u;
+        if (rows > 1) out[o + N] = s1 + u;
+        if (rows > 2) out[o + 2 * N] = s2 + u;
+        if (rows > 3) out[o + 3 * N] = s3 + u;
       }
     }
   }
 
   // ---- Layers.
-
-  function convSide(size, kernel, stride, padding) {
-    if (padding === "valid") return [Math.floor((size - kernel) / stride) + 1, 0];
-    const made = Math.ceil(size / stride);
-    const missing = Math.max((made - 1) * stride + kernel - size, 0);
-    return [made, Math.floor(missing / 2)];
-  }
 
   function conv(node, [x]) {
     const [kh, kw] = node.kernel;
@@ -172,7 +159,16 @@ const Kernels = (() => {
       }
       const pixels = (end - start) * width;
       const first = start * width * node.filters;
-      multiply(patches, node.matrix, node.bias, out.data, pixels, node.filters, size, first);
+      multiply(
+        patches,
+        node.matrix,
+        node.bias,
+        out.data,
+        pixels,
+        node.filters,
+        size,
+        first,
+      );
     }
     return out;
   }
@@ -240,95 +236,7 @@ const Kernels = (() => {
     }
   }
 
-  function pool(node, [x]) {
-    const [kh, kw] = node.size;
-    const [sh, sw] = node.strides;
-    const [height, top] = convSide(x.height, kh, sh, node.padding);
-    const [width, left] = convSide(x.width, kw, sw, node.padding);
-    const out = tensor(height, width, x.channels);
-    out.data.fill(-Infinity);
-    for (let i = 0; i < height; i++)
-      for (let j = 0; j < width; j++)
-        for (let u = 0; u < kh; u++)
-          for (let v = 0; v < kw; v++) {
-            const y = i * sh + u - top, z = j * sw + v - left;
-            if (y < 0 || z < 0 || y >= x.height || z >= x.width) continue;
-            for (let c = 0; c < x.channels; c++) {
-              const to = (i * width + j) * x.channels + c;
-              const value = x.data[(y * x.width + z) * x.channels + c];
-              if (value > out.data[to]) out.data[to] = value;
-            }
-          }
-    return out;
-  }
-
-  function enlarge(node, [x]) {
-    const [by, across] = node.size;
-    const out = tensor(x.height * by, x.width * across, x.channels);
-    let to = 0;
-    for (let i = 0; i < out.height; i++)
-      for (let j = 0; j < out.width; j++) {
-        const from = Math.floor(i / by) * x.width + Math.floor(j / across);
-        for (let c = 0; c < x.channels; c++) out.data[to++] = x.data[from * x.channels + c];
-      }
-    return out;
-  }
-
-  function concatenate(node, tensors) {
-    const channels = tensors.reduce((sum, x) => sum + x.channels, 0);
-    const out = tensor(tensors[0].height, tensors[0].width, channels);
-    let to = 0;
-    for (let p = 0; p < out.height * out.width; p++)
-      for (const x of tensors)
-        for (let c = 0; c < x.channels; c++) out.data[to++] = x.data[p * x.channels + c];
-    return out;
-  }
-
-  const join = (change) => (node, [x, ...others]) => {
-    const out = tensor(x.height, x.width, x.channels, x.data.slice());
-    for (const other of others)
-      for (let i = 0; i < out.data.length; i++)
-        out.data[i] = change(out.data[i], other.data[i]);
-    return out;
-  };
-
-  function affine(node, [x]) {
-    const out = tensor(x.height, x.width, x.channels);
-    for (let i = 0; i < out.data.length; i++) {
-      const c = i % x.channels;
-      out.data[i] = x.data[i] * node.scale[c] + node.shift[c];
-    }
-    return out;
-  }
-
-  const copy = (node, [x]) => tensor(x.height, x.width, x.channels, x.data.slice());
-
-  const OPS = {
-    conv,
-    transpose,
-    pool,
-    enlarge,
-    concatenate,
-    affine,
-    activation: copy,
-    add: join((x, y) => x + y),
-    subtract: join((x, y) => x - y),
-  };
-  const ACTIVATIONS = {
-    relu: (x) => (x > 0 ? x : 0),
-    sigmoid: (x) => 1 / (1 + Math.exp(-x)),
-    tanh: Math.tanh,
-  };
-
-  function activate(node, data) {
-    if (node.activation === "linear") return;
-    const slope = node.slope || 0;
-    const f =
-      node.activation === "leaky_relu"
-        ? (x) => (x > 0 ? x : slope * x)
-        : ACTIVATIONS[node.activation];
-    for (let i = 0; i < data.length; i++) data[i] = f(data[i]);
-  }
+  const OPS = { ...PLAIN, conv, transpose };
 
   // ---- Models.
 
@@ -339,7 +247,10 @@ const Kernels = (() => {
     const values = { [from]: start };
     const position = model.nodes.findIndex((node) => node.name === from);
     for (const node of model.nodes.slice(position + 1)) {
-      const out = OPS[node.op](node, node.inputs.map((name) => values[name]));
+      const out = OPS[node.op](
+        node,
+        node.inputs.map((name) => values[name]),
+      );
       activate(node, out.data);
       values[node.name] = out;
     }
@@ -355,7 +266,7 @@ const Kernels = (() => {
   /* What the decoder makes of latent maps. */
   const decode = (model, latent) => run(model, latent, model.latent)[model.output];
 
-  return { tensor, fromHalf, prepare, run, answer, decode };
+  return { tensor, prepare, run, answer, decode };
 })();
 
 if (typeof module !== "undefined") module.exports = Kernels;

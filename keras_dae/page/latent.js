@@ -8,7 +8,8 @@ const Latent = (() => {
   let factors = []; // of each map
   let cells = new Map(); // position in the latent -> its value in place of the map's
   let chosen = null; // position of the cell whose value the slider sets
-  let busy = false, again = false;
+  let busy = false,
+    again = false;
 
   const changed = () => cells.size > 0 || factors.some((f) => f !== 1);
 
@@ -34,14 +35,17 @@ const Latent = (() => {
       "and the decoder sees nothing else. Change them: a factor for a whole map, or " +
       "one cell of it (click it, or focus a map and use the arrow keys).";
     reset();
-    $("maps").replaceChildren(...Array.from({ length: model.maps }, (_, n) => block(n)));
+    $("maps").replaceChildren(
+      ...Array.from({ length: model.maps }, (_, n) => block(n)),
+    );
   }
 
   function block(n) {
     const canvas = element("canvas", { id: `map-${n}`, tabindex: 0, role: "img" });
     canvas.addEventListener("click", (event) => {
       const box = canvas.getBoundingClientRect();
-      const at = (part, whole, count) => Math.min(count - 1, Math.floor((part / whole) * count));
+      const at = (part, whole, count) =>
+        Math.min(count - 1, Math.floor((part / whole) * count));
       if (maps) {
         const j = at(event.clientX - box.left, box.width, maps.width);
         pick(n, at(event.clientY - box.top, box.height, maps.height), j);
@@ -54,7 +58,12 @@ const Latent = (() => {
         { class: "slider" },
         element("span", { id: `${name}-name-${n}` }, label),
         element("input", {
-          id: `${name}-${n}`, type: "range", min: 0, max: most, step: "any", oninput: input,
+          id: `${name}-${n}`,
+          type: "range",
+          min: 0,
+          max: most,
+          step: "any",
+          oninput: input,
         }),
         element("output", { id: `${name}-value-${n}` }),
       );
@@ -80,7 +89,10 @@ const Latent = (() => {
 
   function move(event, n) {
     const steps = {
-      ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
+      ArrowUp: [-1, 0],
+      ArrowDown: [1, 0],
+      ArrowLeft: [0, -1],
+      ArrowRight: [0, 1],
     };
     const step = steps[event.key];
     if (!step || !maps) return;
@@ -88,7 +100,10 @@ const Latent = (() => {
     const here = chosen !== null && chosen % maps.channels === n;
     const pixel = here ? Math.floor(chosen / maps.channels) : 0;
     const within = (v, count) => Math.min(count - 1, Math.max(0, v));
-    const i = within(Math.floor(pixel / maps.width) + (here ? step[0] : 0), maps.height);
+    const i = within(
+      Math.floor(pixel / maps.width) + (here ? step[0] : 0),
+      maps.height,
+    );
     pick(n, i, within((pixel % maps.width) + (here ? step[1] : 0), maps.width));
   }
 
@@ -125,7 +140,11 @@ const Latent = (() => {
     const most = highest();
     const data = values.data.filter((_, i) => i % channels === n);
     const canvas = $(`map-${n}`);
-    paint(canvas, { height, width, channels: 1, data: data.map((v) => v / most) }, heat);
+    paint(
+      canvas,
+      { height, width, channels: 1, data: data.map((v) => v / most) },
+      heat,
+    );
     const mean = data.reduce((sum, v) => sum + v, 0) / data.length;
     canvas.setAttribute(
       "aria-label",
@@ -142,7 +161,9 @@ const Latent = (() => {
     $(`cell-value-${n}`).textContent = own ? values.data[chosen].toFixed(2) : "";
     const pixel = Math.floor(chosen / channels);
     const place = `${Math.floor(pixel / width) + 1}, ${(pixel % width) + 1}`;
-    $(`cell-name-${n}`).textContent = own ? `Cell in row, column ${place}` : "Choose a cell";
+    $(`cell-name-${n}`).textContent = own
+      ? `Cell in row, column ${place}`
+      : "Choose a cell";
     if (own) frame(canvas, Math.floor(pixel / width), pixel % width);
   }
 
@@ -176,7 +197,10 @@ const Latent = (() => {
       const words = `MSE ${error.toFixed(4)}, PSNR ${Noise.psnr(error).toFixed(2)} dB`;
       $("changed-error").textContent = words;
       const after = changed() ? "changed maps" : "the maps as they are";
-      $("changed").setAttribute("aria-label", `Answer of the decoder to ${after}: ${words}`);
+      $("changed").setAttribute(
+        "aria-label",
+        `Answer of the decoder to ${after}: ${words}`,
+      );
     }
     if (again) {
       again = false;

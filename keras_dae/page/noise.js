@@ -31,28 +31,66 @@ const Noise = (() => {
 
   /* Each kind: its strength, and what it makes of a value, before clipping. */
   const NOISES = {
-    gaussian: { strength: "sigma", low: 0, high: 1, step: 0.01, usual: 0.5,
-      apply: (v, s, r) => v + s * r.normal() },
-    "salt-pepper": { strength: "amount", low: 0, high: 1, step: 0.01, usual: 0.3,
+    gaussian: {
+      strength: "sigma",
+      low: 0,
+      high: 1,
+      step: 0.01,
+      usual: 0.5,
+      apply: (v, s, r) => v + s * r.normal(),
+    },
+    "salt-pepper": {
+      strength: "amount",
+      low: 0,
+      high: 1,
+      step: 0.01,
+      usual: 0.3,
       apply: (v, s, r) => {
         const drawn = r.uniform();
         return drawn >= s ? v : drawn < s / 2 ? 0 : 1;
-      } },
-    poisson: { strength: "peak", low: 0.5, high: 30, step: 0.5, usual: 4,
-      apply: (v, s, r) => poisson(v * s, r) / s },
-    speckle: { strength: "sigma", low: 0, high: 1, step: 0.01, usual: 0.5,
-      apply: (v, s, r) => v * (1 + s * r.normal()) },
-    uniform: { strength: "width", low: 0, high: 1, step: 0.01, usual: 0.5,
-      apply: (v, s, r) => v + s * (2 * r.uniform() - 1) },
-    masking: { strength: "amount", low: 0, high: 1, step: 0.01, usual: 0.5,
-      apply: (v, s, r) => (r.uniform() < s ? 0 : v) },
+      },
+    },
+    poisson: {
+      strength: "peak",
+      low: 0.5,
+      high: 30,
+      step: 0.5,
+      usual: 4,
+      apply: (v, s, r) => poisson(v * s, r) / s,
+    },
+    speckle: {
+      strength: "sigma",
+      low: 0,
+      high: 1,
+      step: 0.01,
+      usual: 0.5,
+      apply: (v, s, r) => v * (1 + s * r.normal()),
+    },
+    uniform: {
+      strength: "width",
+      low: 0,
+      high: 1,
+      step: 0.01,
+      usual: 0.5,
+      apply: (v, s, r) => v + s * (2 * r.uniform() - 1),
+    },
+    masking: {
+      strength: "amount",
+      low: 0,
+      high: 1,
+      step: 0.01,
+      usual: 0.5,
+      apply: (v, s, r) => (r.uniform() < s ? 0 : v),
+    },
   };
 
   /* A noisy copy of an image, clipped to [0, 1]; the same for the same seed. */
   function addNoise(image, kind, strength, seed) {
     const random = generator(seed);
     const { apply } = NOISES[kind];
-    const data = image.data.map((v) => Math.min(1, Math.max(0, apply(v, strength, random))));
+    const data = image.data.map((v) =>
+      Math.min(1, Math.max(0, apply(v, strength, random))),
+    );
     return { ...image, data };
   }
 

@@ -25,9 +25,12 @@ from keras_dae.page.samples import SIDE, Samples
 from keras_dae.system.storage import write_text
 
 MOST_BYTES = 2_500_000  # of the page with the models of the package
-# In the order in which they need one another. The text of `kernels` and `worker` is
-# what the workers run; the page itself does not run `worker`.
-SCRIPTS = ("kernels", "digits", "noise", "tiles", "pool", "view", "latent", "photo")
+# In the order in which they need one another. The workers run the text of the first
+# three and of `worker.js`.
+SCRIPTS = (
+    *("weights", "layers", "kernels", "digits", "noise", "tiles"),
+    *("pool", "view", "pad", "latent", "photo", "app"),
+)
 Entry = dict[str, Any]
 
 
@@ -145,9 +148,7 @@ def render(entries: list[Entry], samples: Samples) -> str:
     """Return the page as HTML."""
     style = _part("style.css")
     content = {"models": entries, "samples": samples.as_json()}
-    scripts = [
-        {"name": name, "text": _part(f"{name}.js")} for name in (*SCRIPTS, "app")
-    ]
+    scripts = [{"name": name, "text": _part(f"{name}.js")} for name in SCRIPTS]
     environment = Environment(
         loader=PackageLoader("keras_dae.page", ""),
         autoescape=select_autoescape(["html"]),

@@ -3,15 +3,22 @@
 
 const Photo = (() => {
   const { $, paint, readPicture, save, takeFiles, seconds } = View;
-  let pool, models, photo = null, file = "", result = null;
+  let pool,
+    models,
+    photo = null,
+    file = "",
+    result = null;
   let job = 0; // a new one stops those before it
 
   const model = () => models[Number($("photo-model").value)];
 
   /* The middle of an image, at most `side` pixels a side; all of it for 0. */
   function part(image, side) {
-    const [height, width] = [image.height, image.width].map((n) => Math.min(n, side || n));
-    const top = (image.height - height) >> 1, left = (image.width - width) >> 1;
+    const [height, width] = [image.height, image.width].map((n) =>
+      Math.min(n, side || n),
+    );
+    const top = (image.height - height) >> 1,
+      left = (image.width - width) >> 1;
     return Tiles.cut(image, top, left, height, width);
   }
 
@@ -40,19 +47,20 @@ const Photo = (() => {
     const sigma = Number($("photo-noise").value) / 255;
     const clean = part(photo, Number($("photo-part").value));
     const noisy = sigma > 0 ? Noise.addNoise(clean, "gaussian", sigma, 1) : clean;
-    const start = performance.now();
+    const began = performance.now();
     const tick = (done, all) => {
-      if (own === job) progress(done, all, (performance.now() - start) / 1000);
+      if (own === job) progress(done, all, (performance.now() - began) / 1000);
       return own === job;
     };
     progress(0, 1, 0);
     const chosen = model();
-    const predict = async (image) => (await pool.ask({ model: chosen.name, image })).answer;
+    const predict = async (image) =>
+      (await pool.ask({ model: chosen.name, image })).answer;
     try {
       const options = { tick, atOnce: pool.count };
       const answer = await Tiles.denoise(noisy, chosen, predict, options);
       if (answer && own === job) {
-        const took = (performance.now() - start) / 1000;
+        const took = (performance.now() - began) / 1000;
         show(clean, noisy, answer, chosen, took);
       }
     } catch (error) {
@@ -73,18 +81,21 @@ const Photo = (() => {
     paint($("photo-after"), answer);
     $("photo-result").hidden = false;
     split();
-    const words = (image) => Noise.psnr(Noise.mse(clean, image)).toFixed(2);
-    const added = noisy === clean ? "" : `; PSNR ${words(noisy)} dB before, ${words(answer)} after`;
-    $("photo-status").textContent =
-      `${chosen.name}: ${answer.width} x ${answer.height} pixels in ${took.toFixed(1)} s${added}.`;
-    $("photo-command").textContent = command(chosen, noisy !== clean);
+    const psnr = (image) => `${Noise.psnr(Noise.mse(clean, image)).toFixed(2)} dB`;
+    const added = noisy !== clean;
+    const size = `${answer.width} x ${answer.height} pixels in ${took.toFixed(1)} s`;
+    const gain = added ? `; PSNR ${psnr(noisy)} before, ${psnr(answer)} after` : "";
+    $("photo-status").textContent = `${chosen.name}: ${size}${gain}.`;
+    $("photo-command").textContent = command(chosen, added);
   }
 
   function command(chosen, added) {
-    const quoted = `'${file.replaceAll("'", "'\\''")}'`;
-    const name = /^[\w.-]+$/.test(file) ? file : quoted;
-    const noise = ` --add-noise gaussian:${(Number($("photo-noise").value) / 255).toFixed(3)}`;
-    return `keras-dae denoise ${name} -o denoised.png --model ${chosen.command}${added ? noise : ""}`;
+    const plain = /^[\w.-]+$/.test(file);
+    const name = plain ? file : `'${file.replaceAll("'", "'\\''")}'`;
+    const sigma = (Number($("photo-noise").value) / 255).toFixed(3);
+    const noise = added ? ` --add-noise gaussian:${sigma}` : "";
+    const which = ` --model ${chosen.command}`;
+    return `keras-dae denoise ${name} -o denoised.png${which}${noise}`;
   }
 
   /* Show the photograph left of the slider, its answer right of it. */

@@ -5,7 +5,9 @@ const Pool = (() => {
   const MOST = 8; // workers, each with all models
 
   function create(models, source) {
-    const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+    const address = URL.createObjectURL(
+      new Blob([source], { type: "text/javascript" }),
+    );
     const count = Math.max(1, Math.min(MOST, navigator.hardwareConcurrency || 1));
     const waiting = [];
     const idle = Array.from({ length: count }, () => {

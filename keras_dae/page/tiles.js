@@ -14,7 +14,9 @@ const Tiles = (() => {
     const ramp = overlap - 2 * margin;
     const side = (p) => {
       if (p >= overlap - margin) return 1;
-      return p < margin ? 0 : Math.sin(((Math.PI / 2) * (p - margin + 0.5)) / ramp) ** 2;
+      return p < margin
+        ? 0
+        : Math.sin(((Math.PI / 2) * (p - margin + 0.5)) / ramp) ** 2;
     };
     const total = new Float64Array(length);
     const weights = starts.map((start, number) =>
@@ -26,9 +28,11 @@ const Tiles = (() => {
         return weight;
       }),
     );
-    starts.forEach((start, n) => weights[n].forEach((_, p) => {
-      weights[n][p] /= total[start + p];
-    }));
+    starts.forEach((start, n) =>
+      weights[n].forEach((_, p) => {
+        weights[n][p] /= total[start + p];
+      }),
+    );
     return { starts, weights, tile };
   }
 
@@ -46,7 +50,10 @@ const Tiles = (() => {
     const largest = up(Math.max(most, 4 * margin), period);
     const overlap = Math.min(2 * margin, Math.min(size, largest) - period);
     const count = Math.max(1, Math.ceil((size - overlap) / (largest - overlap)));
-    const tile = Math.min(size, up(Math.ceil((size - overlap) / count) + overlap, period));
+    const tile = Math.min(
+      size,
+      up(Math.ceil((size - overlap) / count) + overlap, period),
+    );
     return { size, tile, overlap, margin: Math.min(margin, overlap >> 1) };
   }
 
@@ -74,7 +81,11 @@ const Tiles = (() => {
     return Array.from({ length: tile.channels }, (_, c) => {
       const part = tensor(tile.height, tile.width, channels);
       for (let p = 0; p < pixels; p++)
-        part.data.fill(tile.data[p * tile.channels + c], p * channels, (p + 1) * channels);
+        part.data.fill(
+          tile.data[p * tile.channels + c],
+          p * channels,
+          (p + 1) * channels,
+        );
       return part;
     });
   }
@@ -93,7 +104,8 @@ const Tiles = (() => {
     return out;
   }
 
-  const oneColour = ({ data, channels }) => data.every((v, i) => v === data[i % channels]);
+  const oneColour = ({ data, channels }) =>
+    data.every((v, i) => v === data[i % channels]);
 
   /* An image of any size, denoised tile by tile.
    *
@@ -106,14 +118,18 @@ const Tiles = (() => {
     );
     const rows = planAxis(down.size, down.tile, down.overlap, down.margin);
     const columns = planAxis(across.size, across.tile, across.overlap, across.margin);
-    const top = (down.size - image.height) >> 1, left = (across.size - image.width) >> 1;
-    const places = rows.starts.flatMap((_, r) => columns.starts.map((_, c) => [r, c]));
+    const top = (down.size - image.height) >> 1,
+      left = (across.size - image.width) >> 1;
+    const places = rows.starts.flatMap((_, r) => columns.starts.map((__, c) => [r, c]));
     const out = tensor(image.height, image.width, image.channels);
-    let next = 0, done = 0, stopped = false;
+    let next = 0,
+      done = 0,
+      stopped = false;
     async function work() {
       while (next < places.length && !stopped) {
         const [r, c] = places[next++];
-        const y = rows.starts[r] - top, x = columns.starts[c] - left;
+        const y = rows.starts[r] - top,
+          x = columns.starts[c] - left;
         const tile = cut(image, y, x, down.tile, across.tile);
         const parts = oneColour(tile) ? null : channelsOf(tile, model.channels);
         const answers = parts && (await Promise.all(parts.map(predict)));
@@ -134,7 +150,8 @@ const Tiles = (() => {
         const weight = rows[i] * columns[j];
         const from = (i * tile.width + j) * channels;
         const to = ((y + i) * out.width + x + j) * channels;
-        for (let c = 0; c < channels; c++) out.data[to + c] += weight * tile.data[from + c];
+        for (let c = 0; c < channels; c++)
+          out.data[to + c] += weight * tile.data[from + c];
       }
   }
 

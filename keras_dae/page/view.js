@@ -19,7 +19,13 @@ const View = (() => {
   const grey = (v) => [255 * v, 255 * v, 255 * v];
 
   // Dark blue, teal, yellow: each step lighter than the last.
-  const STOPS = [[13, 8, 60], [30, 80, 140], [33, 145, 140], [120, 205, 90], [253, 231, 37]];
+  const STOPS = [
+    [13, 8, 60],
+    [30, 80, 140],
+    [33, 145, 140],
+    [120, 205, 90],
+    [253, 231, 37],
+  ];
   function heat(v) {
     const at = Math.min(1, Math.max(0, v)) * (STOPS.length - 1);
     const low = Math.min(STOPS.length - 2, Math.floor(at));
@@ -119,5 +125,16 @@ const View = (() => {
 
   const seconds = (s) => (s < 60 ? `${Math.ceil(s)} s` : `${Math.ceil(s / 60)} min`);
 
-  return { $, element, heat, paint, wipe, readPicture, toGrey, save, takeFiles, seconds };
+  return {
+    $,
+    element,
+    heat,
+    paint,
+    wipe,
+    readPicture,
+    toGrey,
+    save,
+    takeFiles,
+    seconds,
+  };
 })();

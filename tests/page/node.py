@@ -14,13 +14,15 @@ SCRIPTS = sorted(FOLDER.glob("*.js"))
 SKIP = "node is not installed; it runs the page's JavaScript in these tests"
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason=SKIP)
 
+# The scripts that need no page, as the constants that they define.
+REQUIRED = "\n".join(
+    f"const {name.capitalize()} = require({json.dumps(str(FOLDER / f'{name}.js'))});"
+    for name in ("weights", "layers", "kernels", "digits", "noise", "tiles")
+)
 PRELUDE = f"""
 "use strict";
 const fs = require("fs");
-const Kernels = require({json.dumps(str(FOLDER / "kernels.js"))});
-const Digits = require({json.dumps(str(FOLDER / "digits.js"))});
-const Noise = require({json.dumps(str(FOLDER / "noise.js"))});
-const Tiles = require({json.dumps(str(FOLDER / "tiles.js"))});
+{REQUIRED}
 const given = JSON.parse(fs.readFileSync(process.argv[2], "utf8"));
 // An image from nested lists (height, width, channels), and back.
 const image = (x) =>

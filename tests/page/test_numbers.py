@@ -202,7 +202,7 @@ def test_half_precision_is_read_as_numpy_writes_it(tmp_path):
     bits = [*range(0, 1 << 16, 7), 0x8000, 0x7BFF, 0x0001, 0x0400, 0x7C00, 0xFC00]
     found = run_node(
         tmp_path,
-        "return given.bits.map((b) => String(Kernels.fromHalf(b)));",
+        "return given.bits.map((b) => String(Weights.fromHalf(b)));",
         bits=bits,
     )
     wanted = np.array(bits, np.uint16).view(np.float16).astype(np.float64)
