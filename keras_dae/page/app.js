@@ -1,7 +1,7 @@
 /* The page: a digit, its noise, and what each model answers. */
 "use strict";
 
-(async () => {
+(() => {
   const { tensor } = Kernels;
   const { $, element, paint, wipe, readPicture, toGrey, save, takeFiles } = View;
   const content = JSON.parse($("content").textContent);
@@ -222,27 +222,36 @@
 
   // ---- The start.
 
-  for (const kind of Object.keys(Noise.NOISES)) $("noise").append(new Option(kind));
-  $("noise").addEventListener("change", setKind);
-  $("strength").addEventListener("input", update);
-  $("again").addEventListener("click", () => {
-    state.seed += 1;
-    update();
-  });
-  $("save-noisy").addEventListener("click", () => save(state.noisy, "noisy.png"));
-  $("save-truth").addEventListener("click", () => save(state.truth, "truth.png"));
+  function startDigits() {
+    for (const kind of Object.keys(Noise.NOISES)) $("noise").append(new Option(kind));
+    $("noise").addEventListener("change", setKind);
+    $("strength").addEventListener("input", update);
+    $("again").addEventListener("click", () => {
+      state.seed += 1;
+      update();
+    });
+    $("save-noisy").addEventListener("click", () => save(state.noisy, "noisy.png"));
+    $("save-truth").addEventListener("click", () => save(state.truth, "truth.png"));
+    Latent.start(pool);
+    addSamples();
+    addCards();
+    // A first answer takes longer: weights are unpacked, and code is compiled.
+    for (const { name } of digitModels)
+      pool.ask({ model: name, image: tensor(28, 28) });
+    Pad.start((strokes) => {
+      press(null);
+      setTruth(Digits.fromStrokes(strokes));
+    });
+    takeFiles($("bench"), $("digit-file"), takeDigit);
+    select(state.model);
+    setKind();
+  }
+
   // A file dropped beside the sections would replace the page.
   for (const name of ["dragover", "drop"])
     window.addEventListener(name, (event) => event.preventDefault());
-  Latent.start(pool);
+  if (digitModels.length > 0) startDigits();
+  else for (const part of document.querySelectorAll(".of-digits")) part.hidden = true;
   Photo.start(pool, content.models);
-  addSamples();
-  addCards();
-  Pad.start((strokes) => {
-    press(null);
-    setTruth(Digits.fromStrokes(strokes));
-  });
-  takeFiles($("bench"), $("digit-file"), takeDigit);
-  if (state.model) select(state.model);
-  setKind();
+  document.body.dataset.ready = "true";
 })();

@@ -63,6 +63,8 @@ const Latent = (() => {
           min: 0,
           max: most,
           step: "any",
+          value: 0,
+          disabled: "",
           oninput: input,
         }),
         element("output", { id: `${name}-value-${n}` }),
@@ -120,11 +122,19 @@ const Latent = (() => {
     truth = clean;
     if (!model.latent) return;
     if (maps) refresh();
-    else {
-      for (let n = 0; n < model.maps; n++) wipe($(`map-${n}`));
-      wipe($("changed"));
-      $("changed-error").textContent = "";
+    else empty();
+  }
+
+  function empty() {
+    for (let n = 0; n < model.maps; n++) {
+      wipe($(`map-${n}`));
+      $(`map-${n}`).setAttribute("aria-label", `Latent map ${n + 1}: empty`);
+      $(`factor-${n}`).disabled = $(`cell-${n}`).disabled = true;
     }
+    wipe($("changed"));
+    $("changed").setAttribute("aria-label", "Answer of the decoder: empty");
+    $("changed-error").textContent = "";
+    $("reset").disabled = true;
   }
 
   function refresh() {
@@ -151,6 +161,7 @@ const Latent = (() => {
       `Latent map ${n + 1}: ${height} x ${width} values, mean ${mean.toFixed(2)}, ` +
         `highest ${Math.max(...data).toFixed(2)}`,
     );
+    $(`factor-${n}`).disabled = false;
     $(`factor-${n}`).value = factors[n];
     $(`factor-value-${n}`).textContent = factors[n].toFixed(2);
     const own = chosen !== null && chosen % channels === n;
@@ -160,10 +171,8 @@ const Latent = (() => {
     cell.value = own ? values.data[chosen] : 0;
     $(`cell-value-${n}`).textContent = own ? values.data[chosen].toFixed(2) : "";
     const pixel = Math.floor(chosen / channels);
-    const place = `${Math.floor(pixel / width) + 1}, ${(pixel % width) + 1}`;
-    $(`cell-name-${n}`).textContent = own
-      ? `Cell in row, column ${place}`
-      : "Choose a cell";
+    const place = `row ${Math.floor(pixel / width) + 1}, column ${(pixel % width) + 1}`;
+    $(`cell-name-${n}`).textContent = own ? `Value in ${place}` : "Choose a cell";
     if (own) frame(canvas, Math.floor(pixel / width), pixel % width);
   }
 

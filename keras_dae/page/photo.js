@@ -72,7 +72,9 @@ const Photo = (() => {
     $("photo-work").hidden = done === all;
     $("photo-progress").value = done / all;
     $("photo-left").textContent =
-      done > 0 ? `about ${seconds((took * (all - done)) / done)} left` : "starting";
+      done > 0
+        ? `about ${seconds((took * (all - done)) / done)} left`
+        : "the first tiles are on their way";
   }
 
   function show(clean, noisy, answer, chosen, took) {

@@ -126,7 +126,7 @@ class Browser:
     def open(self, path: Path):
         """Load a file, and wait until the page is ready."""
         self.call("Page.navigate", url=path.as_uri())
-        self.wait("document.querySelectorAll('#samples button').length > 0")
+        self.wait("document.body && document.body.dataset.ready === 'true'")
 
     def size(self, width, height, *, mobile=False, dark=False):
         """Take a window of this size, and light or dark colours."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,6 +114,10 @@ def test_an_empty_canvas_is_answered_by_nobody(page):
         assert card["label"].endswith("empty")
     assert not pixels(page, "truth").any()
     assert not pixels(page, "changed").any()
+    sliders = page.run(
+        "[...document.querySelectorAll('#maps input')].map((one) => one.disabled)"
+    )
+    assert sliders == [True] * 8
     assert page.run("document.getElementById('save-noisy').disabled")
 
 
@@ -202,7 +207,8 @@ def test_latent_maps_are_changed(page):
     before = pixels(page, "changed")
     page.click("#map-1", 0.5, 0.5)
     page.wait("!document.getElementById('cell-1').disabled")
-    assert "7, 7" in page.run("document.getElementById('cell-name-1').textContent")
+    named = page.run("document.getElementById('cell-name-1').textContent")
+    assert named == "Value in row 7, column 7"
     for name, value in (("cell-1", 1), ("factor-2", 0)):
         page.run(
             f"(() => {{ const s = document.getElementById('{name}'); s.value = {value};"
@@ -251,6 +257,40 @@ def test_a_photograph_is_denoised_with_progress(page, tmp_path):
     assert run(*words, "--model", model).exit_code == 0
     wanted = np.asarray(Image.open(tmp_path / "denoised.png"))[..., 0].ravel()
     assert np.abs(pixels(page, "photo-after") - wanted.astype(int)).max() <= 1
+
+
+def test_a_photograph_is_stopped(page, tmp_path):
+    """What was stopped shows no result, and the next one is whole."""
+    values = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    Image.fromarray(values).save(tmp_path / "large.png")
+    page.drop("#photo", tmp_path / "large.png")
+    page.wait("!document.getElementById('photo-work').hidden")
+    page.click("#photo-stop")
+    assert page.run("document.getElementById('photo-work').hidden")
+    Image.fromarray(values[:20, :30, 0]).save(tmp_path / "small.png")
+    page.drop("#photo", tmp_path / "small.png")
+    said = page.wait("document.getElementById('photo-status').textContent")
+    assert "30 x 20 pixels" in said
+    assert page.run("document.getElementById('photo-work').hidden")
+
+
+def test_a_page_without_a_model_of_digits_takes_photographs_alone(page, tmp_path):
+    golden = Path(__file__).parents[1] / "golden/study/runs/npz-digits-DAE_1_5-seed0"
+    out = tmp_path / "mine.html"
+    assert run("page", "-o", out, "--only", "--model", golden).exit_code == 0
+    page.open(out)
+    shown = (
+        "[...document.querySelectorAll('section')].filter((e) => e.checkVisibility())"
+    )
+    assert page.run(f"{shown}.map((e) => e.id)") == ["photo"]
+    ramp = np.linspace(0, 255, 33 * 41).reshape(33, 41).astype(np.uint8)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    page.drop("#photo", tmp_path / "ramp.png")
+    page.wait("document.getElementById('photo-status').textContent")
+    words = ["denoise", tmp_path / "ramp.png", "-o", tmp_path / "out.png"]
+    assert run(*words, "--model", golden).exit_code == 0
+    wanted = np.asarray(Image.open(tmp_path / "out.png")).ravel().astype(int)
+    assert np.abs(pixels(page, "photo-after") - wanted).max() <= 1
 
 
 def test_the_command_answers_as_the_page_does(page, tmp_path, digits):

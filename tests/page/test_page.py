@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from keras import layers
 
 from keras_dae.models.files import save
+from keras_dae.page import page
 from keras_dae.page.page import MOST_BYTES
 from keras_dae.page.samples import UNTRAINED, take_samples
 from tests.commands import run, sentence
@@ -98,6 +100,40 @@ def test_a_model_of_your_own_stands_beside_the_nine_or_alone(tmp_path):
     assert model["digits"]
     assert not model["photographs"]
     assert model["about"] == "10 parameters"
+
+
+def test_a_run_stands_beside_the_nine(tmp_path):
+    golden = Path(__file__).parents[1] / "golden/study/runs/npz-digits-DAE_1_5-seed0"
+    out = tmp_path / "dae.html"
+    done = run("page", "-o", out, "--model", golden, "--model", "photo-gray", "--json")
+    assert done.exit_code == 0, done.output
+    models = {model["name"]: model for model in content(out)["models"]}
+    assert len(models) == 12
+    own = models[golden.name]
+    assert own["sides"] == [12, 12]
+    assert not own["digits"]
+    assert (own["depth"], own["maps"], own["latentSide"]) == (1, 4, "5 x 5")
+    assert not models["photo"]["digits"]
+    assert models["photo-gray"]["digits"]  # grey images of any size
+    assert models["photo-gray"]["reach"] == {"pixels": 16, "period": 2}
+
+
+def test_photo_is_left_out_where_the_page_would_be_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "MOST_BYTES", 2_000_000)
+    done = run("page", "-o", tmp_path / "dae.html")
+    assert done.exit_code == 0, done.output
+    assert "--model photo adds it" in done.stderr
+    assert len(content(tmp_path / "dae.html")["models"]) == 9
+
+
+def test_weights_of_32_bits_are_asked_for(tmp_path):
+    out = tmp_path / "dae.html"
+    words = ["--only", "--model", "DAE_3_5", "--weights", "float32"]
+    done = run("page", "-o", out, *words, "--json")
+    assert done.exit_code == 0, done.output
+    (model,) = content(out)["models"]
+    types = [model["weights"][part]["type"] for part in ("small", "large")]
+    assert types == ["float32", "float32"]
 
 
 SAME = {"padding": "same"}
