@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from keras_dae import __version__
-from keras_dae.commands import bits, board, future, images, interchange, study
+from keras_dae.commands import bits, board, future, images, interchange, page, study
 from keras_dae.errors import KerasDAEError, one_line
 from keras_dae.system.lifeline import (
     asked_to_end,
@@ -33,6 +33,7 @@ COMMANDS = (
     future.robustness,
     bits.bits,
     images.denoise,
+    page.page,
     interchange.export,
     interchange.parity,
     interchange.doctor,

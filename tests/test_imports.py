@@ -30,9 +30,10 @@ ALLOWED = {
     "denoiser": BASE | LIBRARY | {"denoising", "interchange"},
     "comparison": BASE | LIBRARY | {"denoiser"},
     "study": BASE | LIBRARY | {"denoiser"},
+    "page": BASE | LIBRARY | {"denoising"},
     "commands": BASE
     | LIBRARY
-    | {"denoiser", "denoising", "interchange", "doctor", "study", "cli"},
+    | {"denoiser", "denoising", "interchange", "doctor", "study", "page", "cli"},
 }
 FREE = {"__init__", "__main__", "cli"}
 HEAVY = (
