@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_dae.errors import KerasDAEError, UsageError, check
-from keras_dae.system.private import torch_device
+from keras_dae.system.private import torch_device, without_dynamo
 
 # Backends that keras 3 can fit these models with, and the package each one needs.
 BACKENDS = {"torch": "torch", "jax": "jax", "tensorflow": "tensorflow"}
@@ -185,7 +185,10 @@ def _import_keras(backend: str) -> None:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        importlib.import_module("keras")
+        if backend == "torch":
+            importlib.import_module("torch")
+        with without_dynamo():
+            importlib.import_module("keras")
     except (ValueError, AttributeError, TypeError) as error:
         raise KerasDAEError(
             f"keras cannot be imported: {error} Its settings are in keras.json, in "
