@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ PROBES = {
     "found = [d.name.replace('/physical_device:', '') "
     "for d in tf.config.list_physical_devices()]",
 }
+# As commands do it, without what keras imports and nothing here uses.
+IMPORT = "from keras_dae.system.backend import import_keras\nimport_keras({name!r})"
 PROBE_SECONDS = 300
 Row = dict[str, Any]
 
@@ -37,7 +40,8 @@ def _row(what: str, name: str, state: str, detail: str) -> Row:
 def examine(data_dir: Path | None = None) -> list[Row]:
     """Return rows of `what`, `name`, `state` ('ok', 'absent', 'broken') and `detail`.
 
-    Each backend is imported in a process of its own. No data set is downloaded.
+    Each backend is imported in a process of its own, all at the same time. No data set
+    is downloaded.
 
     Args:
         data_dir: folder of the data sets' files, as of `datasets.load`.
@@ -48,7 +52,7 @@ def examine(data_dir: Path | None = None) -> list[Row]:
         _row("version", "python", "ok", platform.python_version()),
         *(_version(package, needed=True) for package in PACKAGES),
         *(_version(package, needed=False) for package in OPTIONAL),
-        *(_backend(name) for name in backend.BACKENDS),
+        *_backends(),
         *_data(data_dir),
         *(_writable(name, path) for name, path in _folders()),
     ]
@@ -61,30 +65,66 @@ def _version(package: str, *, needed: bool) -> Row:
     return _row("version", package, "broken" if needed else "absent", found)
 
 
-def _backend(name: str) -> Row:
+def _backends() -> list[Row]:
+    """Return a row for each backend; those that are here are imported side by side."""
+    started = {name: _started(name) for name in backend.BACKENDS if _is_here(name)}
+    ends = time.monotonic() + PROBE_SECONDS
+    return [
+        _imported(name, started[name], ends) if name in started else _missing(name)
+        for name in backend.BACKENDS
+    ]
+
+
+def _is_here(name: str) -> bool:
+    return importlib.util.find_spec(backend.BACKENDS[name]) is not None
+
+
+def _chosen(name: str) -> str:
+    """Return words for the backend that commands would take, none for others."""
     chosen = os.environ.get("KERAS_BACKEND", backend.DEFAULT_BACKEND) == name
-    words = "; chosen" if chosen else ""
-    if importlib.util.find_spec(backend.BACKENDS[name]) is None:
-        state = "broken" if chosen else "absent"
-        return _row("backend", name, state, f'pip install "keras-dae[{name}]"{words}')
-    code = f"import json, keras\n{PROBES[name]}\nprint(json.dumps(found))"
+    return "; chosen" if chosen else ""
+
+
+def _missing(name: str) -> Row:
+    words = _chosen(name)
+    detail = f'pip install "keras-dae[{name}]"{words}'
+    return _row("backend", name, "broken" if words else "absent", detail)
+
+
+def _started(name: str) -> subprocess.Popen[str]:
+    """Start a process that imports keras on this backend, as commands do."""
+    begin = IMPORT.format(name=name)
+    code = f"import json\n{begin}\n{PROBES[name]}\nprint(json.dumps(found))"
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    more = {
+        "KERAS_BACKEND": name,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, **more},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _imported(name: str, process: subprocess.Popen[str], ends: float) -> Row:
+    """Return what a process found by the time `ends`, and end it where it has not."""
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "KERAS_BACKEND": name, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            capture_output=True,
-            text=True,
-            timeout=PROBE_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return _row("backend", name, "broken", f"does not import: {error}")
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        said, errors = process.communicate(timeout=max(0, ends - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        detail = f"does not import: it timed out after {PROBE_SECONDS:g} seconds"
+        return _row("backend", name, "broken", detail)
+    if process.returncode:
+        last = (errors.strip().splitlines() or ["no message"])[-1]
         return _row("backend", name, "broken", f"does not import: {last[:200]}")
-    devices = ", ".join(json.loads(done.stdout.splitlines()[-1]))
+    devices = ", ".join(json.loads(said.splitlines()[-1]))
     version = backend.package_version(backend.BACKENDS[name])
-    return _row("backend", name, "ok", f"{version} on {devices}{words}")
+    return _row("backend", name, "ok", f"{version} on {devices}{_chosen(name)}")
 
 
 def _data(data_dir: Path | None) -> list[Row]:

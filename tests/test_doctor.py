@@ -2,6 +2,7 @@
 
 import json
 import sys
+from tempfile import TemporaryDirectory
 
 import pytest
 from click.testing import CliRunner
@@ -71,7 +72,7 @@ def test_backends_that_are_absent_or_do_not_import(monkeypatch):
     assert rows["backend", "jax"]["state"] == "absent"
     assert rows["backend", "jax"]["detail"] == 'pip install "keras-dae[jax]"'
     assert rows["backend", "unknown"]["state"] == "broken"
-    assert "does not import: ValueError" in rows["backend", "unknown"]["detail"]
+    assert "Unable to import backend : unknown" in rows["backend", "unknown"]["detail"]
     assert result.exit_code == 1
 
 
@@ -105,6 +106,24 @@ def test_a_backend_that_hangs_is_given_up(monkeypatch):
     row = rows_of(result)["backend", "torch"]
     assert (result.exit_code, row["state"]) == (1, "broken")
     assert "timed out" in row["detail"]
+
+
+def test_backends_are_imported_side_by_side(monkeypatch):
+    """Each waits for a sign of the others, which one after the other never comes."""
+    names = ("one", "two", "three")
+    wait = (
+        "import os, pathlib, time\nplace = pathlib.Path(os.environ['MEETING'])\n"
+        "(place / str(os.getpid())).touch()\n"
+        "while len(list(place.iterdir())) < 3:\n    time.sleep(0.02)\nfound = ['met']"
+    )
+    monkeypatch.setattr(backend, "BACKENDS", dict.fromkeys(names, "numpy"))
+    monkeypatch.setattr(doctor, "PROBES", dict.fromkeys(names, wait))
+    monkeypatch.setattr(doctor, "PROBE_SECONDS", 60)
+    with TemporaryDirectory() as meeting:
+        monkeypatch.setenv("MEETING", meeting)
+        monkeypatch.setattr(doctor, "IMPORT", "")
+        rows = rows_of(run("--json"))
+    assert {rows["backend", name]["state"] for name in names} == {"ok"}
 
 
 def test_a_folder_that_nothing_can_be_written_to(monkeypatch, tmp_path):

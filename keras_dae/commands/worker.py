@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from keras_dae.cli import main
 from keras_dae.system.inside import opened
 from keras_dae.system.lifeline import end_with_parent
+from keras_dae.system.private import without_dynamo
 
 
 def serve(orders: TextIO, answers: TextIO) -> int:
@@ -63,7 +64,8 @@ def _write_to(log: str) -> None:
 def _forget() -> None:
     """Leave keras as it was at first: names that count up, models, what they hold."""
     if keras := sys.modules.get("keras"):
-        keras.utils.clear_session()
+        with without_dynamo():
+            keras.utils.clear_session()
 
 
 if __name__ == "__main__":

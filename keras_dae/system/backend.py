@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_dae.errors import KerasDAEError, UsageError, check
-from keras_dae.system.private import torch_device
+from keras_dae.system.private import torch_device, without_dynamo
 
 # Backends that keras 3 can fit these models with, and the package each one needs.
 BACKENDS = {"torch": "torch", "jax": "jax", "tensorflow": "tensorflow"}
@@ -159,7 +159,7 @@ def select(device: str = "auto", threads: int | None = None) -> None:
                 "here; use --device cpu or auto."
             )
         os.environ["KERAS_TORCH_DEVICE"] = "mps"
-    _import_keras(backend)
+    import_keras(backend)
     _keep_freed_memory(backend)
     if backend == "torch" and threads is not None:
         import torch
@@ -167,7 +167,7 @@ def select(device: str = "auto", threads: int | None = None) -> None:
         torch.set_num_threads(threads)
 
 
-def _import_keras(backend: str) -> None:
+def import_keras(backend: str) -> None:
     """Import keras without the packages that it can do without, and so do we.
 
     What it brings, half a million objects, is there to stay: the garbage collector does
@@ -178,14 +178,17 @@ def _import_keras(backend: str) -> None:
     hidden = [
         package
         for package in _UNUSED_BY_KERAS
-        if package not in sys.modules and package != BACKENDS[backend]
+        if package not in sys.modules and package != BACKENDS.get(backend)
     ]
     # A package whose entry is None is one that is not installed.
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     collecting = gc.isenabled()
     gc.disable()
     try:
-        importlib.import_module("keras")
+        if backend == "torch":
+            importlib.import_module("torch")
+        with without_dynamo():
+            importlib.import_module("keras")
     except (ValueError, AttributeError, TypeError) as error:
         raise KerasDAEError(
             f"keras cannot be imported: {error} Its settings are in keras.json, in "

@@ -4,9 +4,10 @@ A release of theirs may change each of them without notice, so each has a test i
 `tests/system/test_private.py`. Nothing here imports a library before it is called.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 # Modules that `.keras` files name beside keras's public ones; an optimizer saved on
@@ -109,6 +110,30 @@ def without_tensorflow() -> Iterator[None]:
         yield
     finally:
         lazy._available = None
+
+
+@contextmanager
+def without_dynamo() -> Iterator[None]:
+    """Keep keras from importing torch's compiler, which takes as long as torch itself.
+
+    keras uses it to keep two functions out of what `torch.compile` compiles, and to
+    forget what was compiled when a session is cleared: nothing in a process that
+    compiles nothing. Whoever imports it later gets the real one.
+    """
+    name, parent = "torch._dynamo", sys.modules.get("torch")
+    if parent is None or name in sys.modules:
+        yield
+        return
+    stub: Any = ModuleType(name)
+    stub.disable = lambda: lambda function: function
+    stub.reset = lambda: None
+    sys.modules[name] = stub
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if vars(parent).get("_dynamo") is stub:
+            del parent._dynamo
 
 
 def ray_gpus() -> int:

@@ -1,6 +1,8 @@
 """Each private name of another library does what it is used for, and has one home."""
 
 import ast
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -255,3 +257,49 @@ def test_operations_name_their_modules_in_files():
     model = keras.Model(image, keras.ops.relu(image - layers.ReLU()(image)))
     named = {one["module"] for one in model.get_config()["layers"]}
     assert {private.KERAS_ARRAY_OPERATIONS, private.KERAS_NN_OPERATIONS} <= named
+
+
+CHOSEN = """
+import sys
+from keras_dae.system import backend
+backend.select("cpu", 1)
+import keras, numpy, torch
+assert backend.name() == "torch"
+print("torch._dynamo" in sys.modules, "sympy" in sys.modules)
+from keras_dae.commands.worker import _forget
+_forget()
+noise = keras.random.normal((1000,), seed=1)
+print("torch._dynamo" in sys.modules, bool(abs(float(noise.mean())) < 0.2))
+import torch._dynamo as real
+print(hasattr(real, "optimize"), torch._dynamo is real)
+compiled = torch.compile(lambda x: x + 1, backend="eager")
+print(float(compiled(torch.zeros(()))))
+"""
+
+
+@torch_only
+def test_torchs_compiler_is_imported_by_whoever_asks_for_it_alone():
+    """A command does without, in its own process; what is imported later is real."""
+    done = subprocess.run(
+        [sys.executable, "-c", CHOSEN],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "torch"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [
+        *("False", "False"),
+        *("False", "True"),
+        *("True", "True"),
+        "1.0",
+    ]
+
+
+def test_a_compiler_that_is_there_stays():
+    """As where a program uses `torch.compile` beside this package."""
+    import torch
+    import torch._dynamo as before
+
+    with private.without_dynamo():
+        assert sys.modules["torch._dynamo"] is before
+    assert torch._dynamo is before

@@ -35,7 +35,7 @@ def test_fit_leaves_the_process_as_it_is(digits, tmp_path, monkeypatch):
 def test_a_command_keeps_freed_memory(monkeypatch):
     asked = Event()
     monkeypatch.setattr(backend, "name", lambda: "torch")
-    monkeypatch.setattr(backend, "_import_keras", lambda chosen: None)
+    monkeypatch.setattr(backend, "import_keras", lambda chosen: None)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: asked.set() or object())
     backend.select()
     assert asked.is_set()
