@@ -83,6 +83,11 @@ def models(
 @data_dir
 @out_option(DEFAULT_RUNS, "Folder of runs; this one gets a folder of its own in it.")
 @click.option("--resume", is_flag=True, help="Go on with the run that is there.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Train about so long: as many epochs as that holds, from a few timed steps.",
+)
 @machine_options
 @as_json
 def train(
@@ -90,24 +95,38 @@ def train(
     data_dir: Path | None,
     out: Path,
     resume: bool,
+    seconds: float | None,
     device: str,
     threads: int | None,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train one model and keep it in a run folder."""
+    """Train one model and keep it in a run folder.
+
+    --resume with more --epochs trains a finished run on. --start photo trains the
+    package's denoiser of photographs on --data folder:PATH of your own.
+    """
+    from keras_dae.commands.training import (
+        asked,
+        check_bfloat16,
+        in_time,
+        look_for_noise,
+    )
     from keras_dae.system import backend
     from keras_dae.training.progress import FitProgress
 
-    config = configuration(config_file, options)
+    config = asked(config_file, options)
     splits = load_splits(config, data_dir)  # before keras, which takes seconds
     spec = config.plan(splits.image_shape)
     step = spec.macs * config.batch_size
     backend.select(device, threads or backend.useful_threads(step))
     say(backend.summary())
+    check_bfloat16(config)
     config = config.model_copy(update={"data": splits.name})
+    config = in_time(config, splits, seconds, out)
     splits = splits.limited(config.train_images, validation=config.validation_images)
     say_counts(splits)
+    look_for_noise(config, splits)
     from keras_dae.training.fitting import fit
 
     with FitProgress(spec.name, epochs=config.epochs, images=len(splits.train)) as bar:
@@ -127,6 +146,8 @@ def train(
     else:
         clean = config.targets == "clean"
         error = "MSE" if clean else f"loss against {config.targets} targets"
+        if config.loss != "mse":
+            error = f"{config.loss} (dB)"
         click.echo(
             f"{row['name']}: validation {error} {row['val_loss']:.5f} after "
             f"{row['epochs']} epochs, {row['seconds']:.0f} s of training; {row['run']}"

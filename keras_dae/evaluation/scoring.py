@@ -186,13 +186,28 @@ def load_for(bench: TestBench, path: Path) -> keras.Model:
         KerasDAEError: not a readable model, or one for images of another shape.
     """
     model = load(path)
-    expected = tuple(model.input_shape[1:])
-    if expected != bench.splits.image_shape:
-        raise KerasDAEError(
-            f"{path} denoises images of shape {expected}; {bench.splits.name} holds "
-            f"{bench.splits.image_shape}."
-        )
+    check_takes(model, path, bench.splits)
     return model
+
+
+def check_takes(model: keras.Model, path: Path, splits: Splits) -> None:
+    """Refuse a model whose input, open sides apart, has another shape than the images.
+
+    Raises:
+        KerasDAEError: says which shapes, or that there are no test images.
+    """
+    if not len(splits.test):
+        raise KerasDAEError(
+            f"{splits.name} holds no test images: put some into its folder test."
+        )
+    expected, shape = tuple(model.input_shape[1:]), splits.image_shape
+    open_sides = len(expected) == len(shape) and all(
+        side in (None, given) for side, given in zip(expected, shape, strict=True)
+    )
+    if not open_sides:
+        raise KerasDAEError(
+            f"{path} denoises images of shape {expected}; {splits.name} holds {shape}."
+        )
 
 
 ImageFigures = dict[str, np.ndarray]  # metric -> one value an image

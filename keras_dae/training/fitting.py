@@ -21,21 +21,22 @@ from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.models.files import load
+from keras_dae.models.photo import build_photo, initial_weights
+from keras_dae.models.photo_spec import PhotoSpec
 from keras_dae.system import backend
 from keras_dae.system.locks import held, tidy
 from keras_dae.system.numerics import float32
 from keras_dae.system.storage import write_json
-from keras_dae.training.config import RunConfig
+from keras_dae.training.averaging import averaging
+from keras_dae.training.config import RunConfig, Spec
+from keras_dae.training.length import begun, by_epochs, lengthen
+from keras_dae.training.losses import LOSSES
 from keras_dae.training.optimizers import make_optimizer
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.recorder import Recorder
-from keras_dae.training.records import (
-    Spec,
-    check_same_run,
-    input_ranges,
-    record_of,
-)
+from keras_dae.training.records import check_same_run, input_ranges, record_of
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
+from keras_dae.training.starting import take_weights
 
 VALIDATION_BATCH = 128
 # Batches that `fit` hands over at a time to steps that take them apart, and of steps
@@ -75,6 +76,7 @@ def fit(
         KerasDAEError: nothing can be written, another process trains this run, or
             the loss became NaN.
     """
+    config = by_epochs(config, splits)
     splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
     folder = RunFolder(Path(out) / run_name(config, splits.name))
@@ -87,6 +89,7 @@ def fit(
         low=splits.low,
         high=splits.high,
         prefetch=True,
+        augment=config.augment,
     )
     if resume and folder.config_path.exists() and folder.finished(config):
         check_same_run(folder, record_of(config, splits, spec), resume)
@@ -136,7 +139,7 @@ def _train(
         epochs=config.epochs,
         shuffle=False,
         verbose=0,
-        callbacks=[EpochClock(pairs), recorder],
+        callbacks=[EpochClock(pairs), *averaging(model), recorder],
     )
 
 
@@ -240,9 +243,11 @@ def _start(
     """Return model and history, new ones or those that the folder holds."""
     record = record_of(config, splits, spec)
     if folder.config_path.exists():
+        if resume:
+            lengthen(folder, config)
         check_same_run(folder, record, resume)
         if folder.model_path.exists():
-            return _continue(folder, pairs.batches)
+            return _continue(folder, config, pairs.batches)
     else:
         looks = {"input": input_ranges(config, splits)}
         write_json(folder.config_path, {**record, **looks})
@@ -253,7 +258,7 @@ def _start(
     seen = isinstance(pairs, TargetPairs)  # what no clean image tells
     bias = output_bias(pairs.mean_target()) if seen else mean_bias(splits)
     model = start(config, spec, bias)
-    model.compile(optimizer=make_optimizer(config, pairs.batches), loss="mse")
+    model.compile(make_optimizer(config, pairs.batches), LOSSES[config.loss]())
     return model, {key: [] for key in HISTORY_KEYS}
 
 
@@ -261,18 +266,25 @@ def start(config: RunConfig, spec: Spec, output_bias: float) -> keras.Model:
     """Return the model that `spec` describes, with the weights that a run starts from.
 
     Args:
-        config: gives the seed, and the bias of the latent.
+        config: gives the seed, the bias of the latent, and the model to start from.
         spec: the architecture.
         output_bias: of the last layer, see `mean_bias`.
     """
     given: dict[str, Any] = {"seed": config.seed, "output_bias": output_bias}
-    if isinstance(spec, CeilingSpec):
-        return build_ceiling(spec, **given)
-    return build(spec, latent_bias=config.latent_bias, **given)
+    if isinstance(spec, PhotoSpec):
+        model = build_photo(spec)
+        model.set_weights(initial_weights(spec, config.seed))
+    elif isinstance(spec, CeilingSpec):
+        model = build_ceiling(spec, **given)
+    else:
+        model = build(spec, latent_bias=config.latent_bias, **given)
+    if config.start is not None:
+        take_weights(model, config.start)
+    return model
 
 
 def _continue(
-    folder: RunFolder, steps: int
+    folder: RunFolder, config: RunConfig, steps: int
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     """Return the saved model and the history up to it.
 
@@ -280,10 +292,14 @@ def _continue(
     epoch ahead; the optimizer's own step count says which epoch the weights are of.
     """
     model = load(folder.model_path, compiled=True)
-    history = folder.history()
-    done, rest = 0, 1
+    history, before = folder.history(), begun(folder)
+    done, rest = before, 0 if before else 1
     if getattr(model, "optimizer", None) is not None:
         done, rest = divmod(int(model.optimizer.iterations), steps)
+        done += before
+    elif before:
+        more = config.model_copy(update={"epochs": config.epochs - before})
+        model.compile(make_optimizer(more, steps), LOSSES[config.loss]())
     if rest or done > len(history["loss"]):
         raise KerasDAEError(
             f"{folder.model_path} and {folder.history_path} are not of one run; remove "

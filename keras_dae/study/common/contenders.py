@@ -10,7 +10,7 @@ from typing import Any
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.baselines import BASELINES, MEDIANS, Denoiser
 from keras_dae.evaluation.engines import model_denoiser
-from keras_dae.evaluation.scoring import TestBench
+from keras_dae.evaluation.scoring import TestBench, check_takes
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise_words import describe_noise
 from keras_dae.models.families import FAMILIES
@@ -151,11 +151,7 @@ def _model(name: str, path: Path, row: dict[str, Any], splits: Splits) -> Conten
 
     def make() -> Denoiser:
         model = load(path)
-        if tuple(model.input_shape[1:]) != splits.image_shape:
-            raise KerasDAEError(
-                f"{path} denoises images of shape {tuple(model.input_shape[1:])}; "
-                f"{splits.name} holds {splits.image_shape}."
-            )
+        check_takes(model, path, splits)
         return model_denoiser(model)
 
     return Contender(name, "model", {"model": file_sha256(path)}, row, make)
