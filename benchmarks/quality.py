@@ -46,7 +46,12 @@ def epoch(config: RunConfig, **others: RunConfig) -> Callable[[], float]:
     """Return a call that does a part of an epoch: core-seconds of a whole one."""
     from keras_dae.images.pairs import NoisyCleanPairs
     from keras_dae.models.builders import build
-    from keras_dae.training.fitting import batches_at_once, hasten, validation_batch
+    from keras_dae.training.fitting import (
+        AT_ONCE,
+        VALIDATION_BATCH,
+        batches_at_once,
+        hasten,
+    )
     from keras_dae.training.optimizers import make_optimizer
 
     # What a call of `fit` does once would count ten times beside steps of 2 ms.
@@ -72,7 +77,7 @@ def epoch(config: RunConfig, **others: RunConfig) -> Callable[[], float]:
         model.fit(
             pairs,
             validation_data=held_out,
-            validation_batch_size=validation_batch(lean),
+            validation_batch_size=VALIDATION_BATCH * (AT_ONCE if lean else 1),
             shuffle=False,
             verbose=0,
         )

@@ -11,7 +11,7 @@ import click
 
 from keras_dae import __version__
 from keras_dae.commands import board, future, images, interchange, study
-from keras_dae.errors import KerasDAEError, printable
+from keras_dae.errors import KerasDAEError, one_line
 from keras_dae.system.lifeline import asked_to_end, end_with_parent, heard, listen
 
 # In the order in which `--help` lists them: that of a study.
@@ -65,7 +65,7 @@ class Group(click.Group):
                 ctx.exit(130)
             if not isinstance(error, KerasDAEError):
                 raise
-            click.echo(printable(f"Error: {error}"), err=True)
+            click.echo(one_line(f"Error: {error}"), err=True)
             ctx.exit(error.exit_code)
 
 

@@ -1,6 +1,7 @@
 """`Denoiser`: a Keras model together with all that its answers depend on."""
 
 from collections.abc import Iterable
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -247,7 +248,8 @@ class Denoiser:
         callbacks = list(callbacks)
         if not callbacks and verbose == 0:  # nobody is told of each batch
             step = (macs(self.model) or 0) * batch_size
-            pairs.at_once = batches_at_once(step, lean)
+            values = prod(pairs.images.shape[1:]) * batch_size
+            pairs.at_once = batches_at_once(step, lean, values)
         history = self.model.fit(
             pairs,
             validation_data=validation,

@@ -178,7 +178,7 @@ BAD_NPZ = {
     "lacks": ({"x": np.zeros((9, 28, 28), "uint8")}, "lacks x_train and x_test"),
     "floats": ({"x_train": np.full((9, 28, 28), 1.5)}, "floats outside [0, 1]"),
     "size": ({"x_train": np.arange(9, dtype="uint8").reshape(9, 1, 1)}, "image_size=1"),
-    "oblong": ({"x_train": np.arange(54, dtype="uint8").reshape(9, 2, 3)}, "square"),
+    "oblong": ({"x_train": np.arange(54, dtype="uint8").reshape(9, 2, 3)}, "side 2"),
 }
 
 

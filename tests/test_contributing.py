@@ -9,7 +9,7 @@ import pytest
 
 from keras_dae.evaluation.filters import FILTERS
 from keras_dae.images.noise import NOISES
-from keras_dae.study.board.denoisers import guarded
+from keras_dae.study.common.loaders import guarded
 from keras_dae.study.report.experiments import EXPERIMENTS
 from keras_dae.study.report.publish import write_report
 from keras_dae.system.storage import write_json

@@ -54,7 +54,7 @@ def _chosen(filters: tuple[str, ...]) -> dict[str, list[str]]:
 @out_option(DEFAULT_STUDY, "Folder of the study; RUNS default to those in it.")
 @click.option(
     "--train-on",
-    "lessons",
+    "trained_on",
     multiple=True,
     type=click.Choice(["clean", "noisy", "denoised"]),
     help="What classifiers are trained on, beside clean images.  [default: all three]",
@@ -66,7 +66,7 @@ def classify(
     runs: tuple[Path, ...],
     data_dir: Path | None,
     out: Path,
-    lessons: tuple[str, ...],
+    trained_on: tuple[str, ...],
     filters: tuple[str, ...],
     device: str,
     threads: int | None,
@@ -87,7 +87,7 @@ def classify(
     from keras_dae.study.classification.run import classify as carry_out
     from keras_dae.study.classification.section import reading_table
 
-    options: dict[str, Any] = {"lessons": lessons} if lessons else {}
+    options: dict[str, Any] = {"trained_on": trained_on} if trained_on else {}
     with Steps() as steps:
         results = carry_out(
             folders, out, data_dir, progress=steps, **options, **_chosen(filters)

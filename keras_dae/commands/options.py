@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from keras_dae.system.backend import DEVICES
+from keras_dae.system.inside import named
 
 DEFAULT_RUNS = "artifacts/runs"
 DEFAULT_STUDY = "artifacts/study"
@@ -267,6 +268,11 @@ executor_options = _apply(
 )
 
 
+def _named(context: click.Context, option: click.Parameter, folder: Path) -> Path:
+    named(folder)
+    return folder
+
+
 def out_option(default: str, what: str) -> Callable[[Any], Any]:
     """Return the --out option of a command."""
     return click.option(
@@ -275,4 +281,5 @@ def out_option(default: str, what: str) -> Callable[[Any], Any]:
         default=default,
         show_default=True,
         help=what,
+        callback=_named,
     )

@@ -44,7 +44,9 @@ class Trained:
 
 def pretrained_cards() -> dict[str, dict[str, Any]]:
     """Return the cards of the models in the package, by name."""
-    models: dict[str, dict[str, Any]] = read_json(PRETRAINED / "cards.json")["models"]
+    models: dict[str, dict[str, Any]] = read_json(PRETRAINED.resolve() / "cards.json")[
+        "models"
+    ]
     return models
 
 

@@ -14,10 +14,9 @@ from keras_dae.evaluation.baselines import BASELINES, Denoiser
 from keras_dae.evaluation.engines import (
     BATCH,
     difference,
-    images_at_once,
     model_denoiser,
 )
-from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, ssim, summarise
+from keras_dae.evaluation.metrics import measure_all, mse, summarise
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import (
     FROZEN_BLOCK,
@@ -31,6 +30,7 @@ from keras_dae.images.frozen import (
 from keras_dae.images.noise import Noise
 from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.pairs import Pair
+from keras_dae.models.batches import images_at_once
 from keras_dae.models.files import load
 from keras_dae.models.gate import holds_optimizer
 from keras_dae.training.runs import RunFolder, model_name
@@ -97,6 +97,12 @@ class TestBench:
     def _noise_sha256(self) -> str:
         return noise_sha256(noisy for noisy, _ in self.batches())
 
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """JSON values that the noisy and clean test images depend on."""
+        noise = {**self.describe_noise(), "seed": self.seed}
+        return {"data": self.splits.describe(), "noise": noise}
+
     def describe_noise(self) -> dict[str, Any]:
         """Return kind, parameters, and the hash of the noisy test images."""
         return {
@@ -139,21 +145,16 @@ class TestBench:
     def measure_images(
         self, denoise: Denoiser, count: int | None = None
     ) -> dict[str, np.ndarray]:
-        """Return metric -> one value an image, of the first `count` or all.
+        """Return metric -> one value per image, of the first `count` or all.
 
-        A metric that needs larger images than these (ssim) is left out.
+        The metrics are those of `measure_all`.
         """
-        small = min(self.splits.image_shape[:2]) < SSIM_WINDOW
-        metrics = {"mse": mse} if small else {"mse": mse, "ssim": ssim}
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
-        for pair in self.answers(denoise, count):
-            for name, metric in metrics.items():
-                parts[name].append(metric(*pair))
-        return {name: np.concatenate(values) for name, values in parts.items()}
+        parts = [measure_all(*pair) for pair in self.answers(denoise, count)]
+        return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
     def summary(self, of_images: dict[str, np.ndarray]) -> dict[str, Any]:
         """Return the figures of a row from those of its images."""
-        return summarise(of_images["mse"], self.pixels, of_images.get("ssim"))
+        return summarise(of_images, self.pixels)
 
     @property
     def pixels(self) -> int:
@@ -179,14 +180,14 @@ def rebatched(pairs: Iterable[Pair], size: int) -> Iterator[Pair]:
         yield np.concatenate(noisy), np.concatenate(clean)
 
 
-def load_for(bench: TestBench, path: Path) -> keras.Model:
+def load_for(splits: Splits, path: Path) -> keras.Model:
     """Return the model of a `.keras` file, if it denoises images of this shape.
 
     Raises:
         KerasDAEError: not a readable model, or one for images of another shape.
     """
     model = load(path)
-    check_takes(model, path, bench.splits)
+    check_takes(model, path, splits)
     return model
 
 
@@ -224,7 +225,7 @@ def score_model(
     Raises:
         KerasDAEError: not a readable model, or one for images of another shape.
     """
-    model = load_for(bench, path)
+    model = load_for(bench.splits, path)
     denoise = model_denoiser(model, engine)
     of_images = bench.measure_images(denoise)
     row = {"parameters": model.count_params(), "test": bench.summary(of_images)}
@@ -233,7 +234,7 @@ def score_model(
     return row, of_images
 
 
-def finished_epochs(folder: RunFolder) -> dict[str, list[float]]:
+def finished_epochs(folder: RunFolder) -> dict[str, list[Any]]:
     """Return the history up to the epoch that the model's weights are of.
 
     The history is written before the model, so a run killed between the two has a

@@ -16,6 +16,10 @@ import numpy as np
 from keras_dae.interchange.darktable import read_archive, write_archive
 
 Answer = Callable[[np.ndarray], np.ndarray]
+# What a folder of saved-model holds.
+SAVED_MODEL = {
+    *("saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"),
+}
 KEY = "keras_dae"  # under which a file's metadata hold the model's card
 
 

@@ -1,5 +1,6 @@
 """One run: a configuration and a data set in, a fitted model and its history out."""
 
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from keras_dae.images.targets import (
     TargetPairs,
     training_pairs,
 )
+from keras_dae.models.architectures import DAESpec
+from keras_dae.models.batches import images_at_once, widest
 from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
@@ -24,6 +27,7 @@ from keras_dae.models.files import load
 from keras_dae.models.photo import build_photo, initial_weights
 from keras_dae.models.photo_spec import PhotoSpec
 from keras_dae.system import backend
+from keras_dae.system.inside import named
 from keras_dae.system.locks import held, tidy
 from keras_dae.system.numerics import float32
 from keras_dae.system.storage import write_json
@@ -33,12 +37,12 @@ from keras_dae.training.length import begun, by_epochs, lengthen
 from keras_dae.training.losses import LOSSES
 from keras_dae.training.optimizers import make_optimizer
 from keras_dae.training.progress import FitProgress
-from keras_dae.training.recorder import Recorder
+from keras_dae.training.recorder import Recorder, first_images
 from keras_dae.training.records import check_same_run, input_ranges, record_of
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
 from keras_dae.training.starting import take_weights
 
-VALIDATION_BATCH = 128
+VALIDATION_BATCH = 128  # images at most
 # Batches that `fit` hands over at a time to steps that take them apart, and of steps
 # that are computed on one thread: what it and its loader do between two of them,
 # 0.6 ms, is as much as a third of a step of DAE_1_13.
@@ -76,6 +80,7 @@ def fit(
         KerasDAEError: nothing can be written, another process trains this run, or
             the loss became NaN.
     """
+    named(out)
     config = by_epochs(config, splits)
     splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
@@ -126,15 +131,26 @@ def _train(
     lean = config.targets != "blind-spot" and hasten(
         model, config.precision, config.batch_size
     )
-    recorder = Recorder(folder, history, config.epochs, progress, collect=not lean)
     if progress is not None:
         pairs.on_batch = progress.batch
-    pairs.at_once = batches_at_once(spec.macs * config.batch_size, lean)
+    pixels = prod(splits.image_shape)
+    pairs.at_once = batches_at_once(
+        spec.macs * config.batch_size, lean, pixels * config.batch_size
+    )
+    size = validation_batch(widest(model) or 64 * pixels)
+    validation = validation_data(config, splits, size)
+    recorder = Recorder(
+        *(folder, history, config.epochs, progress),
+        collect=not lean,
+        probe=first_images(validation) if isinstance(spec, DAESpec) else None,
+    )
     own_batches = not is_held(splits.validation)
+    # The lean steps take several such batches apart.
+    handed = images_at_once(pixels, size * AT_ONCE) if lean else size
     model.fit(
         pairs,
-        validation_data=validation_data(config, splits),
-        validation_batch_size=None if own_batches else validation_batch(lean),
+        validation_data=validation,
+        validation_batch_size=None if own_batches else handed,
         initial_epoch=len(history["loss"]),
         epochs=config.epochs,
         shuffle=False,
@@ -143,21 +159,27 @@ def _train(
     )
 
 
-def batches_at_once(step: int, lean: bool) -> int:
+def batches_at_once(step: int, lean: bool, values: int = 1) -> int:
     """Return the batches that `fit` hands over at a time.
 
     Args:
         step: multiply-adds of a training step, as `backend.useful_threads` takes them.
         lean: whether the steps are those of `hasten`, which take several apart.
+        values: those of a batch's images.
     """
     if not lean:
         return 1
-    return SHORT_AT_ONCE if backend.useful_threads(step) == 1 else AT_ONCE
+    short = backend.useful_threads(step) == 1
+    return images_at_once(values, SHORT_AT_ONCE if short else AT_ONCE)
 
 
-def validation_batch(lean: bool) -> int:
-    """Return the images that `fit` hands over at a time for validation."""
-    return VALIDATION_BATCH * (AT_ONCE if lean else 1)
+def validation_batch(values: int) -> int:
+    """Return the images per batch of validation: a power of 2.
+
+    Args:
+        values: those of the widest tensor of one image.
+    """
+    return 1 << (images_at_once(values, VALIDATION_BATCH).bit_length() - 1)
 
 
 def hasten(
@@ -191,7 +213,7 @@ def hasten(
     return accelerate(model, precision, batch_size)
 
 
-def validation_data(config: RunConfig, splits: Splits) -> Any:
+def validation_data(config: RunConfig, splits: Splits, batch_size: int) -> Any:
     """Return the frozen validation pairs as arrays, or in batches where too many."""
     if config.targets != CLEAN:
         frozen = FrozenTargets(
@@ -202,7 +224,7 @@ def validation_data(config: RunConfig, splits: Splits) -> Any:
             split=VALIDATION,
             low=splits.low,
             high=splits.high,
-            batch_size=VALIDATION_BATCH,
+            batch_size=batch_size,
         )
         return frozen.arrays() if is_held(splits.validation) else frozen
     if is_held(splits.validation):
@@ -214,7 +236,7 @@ def validation_data(config: RunConfig, splits: Splits) -> Any:
         split=VALIDATION,
         low=splits.low,
         high=splits.high,
-        batch_size=VALIDATION_BATCH,
+        batch_size=batch_size,
     )
 
 
@@ -239,7 +261,7 @@ def _start(
     folder: RunFolder,
     pairs: NoisyCleanPairs,
     resume: bool,
-) -> tuple[keras.Model, dict[str, list[float]]]:
+) -> tuple[keras.Model, dict[str, list[Any]]]:
     """Return model and history, new ones or those that the folder holds."""
     record = record_of(config, splits, spec)
     if folder.config_path.exists():
@@ -285,7 +307,7 @@ def start(config: RunConfig, spec: Spec, output_bias: float) -> keras.Model:
 
 def _continue(
     folder: RunFolder, config: RunConfig, steps: int
-) -> tuple[keras.Model, dict[str, list[float]]]:
+) -> tuple[keras.Model, dict[str, list[Any]]]:
     """Return the saved model and the history up to it.
 
     The history is written before the model, so a kill between the two leaves it an

@@ -95,6 +95,11 @@ class FitProgress(_Shown):
         if self._task is not None:
             self._display.update(self._task, completed=epoch * self.images + images)
 
+    def say(self, line: str) -> None:
+        """Print a line on standard error, above the bar where there is one."""
+        if not self.quiet:
+            self._display.console.print(f"{self.label}: {line}")
+
     def epoch(self, number: int, entry: dict[str, Any]) -> None:
         """Say what epoch `number` (from 1) gave: an entry of the history."""
         rate = self.images / max(entry["seconds"], 1e-9)

@@ -20,6 +20,11 @@ BLOCK = re.compile(r"block_(\d+)_([ab])")
 MEMBER = re.compile(r"([A-Z]+)_(\d+)_(\d+)")
 
 
+def presets_by_name() -> dict[str, Path]:
+    """Return the files of the models in the package, by name."""
+    return {file.stem: file for file in sorted(PRESETS.glob("*.keras"))}
+
+
 def start_file(named: str) -> Path:
     """Return the `.keras` file of the model that training starts from.
 
@@ -30,7 +35,7 @@ def start_file(named: str) -> Path:
         UsageError: there is none of that name, or several runs in the folder.
     """
     path = Path(named)
-    presets = {file.stem: file for file in sorted(PRESETS.glob("*.keras"))}
+    presets = presets_by_name()
     if named in presets:
         return presets[named]
     if is_dir(path):

@@ -15,7 +15,7 @@ from keras_dae.models.photo import PhotoSpec, build_photo, initial_weights
 from keras_dae.system.numerics import float32
 from keras_dae.training import fitting
 from keras_dae.training.config import make_config, read_toml
-from keras_dae.training.fitting import fit, validation_data
+from keras_dae.training.fitting import fit, validation_arrays
 from keras_dae.training.length import by_epochs
 from keras_dae.training.losses import FLOOR, LogMSE
 from keras_dae.training.photo_recipe import OF_FOLDERS, RECIPE
@@ -113,7 +113,7 @@ def test_averaged_weights_are_validated_and_saved(tmp_path, splits):
     # The same steps, and other weights kept of them.
     assert losses(folder)[0] == losses(last)[0]
     assert weights(folder) != weights(last)
-    noisy, clean = validation_data(config, splits)
+    noisy, clean = validation_arrays(config, splits)
     with float32():
         answer = keras.ops.convert_to_numpy(load(folder.model_path)(noisy))
         expected = float(LogMSE()(clean, answer))

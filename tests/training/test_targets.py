@@ -119,7 +119,7 @@ def test_blind_spot_steps_are_keras_own(tmp_path, splits, monkeypatch):
 
 def test_the_blind_spot_loss_counts_hidden_pixels_alone(splits):
     config = make_config(SMALL, {"targets": "blind-spot"})
-    masked, target, share = validation_data(config, splits)
+    masked, target, share = validation_data(config, splits, 128)
     model = fitting.start(config, config.plan((28, 28, 1)), 0.0)
     model.compile(loss="mse")
     loss = model.evaluate(masked, target, sample_weight=share, verbose=0)

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from rich.table import Table as RichTable
 
-from keras_dae.evaluation.metrics import mse
+from keras_dae.evaluation.metrics import added_metrics, mse
 from keras_dae.study.nine.diagrams import GREY, INK, PALETTE, show_image, styled
 from keras_dae.study.report.comparison_words import NONE
 from keras_dae.study.report.report import Table, markdown_table
@@ -35,15 +35,23 @@ WORDS = {
     "user": "brought by the user",
 }
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
-HEADS = ["denoiser", "kind", "test MSE", "95 % interval", f"{PLUS_MINUS} over seeds"]
-HEADS += ["PSNR, dB", "PSNR, mean of images", "SSIM", "parameters", "bytes"]
-HEADS += ["multiply-adds", "ms an image"]
+# The report has room for both conventions and the interval, a terminal has not.
+REPORT_ONLY = ("PSNR, mean of images", "95 % interval")
 
 
 def board_table(board: Board) -> Table:
     """Return the board as text, the lowest test error first."""
     total = board["dataset"]["test"]
-    return Table(HEADS, [_cells(row, total) for row in board["rows"]], words=(0, 1))
+    return Table(_heads(), [_cells(row, total) for row in board["rows"]], words=(0, 1))
+
+
+def _heads() -> list[str]:
+    return [
+        *("denoiser", "kind", "test MSE", "95 % interval"),
+        *(f"{PLUS_MINUS} over seeds", "PSNR, dB", "PSNR, mean of images", "SSIM"),
+        *(metric.label for metric in added_metrics().values()),
+        *("parameters", "bytes", "multiply-adds", "ms per image"),
+    ]
 
 
 def _cells(row: dict[str, Any], total: int) -> list[str]:
@@ -58,6 +66,7 @@ def _cells(row: dict[str, Any], total: int) -> list[str]:
         _number(test["psnr"], ".2f"),
         _number(test["psnr_mean_image"], ".2f"),
         _number(test["ssim"], ".3f"),
+        *(m.text([test.get(key)], NONE) for key, m in added_metrics().items()),
         *(_number(row[key], ",") for key in ("parameters", "bytes", "macs")),
         _number(row["ms_per_image"], ".3f"),
     ]
@@ -95,9 +104,7 @@ def notes(board: Board) -> str:
 def terminal_table(board: Board) -> RichTable:
     """Return the board for a terminal."""
     table = board_table(board)
-    # The report has room for both conventions and the interval, a terminal has not.
-    left_out = {HEADS.index("PSNR, mean of images"), HEADS.index("95 % interval")}
-    kept = [place for place in range(len(HEADS)) if place not in left_out]
+    kept = [i for i, head in enumerate(table.heads) if head not in REPORT_ONLY]
     shown = new_table(
         "The board", *(table.heads[place] for place in kept), caption=notes(board)
     )
@@ -118,7 +125,7 @@ def csv_rows(board: Board) -> Iterator[dict[str, Any]]:
             **{key: row[key] for key in ("name", "kind", "latent", "images")},
             "seeds": len(row["seeds"]),
             **{key: row["test"][key] for key in ("mse", "psnr", "psnr_mean_image")},
-            "ssim": row["test"]["ssim"],
+            **{key: row["test"].get(key) for key in ("ssim", *added_metrics())},
             "mse_std": (row["test_std"] or {}).get("mse"),
             **{key: row[key] for key in ("mse_low", "mse_high", "parameters")},
             **{key: row[key] for key in ("bytes", "macs", "ms_per_image")},

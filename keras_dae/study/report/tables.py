@@ -9,10 +9,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from keras_dae.evaluation.metrics import psnr_of
+from keras_dae.evaluation.metrics import added_metrics, psnr_of
 from keras_dae.images.noise_words import noise_label
 from keras_dae.study.report.comparison_words import (
     interval_words,
+    live_words,
     p_words,
     verdict_words,
 )
@@ -68,8 +69,11 @@ def results_table(results: dict[str, Any]) -> Table:
         f"Test images of {data['name']} ({data['test']:,}), {noise_label(noise)}",
         *("denoiser", "seeds", "MSE", "± over seeds", "sum over pixels", "PSNR dB"),
         "SSIM",
+        "live maps",
+        *(metric.label for metric in added_metrics().values()),
         caption="MSE: mean over pixels; PSNR of the mean MSE; SSIM: Gaussian window, "
-        f"sigma 1.5. Data sha256 {data['sha256'][:12]}, "
+        "sigma 1.5; live maps: latent maps that are above 0 in any test image, of all "
+        f"runs together. Data sha256 {data['sha256'][:12]}, "
         f"noisy test images {noise['test_sha256'][:12]}. {results['hardware']}",
     )
     by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -86,6 +90,11 @@ def results_table(results: dict[str, Any]) -> Table:
             f"{np.mean([row['test']['mse_sum'] for row in rows]):.2f}",
             f"{psnr_of(float(np.mean(errors))):.2f}" if any(errors) else "inf",
             f"{np.mean(likeness):.3f}" if None not in likeness else "",
+            live_words(rows) or "",
+            *(
+                metric.text(row["test"].get(name) for row in rows)
+                for name, metric in added_metrics().items()
+            ),
         )
     return table
 

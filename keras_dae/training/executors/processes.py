@@ -1,6 +1,7 @@
 """Runs on this machine, in processes that each have a fair share of the cores."""
 
 import json
+import os
 import select
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import IO, Self
 
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.system import backend
+from keras_dae.system.inside import make_folder, opened
 from keras_dae.system.lifeline import child_environment
 from keras_dae.training.config import option_arguments
 from keras_dae.training.jobs import Job, Request
@@ -124,8 +126,9 @@ class Processes:
         arguments = ["train", "--resume", *option_arguments(job.config)]
         arguments += self._arguments
         try:
-            job.folder.path.mkdir(parents=True, exist_ok=True)
-            log = job.log_path.open("ab", buffering=0)
+            make_folder(job.folder.path)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            log = os.fdopen(opened(job.log_path, flags), "ab", buffering=0)
         except OSError as error:
             raise KerasDAEError(
                 f"Cannot write {job.log_path}: {error.strerror}."

@@ -19,11 +19,12 @@ import torch
 import torch.nn.functional as torch_nn
 from torch import Tensor
 
+from keras_dae.models.batches import images_at_once, widest
 from keras_dae.system.private import loss_weights, torch_device
 from keras_dae.training.fast.layers import forward, lay_out
 from keras_dae.training.fast.optimizers import Update, is_plain, update_of
 
-# Images that a test step takes at a time: few enough for the processor's caches.
+# Images at most that a test step takes at a time: few enough for the caches.
 TEST_BATCH = 128
 # Where the steps were compared with keras's own.
 MEASURED_ON = ("cpu", "cuda")
@@ -101,6 +102,7 @@ class LeanSteps:
     ) -> None:
         self.model, self.forward = model, forward
         self.batch_size = batch_size
+        self.test_batch = images_at_once(widest(model) or 1, TEST_BATCH)
         self.training_loss = in_precision(precision, self._loss)
         (tracker,) = model.metrics
         self.total, self.count = tracker.total.value, tracker.count.value
@@ -127,7 +129,7 @@ class LeanSteps:
         """Take the loss of `[(noisy, clean)]`; return the logs."""
         ((noisy, clean),) = data
         with torch.no_grad():
-            for pair in _parts(noisy, clean, TEST_BATCH):
+            for pair in _parts(noisy, clean, self.test_batch):
                 logs = self._log(self._loss(*pair), len(pair[0]))
         return logs
 

@@ -56,7 +56,7 @@ def test_the_table(board):
     assert first["\N{PLUS-MINUS SIGN} over seeds"] == "0.00004"
     assert (first["parameters"], first["bytes"]) == ("1,234", "56,789")
     assert first["multiply-adds"] == "15,304,640"
-    assert first["ms an image"] == "0.062"
+    assert first["ms per image"] == "0.062"
     assert table.rows[1][0] == "BM3D, tuned (first 500 images)"
     assert table.rows[1][table.heads.index("multiply-adds")] == "-"
 
