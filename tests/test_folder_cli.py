@@ -109,6 +109,10 @@ def test_compare_shows_floors_and_filters_beside(runs, tmp_path, monkeypatch):
         assert result.exit_code == 0, result.output
         rows = {row["name"]: row for row in json.loads(result.stdout)["rows"]}
         assert {"DAE_1_8", "noisy input", "median, tuned"} <= set(rows)
+        photo = rows["photo-gray.keras" if affine else "photo.keras"]["test"]["mse"]
+        # Of soft waves with noise of sigma 0.1, its square is left as it is.
+        assert photo < 0.3 * 0.1**2
+        assert rows["noisy input"]["test"]["mse"] > 0.8 * 0.1**2
         assert ("affine, full rank" in rows) == affine
         assert ("Affine maps are left out: images of 768" in result.stderr) != affine
         assert rows["median, tuned"]["tuned_on"]["split"] == "validation"

@@ -84,7 +84,7 @@ def _sigma(context: click.Context, option: click.Parameter, text: str) -> float 
 @click.option(
     "--compare",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="PNG of input, output and difference, for one image.",
+    help="PNG of before, after and what was removed, for one image.",
 )
 @click.option(
     "--clean",

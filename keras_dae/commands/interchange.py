@@ -10,7 +10,8 @@ from keras_dae.commands.options import TableOption, as_json, data_dir
 
 # Packages that answer, whose versions a comparison names.
 RUNTIMES = ("keras", "torch", "jax", "tensorflow", "numpy", "onnxruntime", "openvino")
-FORMATS = ("onnx", "openvino", "torch", "saved-model", "litert")
+GENERAL = ("onnx", "openvino", "torch", "saved-model", "litert")
+FORMATS = (*GENERAL, "dtmodel")
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True,
     help="CPU threads of each process.",
@@ -44,7 +45,8 @@ def export(
     """Write MODEL for another runtime, read it again and compare.
 
     MODEL is a pretrained model's name, a .keras file or a run folder. Exits with 1,
-    and keeps nothing, if an answer differs by more than 1e-5.
+    and keeps nothing, if an answer differs by more than 1e-5. dtmodel is the archive
+    that darktable 5.6 imports; it is for photo and what was trained as photo.
     """
     from keras_dae.denoising.trained import find_model
     from keras_dae.interchange.export import export as write
@@ -98,7 +100,7 @@ def parity(
     )
     found = [(one.name, one.path) for one in map(find_model, chosen)]
     look_at([path for _, path in found])
-    formats = FORMATS if exported else ()
+    formats = GENERAL if exported else ()
     rows: list[dict[str, Any]] = []
     with new_progress() as display:
         total = len(found) * (1 + len(ANSWERING) + len(formats))

@@ -57,8 +57,9 @@ def _optimizers() -> Any:
 def _models() -> Any:
     from keras_dae.models.ceilings import CEILINGS
     from keras_dae.models.families import FAMILIES
+    from keras_dae.models.photo_spec import PHOTO
 
-    return [*FAMILIES, *CEILINGS]
+    return [*FAMILIES, *CEILINGS, PHOTO]
 
 
 def _strength(text: str) -> float | str:
@@ -187,8 +188,17 @@ recipe_options = _apply(
             type=int,
             help="Validate on the first N images.  [default: all]",
         ),
+        click.option(
+            "--augment/--no-augment",
+            default=None,
+            help="Turn, mirror and darken training images.",
+        ),
         click.option("--epochs", type=int, help="Passes over the data.  [default: 15]"),
+        click.option("--steps", type=int, help="Train for N steps instead of epochs."),
         click.option("--batch-size", type=int, help="Images per step.  [default: 64]"),
+        click.option(
+            "--loss", help="mse, or log-mse: the mean of each image's, in decibels."
+        ),
         click.option(
             "--optimizer",
             cls=TableOption,
@@ -203,6 +213,14 @@ recipe_options = _apply(
         ),
         click.option("--warmup-steps", type=int, help="Steps until the full rate."),
         click.option("--schedule", help="cosine, linear or constant."),
+        click.option(
+            "--clip-norm", type=float, help="Largest norm of all gradients together."
+        ),
+        click.option(
+            "--averaging",
+            type=float,
+            help="Keep an average of the weights, with this share of it per step.",
+        ),
         click.option(
             "--precision",
             help="float32; or, while training, tf32 (CUDA) or bfloat16 (torch).",
@@ -240,6 +258,11 @@ model_options = _apply(
         ),
         click.option("--depth", type=int, help="Convolutions a side.  [default: 5]"),
         click.option("--latent", type=int, help="Side of the latent.  [default: 13]"),
+        click.option("--blocks", type=int, help="Blocks of photo.  [default: 3]"),
+        click.option(
+            "--start",
+            help="Begin with the weights of a model: a name, a .keras file or a run.",
+        ),
         click.option("--seed", type=int, help="Draws weights, order and noise."),
     ]
 )

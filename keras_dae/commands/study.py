@@ -92,6 +92,11 @@ def models(
     metavar="[RUN]",
     help="Go on with the run that is there; of RUN, a run folder, take the options.",
 )
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Train for about N seconds: as many epochs as fit, from a few timed steps.",
+)
 @machine_options
 @as_json
 def train(
@@ -99,16 +104,27 @@ def train(
     data_dir: Path | None,
     out: Path,
     resume: str | None,
+    seconds: float | None,
     device: str,
     threads: int | None,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train one model and keep it in a run folder."""
+    """Train one model and keep it in a run folder.
+
+    --resume with more --epochs trains a finished run on. --start photo trains the
+    package's denoiser of photographs on --data folder:PATH of your own.
+    """
+    from keras_dae.commands.training import (
+        asked,
+        check_bfloat16,
+        in_time,
+        look_for_noise,
+    )
     from keras_dae.system import backend
     from keras_dae.training.progress import FitProgress
 
-    config = configuration(config_file, options)
+    config = asked(config_file, options)
     if resume:
         config, out = resumed(Path(resume), options)
     splits = load_splits(config, data_dir)  # before keras, which takes seconds
@@ -116,17 +132,15 @@ def train(
     step = spec.macs * config.batch_size
     backend.select(device, threads or backend.useful_threads(step))
     say(backend.summary())
+    check_bfloat16(config)
     config = config.model_copy(update={"data": splits.name})
+    config = in_time(config, splits, seconds, out)
     splits = splits.limited(config.train_images, validation=config.validation_images)
     say_counts(splits)
+    look_for_noise(config, splits)
     from keras_dae.denoiser import Denoiser
-    from keras_dae.training.duration import time_words
-    from keras_dae.training.estimate import run_seconds
 
     going_on = resume is not None
-    if not going_on:
-        expected = time_words(run_seconds(config, splits))
-        say(f"{config.epochs} epochs take about {expected} here")
     with FitProgress(spec.name, epochs=config.epochs, images=len(splits.train)) as bar:
         trained = Denoiser.train(config, splits, out, resume=going_on, progress=bar)
     history = trained.run.history()
@@ -144,6 +158,8 @@ def train(
     else:
         clean = config.targets == "clean"
         error = "MSE" if clean else f"loss against {config.targets} targets"
+        if config.loss != "mse":
+            error = f"{config.loss} (dB)"
         click.echo(
             f"{row['name']}: validation {error} {row['val_loss']:.5f} after "
             f"{row['epochs']} epochs, {row['seconds']:.0f} s of training; {row['run']}"

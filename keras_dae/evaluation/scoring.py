@@ -195,16 +195,22 @@ def load_for(splits: Splits, path: Path) -> keras.Model:
 
 
 def check_fits(model: keras.Model, splits: Splits, named: str) -> None:
-    """Refuse a model for images of another shape.
+    """Refuse a model whose input, open sides apart, has another shape than the images.
 
     Raises:
-        KerasDAEError: it is one.
+        KerasDAEError: says which shapes, or that there are no test images.
     """
-    expected = tuple(model.input_shape[1:])
-    if expected != splits.image_shape:
+    if not len(splits.test):
         raise KerasDAEError(
-            f"{named} denoises images of shape {expected}; {splits.name} holds "
-            f"{splits.image_shape}."
+            f"{splits.name} holds no test images: put some into its folder test."
+        )
+    expected, shape = tuple(model.input_shape[1:]), splits.image_shape
+    open_sides = len(expected) == len(shape) and all(
+        side in (None, given) for side, given in zip(expected, shape, strict=True)
+    )
+    if not open_sides:
+        raise KerasDAEError(
+            f"{named} denoises images of shape {expected}; {splits.name} holds {shape}."
         )
 
 

@@ -135,6 +135,8 @@ def fixed_patches(images: Sequence[np.ndarray], cut: Cut, seed: int) -> Patches:
         tops, lefts = (even(side, cut.size) for side in image.shape[:2])
         cells = np.array([(number, top, left) for top in tops for left in lefts])
         places.append(rng.permutation(cells)[: cut.count(image)])
+    if not places:
+        return Patches(images, np.zeros((0, 3), np.int64), cut)
     return Patches(images, rng.permutation(np.concatenate(places)), cut)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_dae.errors import check
+from keras_dae.interchange.darktable import read_archive, write_archive
 
 Answer = Callable[[np.ndarray], np.ndarray]
 # What a folder of saved-model holds.
@@ -35,6 +36,9 @@ class ExportFormat:
         extra: the extra of keras-dae that brings them.
         describe: (file, card) -> nothing; puts the card into the file, or beside it.
         reader: (file, threads) -> a function of float32 arrays (N, H, W, C).
+        write: (model, file, card) -> nothing, where keras does not write the format.
+        clips: whether its answers are the model's clipped to [0, 1].
+        general: whether any model can be written.
     """
 
     suffix: str
@@ -44,6 +48,9 @@ class ExportFormat:
     extra: str
     describe: Callable[[Path, dict[str, Any]], None]
     reader: Callable[[Path, int], Answer]
+    write: Callable[[Any, Path, dict[str, Any]], None] | None = None
+    clips: bool = False
+    general: bool = True
 
     def missing(self) -> list[str]:
         """Return the packages that are not installed."""
@@ -192,7 +199,21 @@ EXPORTS: dict[str, ExportFormat] = {
         _beside,
         _read_litert,
     ),
+    "dtmodel": ExportFormat(
+        ".dtmodel",
+        "torch",
+        "onnx",
+        ("onnx", "onnxruntime"),
+        "onnx",
+        _describe_onnx,
+        read_archive,
+        write=write_archive,
+        clips=True,
+        general=False,
+    ),
 }
+# Formats that any model is written in.
+GENERAL = tuple(name for name, row in EXPORTS.items() if row.general)
 
 
 def format_of(path: Path, name: str | None = None) -> str:

@@ -40,6 +40,7 @@ def training_data(config: RunConfig, splits: Splits) -> NoisyCleanPairs:
         from keras_dae.training.fast.device_pairs import DevicePairs
 
         return DevicePairs(splits.train, noise, **options)
+    options["augment"] = config.augment
     carried = is_on_cuda()
     options["prefetch"] = _ahead(splits) if carried else 1
     pairs = training_pairs(config.targets, splits.train, noise, **options)

@@ -17,29 +17,30 @@ from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.models.files import load
+from keras_dae.models.photo import build_photo, initial_weights
+from keras_dae.models.photo_spec import PhotoSpec
 from keras_dae.system.inside import named
 from keras_dae.system.locks import held, tidy
 from keras_dae.system.numerics import float32
 from keras_dae.system.storage import write_json
-from keras_dae.training.config import RunConfig
+from keras_dae.training.averaging import averaging
+from keras_dae.training.config import RunConfig, Spec
 from keras_dae.training.feeding import training_data, validation_data
+from keras_dae.training.length import begun, by_epochs, lengthen
 from keras_dae.training.loop import (
     batches_at_once,
     train_epochs,
     use_fast_steps,
     validation_batch,
 )
+from keras_dae.training.losses import LOSSES
 from keras_dae.training.machine import MachineRecord, check_machine
 from keras_dae.training.optimizers import make_optimizer
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.recorder import Recorder, first_images
-from keras_dae.training.records import (
-    Spec,
-    check_same_run,
-    input_ranges,
-    record_of,
-)
+from keras_dae.training.records import check_same_run, input_ranges, record_of
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
+from keras_dae.training.starting import take_weights
 
 # What a run of a sweep that was killed may take to notice, and to let its folder go.
 ORPHAN_SECONDS = 5.0
@@ -77,6 +78,7 @@ def fit(
             the loss became NaN.
     """
     named(out)
+    config = by_epochs(config, splits)
     splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
     folder = RunFolder(Path(out) / run_name(config, splits.name))
@@ -136,7 +138,7 @@ def _train(
         epochs=config.epochs,
         initial_epoch=len(history["loss"]),
         fast=fast,
-        callbacks=[recorder, how],
+        callbacks=[*averaging(model), recorder, how],
     )
 
 
@@ -151,16 +153,18 @@ def _start(
     """Return model and history, new ones or those that the folder holds."""
     record = record_of(config, splits, spec)
     if folder.config_path.exists():
+        if resume:
+            lengthen(folder, config)
         check_same_run(folder, record, resume)
         if folder.model_path.exists():
-            return _continue(folder, pairs.batches)
+            return _continue(folder, config, pairs.batches)
     else:
         looks = {"input": input_ranges(config, splits)}
         write_json(folder.config_path, {**record, **looks})
     seen = isinstance(pairs, TargetPairs)  # what no clean image tells
     bias = output_bias(pairs.mean_target()) if seen else mean_bias(splits)
     model = start(config, spec, bias)
-    model.compile(optimizer=make_optimizer(config, pairs.batches), loss="mse")
+    model.compile(make_optimizer(config, pairs.batches), LOSSES[config.loss]())
     return model, {key: [] for key in HISTORY_KEYS}
 
 
@@ -168,18 +172,25 @@ def start(config: RunConfig, spec: Spec, output_bias: float) -> keras.Model:
     """Return the model that `spec` describes, with the weights that a run starts from.
 
     Args:
-        config: gives the seed, and the bias of the latent.
+        config: gives the seed, the bias of the latent, and the model to start from.
         spec: the architecture.
         output_bias: of the last layer, see `mean_bias`.
     """
     given: dict[str, Any] = {"seed": config.seed, "output_bias": output_bias}
-    if isinstance(spec, CeilingSpec):
-        return build_ceiling(spec, **given)
-    return build(spec, latent_bias=config.latent_bias, **given)
+    if isinstance(spec, PhotoSpec):
+        model = build_photo(spec)
+        model.set_weights(initial_weights(spec, config.seed))
+    elif isinstance(spec, CeilingSpec):
+        model = build_ceiling(spec, **given)
+    else:
+        model = build(spec, latent_bias=config.latent_bias, **given)
+    if config.start is not None:
+        take_weights(model, config.start)
+    return model
 
 
 def _continue(
-    folder: RunFolder, steps: int
+    folder: RunFolder, config: RunConfig, steps: int
 ) -> tuple[keras.Model, dict[str, list[Any]]]:
     """Return the saved model and the history up to it.
 
@@ -187,10 +198,14 @@ def _continue(
     epoch ahead; the optimizer's own step count says which epoch the weights are of.
     """
     model = load(folder.model_path, compiled=True)
-    history = folder.history()
-    done, rest = 0, 1
+    history, before = folder.history(), begun(folder)
+    done, rest = before, 0 if before else 1
     if getattr(model, "optimizer", None) is not None:
         done, rest = divmod(int(model.optimizer.iterations), steps)
+        done += before
+    elif before:
+        more = config.model_copy(update={"epochs": config.epochs - before})
+        model.compile(make_optimizer(more, steps), LOSSES[config.loss]())
     if rest or done > len(history["loss"]):
         raise KerasDAEError(
             f"{folder.model_path} and {folder.history_path} are not of one run; remove "

@@ -22,6 +22,7 @@ from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.noise_words import noise_label
 from keras_dae.models.families import FAMILIES
 from keras_dae.models.gate import holds_optimizer
+from keras_dae.models.photo_spec import BLOCKS
 from keras_dae.system.inside import named, plain
 from keras_dae.system.storage import (
     believed,
@@ -65,6 +66,7 @@ class _Record(BaseModel):
     image_shape: tuple[int, int, int] | None = None
     input: dict[str, tuple[float, float]] | None = None
     values: dict[str, Any] | None = None
+    rounds: list[int] = []
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,8 @@ def model_name(config: RunConfig) -> str:
     if config.model in FAMILIES:
         prefix = FAMILIES[config.model].prefix
         return f"{prefix}_{config.depth}_{config.latent}"
+    if config.blocks not in (None, BLOCKS):
+        return f"{config.model}-{config.blocks}"
     return config.model
 
 

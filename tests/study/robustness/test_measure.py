@@ -65,7 +65,8 @@ def test_cells_are_those_of_a_bench_and_measured_once(tiny, tmp_path):
 
 
 def test_the_grid_is_of_every_noise():
-    assert set(GRID) == set(NOISES)
+    # camera draws several noises at once, for the training on photographs
+    assert set(GRID) == set(NOISES) - {"camera"}
     assert parse_grid([]) == GRID
     assert parse_grid(["gaussian:0.1,0.5", "blur"]) == {
         "gaussian": (0.1, 0.5),
