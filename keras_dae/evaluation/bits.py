@@ -63,7 +63,7 @@ class LatentCoder:
         """
         numbers = self.quantise(latents)
         predicted = self.weights @ numbers.astype(np.float64)
-        coder = _constriction().stream.queue.RangeEncoder()
+        coder = constriction_package().stream.queue.RangeEncoder()
         for place, table in enumerate(self.tables):
             if table.shape[1] > 1:
                 symbols = (numbers[place] - self.low[place]).astype(np.int32)
@@ -84,7 +84,7 @@ class LatentCoder:
             KerasDAEError: bytes that no latents give.
         """
         words = np.frombuffer(data + b"\0" * (-len(data) % 4), ">u4").astype(np.uint32)
-        coder = _constriction().stream.queue.RangeDecoder(words)
+        coder = constriction_package().stream.queue.RangeDecoder(words)
         numbers = np.empty((len(self.tables), count))  # whole, in float64
         for place, table in enumerate(self.tables):
             numbers[place] = self.low[place]
@@ -189,16 +189,21 @@ def _probabilities(counts: np.ndarray) -> np.ndarray:
     return shares
 
 
-def _constriction() -> Any:
+def constriction_package() -> Any:
+    """Return the package that codes.
+
+    Raises:
+        KerasDAEError: it is not installed.
+    """
     try:
         import constriction
     except ImportError:
         raise KerasDAEError(
             "Bits are counted with constriction, which is not installed: pip install "
-            "keras-dae[bits]."
+            "'keras-dae[bits]'."
         ) from None
     return constriction
 
 
 def _model() -> Any:
-    return _constriction().stream.model.Categorical(perfect=False)
+    return constriction_package().stream.model.Categorical(perfect=False)

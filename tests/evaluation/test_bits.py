@@ -88,7 +88,7 @@ def test_a_constant_latent_costs_nothing():
 def test_a_missing_package_is_named(monkeypatch):
     coder = fit_coder(chain(20), 1)
     monkeypatch.setitem(__import__("sys").modules, "constriction", None)
-    with pytest.raises(KerasDAEError, match=r"pip install keras-dae\[bits\]"):
+    with pytest.raises(KerasDAEError, match=r"pip install 'keras-dae\[bits\]'"):
         coder.encode(chain(2))
 
 

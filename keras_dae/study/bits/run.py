@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, check
+from keras_dae.evaluation.bits import constriction_package
 from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.scoring import TestBench, load_for
 from keras_dae.images.datasets import Splits
@@ -56,8 +57,9 @@ def bits(
 
     Raises:
         UsageError: runs of several data sets or noises.
-        KerasDAEError: a model without a latent, or none to measure.
+        KerasDAEError: a model without a latent, or constriction is not installed.
     """
+    constriction_package()  # says at once that it is not there
     folders = list(folders)
     config, data = _setting(folders, config)
     splits = load_data(data, data_dir, config.data_seed, cut=config.make_cut())

@@ -1,6 +1,7 @@
 """Bits of models: steps by hand, points from bytes, turns, formats, the command."""
 
 import json
+import sys
 
 import keras
 import numpy as np
@@ -199,6 +200,13 @@ def test_a_mistake_is_one_sentence(runs, code, says, tmp_path):
     words = [word.format(here=tmp_path) for word in runs]
     out = tmp_path / "out"
     assert says in sentence(run("bits", *WORDS[:2], *words, "--out", out), code)
+
+
+def test_a_missing_package_is_said_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    done = run("bits", "DAE_1_5", *WORDS, "--out", tmp_path)
+    assert "pip install 'keras-dae[bits]'" in sentence(done, 1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_of_other_images_is_refused(tmp_path):
