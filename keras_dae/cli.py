@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from keras_dae import __version__
-from keras_dae.commands import board, future, images, interchange, study
+from keras_dae.commands import board, future, images, interchange, study, uncertainty
 from keras_dae.errors import KerasDAEError, printable
 from keras_dae.system.lifeline import asked_to_end, end_with_parent, heard, listen
 
@@ -26,6 +26,8 @@ COMMANDS = (
     future.classify,
     future.depth_limit,
     future.robustness,
+    uncertainty.calibrate,
+    uncertainty.uncertainty,
     images.denoise,
     interchange.export,
     interchange.parity,

@@ -1,5 +1,6 @@
 """`Denoiser`: a Keras model together with all that its answers depend on."""
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ import numpy as np
 from keras_dae.denoising.tile_model import TileModel
 from keras_dae.denoising.tiles import BATCH
 from keras_dae.denoising.trained import card_range, find_model
+from keras_dae.denoising.widths import uncertainty_of, unlike
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.evaluation.arrays import Scores, bench_of, score
 from keras_dae.images.frozen import VALIDATION, frozen_arrays
@@ -21,6 +23,7 @@ from keras_dae.images.noise_words import as_noise, describe_noise, noise_label
 from keras_dae.images.pairs import EpochClock, NoisyCleanPairs
 from keras_dae.images.ranges import range_of
 from keras_dae.images.rows import as_images
+from keras_dae.images.splits import Splits
 from keras_dae.interchange.export import export
 from keras_dae.interchange.formats import EXPORTS
 from keras_dae.models import files
@@ -32,6 +35,8 @@ from keras_dae.system import backend
 from keras_dae.training.config import make_config
 from keras_dae.training.fitting import batches_at_once, hasten, mean_pixel, start
 from keras_dae.training.optimizers import make_optimizer
+from keras_dae.uncertainty.calibrate import CONFIDENCE, LEVEL, calibrate
+from keras_dae.uncertainty.records import KEY, to_json
 
 Spec = DAESpec | CeilingSpec
 Range = tuple[float, float]
@@ -120,7 +125,9 @@ class Denoiser:
             f"{self.model.count_params():,} parameters, noise {noise}>"
         )
 
-    def denoise(self, image: Any, *, strength: float = 1.0) -> Any:
+    def denoise(
+        self, image: Any, *, strength: float = 1.0, return_interval: bool = False
+    ) -> Any:
         """Return an image, or a batch of images, without its noise.
 
         Args:
@@ -128,9 +135,14 @@ class Denoiser:
                 (N, H, W) or (N, H, W, C); uint8, uint16, bool or float. Images of
                 another size than the model's are denoised in overlapping tiles.
             strength: from 0 (the image as it was) to 1 (the model's answer).
+            return_interval: whether to return the ends of each pixel's interval too,
+                of an array and a calibrated model (`calibrate`). A warning is given
+                where an image is unlike those of the calibration.
 
         Returns:
             An array of the same shape and type; of a file with several pages, a list.
+            With `return_interval` (answer, lower, upper), the ends float32 and in the
+            values of the image.
 
         Raises:
             UsageError: a shape or type that is no image, floats outside the range, or
@@ -143,6 +155,14 @@ class Denoiser:
             (40, 60)
         """
         check(0 <= strength <= 1, "strength is from 0 to 1.", strength=strength)
+        if return_interval:
+            check(
+                strength == 1 and not isinstance(image, str | Path),
+                "return_interval takes an array and a strength of 1.",
+                image=type(image).__name__,
+                strength=strength,
+            )
+            return self._with_interval(np.asarray(image))
         if isinstance(image, str | Path):
             pages = read_file(Path(image)).pages
             found = [
@@ -157,13 +177,78 @@ class Denoiser:
         """Return a batch (N, H, W, C) denoised, of the same type."""
         low, high = self._range(images)
         unit = to_unit(images, low, high, inverted=False).clip(0, 1)
-        if self.answer.sides == images.shape[1:3]:
-            parts = np.split(unit, range(BATCH, len(unit), BATCH))
-            answers = np.concatenate([self.answer(part) for part in parts])
-        else:
-            answers = np.stack([self.answer.denoise(one) for one in unit])
+        answers = self._answers(unit)
         answers = unit + np.float32(strength) * (answers - unit)
         return from_unit(answers, images.dtype, low, high, inverted=False)
+
+    def _answers(self, unit: np.ndarray) -> np.ndarray:
+        """Return the answers to float32 images in [0, 1] of any size."""
+        if self.answer.sides == unit.shape[1:3]:
+            parts = np.split(unit, range(BATCH, len(unit), BATCH))
+            return np.concatenate([self.answer(part) for part in parts])
+        return np.stack([self.answer.denoise(one) for one in unit])
+
+    def _with_interval(self, array: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return the answer and the ends of each pixel's interval."""
+        found = uncertainty_of(self.model.name, self.card, self.model)
+        images = _as_batch(array)
+        low, high = self._range(images)
+        unit = to_unit(images, low, high, inverted=False).clip(0, 1)
+        strange = [unlike(found, one, self.answer.sides) for one in unit]
+        if words := next(filter(None, strange), None):
+            count = sum(one is not None for one in strange)
+            warnings.warn(
+                f"{count} of {len(unit)} images: the first is {words}.", stacklevel=3
+            )
+        answers = self._answers(unit)
+        ends = [
+            (low + (high - low) * end).astype(np.float32).reshape(array.shape)
+            for end in found.interval(unit, answers)
+        ]
+        answer = from_unit(answers, images.dtype, low, high, inverted=False)
+        return answer.reshape(array.shape), *ends
+
+    def calibrate(
+        self,
+        images: np.ndarray,
+        validation_images: np.ndarray,
+        *,
+        level: float = LEVEL,
+        confidence: float = CONFIDENCE,
+    ) -> dict[str, Any]:
+        """Learn intervals around the answers, for `denoise(return_interval=True)`.
+
+        With probability `confidence` over the validation images, at least the share
+        `level` of an image's pixels lie in their interval, on average over images
+        like them. `save` keeps the intervals; `fit` drops them.
+
+        Args:
+            images: clean training images, (N, H, W, C) or (N, H, W).
+            validation_images: clean images that the model was not trained on, some
+                hundreds or more; never those of a test.
+            level: the share of pixels, in [0.5, 0.99].
+            confidence: in [0.5, 0.999].
+
+        Returns:
+            What was calibrated on what, as JSON values.
+
+        Raises:
+            UsageError: a value out of range, no noise, or images of another shape.
+            KerasDAEError: too few validation images.
+        """
+        low, high = self._range(np.asarray(images[:1]))
+        splits = Splits.from_arrays(images, validation_images, value_range=(low, high))
+        self._check_shape(splits.train)
+        found = calibrate(
+            self.answer,
+            splits,
+            self._needed_noise(),
+            level=level,
+            confidence=confidence,
+            seed=self.seed,
+        )
+        self.card[KEY] = to_json(found, self.model)
+        return found.facts
 
     @property
     def answer(self) -> TileModel:
@@ -257,6 +342,7 @@ class Denoiser:
             verbose=verbose,
         )
         self.card |= _card_of(pairs, history, lean)
+        self.card.pop(KEY, None)  # it was of the weights of before
         return history
 
     def evaluate(

@@ -24,13 +24,16 @@ ALLOWED = {
     "models": BASE,
     "training": BASE | {"images", "models"},
     "evaluation": BASE | {"images", "models", "training"},
-    "denoising": BASE | LIBRARY,
+    "uncertainty": BASE | LIBRARY,
+    "denoising": BASE | LIBRARY | {"uncertainty"},
     "interchange": BASE | {"models"},
     "doctor": BASE | {"images"},
-    "denoiser": BASE | LIBRARY | {"denoising", "interchange"},
+    "denoiser": BASE | LIBRARY | {"denoising", "interchange", "uncertainty"},
     "comparison": BASE | LIBRARY | {"denoiser"},
-    "study": BASE | LIBRARY,
-    "commands": BASE | LIBRARY | {"denoising", "interchange", "doctor", "study", "cli"},
+    "study": BASE | LIBRARY | {"uncertainty"},
+    "commands": BASE
+    | LIBRARY
+    | {"uncertainty", "denoising", "interchange", "doctor", "study", "cli"},
 }
 FREE = {"__init__", "__main__", "cli"}
 HEAVY = (

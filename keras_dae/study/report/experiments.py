@@ -13,6 +13,7 @@ from keras_dae.study.depth_limit import section as depth_limit
 from keras_dae.study.nine.intervals import matched, turned
 from keras_dae.study.report.report import Section, Written
 from keras_dae.study.robustness import section as robustness
+from keras_dae.study.uncertainty import section as uncertainty
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ EXPERIMENTS = {
     "robustness": Experiment("robustness.json", robustness.write, robustness.FIGURES),
     "depth_limit": Experiment(
         "depth_limit.json", depth_limit.write, depth_limit.FIGURES
+    ),
+    "uncertainty": Experiment(
+        "uncertainty/uncertainty.json", uncertainty.write, uncertainty.FIGURES
     ),
 }
 
