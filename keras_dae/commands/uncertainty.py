@@ -128,9 +128,10 @@ def calibrate(
         echo_json(summary)
         return
     if with_report:
-        from keras_dae.study.uncertainty.section import report_table
+        from keras_dae.study.uncertainty.section import parts_table, report_table
 
         print_table(report_table(found.name, summary["report"]))
+        print_table(parts_table(found.name, summary["report"][0]))
     click.echo(
         f"{found.name}: {result.level:.0%} of an image's pixels, with probability "
         f"{result.confidence:.0%}, from {result.facts['images']['validation']:,} "

@@ -55,6 +55,7 @@ def write(results: dict[str, Any]) -> Written:
     tables = [
         Table(HEADS, [_line(row) for row in results["rows"]]),
         Table(SHIFT_HEADS, list(_shifted(results)), words=(0, 1)),
+        _widths(results),
     ]
     return "Where not to trust an answer", [text, data, shift], tables
 
@@ -70,6 +71,18 @@ def _line(row: Mapping[str, Any]) -> list[str]:
         *(_figure(one["rank"]) for one in (test, free)),
         *(_figure(one["rank_unsure"]) for one in (test, free)),
     ]
+
+
+def _widths(results: Mapping[str, Any]) -> Table:
+    """Return the share of pixels in each bin of widths, and how many are covered."""
+    heads, rows = ["model"], []
+    for one in results["rows"][0]["test"]["by_width"]:
+        heads += [f"width {one['from']:g} to {one['to']:g}", "coverage"]
+    for row in results["rows"]:
+        bins = row["test"]["by_width"]
+        cells = [_share(one[key]) for one in bins for key in ("share", "coverage")]
+        rows.append([row["name"], *cells])
+    return Table(heads, rows)
 
 
 def _shifted(results: Mapping[str, Any]) -> Any:
@@ -99,6 +112,26 @@ def report_table(name: str, reports: list[dict[str, Any]]) -> rich.table.Table:
     return text_table(f"Intervals of {name} on test images", heads, lines)
 
 
+def parts_table(name: str, report: dict[str, Any]) -> rich.table.Table:
+    """Return the coverage of each bin of widths and each tenth, for a terminal."""
+    rows = [
+        [
+            f"width {one['from']:g} to {one['to']:g}",
+            *map(_share, (one["share"], one["coverage"])),
+        ]
+        for one in report["by_width"]
+    ]
+    rows += [
+        [
+            f"tenth {number}, spread to {one['spread']:.2g}",
+            *map(_share, (1 / len(report["deciles"]), one["coverage"])),
+        ]
+        for number, one in enumerate(report["deciles"], 1)
+    ]
+    heads = ["pixels", "share", "coverage"]
+    return text_table(f"Parts of the test pixels, {name}", heads, rows)
+
+
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
@@ -108,9 +141,9 @@ def _figure(value: float | None) -> str:
 
 
 def coverage_tables(results: dict[str, Any]) -> list[rich.table.Table]:
-    """Return both tables of the section, for a terminal."""
-    first, second = write(results)[2]
+    """Return the tables of the section, for a terminal."""
+    titles = ("Intervals on test images", "Where the promise ends", "By width")
     return [
-        text_table("Intervals on test images", first.heads, first.rows),
-        text_table("Where the promise ends", second.heads, second.rows),
+        text_table(title, table.heads, table.rows)
+        for title, table in zip(titles, write(results)[2], strict=True)
     ]
