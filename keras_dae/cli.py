@@ -10,7 +10,16 @@ from typing import Any
 import click
 
 from keras_dae import __version__
-from keras_dae.commands import bits, board, future, images, interchange, page, study
+from keras_dae.commands import (
+    bits,
+    board,
+    future,
+    images,
+    interchange,
+    page,
+    study,
+    uncertainty,
+)
 from keras_dae.errors import KerasDAEError, one_line
 from keras_dae.system.lifeline import (
     asked_to_end,
@@ -32,6 +41,8 @@ COMMANDS = (
     future.depth_limit,
     future.robustness,
     bits.bits,
+    uncertainty.calibrate,
+    uncertainty.uncertainty,
     images.denoise,
     page.page,
     interchange.export,

@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dae.denoising.arrays import denoise_any
+from keras_dae.denoising.arrays import denoise_any, with_interval
 from keras_dae.denoising.tile_model import TileModel
 from keras_dae.denoising.trained import card_range, find_model
+from keras_dae.denoising.widths import uncertainty_of
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.evaluation.arrays import Scores, bench_of, score
 from keras_dae.evaluation.scoring import ImageFigures, TestBench, score_model
@@ -31,6 +32,8 @@ from keras_dae.training.config import RunConfig, make_config
 from keras_dae.training.fitting import fit as fit_run
 from keras_dae.training.fitting import mean_pixel, start
 from keras_dae.training.progress import FitProgress
+from keras_dae.uncertainty.calibrate import CONFIDENCE, LEVEL, calibrate
+from keras_dae.uncertainty.records import KEY, to_json
 
 Spec = DAESpec | CeilingSpec
 Range = tuple[float, float]
@@ -153,7 +156,9 @@ class Denoiser:
             f"{self.model.count_params():,} parameters, noise {noise}>"
         )
 
-    def denoise(self, image: Any, *, strength: float = 1.0) -> Any:
+    def denoise(
+        self, image: Any, *, strength: float = 1.0, return_interval: bool = False
+    ) -> Any:
         """Return an image, or a batch of images, without its noise.
 
         Args:
@@ -161,9 +166,14 @@ class Denoiser:
                 (N, H, W) or (N, H, W, C); uint8, uint16, bool or float. Images of
                 another size than the model's are denoised in overlapping tiles.
             strength: from 0 (the image as it was) to 1 (the model's answer).
+            return_interval: whether to return the ends of each pixel's interval too,
+                of an array and a calibrated model (`calibrate`). A warning is given
+                where an image is unlike those of the calibration.
 
         Returns:
             An array of the same shape and type; of a file with several pages, a list.
+            With `return_interval` (answer, lower, upper), the ends float32 and in the
+            values of the image.
 
         Raises:
             UsageError: a shape or type that is no image, floats outside the range, or
@@ -175,7 +185,58 @@ class Denoiser:
             >>> denoiser.denoise(np.zeros((40, 60), "uint8")).shape
             (40, 60)
         """
-        return denoise_any(self.answer, image, self._range, strength)
+        if not return_interval:
+            return denoise_any(self.answer, image, self._range, strength)
+        check(
+            strength == 1 and not isinstance(image, str | Path),
+            "return_interval takes an array and a strength of 1.",
+            image=type(image).__name__,
+            strength=strength,
+        )
+        found = uncertainty_of(self.model.name, self.card, self.model)
+        return with_interval(self.answer, np.asarray(image), self._range, found)
+
+    def calibrate(
+        self,
+        images: np.ndarray,
+        validation_images: np.ndarray,
+        *,
+        level: float = LEVEL,
+        confidence: float = CONFIDENCE,
+    ) -> dict[str, Any]:
+        """Learn intervals around the answers, for `denoise(return_interval=True)`.
+
+        With probability `confidence` over the validation images, at least the share
+        `level` of an image's pixels lie in their interval, on average over images
+        like them. `save` keeps the intervals; `fit` drops them.
+
+        Args:
+            images: clean training images, (N, H, W, C) or (N, H, W).
+            validation_images: clean images that the model was not trained on, some
+                hundreds or more; never those of a test.
+            level: the share of pixels, in [0.5, 0.99].
+            confidence: in [0.5, 0.999].
+
+        Returns:
+            What was calibrated on what, as JSON values.
+
+        Raises:
+            UsageError: a value out of range, no noise, or images of another shape.
+            KerasDAEError: too few validation images.
+        """
+        low, high = self._range(np.asarray(images[:1]))
+        splits = Splits.from_arrays(images, validation_images, value_range=(low, high))
+        self._check_shape(splits.train)
+        found = calibrate(
+            self.answer,
+            splits,
+            self._needed_noise(),
+            level=level,
+            confidence=confidence,
+            seed=self.seed,
+        )
+        self.card[KEY] = to_json(found, self.model)
+        return found.facts
 
     @property
     def answer(self) -> TileModel:
@@ -265,6 +326,7 @@ class Denoiser:
             verbose=verbose,
         )
         self.card |= card
+        self.card.pop(KEY, None)  # it was of the weights of before
         return history
 
     def evaluate(

@@ -1,5 +1,6 @@
 """Denoise arrays and image files with a loaded model."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ import numpy as np
 
 from keras_dae.denoising.tile_model import TileModel
 from keras_dae.denoising.tiles import BATCH
+from keras_dae.denoising.widths import unlike
 from keras_dae.errors import check
 from keras_dae.images.io.formats import read_file
 from keras_dae.images.io.pictures import from_unit, to_unit
+from keras_dae.uncertainty.calibrate import Uncertainty
 
 # Images -> the values that become 0 and 1.
 RangeOf = Callable[[np.ndarray], tuple[float, float]]
@@ -45,13 +48,48 @@ def _denoise(
     """Return a batch (N, H, W, C) denoised, of the same type."""
     low, high = range_of(images)
     unit = to_unit(images, low, high, inverted=False).clip(0, 1)
-    if model.sides == images.shape[1:3]:
-        parts = np.split(unit, range(BATCH, len(unit), BATCH))
-        answers = np.concatenate([model(part) for part in parts])
-    else:
-        answers = np.stack([model.denoise(one) for one in unit])
+    answers = _answers(model, unit)
     answers = unit + np.float32(strength) * (answers - unit)
     return from_unit(answers, images.dtype, low, high, inverted=False)
+
+
+def with_interval(
+    model: TileModel, array: np.ndarray, range_of: RangeOf, found: Uncertainty
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return an image or batch without noise, and the ends of each pixel's interval.
+
+    Warns of images that are unlike those of the calibration.
+
+    Args:
+        model: the model.
+        array: (H, W), (H, W, C), (N, H, W) or (N, H, W, C).
+        range_of: returns the values that become 0 and 1.
+        found: the model's calibrated intervals.
+    """
+    images = _as_batch(array)
+    low, high = range_of(images)
+    unit = to_unit(images, low, high, inverted=False).clip(0, 1)
+    strange = [unlike(found, one, model.sides) for one in unit]
+    if words := next(filter(None, strange), None):
+        count = sum(one is not None for one in strange)
+        warnings.warn(
+            f"{count} of {len(unit)} images: the first is {words}.", stacklevel=3
+        )
+    answers = _answers(model, unit)
+    lower, upper = (
+        (low + (high - low) * end).astype(np.float32).reshape(array.shape)
+        for end in found.interval(unit, answers)
+    )
+    answer = from_unit(answers, images.dtype, low, high, inverted=False)
+    return answer.reshape(array.shape), lower, upper
+
+
+def _answers(model: TileModel, unit: np.ndarray) -> np.ndarray:
+    """Return the answers to float32 images in [0, 1] of any size."""
+    if model.sides == unit.shape[1:3]:
+        parts = np.split(unit, range(BATCH, len(unit), BATCH))
+        return np.concatenate([model(part) for part in parts])
+    return np.stack([model.denoise(one) for one in unit])
 
 
 def _as_batch(array: np.ndarray) -> np.ndarray:

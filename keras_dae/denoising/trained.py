@@ -124,6 +124,8 @@ def run_card(run: RunFolder) -> dict[str, Any]:
     card = {"data": record["dataset"]["name"], "noise": record["noise"], **known}
     with believed(run.config_path):
         usual(card)
+    if run.uncertainty_path.is_file():
+        card["uncertainty"] = read_json(run.uncertainty_path)
     return card
 
 

@@ -8,6 +8,7 @@ DIR/<data>-<model>-seed<seed>/
     model.keras       the weights after the last finished epoch; with the
                       optimizer's state until all epochs are done
     best.keras        the weights of the epoch with the lowest validation loss
+    uncertainty.json  what `calibrate` found of model.keras
 """
 
 from collections.abc import Iterable
@@ -94,6 +95,11 @@ class RunFolder:
     def best_path(self) -> Path:
         """The model of the epoch with the lowest validation loss."""
         return plain(self.path / "best.keras")
+
+    @property
+    def uncertainty_path(self) -> Path:
+        """What makes intervals around the answers of the model."""
+        return self.path / "uncertainty.json"
 
     @property
     def environment_path(self) -> Path:

@@ -15,6 +15,7 @@ from keras_dae.study.depth_limit import section as depth_limit
 from keras_dae.study.nine.intervals import family_claims, turned
 from keras_dae.study.report.report import Section, Written
 from keras_dae.study.robustness import section as robustness
+from keras_dae.study.uncertainty import section as uncertainty
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ EXPERIMENTS = {
         "depth_limit.json", depth_limit.write, depth_limit.FIGURES
     ),
     "bits": Experiment("bits/bits.json", bits.write, bits.FIGURES),
+    "uncertainty": Experiment(
+        "uncertainty/uncertainty.json", uncertainty.write, uncertainty.FIGURES
+    ),
 }
 
 
