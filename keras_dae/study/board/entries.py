@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from keras_dae.errors import UsageError
+from keras_dae.evaluation.affine import DRAWS as AFFINE_DRAWS
+from keras_dae.evaluation.affine import RANKS as AFFINE_RANKS
 from keras_dae.evaluation.affine import LeastSquares, fit_affine
 from keras_dae.evaluation.baselines import BASELINES
-from keras_dae.evaluation.filters import FILTERS, Filter, Settings, tune
+from keras_dae.evaluation.corrections import corrections
+from keras_dae.evaluation.filters import FILTERS, Filter, Settings
 from keras_dae.evaluation.scoring import TestBench
-from keras_dae.images.frozen import VALIDATION, frozen_arrays
-from keras_dae.images.noise_words import describe_noise
 from keras_dae.models.families import FAMILIES
 from keras_dae.study.board.denoisers import (
     Brought,
@@ -23,29 +24,27 @@ from keras_dae.study.board.denoisers import (
     depends,
     file_sha256,
 )
+from keras_dae.study.board.tuning import (
+    NOTHING,
+    choices,
+    filter_name,
+    tuned_filter,
+    versions,
+)
 from keras_dae.study.common.cells import Cells
 from keras_dae.system import backend
 from keras_dae.training.config import table_order
-from keras_dae.training.progress import new_progress
 from keras_dae.training.runs import RunFolder, model_name
 
 KINDS = ("floor", "filter", "dae", "best", "ceiling", "user")
 # What a configuration's `model` stands for; every other one is a ceiling.
 MODEL_KINDS = {"dae": "dae", "matched": "dae", "best": "best"}
-AFFINE_RANKS: dict[str, int | None] = {
-    "affine, rank 100": 100,
-    "affine, rank 256": 256,
-    "affine, rank 676": 676,
-    "affine, full rank": None,
-}
-AFFINE_DRAWS = 10  # more lower the test error by less than 0.1 %
 AFFINE_VALUES = 4096  # of an image; the fit takes 2 GB there, growing by their square
 # Filters at parameters that nobody chose, as they are often quoted.
 UNTUNED: dict[str, tuple[str, Settings]] = {
     "mean 3x3": ("mean", {"size": 3}),
     "median 3x3": ("median", {"size": 3}),
 }
-NOTHING = {"parameters": 0, "bytes": 0, "macs": None}
 
 
 @dataclass(frozen=True)
@@ -132,6 +131,9 @@ def filters(
 ) -> Iterator[Entry]:
     """Yield the filters, untuned and tuned; one whose package is absent is named.
 
+    A tuned one comes plain and once for each correction of `corrections`, with
+    parameters chosen for each.
+
     Args:
         bench: the images and the noise that they are tuned for.
         say: told what is left out.
@@ -157,7 +159,7 @@ def filters(
         def quoted(base: str = base, settings: Settings = settings) -> Brought:
             return Brought(FILTERS[base].denoiser(settings), NOTHING)
 
-        known = {"settings": settings, "versions": _versions(FILTERS[base])}
+        known = {"settings": settings, "versions": versions(FILTERS[base])}
         yield Entry(name, "filter", known, quoted, name, about={"settings": settings})
     for name in chosen:
         row = FILTERS[name]
@@ -167,60 +169,22 @@ def filters(
             say(f"{name} is left out: it needs the package {row.missing}.")
             continue
 
-        def tuned(name: str = name, row: Filter = row) -> Brought:
-            return tuned_filter(bench, name, row, kept)
+        for correction in corrections(bench.noise):
 
-        used: dict[str, Any] = {
-            "tune_images": row.tune_images,
-            **_choices(row),
-        }
-        yield Entry(f"{name}, tuned", "filter", used, tuned, name, row.test_images)
+            def tuned(
+                name: str = name, row: Filter = row, correction: str = correction
+            ) -> Brought:
+                return tuned_filter(bench, name, row, kept, correction)
 
-
-def tuned_filter(
-    bench: TestBench, name: str, row: Filter, kept: Cells | None = None
-) -> Brought:
-    """Return a filter at the parameters that suit the validation images best."""
-    splits = bench.splits
-
-    def choose() -> dict[str, Any]:
-        noisy, clean = frozen_arrays(
-            splits.validation[: row.tune_images],
-            bench.noise,
-            seed=bench.seed,
-            split=VALIDATION,
-            low=splits.low,
-            high=splits.high,
-        )
-        with new_progress() as display:
-            total = sum(1 for _ in row.settings())
-            task = display.add_task(f"choosing {name}", total=total, note="")
-            settings, error = tune(row, noisy, clean, lambda: display.advance(task))
-        tuned_on = {"split": "validation", "images": len(noisy), "mse": error}
-        return {"settings": settings, "tuned_on": tuned_on}
-
-    depends = {
-        "tuned": name,
-        "images": row.tune_images,
-        **_choices(row),
-        "data": [splits.sha256, splits.name],
-        "noise": [describe_noise(bench.noise), bench.seed],
-    }
-    found = choose() if kept is None else kept.get(depends, choose)
-    if found["settings"] not in row.settings():  # of a file that somebody wrote
-        found = choose()
-    return Brought(row.denoiser(found["settings"]), {**NOTHING, **found})
-
-
-def _choices(row: Filter) -> dict[str, Any]:
-    """Return what is chosen from, and by which packages."""
-    grid = {key: list(values) for key, values in row.grid.items()}
-    return {"grid": grid, "versions": _versions(row)}
-
-
-def _versions(row: Filter) -> dict[str, str]:
-    packages = {"numpy", "scipy", *row.packages}
-    return {name: backend.package_version(name) for name in sorted(packages)}
+            used: dict[str, Any] = {
+                **{"tune_images": row.tune_images, "correction": correction},
+                **choices(row),
+            }
+            title = filter_name(name, correction)
+            about = {"correction": correction}
+            yield Entry(
+                *(title, "filter", used, tuned, title), row.test_images, about=about
+            )
 
 
 def runs(bench: TestBench, folders: Iterable[RunFolder]) -> Iterator[Entry]:

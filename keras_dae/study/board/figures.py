@@ -83,6 +83,18 @@ def notes(board: Board) -> str:
         f"that is not known is left out ({NONE}). Times are of {board['hardware']}, in "
         "batches; on a CPU the processor's, of all threads together."
     )
+    if any(row.get("correction", "plain") != "plain" for row in board["rows"]):
+        text += (
+            " Clipping moves dark pixels up and bright ones down, and a filter that "
+            "averages keeps that: 'inverse' maps its answers by the inverse of the "
+            "known mean of clipped noise, 'curve' by the non-decreasing curve of least "
+            "squares on validation images."
+        )
+    elif any(row["kind"] == "filter" for row in board["rows"]):
+        text += (
+            " No filter here is corrected for clipping, which moves dark pixels up and "
+            "bright ones down: each would be better with a correction."
+        )
     if chosen:
         text += (
             " Parameters of tuned filters were chosen on validation images ("

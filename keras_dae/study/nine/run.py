@@ -68,7 +68,7 @@ def reproduce(
             gpus_per_run=gpus_per_run,
         )
         check_done(done)
-        (scored,) = evaluate([job.folder for job in done], data_dir, say)
+        (scored,) = evaluate([job.folder for job in done], data_dir, say, affine=True)
         return _conclude(scored, out, say)
 
 
@@ -165,7 +165,7 @@ def plot(
         UsageError: the runs are of several data sets or noises.
     """
     daes = [folder for folder in folders if folder.config().model == "dae"]
-    scored = evaluate(daes, data_dir, say)
+    scored = evaluate(daes, data_dir, say, affine=True)
     if len(scored) > 1:
         names = ", ".join(sorted({one.results["dataset"]["name"] for one in scored}))
         raise UsageError(

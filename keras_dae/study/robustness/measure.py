@@ -8,6 +8,7 @@ from statistics import mean
 from typing import Any
 
 from keras_dae.errors import UsageError
+from keras_dae.evaluation.corrections import corrections
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import NOISES
@@ -96,7 +97,14 @@ def measure(
     cells, kept = Cells(out / "robustness" / "cells.json"), tuned_cells(out)
     rows: list[dict[str, Any]] = []
     first, tuned = filters(splits, [NOISY]), list(tuned)
-    total = sum(map(len, grid.values())) * (1 + len(tuned) + len(models))
+    noises = [
+        parse_noise(f"{kind}:{strength:g}", clip=clip)
+        for kind, strengths in grid.items()
+        for strength in strengths
+    ]
+    total = sum(
+        1 + len(tuned) * len(corrections(noise)) + len(models) for noise in noises
+    )
     for kind, strengths in grid.items():
         for strength in strengths:
             noise = parse_noise(f"{kind}:{strength:g}", clip=clip)
