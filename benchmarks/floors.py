@@ -30,7 +30,8 @@ def main() -> None:
     path = given.study / "results.json"
     results = read_json(path)
     splits = load(results["dataset"]["name"], given.data_dir, 0)
-    bench = TestBench(splits, as_noise(results["noise"]))
+    draws = results.get("test_draws", 1)  # as many as the models were scored on
+    bench = TestBench(splits, as_noise(results["noise"]), draws=draws)
     if bench.describe_noise()["test_sha256"] != results["noise"]["test_sha256"]:
         raise SystemExit(f"{path} is of other noisy test images.")
     results["floors"] = references(bench, affine=True)

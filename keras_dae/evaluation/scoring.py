@@ -35,18 +35,23 @@ from keras_dae.models.files import load
 from keras_dae.models.gate import holds_optimizer
 from keras_dae.training.runs import RunFolder, model_name
 
+# Of the test noise, in figures that are published: a single draw may be a lucky one.
+TEST_DRAWS = 5
+
 
 @dataclass(frozen=True)
 class TestBench:
     """The frozen noisy test images that every denoiser of a study answers.
 
     They are drawn once and held, or, where too many, drawn anew for each denoiser in
-    memory that does not grow with them.
+    memory that does not grow with them. Of several draws of the noise the first is
+    held, and figures are means over all of them.
 
     Attributes:
         splits: the data set.
         noise: the noise added to its test images.
         seed: what the noise is drawn from; the same for every model.
+        draws: how often it is drawn, from `seed`, `seed + 1` and so on.
     """
 
     __test__ = False  # not a test class, whatever its name
@@ -54,6 +59,7 @@ class TestBench:
     splits: Splits
     noise: Noise
     seed: int = 0
+    draws: int = 1
 
     @cached_property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
@@ -65,11 +71,16 @@ class TestBench:
         low, high = self.splits.low, self.splits.high
         return {"seed": self.seed, "split": TEST, "low": low, "high": high}
 
-    def batches(self, count: int | None = None) -> Iterator[Pair]:
-        """Yield (noisy, clean) test images, `BATCH` at most; the first `count`."""
+    def batches(self, count: int | None = None, draw: int = 0) -> Iterator[Pair]:
+        """Yield (noisy, clean) test images, `BATCH` at most; the first `count`.
+
+        Args:
+            count: how many images from the first; None takes all.
+            draw: which draw of the noise, from 0.
+        """
         # SSIM holds about eight times an image's values, in float64.
         size = images_at_once(16 * self.pixels, BATCH)
-        if is_held(self.splits.test):
+        if draw == 0 and is_held(self.splits.test):
             noisy, clean = (part[:count] for part in self.pairs)
             for start in range(0, len(noisy), size):
                 yield noisy[start : start + size], clean[start : start + size]
@@ -77,7 +88,8 @@ class TestBench:
             images = self.splits.test
             if count is not None:  # a slice is read whole: none where all are asked for
                 images = images[:count]
-            drawn = frozen_pairs(images, self.noise, **self._drawn_from)
+            drawn_from = {**self._drawn_from, "seed": self.seed + draw}
+            drawn = frozen_pairs(images, self.noise, **drawn_from)
             yield from rebatched(drawn, size)
 
     def take(self, index: np.ndarray) -> Pair:
@@ -105,18 +117,19 @@ class TestBench:
         }
 
     def answers(
-        self, denoise: Denoiser, count: int | None = None
+        self, denoise: Denoiser, count: int | None = None, draw: int = 0
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (clean, denoised) test images, `BATCH` at a time.
 
         Args:
             denoise: what answers the noisy images.
             count: how many images from the first; None takes all.
+            draw: which draw of the noise, from 0.
 
         Raises:
             KerasDAEError: an answer of another shape, or one that is not finite.
         """
-        for noisy, truth in self.batches(count):
+        for noisy, truth in self.batches(count, draw):
             answer = np.asarray(denoise(noisy))
             if answer.shape != truth.shape:
                 raise KerasDAEError(
@@ -128,8 +141,15 @@ class TestBench:
             yield truth, answer
 
     def errors(self, denoise: Denoiser) -> np.ndarray:
-        """Return the mean squared error of each denoised test image, shape (N,)."""
-        return np.concatenate([mse(*pair) for pair in self.answers(denoise)])
+        """Return the mean squared error of each denoised test image, shape (N,).
+
+        Of several draws of the noise it is their mean.
+        """
+        total = np.zeros(len(self.splits.test))
+        for draw in range(self.draws):
+            pairs = self.answers(denoise, draw=draw)
+            total += np.concatenate([mse(*pair) for pair in pairs])
+        return total / self.draws
 
     def measure(self, denoise: Denoiser) -> tuple[dict[str, Any], np.ndarray]:
         """Return the figures of a denoiser, and its error on each test image."""
@@ -141,12 +161,25 @@ class TestBench:
     ) -> dict[str, np.ndarray]:
         """Return metric -> one value an image, of the first `count` or all.
 
-        A metric that needs larger images than these (ssim) is left out.
+        Of several draws of the noise it is their mean. A metric that needs larger
+        images than these (ssim) is left out.
         """
+        return mean_of(list(self.measure_draws(denoise, count)))
+
+    def measure_draws(
+        self, denoise: Denoiser, count: int | None = None
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Yield what `measure_images` returns, of each draw of the noise."""
+        for draw in range(self.draws):
+            yield self._measure_draw(denoise, count, draw)
+
+    def _measure_draw(
+        self, denoise: Denoiser, count: int | None, draw: int
+    ) -> dict[str, np.ndarray]:
         small = min(self.splits.image_shape[:2]) < SSIM_WINDOW
         metrics = {"mse": mse} if small else {"mse": mse, "ssim": ssim}
         parts: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
-        for pair in self.answers(denoise, count):
+        for pair in self.answers(denoise, count, draw):
             for name, metric in metrics.items():
                 parts[name].append(metric(*pair))
         return {name: np.concatenate(values) for name, values in parts.items()}
@@ -159,6 +192,18 @@ class TestBench:
     def pixels(self) -> int:
         """Values of one image."""
         return int(np.prod(self.splits.image_shape))
+
+
+def mean_of(draws: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the figures of each image, the mean over draws of the noise."""
+    return {key: np.mean([one[key] for one in draws], axis=0) for key in draws[0]}
+
+
+def draw_errors(draws: list[dict[str, np.ndarray]]) -> dict[str, list[float]]:
+    """Return the mean error of each of several draws, as a part of a row."""
+    if len(draws) == 1:
+        return {}
+    return {"test_draws": [float(one["mse"].mean()) for one in draws]}
 
 
 def rebatched(pairs: Iterable[Pair], size: int) -> Iterator[Pair]:
@@ -211,8 +256,10 @@ def score_model(
     """
     model = load_for(bench, path)
     denoise = model_denoiser(model, engine)
-    of_images = bench.measure_images(denoise)
+    of_draws = list(bench.measure_draws(denoise))
+    of_images = mean_of(of_draws)
     row = {"parameters": model.count_params(), "test": bench.summary(of_images)}
+    row |= draw_errors(of_draws)
     if engine != "keras":
         row["engine"] = {"name": engine, "max_difference": difference(denoise)}
     return row, of_images
@@ -257,6 +304,7 @@ def score_run(
         "epochs": len(history["loss"]),
         "val_loss": history["val_loss"][-1],
         "test": scored["test"],
+        **({"test_draws": scored["test_draws"]} if "test_draws" in scored else {}),
         **({"engine": scored["engine"]} if "engine" in scored else {}),
         "seconds": round(sum(history["seconds"]) + sum(history["val_seconds"]), 1),
     }
@@ -267,8 +315,13 @@ def score_baselines(
     bench: TestBench, names: Iterable[str] = tuple(BASELINES)
 ) -> list[dict[str, Any]]:
     """Return a row for each named baseline."""
-    rows = []
-    for name in names:
-        test, _ = bench.measure(BASELINES[name](bench.splits))
-        rows.append({"name": name, "test": test})
-    return rows
+    return [
+        {"name": name, **score_denoiser(bench, BASELINES[name](bench.splits))}
+        for name in names
+    ]
+
+
+def score_denoiser(bench: TestBench, denoise: Denoiser) -> dict[str, Any]:
+    """Return the figures of a row: `test`, and `test_draws` where there are several."""
+    of_draws = list(bench.measure_draws(denoise))
+    return {"test": bench.summary(mean_of(of_draws)), **draw_errors(of_draws)}

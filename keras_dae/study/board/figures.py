@@ -75,10 +75,12 @@ def notes(board: Board) -> str:
         for row in board["rows"]
         if row.get("tuned_on")
     ]
+    draws = board.get("test_draws", 1)
+    drawn = f", of {draws} draws of the noise" if draws > 1 else ""
     text = (
-        f"{setting(board)} Every denoiser answers the same noisy images. MSE is the "
-        "mean over pixels; PSNR is that of the mean MSE, and beside it the mean of the "
-        "images' own. The interval is a bootstrap over test images. Bytes are those of "
+        f"{setting(board)} Every denoiser answers the same noisy images{drawn}. "
+        "MSE is the mean over pixels; PSNR is that of the mean MSE, and beside it the "
+        "mean of the images' own. The interval is a bootstrap over test images. Bytes are those of "
         "the file, or of the parameters as float32 where there is none; a figure "
         f"that is not known is left out ({NONE}). Times are of {board['hardware']}, in "
         "batches; on a CPU the processor's, of all threads together."

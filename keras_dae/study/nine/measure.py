@@ -10,6 +10,7 @@ import numpy as np
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.metrics import psnr_of
 from keras_dae.evaluation.scoring import (
+    TEST_DRAWS,
     ImageFigures,
     TestBench,
     score_model,
@@ -101,7 +102,7 @@ def evaluate(
         for folder in members:
             check_data(folder, splits)
         splits = splits.limited(limits[0], validation=limits[1])
-        bench = TestBench(splits, noise, data_seed)
+        bench = TestBench(splits, noise, data_seed, TEST_DRAWS)
         scored.append(_score(members, bench, say, engine, affine))
     return scored
 
@@ -129,7 +130,8 @@ def evaluate_files(
     splits = load(config.data, data_dir, config.data_seed, cut=config.make_cut())
     for note in splits.notes:
         say(note)
-    bench = TestBench(splits, config.make_noise(), config.data_seed)
+    noise, seed = config.make_noise(), config.data_seed
+    bench = TestBench(splits, noise, seed, TEST_DRAWS)
     rows, images = [], []
     for path in paths:
         say(f"scoring {path}")
@@ -146,6 +148,7 @@ def _results(
     return {
         "dataset": bench.splits.describe(),
         "noise": bench.describe_noise(),
+        "test_draws": bench.draws,
         "hardware": backend.hardware(),
         "backend": backend.versions(),
         "models": rows,

@@ -5,7 +5,7 @@ from typing import Any
 from keras_dae.evaluation.affine import DRAWS, RANKS, fit_affine
 from keras_dae.evaluation.baselines import FLOORS, MEDIANS
 from keras_dae.evaluation.filters import FILTERS
-from keras_dae.evaluation.scoring import TestBench, score_baselines
+from keras_dae.evaluation.scoring import TestBench, score_baselines, score_denoiser
 from keras_dae.study.board.tuning import choose, corrected, filter_name
 
 # Rows of `FILTERS` that take seconds to tune and to score on all test images; on
@@ -34,8 +34,8 @@ def references(bench: TestBench, *, affine: bool = False) -> list[dict[str, Any]
         solution = fit_affine(bench.splits, bench.noise, seed=bench.seed, draws=DRAWS)
         for name in AFFINE:
             if (rank := RANKS[name]) is None or rank < bench.pixels:
-                test, _ = bench.measure(solution.map(rank))
-                rows.append({"name": name, "kind": "affine", "test": test})
+                scored = score_denoiser(bench, solution.map(rank))
+                rows.append({"name": name, "kind": "affine", **scored})
     return rows
 
 
@@ -47,8 +47,8 @@ def _best_filter(bench: TestBench) -> dict[str, Any]:
         for correction, chosen in choose(bench, name, FILTERS[name]).items()
     ]
     _, name, correction, chosen = min(found, key=lambda one: one[0])
-    test, _ = bench.measure(corrected(FILTERS[name], chosen).denoise)
+    scored = score_denoiser(bench, corrected(FILTERS[name], chosen).denoise)
     about = {key: chosen[key] for key in ("settings", "tuned_on")}
     title = filter_name(name, correction)
     row = {"name": title, "kind": "filter", "correction": correction}
-    return {**row, **about, "test": test}
+    return {**row, **about, **scored}

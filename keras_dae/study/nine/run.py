@@ -95,7 +95,7 @@ def _conclude(scored: Scored, out: Path, say: Callable[[str], None]) -> dict[str
 
 def _write_claims(scored: Scored, claims: list[dict[str, Any]], out: Path) -> None:
     """Write `claims.json`: the verdicts, and what they are about."""
-    kept = ("dataset", "noise", "hardware", "backend", "architectures")
+    kept = ("dataset", "noise", "test_draws", "hardware", "backend", "architectures")
     rows = scored.results["models"]
     record = {key: scored.results[key] for key in kept}
     record["seeds"] = sorted({row["seed"] for row in rows})

@@ -244,6 +244,9 @@ def _facts(results: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
     yield "Data sha256", data["sha256"], True
     yield "Noise", noise_label(noise), False
     yield "Noisy test images sha256", noise["test_sha256"], True
+    draws = results.get("test_draws", 1)
+    mean_of = ", of which figures are the mean" if draws > 1 else ""
+    yield "Draws of the test noise", f"{draws}{mean_of}", False
     seeds, epochs = ({row[key] for row in models} for key in ("seed", "epochs"))
     yield "Models", f"{len(by_model(models))}, in {len(models)} runs", False
     yield "Seeds", ", ".join(map(str, sorted(seeds))), False

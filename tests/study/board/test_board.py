@@ -215,3 +215,22 @@ def test_the_key_changes_with_the_format(tmp_path, bench, entry, made, monkeypat
     monkeypatch.setattr(module, "MEASURED", module.MEASURED + 1)
     measure_all(bench, [entry("one")], tmp_path, SHOWN)
     assert made == ["one", "one"]
+
+
+def test_a_row_of_seeds_holds_the_mean_of_each_draw(tmp_path, bench, entry):
+    bench = replace(bench, draws=2)
+    seeds = [
+        entry("DAE", factor, group="g", about={"seed": seed})
+        for seed, factor in enumerate((0.5, 0.7))
+    ]
+    slow = entry("slow", 0.5, images=3)
+    measured = measure_all(bench, [*seeds, slow], tmp_path, SHOWN)
+    rows = {row["name"]: row for row in board_rows(measured)}
+    expected = []
+    for draw in range(2):
+        noisy, clean = replace(bench, seed=draw).pairs
+        errors = [mse(clean, noisy * np.float32(f)).mean() for f in (0.5, 0.7)]
+        expected.append(np.mean(errors))
+    assert rows["DAE"]["test_draws"] == pytest.approx(expected)
+    assert rows["DAE"]["test"]["mse"] == pytest.approx(np.mean(expected))
+    assert "test_draws" not in rows["slow"]
