@@ -80,10 +80,11 @@ def notes(board: Board) -> str:
     text = (
         f"{setting(board)} Every denoiser answers the same noisy images{drawn}. "
         "MSE is the mean over pixels; PSNR is that of the mean MSE, and beside it the "
-        "mean of the images' own. The interval is a bootstrap over test images. Bytes are those of "
-        "the file, or of the parameters as float32 where there is none; a figure "
-        f"that is not known is left out ({NONE}). Times are of {board['hardware']}, in "
-        "batches; on a CPU the processor's, of all threads together."
+        "mean of the images' own. The interval is a bootstrap over test images. Bytes "
+        "are those of the file, or of the parameters as float32 where there is none; a "
+        f"figure that is not known is left out ({NONE}). Times are of "
+        f"{board['hardware']}, in batches; on a CPU the processor's, of all threads "
+        "together."
     )
     if any(row.get("correction", "plain") != "plain" for row in board["rows"]):
         text += (
