@@ -14,17 +14,20 @@ from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import MEASURED, frozen_arrays, noise_sha256
 from keras_dae.images.noise import Noise
+from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.pairs import normalise
 from keras_dae.study.classification.readers import (
     CLASSIFIERS,
     Lesson,
     Reader,
     choose_logistic,
+    fit_on_fresh_noise,
 )
 from keras_dae.study.common.cells import Cells, digest_of
 from keras_dae.study.common.contenders import Contender
 
 CLEAN, DENOISED = "clean", "denoised"
+REFERENCE = "reference"  # trained on noisy images as long as the denoisers were
 
 
 @dataclass
@@ -38,6 +41,7 @@ class Exam:
         out: folder of the study; classifiers and figures are kept in
             `out / "classifiers"`.
         progress: told what is being done and how much of it, from 0 to 1.
+        steps: of the reference, as many as the denoisers took; 0 for none.
     """
 
     splits: Splits
@@ -45,6 +49,7 @@ class Exam:
     seed: int
     out: Path
     progress: Callable[[str, float], None] = lambda what, share: None
+    steps: int = 0
     _readers: dict[str, Reader] = field(default_factory=dict)
     _last: tuple[Any, np.ndarray] | None = None
 
@@ -156,6 +161,29 @@ class Exam:
                 )
             self._readers[name] = CLASSIFIERS[kind].load(path)
         return self._readers[name]
+
+    def reference_identity(self, seed: int) -> str:
+        """Return the file name of the classifier that learns from fresh noise."""
+        depends = {
+            **{"recipe": CLASSIFIERS["cnn"].recipe(), **self._data},
+            **{"noise": describe_noise(self.noise), "steps": self.steps},
+        }
+        return f"cnn-{REFERENCE}-seed{seed}-{digest_of(depends)}.keras"
+
+    def reference(self, seed: int) -> Reader:
+        """Return the classifier that learns from fresh noise, trained now or loaded."""
+        path = self.folder / self.reference_identity(seed)
+        if not path.exists():
+            label = f"training the reference, seed {seed}"
+            fit_on_fresh_noise(
+                self._lesson(self.clean_train),
+                self.noise,
+                path,
+                steps=self.steps,
+                seed=seed,
+                tick=lambda share: self.progress(label, share),
+            )
+        return CLASSIFIERS["cnn"].load(path)
 
     def answers(self, one: Contender, noisy: np.ndarray, sha256: str) -> np.ndarray:
         """Return what a denoiser makes of images; the last answer is remembered.

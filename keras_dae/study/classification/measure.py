@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_dae.evaluation.scoring import TestBench
+from keras_dae.images.frozen import TEST, VALIDATION, frozen_arrays
 from keras_dae.images.noise import Gaussian
 from keras_dae.images.noise_words import describe_noise
-from keras_dae.study.classification.exam import CLEAN, DENOISED, Exam
-from keras_dae.study.classification.readers import CLASSIFIERS, accuracy
+from keras_dae.study.classification.exam import CLEAN, DENOISED, REFERENCE, Exam
+from keras_dae.study.classification.readers import BATCH, CLASSIFIERS, accuracy
 from keras_dae.study.common.contenders import NOISY, Contender, best_of_each, filters
 from keras_dae.system import backend
 
@@ -21,6 +21,7 @@ LESSONS = (CLEAN, "noisy", DENOISED)
 SIGMAS = tuple(round(0.1 * step, 1) for step in range(11))
 CURVE_IMAGES = 2000  # test images of a point over sigma, the first ones
 WORST = 8
+REFERENCE_SEEDS = (0, 1, 2)
 STUDIED = "dae"  # the family whose confusions and curves are measured
 JUDGE = "cnn"  # whose confusions are counted: the one that is rarely wrong itself
 
@@ -46,6 +47,7 @@ def classify(
     studied = [one for one in models if one.row.get("model", STUDIED) == STUDIED]
     judged = best_of_each(studied or models)
     rows = list(_rows(exam, [*others, *models], judged, set(lessons)))
+    rows += _reference_rows(exam)
     _recovered(rows)
     confusions = [
         {"name": one.name, "kind": one.kind, **confusion(exam, one)} for one in judged
@@ -59,6 +61,8 @@ def classify(
         "classifiers": {kind: row.about for kind, row in CLASSIFIERS.items()},
         "logistic": exam.chosen,
         "judge": JUDGE,
+        "seeds": sorted({one.row["seed"] for one in models if "seed" in one.row}),
+        "reference": {"steps": exam.steps, "batch": BATCH} if exam.steps else None,
         "rows": rows,
         "confusions": confusions,
         "curves": list(_curves(exam, judged, list(sigmas))),
@@ -115,12 +119,37 @@ def _row(
     }
 
 
+def _reference_rows(exam: Exam) -> list[dict[str, Any]]:
+    """Return what the reference reads of the noisy test images, a row a seed."""
+    noisy, _ = exam.bench.pairs
+    rows: list[dict[str, Any]] = []
+    for seed in REFERENCE_SEEDS if exam.steps else ():
+        depends = {
+            "reference": exam.reference_identity(seed),
+            "noise": exam.test_sha256,
+        }
+
+        def measure(seed: int = seed) -> float:
+            return accuracy(exam.reference(seed)(noisy), exam.classes("test"))
+
+        rows.append(
+            {
+                **{"classifier": JUDGE, "trained_on": REFERENCE, "tested_on": "noisy"},
+                **{"kind": "noisy", "seed": seed, "images": len(noisy)},
+                "accuracy": exam.cells.get(depends, measure),
+            }
+        )
+    return rows
+
+
 def _recovered(rows: list[dict[str, Any]]) -> None:
     """Add to each row the share of the accuracy lost to noise that it brings back.
 
     (denoised - noisy) / (clean - noisy), both of the same classifier trained on clean
-    images; None where the noise costs nothing.
+    images; None where the noise costs nothing. `recovered_of_reference` has in place
+    of clean what the reference, its mean over seeds, reads of noisy images.
     """
+    reference = [r["accuracy"] for r in rows if r["trained_on"] == REFERENCE]
     for row in rows:
         ends = {
             other["tested_on"]: other["accuracy"]
@@ -132,6 +161,10 @@ def _recovered(rows: list[dict[str, Any]]) -> None:
         lost = ends[CLEAN] - ends["noisy"]
         gained = row["accuracy"] - ends["noisy"]
         row["recovered"] = gained / lost if lost > 0 else None
+        if reference and row["classifier"] == JUDGE:
+            reached = float(np.mean(reference)) - ends["noisy"]
+            share = gained / reached if reached > 0 else None
+            row["recovered_of_reference"] = share
 
 
 def confusion(exam: Exam, contender: Contender) -> dict[str, Any]:
@@ -189,7 +222,8 @@ def _curves(
     """Yield accuracy over the strength of Gaussian noise, a row a classifier and name.
 
     Drawn are the noisy images, every model (of several seeds the run of lowest
-    validation loss) and, of the median filters, the best at each strength.
+    validation loss) and, of the median filters, the one that is best on validation
+    images at each strength.
     """
     medians = filters(exam.splits)
     lines = [_AS_IT_IS["noisy"], *medians, *models]
@@ -205,7 +239,10 @@ def _curves(
         noise = {"noise": "gaussian", "sigmas": sigmas, "images": images}
         base = {"classifier": kind, **noise}
         yield {**base, "name": NOISY, "kind": "noisy", "accuracy": of["noisy"]}
-        best = np.max([of[one.name] for one in medians], axis=0).tolist()
+        best = [
+            points[_best_on_validation(exam, medians, sigma, kind).name, sigma][kind]
+            for sigma in sigmas
+        ]
         yield {**base, "name": "best median", "kind": "filter", "accuracy": best}
         for model in models:
             about = {k: v for k, v in model.row.items() if k in ("depth", "latent")}
@@ -213,23 +250,46 @@ def _curves(
             yield {**named, "accuracy": of[model.name]}
 
 
-def _point(exam: Exam, one: Contender, sigma: float) -> dict[str, float]:
-    """Return the accuracy of each classifier trained on clean images."""
+def _best_on_validation(
+    exam: Exam, filters: list[Contender], sigma: float, kind: str
+) -> Contender:
+    """Return the filter after which a classifier reads validation images best."""
+    return max(filters, key=lambda one: _point(exam, one, sigma, VALIDATION)[kind])
+
+
+def _point(
+    exam: Exam, one: Contender, sigma: float, part: str = TEST
+) -> dict[str, float]:
+    """Return the accuracy of each classifier trained on clean images.
+
+    Args:
+        exam: the images and the classifiers.
+        one: the denoiser.
+        sigma: standard deviation of the noise.
+        part: `TEST`, or `VALIDATION` to choose on.
+    """
     noise = Gaussian(sigma, bool(getattr(exam.noise, "clip", True)))
     depends = {
         "point": [exam.identity(kind, CLEAN, None) for kind in CLASSIFIERS],
         "study": exam.test_sha256,
         "noise": describe_noise(noise),
-        "images": CURVE_IMAGES,
+        "images": [part, CURVE_IMAGES],
         "tested": one.identity,
     }
 
     def measure() -> dict[str, float]:
         exam.progress(f"reading {one.name} at sigma {sigma:g}", 0.0)
-        splits = exam.splits.limited(test=min(CURVE_IMAGES, len(exam.splits.test)))
-        noisy, _ = TestBench(splits, noise, exam.seed).pairs
-        images = exam.answers(one, noisy, str(sigma))
-        classes = exam.classes("test")[: len(images)]
+        splits = exam.splits
+        noisy, _ = frozen_arrays(
+            (splits.test if part == TEST else splits.validation)[:CURVE_IMAGES],
+            noise,
+            seed=exam.seed,
+            split=part,
+            low=splits.low,
+            high=splits.high,
+        )
+        images = exam.answers(one, noisy, f"{part} {sigma}")
+        classes = exam.classes(part)[: len(images)]
         return {
             kind: accuracy(exam.reader(kind)(images), classes) for kind in CLASSIFIERS
         }

@@ -53,7 +53,8 @@ def classify(
             f"runs of {len(noises)} noises."
         )
     splits = load(data, data_dir, config.data_seed, cut=config.make_cut())
-    exam = Exam(splits, config.make_noise(), config.data_seed, out, progress)
+    noise, steps = config.make_noise(), max(map(_steps, folders))
+    exam = Exam(splits, noise, config.data_seed, out, progress, steps)
     models = contenders.models(folders, splits)
     kept = tuned_cells(out)
     others = [
@@ -72,6 +73,13 @@ def classify(
     if blocks:
         drawn["classification-worst"] = reading.worst(blocks)
     return publish(out, "classification", results, drawn)
+
+
+def _steps(folder: RunFolder) -> int:
+    """Return the steps of a run's training."""
+    config = folder.config()
+    images = int(folder.record()["dataset"]["train"])
+    return config.epochs * -(-images // config.batch_size)
 
 
 def _worst(
