@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_dae.evaluation.engines import model_denoiser
-from keras_dae.evaluation.scoring import TestBench
+from keras_dae.evaluation.scoring import TEST_DRAWS, TestBench
 from keras_dae.images.datasets import load
 from keras_dae.models.architectures import DAESpec
 from keras_dae.study.nine.claims import decide, paper_pairs
@@ -26,7 +26,8 @@ from keras_dae.system import backend
 from keras_dae.system.storage import read_json, write_json
 from keras_dae.training.runs import RunFolder, find_runs, model_name
 
-REDRAWN = (1, 2)  # seeds of the test noise; the study's own is 0
+# Seeds of the test noise; the study's own are those from 0 to TEST_DRAWS - 1.
+REDRAWN = (TEST_DRAWS, TEST_DRAWS + 1)
 Errors = dict[str, np.ndarray]
 
 

@@ -6,7 +6,7 @@ parameters to choose from. Answers are clipped to [0, 1], the range of clean ima
 
 import importlib.util
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage, signal
 
 from keras_dae.evaluation.baselines import Denoiser
+from keras_dae.evaluation.corrections import PLAIN, Fit
 from keras_dae.evaluation.metrics import mse
 
 Settings = dict[str, Any]
@@ -31,6 +32,7 @@ class Filter:
         grid: parameter -> the values to choose from.
         packages: what is imported for it.
         tune_images: validation images, from the first, to choose on.
+        curve_images: validation images, from the first, to fit a curve on.
         test_images: test images, from the first, to score; None for all.
     """
 
@@ -38,6 +40,7 @@ class Filter:
     grid: dict[str, tuple[Any, ...]] = field(hash=False)
     packages: tuple[str, ...] = ("scipy",)
     tune_images: int = 1000
+    curve_images: int = 300
     test_images: int | None = None
 
     @property
@@ -165,9 +168,23 @@ FILTERS: dict[str, Filter] = {
         {"sigma_psd": (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)},
         ("bm3d",),
         tune_images=40,
+        curve_images=100,
         test_images=500,
     ),
 }
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The parameters of a filter that suit validation images best, under a correction.
+
+    Attributes:
+        settings: the parameters.
+        error: mean squared error on the images that they were chosen on.
+    """
+
+    settings: Settings
+    error: float
 
 
 def tune(
@@ -184,12 +201,34 @@ def tune(
         clean: the same without noise.
         advance: called after each combination.
     """
+    found = tune_each(row, noisy, clean, {PLAIN: lambda *_: None}, advance)[PLAIN]
+    return found.settings, found.error
 
-    def scored() -> Iterable[tuple[float, int, Settings]]:
-        for number, settings in enumerate(row.settings()):
-            error = float(mse(clean, row.denoiser(settings)(noisy)).mean())
-            advance()
-            yield error, number, settings
 
-    error, _, settings = min(scored())
-    return settings, error
+def tune_each(
+    row: Filter,
+    noisy: np.ndarray,
+    clean: np.ndarray,
+    fits: Mapping[str, Fit],
+    advance: Callable[[], None] = lambda: None,
+) -> dict[str, Tuned]:
+    """Return for each correction the parameters of lowest mean squared error under it.
+
+    Args:
+        row: the filter.
+        noisy: validation images, (N, H, W, C); never those of the test split.
+        clean: the same without noise.
+        fits: what `corrections.corrections` returns.
+        advance: called after each combination.
+    """
+    best: dict[str, Tuned] = {}
+    for settings in row.settings():
+        answers = row.denoiser(settings)(noisy)
+        for name, fit in fits.items():
+            curve = fit(answers, clean)
+            corrected = answers if curve is None else curve(answers)
+            error = float(mse(clean, corrected).mean())
+            if name not in best or error < best[name].error:
+                best[name] = Tuned(settings, error)
+        advance()
+    return best

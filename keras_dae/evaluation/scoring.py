@@ -35,18 +35,23 @@ from keras_dae.models.files import load
 from keras_dae.models.gate import holds_optimizer
 from keras_dae.training.runs import RunFolder, model_name
 
+# Of the test noise, in figures that are published: a single draw may be a lucky one.
+TEST_DRAWS = 5
+
 
 @dataclass(frozen=True)
 class TestBench:
     """The frozen noisy test images that every denoiser of a study answers.
 
     They are drawn once and held, or, where too many, drawn anew for each denoiser in
-    memory that does not grow with them.
+    memory that does not grow with them. Of several draws of the noise the first is
+    held, and figures are means over all of them.
 
     Attributes:
         splits: the data set.
         noise: the noise added to its test images.
         seed: what the noise is drawn from; the same for every model.
+        draws: how often it is drawn, from `seed`, `seed + 1` and so on.
     """
 
     __test__ = False  # not a test class, whatever its name
@@ -54,6 +59,7 @@ class TestBench:
     splits: Splits
     noise: Noise
     seed: int = 0
+    draws: int = 1
 
     @cached_property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
@@ -65,11 +71,16 @@ class TestBench:
         low, high = self.splits.low, self.splits.high
         return {"seed": self.seed, "split": TEST, "low": low, "high": high}
 
-    def batches(self, count: int | None = None) -> Iterator[Pair]:
-        """Yield (noisy, clean) test images, `BATCH` at most; the first `count`."""
+    def batches(self, count: int | None = None, draw: int = 0) -> Iterator[Pair]:
+        """Yield (noisy, clean) test images, `BATCH` at most; the first `count`.
+
+        Args:
+            count: how many images from the first; None takes all.
+            draw: which draw of the noise, from 0.
+        """
         # SSIM holds about eight times an image's values, in float64.
         size = images_at_once(16 * self.pixels, BATCH)
-        if is_held(self.splits.test):
+        if draw == 0 and is_held(self.splits.test):
             noisy, clean = (part[:count] for part in self.pairs)
             for start in range(0, len(noisy), size):
                 yield noisy[start : start + size], clean[start : start + size]
@@ -77,7 +88,8 @@ class TestBench:
             images = self.splits.test
             if count is not None:  # a slice is read whole: none where all are asked for
                 images = images[:count]
-            drawn = frozen_pairs(images, self.noise, **self._drawn_from)
+            drawn_from = {**self._drawn_from, "seed": self.seed + draw}
+            drawn = frozen_pairs(images, self.noise, **drawn_from)
             yield from rebatched(drawn, size)
 
     def take(self, index: np.ndarray) -> Pair:
@@ -100,7 +112,7 @@ class TestBench:
     @property
     def fingerprint(self) -> dict[str, Any]:
         """JSON values that the noisy and clean test images depend on."""
-        noise = {**self.describe_noise(), "seed": self.seed}
+        noise = {**self.describe_noise(), "seed": self.seed, "draws": self.draws}
         return {"data": self.splits.describe(), "noise": noise}
 
     def describe_noise(self) -> dict[str, Any]:
@@ -111,18 +123,19 @@ class TestBench:
         }
 
     def answers(
-        self, denoise: Denoiser, count: int | None = None
+        self, denoise: Denoiser, count: int | None = None, draw: int = 0
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (clean, denoised) test images, `BATCH` at a time.
 
         Args:
             denoise: what answers the noisy images.
             count: how many images from the first; None takes all.
+            draw: which draw of the noise, from 0.
 
         Raises:
             KerasDAEError: an answer of another shape, or one that is not finite.
         """
-        for noisy, truth in self.batches(count):
+        for noisy, truth in self.batches(count, draw):
             answer = np.asarray(denoise(noisy))
             if answer.shape != truth.shape:
                 raise KerasDAEError(
@@ -134,8 +147,15 @@ class TestBench:
             yield truth, answer
 
     def errors(self, denoise: Denoiser) -> np.ndarray:
-        """Return the mean squared error of each denoised test image, shape (N,)."""
-        return np.concatenate([mse(*pair) for pair in self.answers(denoise)])
+        """Return the mean squared error of each denoised test image, shape (N,).
+
+        Of several draws of the noise it is their mean.
+        """
+        total = np.zeros(len(self.splits.test))
+        for draw in range(self.draws):
+            pairs = self.answers(denoise, draw=draw)
+            total += np.concatenate([mse(*pair) for pair in pairs])
+        return total / self.draws
 
     def measure(self, denoise: Denoiser) -> tuple[dict[str, Any], np.ndarray]:
         """Return the figures of a denoiser, and its error on each test image."""
@@ -147,10 +167,18 @@ class TestBench:
     ) -> dict[str, np.ndarray]:
         """Return metric -> one value per image, of the first `count` or all.
 
-        The metrics are those of `measure_all`.
+        Of several draws of the noise it is their mean. The metrics are those of
+        `measure_all`.
         """
-        parts = [measure_all(*pair) for pair in self.answers(denoise, count)]
-        return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        return mean_of(list(self.measure_draws(denoise, count)))
+
+    def measure_draws(
+        self, denoise: Denoiser, count: int | None = None
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Yield what `measure_images` returns, of each draw of the noise."""
+        for draw in range(self.draws):
+            parts = [measure_all(*pair) for pair in self.answers(denoise, count, draw)]
+            yield {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
     def summary(self, of_images: dict[str, np.ndarray]) -> dict[str, Any]:
         """Return the figures of a row from those of its images."""
@@ -160,6 +188,18 @@ class TestBench:
     def pixels(self) -> int:
         """Values of one image."""
         return int(np.prod(self.splits.image_shape))
+
+
+def mean_of(draws: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the figures of each image, the mean over draws of the noise."""
+    return {key: np.mean([one[key] for one in draws], axis=0) for key in draws[0]}
+
+
+def draw_errors(draws: list[dict[str, np.ndarray]]) -> dict[str, list[float]]:
+    """Return the mean error of each of several draws, as a part of a row."""
+    if len(draws) == 1:
+        return {}
+    return {"test_draws": [float(one["mse"].mean()) for one in draws]}
 
 
 def rebatched(pairs: Iterable[Pair], size: int) -> Iterator[Pair]:
@@ -230,8 +270,10 @@ def score_model(
     """
     check_fits(model, bench.splits, named)
     denoise = model_denoiser(model, engine)
-    of_images = bench.measure_images(denoise)
+    of_draws = list(bench.measure_draws(denoise))
+    of_images = mean_of(of_draws)
     row = {"parameters": model.count_params(), "test": bench.summary(of_images)}
+    row |= draw_errors(of_draws)
     if engine != "keras":
         row["engine"] = {"name": engine, "max_difference": difference(denoise)}
     return row, of_images
@@ -278,6 +320,7 @@ def run_row(folder: RunFolder, scored: dict[str, Any]) -> dict[str, Any]:
         "epochs": len(history["loss"]),
         "val_loss": history["val_loss"][-1],
         "test": scored["test"],
+        **({"test_draws": scored["test_draws"]} if "test_draws" in scored else {}),
         **({"engine": scored["engine"]} if "engine" in scored else {}),
         "seconds": round(sum(history["seconds"]) + sum(history["val_seconds"]), 1),
     }
@@ -287,8 +330,13 @@ def score_baselines(
     bench: TestBench, names: Iterable[str] | None = None
 ) -> list[dict[str, Any]]:
     """Return a row for each named baseline; by default for all of `BASELINES`."""
-    rows = []
-    for name in BASELINES if names is None else names:
-        test, _ = bench.measure(BASELINES[name](bench.splits))
-        rows.append({"name": name, "test": test})
-    return rows
+    return [
+        {"name": name, **score_denoiser(bench, BASELINES[name](bench.splits))}
+        for name in (BASELINES if names is None else names)
+    ]
+
+
+def score_denoiser(bench: TestBench, denoise: Denoiser) -> dict[str, Any]:
+    """Return the figures of a row: `test`, and `test_draws` where there are several."""
+    of_draws = list(bench.measure_draws(denoise))
+    return {"test": bench.summary(mean_of(of_draws)), **draw_errors(of_draws)}

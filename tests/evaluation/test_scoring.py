@@ -9,6 +9,7 @@ from keras_dae.evaluation.scoring import (
     TestBench,
     load_for,
     score_baselines,
+    score_denoiser,
     score_model,
 )
 from keras_dae.images.noise import Gaussian
@@ -110,3 +111,24 @@ def test_score_baselines(bench):
     assert [row["name"] for row in score_baselines(bench, ["all black"])] == [
         "all black"
     ]
+
+
+def test_figures_are_means_over_draws_of_the_noise(tiny):
+    """Five draws are those of five benches, of which each is frozen by its seed."""
+    five = TestBench(tiny, Gaussian(), seed=3, draws=5)
+    alone = [TestBench(tiny, Gaussian(), seed=3 + number) for number in range(5)]
+    expected = np.mean([bench.errors(np.zeros_like) for bench in alone], axis=0)
+    np.testing.assert_allclose(five.errors(np.zeros_like), expected, rtol=1e-12)
+    noisy = [mse_of(*bench.pairs) for bench in alone]
+    assert len({float(errors.mean()) for errors in noisy}) == 5
+    np.testing.assert_allclose(
+        five.measure_images(lambda noisy: noisy)["mse"], np.mean(noisy, axis=0)
+    )
+    row = score_denoiser(five, lambda noisy: noisy)
+    assert row["test_draws"] == pytest.approx([errors.mean() for errors in noisy])
+    assert row["test"]["mse"] == pytest.approx(np.mean(row["test_draws"]))
+    assert "test_draws" not in score_denoiser(alone[0], lambda noisy: noisy)
+
+
+def mse_of(noisy, clean):
+    return ((noisy.astype(float) - clean) ** 2).mean(axis=(1, 2, 3))

@@ -90,14 +90,28 @@ def notes(board: Board, mean_of_images: bool = True) -> str:
         for row in board["rows"]
         if row.get("tuned_on")
     ]
+    draws = board.get("test_draws", 1)
+    drawn = f", of {draws} draws of the noise" if draws > 1 else ""
     text = (
-        f"{setting(board)} Every denoiser answers the same noisy images. MSE is the "
-        f"mean over pixels; PSNR is that of the mean MSE{second}. "
+        f"{setting(board)} Every denoiser answers the same noisy images{drawn}. MSE is "
+        f"the mean over pixels; PSNR is that of the mean MSE{second}. "
         "The interval is a bootstrap over test images. Bytes are those of "
         "the file, or of the parameters as float32 where there is none; a figure "
         f"that is not known is left out ({NONE}). Times are of {board['hardware']}, in "
         "batches; on a CPU the processor's, of all threads together."
     )
+    if any(row.get("correction", "plain") != "plain" for row in board["rows"]):
+        text += (
+            " Clipping moves dark pixels up and bright ones down, and a filter that "
+            "averages keeps that: 'inverse' maps its answers by the inverse of the "
+            "known mean of clipped noise, 'curve' by the non-decreasing curve of least "
+            "squares on validation images."
+        )
+    elif any(row["kind"] == "filter" for row in board["rows"]):
+        text += (
+            " No filter here is corrected for clipping, which moves dark pixels up and "
+            "bright ones down: each would be better with a correction."
+        )
     if chosen:
         text += (
             " Parameters of tuned filters were chosen on validation images ("

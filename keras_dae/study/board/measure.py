@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from statistics import fmean, stdev
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.evaluation.engines import BATCH
 from keras_dae.evaluation.metrics import METRICS, psnr_of
-from keras_dae.evaluation.scoring import TestBench
+from keras_dae.evaluation.scoring import TestBench, draw_errors, mean_of
 from keras_dae.study.common.candidates import KINDS, NO_NETWORK, Candidate
 from keras_dae.study.common.store import Result, Store
 from keras_dae.system import backend
@@ -73,13 +74,17 @@ def measure(bench: TestBench, one: Candidate, shown: np.ndarray) -> Result:
     if one.kind not in NO_NETWORK:  # a first call may build and compile
         denoise(next(bench.batches(BATCH))[0])
     timed = _Timed(denoise)
-    of_images = bench.measure_images(timed, one.images)
+    # One too slow for all images is asked for one draw of the noise alone.
+    scored_on = replace(bench, draws=1) if one.images else bench
+    of_draws = list(scored_on.measure_draws(timed, one.images))
+    of_images = mean_of(of_draws)
     count = len(of_images["mse"])
     figures = {
         "images": count,
         "test": bench.summary(of_images),
+        **draw_errors(of_draws),
         **facts,
-        "ms_per_image": 1000 * timed.seconds / count,
+        "ms_per_image": 1000 * timed.seconds / (count * scored_on.draws),
         "measured_on": f"{backend.hardware()}, {backend.threads()} threads",
     }
     return Result(figures, {"errors": of_images["mse"], "answers": _grey(answers)})
@@ -148,6 +153,7 @@ def _row(members: list[Measured]) -> dict[str, Any]:
         "latent": None,
         **{key: value for key, value in first.about.items() if key != "seed"},
         **figures[0],
+        **_draws(figures),
         "seeds": [one["seed"] for one in facts if "seed" in one],
         "test": test,
         "test_std": _spread(tests),
@@ -157,6 +163,14 @@ def _row(members: list[Measured]) -> dict[str, Any]:
         "ms_per_image": _mean([one["ms_per_image"] for one in figures]),
         "files": [one["file"] for one in facts if "file" in one],
     }
+
+
+def _draws(figures: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Return the error of each draw of the noise, means over seeds."""
+    draws = [one.get("test_draws", []) for one in figures]
+    if not all(draws):
+        return {}
+    return {"test_draws": [float(error) for error in np.mean(draws, axis=0)]}
 
 
 def _mean(values: list[float | None]) -> float | None:
@@ -207,6 +221,7 @@ def board(
     return {
         "dataset": bench.splits.describe(),
         "noise": bench.describe_noise(),
+        "test_draws": bench.draws,
         "seeds": sorted({seed for row in rows for seed in row["seeds"]}),
         "hardware": backend.hardware(),
         "backend": backend.versions(),

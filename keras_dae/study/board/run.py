@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_dae.evaluation.scoring import TestBench
+from keras_dae.evaluation.scoring import TEST_DRAWS, TestBench
 from keras_dae.images.datasets import load as load_data
 from keras_dae.study.board.figures import board_figure, thumbnails
 from keras_dae.study.board.measure import board as make_board
@@ -96,7 +96,8 @@ def _bench(
     splits = load_data(config.data, data_dir, config.data_seed, cut=config.make_cut())
     for note in splits.notes:
         say(note)
-    bench = TestBench(splits, config.make_noise(), config.data_seed)
+    noise, seed = config.make_noise(), config.data_seed
+    bench = TestBench(splits, noise, seed, TEST_DRAWS)
     wanted = (splits.name, config.make_cut(), bench.noise, bench.seed)
     kept = []
     for folder in folders:

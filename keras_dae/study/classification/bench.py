@@ -20,11 +20,13 @@ from keras_dae.study.classification.classifiers import (
     Classifier,
     TrainingSet,
     choose_logistic,
+    fit_on_fresh_noise,
 )
 from keras_dae.study.common.candidates import Candidate
 from keras_dae.study.common.store import Result, Store
 
 CLEAN, NOISY, DENOISED = "clean", "noisy", "denoised"
+REFERENCE = "reference"  # trained on noisy images as long as the denoisers were
 # Images that no denoiser has touched.
 UNTOUCHED = {
     name: Candidate(
@@ -47,6 +49,7 @@ class ClassificationBench:
         seed: what the noise is drawn from.
         store: keeps classifiers and what they read.
         progress: told what is being done and how much of it, from 0 to 1.
+        steps: of the reference, as many as the denoisers took; 0 for none.
     """
 
     splits: Splits
@@ -54,6 +57,7 @@ class ClassificationBench:
     seed: int
     store: Store
     progress: Callable[[str, float], None] = lambda what, share: None
+    steps: int = 0
     _classifiers: dict[Path, Classifier] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -174,6 +178,39 @@ class ClassificationBench:
 
         label = f"{tested.name} read by {source.name}"
         return dict(self.store.get(label, depends, measure).arrays)
+
+    def read_by_reference(self, seed: int) -> np.ndarray:
+        """Return the class per noisy test image that the reference reads, from 0.
+
+        The reference is the network trained on noisy images for `steps`.
+        """
+        recipe = {
+            **{"recipe": CLASSIFIERS["cnn"].recipe(), "reference": seed},
+            **{"steps": self.steps, **self.bench.fingerprint},
+        }
+
+        def train(path: Path) -> None:
+            label = f"training the reference, seed {seed}"
+            fit_on_fresh_noise(
+                self._training_set(UNTOUCHED[CLEAN]),
+                self.noise,
+                path,
+                steps=self.steps,
+                seed=seed,
+                tick=lambda share: self.progress(label, share),
+            )
+
+        def measure() -> Result:
+            suffix = CLASSIFIERS["cnn"].suffix
+            path = self.store.file(f"reference {seed}", suffix, recipe, train)
+            classify = CLASSIFIERS["cnn"].load(path)
+            found = [
+                classify(noisy).argmax(axis=1) for noisy, _ in self.bench.batches()
+            ]
+            return Result({}, {"classes": np.concatenate(found)})
+
+        kept = self.store.get(f"read by reference {seed}", recipe, measure)
+        return kept.arrays["classes"]
 
 
 def _input_of(source: Candidate, pair: Pair) -> np.ndarray:

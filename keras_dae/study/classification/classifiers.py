@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_dae.errors import KerasDAEError
+from keras_dae.images.noise import Noise
 from keras_dae.models.batches import images_at_once, widest
 from keras_dae.models.classifiers import LAYERS, build_classifier
 from keras_dae.models.files import load, save
@@ -50,6 +51,51 @@ class TrainingSet:
 def accuracy(probabilities: np.ndarray, classes: np.ndarray) -> float:
     """Return the share of images whose most probable class is the right one."""
     return float((probabilities.argmax(axis=1) == classes).mean())
+
+
+@float32()
+def fit_on_fresh_noise(
+    data: TrainingSet,
+    noise: Noise,
+    path: Path,
+    *,
+    steps: int,
+    seed: int,
+    tick: Callable[[float], None],
+) -> None:
+    """Train the convolutional network on images with noise drawn anew each epoch.
+
+    What a classifier reaches without a denoiser, if it may learn as long as one.
+
+    Args:
+        data: clean images and their classes.
+        noise: what is added to them.
+        path: where the network is saved.
+        steps: of `BATCH` images.
+        seed: what weights, order and noise are drawn from.
+        tick: told the share of the epochs that is done.
+    """
+    model = build_classifier(data.images.shape[1:], data.count, seed=seed)
+    model.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, steps)),
+        loss="sparse_categorical_crossentropy",
+    )
+    epochs = -(-steps * BATCH // len(data.images))
+    for epoch in range(epochs):
+        rng = np.random.default_rng([seed, epoch])
+        left = steps * BATCH - epoch * len(data.images)
+        order = rng.permutation(len(data.images))[:left]
+        model.fit(
+            noise(data.images[order], rng),
+            data.classes[order],
+            batch_size=BATCH,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            shuffle=False,
+            verbose=0,
+        )
+        tick((epoch + 1) / epochs)
+    save(model, path)
 
 
 @float32()

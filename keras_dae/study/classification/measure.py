@@ -5,20 +5,22 @@ asked for the classes of clean, noisy, filtered and denoised test images.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from keras_dae.evaluation.scoring import TestBench
-from keras_dae.images.noise import Gaussian
+from keras_dae.images.noise import Gaussian, Noise
 from keras_dae.study.classification.bench import (
     CLEAN,
     DENOISED,
     NOISY,
+    REFERENCE,
     UNTOUCHED,
     ClassificationBench,
 )
-from keras_dae.study.classification.classifiers import CLASSIFIERS
+from keras_dae.study.classification.classifiers import BATCH, CLASSIFIERS
 from keras_dae.study.common.candidates import NOISY as NOISY_INPUT
 from keras_dae.study.common.candidates import Candidate, baselines
 from keras_dae.study.common.trained import best_of_each
@@ -28,6 +30,7 @@ TRAINED_ON = (CLEAN, NOISY, DENOISED)
 SIGMAS = tuple(round(0.1 * step, 1) for step in range(11))
 CURVE_IMAGES = 2000  # test images of a point over sigma, the first ones
 WORST = 8
+REFERENCE_SEEDS = (0, 1, 2)
 STUDIED = "dae"  # the family whose confusions and curves are measured
 JUDGE = "cnn"  # whose confusions are counted: the one that is rarely wrong itself
 
@@ -53,6 +56,7 @@ def classify(
     studied = [one for one in models if one.facts.get("model", STUDIED) == STUDIED]
     judged = best_of_each(studied or models)
     rows = list(_rows(bench, [*others, *models], judged, set(trained_on)))
+    rows += _reference_rows(bench)
     _recovered(rows)
     confusions = [
         {"name": one.name, "kind": one.broad_kind, **confusion(bench, one)}
@@ -68,6 +72,8 @@ def classify(
         "logistic": bench.chosen,
         "training_images": len(bench.train),
         "judge": JUDGE,
+        "seeds": sorted({m.facts["seed"] for m in models if "seed" in m.facts}),
+        "reference": {"steps": bench.steps, "batch": BATCH} if bench.steps else None,
         "rows": rows,
         "confusions": confusions,
         "curves": list(_curves(bench, judged, list(sigmas))),
@@ -107,12 +113,30 @@ def _of_each_kind(
         }
 
 
+def _reference_rows(bench: ClassificationBench) -> list[dict[str, Any]]:
+    """Return what the reference reads of the noisy test images, a row per seed."""
+    rows = []
+    for seed in REFERENCE_SEEDS if bench.steps else ():
+        read = bench.read_by_reference(seed)
+        truth = bench.classes("test", len(read))
+        rows.append(
+            {
+                **{"classifier": JUDGE, "trained_on": REFERENCE, "tested_on": NOISY},
+                **{"kind": NOISY, "seed": seed, "images": len(read)},
+                "accuracy": float((read == truth).mean()),
+            }
+        )
+    return rows
+
+
 def _recovered(rows: list[dict[str, Any]]) -> None:
     """Add to each row the share of the accuracy lost to noise that it brings back.
 
     (denoised - noisy) / (clean - noisy), both of the same classifier trained on clean
-    images; None where the noise costs nothing.
+    images; None where the noise costs nothing. `recovered_of_reference` has in place
+    of clean what the reference, its mean over seeds, reads of noisy images.
     """
+    reference = [r["accuracy"] for r in rows if r["trained_on"] == REFERENCE]
     for row in rows:
         ends = {
             other["tested_on"]: other["accuracy"]
@@ -124,6 +148,10 @@ def _recovered(rows: list[dict[str, Any]]) -> None:
         lost = ends[CLEAN] - ends[NOISY]
         gained = row["accuracy"] - ends[NOISY]
         row["recovered"] = gained / lost if lost > 0 else None
+        if reference and row["classifier"] == JUDGE:
+            reached = float(np.mean(reference)) - ends[NOISY]
+            share = gained / reached if reached > 0 else None
+            row["recovered_of_reference"] = share
 
 
 def confusion(bench: ClassificationBench, candidate: Candidate) -> dict[str, Any]:
@@ -168,15 +196,17 @@ def _curves(
     """Yield accuracy over the strength of Gaussian noise, a row a classifier and name.
 
     Drawn are the noisy images, every model (of several seeds the run of lowest
-    validation loss) and, of the median filters, the best at each strength.
+    validation loss) and, of the median filters, the one that is best on validation
+    images at each strength.
     """
     medians = baselines(bench.splits)
     lines = [UNTOUCHED[NOISY], *medians, *models]
     images = min(CURVE_IMAGES, len(bench.splits.test))
     splits = bench.splits.limited(test=images)
     accuracies: dict[tuple[str, str], list[float]] = {}
-    for sigma in sigmas:
-        noise = Gaussian(sigma, bool(getattr(bench.noise, "clip", True)))
+    clip = bool(getattr(bench.noise, "clip", True))
+    noises = [Gaussian(sigma, clip) for sigma in sigmas]
+    for noise in noises:
         drawn = TestBench(splits, noise, bench.seed)
         for one in lines:
             found = bench.read(one, UNTOUCHED[CLEAN], drawn)
@@ -189,9 +219,27 @@ def _curves(
         noise_of = {"noise": "gaussian", "sigmas": sigmas, "images": images}
         base = {"classifier": kind, **noise_of}
         yield {**base, "name": NOISY_INPUT, "kind": "noisy", "accuracy": of[NOISY]}
-        best = np.max([of[one.name] for one in medians], axis=0).tolist()
+        best = [
+            of[_best_on_validation(bench, medians, noise, kind).name][place]
+            for place, noise in enumerate(noises)
+        ]
         yield {**base, "name": "best median", "kind": "filter", "accuracy": best}
         for model in models:
             about = {k: v for k, v in model.facts.items() if k in ("depth", "latent")}
             named = {**base, "name": model.name, "kind": "model", **about}
             yield {**named, "accuracy": of[model.name]}
+
+
+def _best_on_validation(
+    bench: ClassificationBench, filters: list[Candidate], noise: Noise, kind: str
+) -> Candidate:
+    """Return the filter after which a classifier reads validation images best."""
+    images = bench.splits.validation[:CURVE_IMAGES]
+    drawn = TestBench(replace(bench.splits, test=images), noise, bench.seed)
+    truth = bench.classes("validation", len(images))
+
+    def accuracy(one: Candidate) -> float:
+        read = bench.read(one, UNTOUCHED[CLEAN], drawn)[kind]
+        return float((read == truth[: len(read)]).mean())
+
+    return max(filters, key=accuracy)

@@ -54,8 +54,9 @@ def classify(
     splits = load(data, data_dir, config.data_seed, cut=config.make_cut())
     models = trained.runs(folders, splits)
     noise, seed = config.make_noise(), config.data_seed
+    steps = max(map(_steps, folders))
     with Store.opened(out) as store:
-        bench = ClassificationBench(splits, noise, seed, store, progress)
+        bench = ClassificationBench(splits, noise, seed, store, progress, steps)
         others = [
             *candidates.floors(bench.bench),
             *candidates.filters(bench.bench, store, names=filters),
@@ -71,6 +72,13 @@ def classify(
     if blocks:
         drawn["classification-worst"] = reading.worst(blocks)
     return publish(out, "classification", results, drawn)
+
+
+def _steps(folder: RunFolder) -> int:
+    """Return the steps of a run's training."""
+    config = folder.config()
+    images = int(folder.record()["dataset"]["train"])
+    return config.epochs * -(-images // config.batch_size)
 
 
 def _worst(

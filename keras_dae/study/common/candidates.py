@@ -7,28 +7,23 @@ from math import prod
 from typing import Any
 
 from keras_dae.errors import UsageError
+from keras_dae.evaluation.affine import DRAWS as AFFINE_DRAWS
+from keras_dae.evaluation.affine import RANKS as AFFINE_RANKS
 from keras_dae.evaluation.affine import LeastSquares, fit_affine
 from keras_dae.evaluation.baselines import BASELINES, MEDIANS, Denoiser
-from keras_dae.evaluation.filters import FILTERS, Filter, Settings, tune
+from keras_dae.evaluation.corrections import corrections
+from keras_dae.evaluation.filters import FILTERS, Filter, Settings
 from keras_dae.evaluation.scoring import TestBench
-from keras_dae.images.frozen import VALIDATION, frozen_arrays
 from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.splits import Splits
 from keras_dae.study.common.loaders import Facts, Loaded
 from keras_dae.study.common.store import Store
+from keras_dae.study.common.tuning import NO_SIZE, filter_name, tuned_filter, versions
 from keras_dae.system import backend
-from keras_dae.training.progress import new_progress
 
 NOISY = "noisy input"
 KINDS = ("floor", "filter", "dae", "best", "ceiling", "user")
 NO_NETWORK = ("floor", "filter")
-AFFINE_RANKS: dict[str, int | None] = {
-    "affine, rank 100": 100,
-    "affine, rank 256": 256,
-    "affine, rank 676": 676,
-    "affine, full rank": None,
-}
-AFFINE_DRAWS = 10  # more lower the test error by less than 0.1 %
 AFFINE_VALUES = 4096  # of an image; the fit takes 2 GB there, growing by their square
 # Filters at parameters that nobody chose, as they are often quoted.
 UNTUNED: dict[str, tuple[str, Settings]] = {
@@ -36,7 +31,6 @@ UNTUNED: dict[str, tuple[str, Settings]] = {
     "median 3x3": ("median", {"size": 3}),
 }
 SLOW = 200  # images, at most, that a slow filter is asked for in many measurements
-NO_SIZE: Facts = {"parameters": 0, "bytes": 0, "macs": None}
 
 
 @dataclass(frozen=True)
@@ -194,6 +188,9 @@ def filters(
 ) -> Iterator[Candidate]:
     """Yield the filters, untuned and tuned; one whose package is absent is named.
 
+    A tuned one comes plain and once for each correction of `corrections`, with
+    parameters chosen for each.
+
     Args:
         bench: the images and the noise that they are tuned for.
         store: keeps chosen parameters, so that none is chosen twice.
@@ -208,59 +205,36 @@ def filters(
     chosen = [_row_of(FILTERS, n) for n in (FILTERS if names is None else names)]
     for name, (base, settings) in UNTUNED.items():
         if untuned and base in chosen:
-            versions = _versions(FILTERS[base])
-            used: Facts = {"settings": settings, "versions": versions}
+            used: Facts = {"settings": settings, "versions": versions(FILTERS[base])}
             load = partial(_at, FILTERS[base], settings)
             yield Candidate(name, "filter", used, load, {"settings": settings})
     for name in dict.fromkeys(chosen):
         row = FILTERS[name]
         if tune_images is not None:
-            row = replace(row, tune_images=min(tune_images, row.tune_images))
+            row = replace(
+                row,
+                tune_images=min(tune_images, row.tune_images),
+                curve_images=min(tune_images, row.curve_images),
+            )
         if row.missing:
             say(f"{name} is left out: it needs the package {row.missing}.")
             continue
         used = {
-            **{"filter": name, "images": row.tune_images, **_drawn(bench)},
+            **{"filter": name, **_drawn(bench)},
+            "images": [row.tune_images, row.curve_images],
             "grid": {key: list(values) for key, values in row.grid.items()},
-            "versions": _versions(row),
+            "versions": versions(row),
         }
-        load = partial(_tuned, bench, name, row, store, used)
-        yield Candidate(f"{name}, tuned", "filter", used, load, images=row.test_images)
+        for correction in corrections(bench.noise):
+            yield Candidate(
+                filter_name(name, correction),
+                "filter",
+                {**used, "correction": correction},
+                partial(tuned_filter, bench, name, row, store, used, correction),
+                {"correction": correction},
+                images=row.test_images,
+            )
 
 
 def _at(row: Filter, settings: Settings) -> Loaded:
     return row.denoiser(settings), NO_SIZE
-
-
-def _tuned(
-    bench: TestBench, name: str, row: Filter, store: Store, used: dict[str, Any]
-) -> Loaded:
-    """Return a filter at the parameters that suit the validation images best."""
-    found = store.figures(f"tuned {name}", used, lambda: _choose(bench, name, row))
-    if found["settings"] not in row.settings():  # of a file that somebody wrote
-        found = _choose(bench, name, row)
-    return row.denoiser(found["settings"]), {**NO_SIZE, **found}
-
-
-def _choose(bench: TestBench, name: str, row: Filter) -> dict[str, Any]:
-    """Return the best parameters on the validation images, and their error."""
-    splits = bench.splits
-    noisy, clean = frozen_arrays(
-        splits.validation[: row.tune_images],
-        bench.noise,
-        seed=bench.seed,
-        split=VALIDATION,
-        low=splits.low,
-        high=splits.high,
-    )
-    with new_progress() as display:
-        total = sum(1 for _ in row.settings())
-        task = display.add_task(f"choosing {name}", total=total, note="")
-        settings, error = tune(row, noisy, clean, lambda: display.advance(task))
-    tuned_on = {"split": "validation", "images": len(noisy), "mse": error}
-    return {"settings": settings, "tuned_on": tuned_on}
-
-
-def _versions(row: Filter) -> dict[str, str]:
-    packages = {"numpy", "scipy", *row.packages}
-    return {name: backend.package_version(name) for name in sorted(packages)}

@@ -11,16 +11,17 @@ from keras_dae.denoiser import Denoiser
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.metrics import added_metrics, psnr_of
 from keras_dae.evaluation.scoring import (
+    TEST_DRAWS,
     ImageFigures,
     TestBench,
     run_row,
-    score_baselines,
 )
 from keras_dae.images.datasets import load
 from keras_dae.images.frozen import images_held
 from keras_dae.models.architectures import DAESpec, architecture_row
 from keras_dae.models.files import load as load_model
 from keras_dae.models.live_maps import dead_maps, live_maps
+from keras_dae.study.nine.references import references
 from keras_dae.system import backend
 from keras_dae.system.storage import is_file, read_json, replacing
 from keras_dae.training.config import RunConfig, table_order
@@ -64,6 +65,8 @@ def evaluate(
     data_dir: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
     engine: str = "keras",
+    *,
+    affine: bool = False,
 ) -> list[Scored]:
     """Score runs on the test images, one result for each training set and noise.
 
@@ -72,6 +75,8 @@ def evaluate(
         data_dir: folder of the data sets' files.
         say: told what is being done, a line at a time.
         engine: what computes the answers, a row of `engines.ENGINES`.
+        affine: whether to put the best affine maps beside the runs, which takes up to
+            a minute.
     """
     groups: dict[tuple[Any, ...], list[RunFolder]] = {}
     for folder in sorted(folders, key=lambda one: table_order(one.config())):
@@ -97,8 +102,8 @@ def evaluate(
         for folder in members:
             check_data(folder, splits)
         splits = splits.limited(limits[0], validation=limits[1])
-        bench = TestBench(splits, noise, data_seed)
-        scored.append(_score(members, bench, say, engine))
+        bench = TestBench(splits, noise, data_seed, TEST_DRAWS)
+        scored.append(_score(members, bench, say, engine, affine))
     return scored
 
 
@@ -125,7 +130,8 @@ def evaluate_files(
     splits = load(config.data, data_dir, config.data_seed, cut=config.make_cut())
     for note in splits.notes:
         say(note)
-    bench = TestBench(splits, config.make_noise(), config.data_seed)
+    noise, seed = config.make_noise(), config.data_seed
+    bench = TestBench(splits, noise, seed, TEST_DRAWS)
     rows, images = [], []
     for path in paths:
         say(f"scoring {path}")
@@ -135,15 +141,18 @@ def evaluate_files(
     return Scored(_results(bench, rows), images, {}, [], bench)
 
 
-def _results(bench: TestBench, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _results(
+    bench: TestBench, rows: list[dict[str, Any]], affine: bool = False
+) -> dict[str, Any]:
     """Return `rows` with the floors, and with what they were measured on."""
     return {
         "dataset": bench.splits.describe(),
         "noise": bench.describe_noise(),
+        "test_draws": bench.draws,
         "hardware": backend.hardware(),
         "backend": backend.versions(),
         "models": rows,
-        "floors": score_baselines(bench),
+        "floors": references(bench, affine=affine),
     }
 
 
@@ -157,6 +166,7 @@ def _score(
     bench: TestBench,
     say: Callable[[str], None],
     engine: str,
+    affine: bool,
 ) -> Scored:
     rows: list[dict[str, Any]] = []
     images: list[ImageFigures] = []
@@ -171,7 +181,7 @@ def _score(
         if isinstance(spec, DAESpec):
             specs[row["name"]] = spec
             row["live_maps"] = _live_maps(folder, bench, say)
-    results = _results(bench, rows)
+    results = _results(bench, rows, affine)
     results["trained_with"] = _trained_with(folders)
     results["architectures"] = [architecture_row(spec) for spec in specs.values()]
     return Scored(results, images, specs, folders, bench)

@@ -69,7 +69,7 @@ def reproduce(
             gpus_per_run=gpus_per_run,
         )
         check_done(done)
-        (scored,) = evaluate([job.folder for job in done], data_dir, say)
+        (scored,) = evaluate([job.folder for job in done], data_dir, say, affine=True)
         return _conclude(scored, out, say)
 
 
@@ -96,7 +96,7 @@ def _conclude(scored: Scored, out: Path, say: Callable[[str], None]) -> dict[str
 
 def _write_claims(scored: Scored, claims: list[dict[str, Any]], out: Path) -> None:
     """Write `claims.json`: the verdicts, and what they are about."""
-    kept = ("dataset", "noise", "hardware", "backend", "architectures")
+    kept = ("dataset", "noise", "test_draws", "hardware", "backend", "architectures")
     rows = scored.results["models"]
     record = {key: scored.results[key] for key in kept}
     record["seeds"] = sorted({row["seed"] for row in rows})
@@ -167,7 +167,7 @@ def plot(
     """
     named(out)
     daes = [folder for folder in folders if folder.config().model == "dae"]
-    scored = evaluate(daes, data_dir, say)
+    scored = evaluate(daes, data_dir, say, affine=True)
     if len(scored) > 1:
         names = ", ".join(sorted({one.results["dataset"]["name"] for one in scored}))
         raise UsageError(

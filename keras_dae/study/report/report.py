@@ -204,7 +204,9 @@ def _notes(pixels: int) -> dict[str, str]:
         "mean MSE; SSIM has a Gaussian window of sigma 1.5 and a data range of 1. "
         "After \N{PLUS-MINUS SIGN} stands the standard deviation over seeds, "
         "where there are several. The last rows are floors: answers without learning, "
-        "and classical filters."
+        "classical filters and affine maps. Clipping shifts dark pixels up and bright "
+        "ones down, and a filter that averages keeps the shift; 'inverse' and 'curve' "
+        "take it back, see the board."
     )
     comparisons = (
         "The difference is the test MSE of the model that the claim expects higher, "
@@ -242,6 +244,9 @@ def _facts(results: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
     yield "Data sha256", data["sha256"], True
     yield "Noise", noise_label(noise), False
     yield "Noisy test images sha256", noise["test_sha256"], True
+    draws = results.get("test_draws", 1)
+    mean_of = ", of which figures are the mean" if draws > 1 else ""
+    yield "Draws of the test noise", f"{draws}{mean_of}", False
     seeds, epochs = ({row[key] for row in models} for key in ("seed", "epochs"))
     yield "Models", f"{len(by_model(models))}, in {len(models)} runs", False
     yield "Seeds", ", ".join(map(str, sorted(seeds))), False
@@ -295,13 +300,43 @@ def _best(runs: dict[str, Rows], floors: Rows) -> str:
     errors = {name: mean(_test(rows, "mse")) for name, rows in runs.items()}
     name = min(errors, key=errors.__getitem__)
     text = f"The lowest test MSE is {errors[name]:.5f}, of {name}."
-    if not floors:
-        return text
-    floor = min(floors, key=lambda row: float(row["test"]["mse"]))
-    height = floor["test"]["mse"]
-    text += f" The best floor, {floor['name']}, stands at {height:.5f}: "
+    filters, affine = best_filter(floors), best_affine(floors)
+    if filters is not None:
+        fair = any("correction" in row for row in floors)
+        text += f" The best filter, {filters['name']}"
+        text += "," if fair else ", which nothing corrects for clipping,"
+        text += f" stands at {_beside(errors, filters)}"
+    if affine is not None:
+        text += f" The best map without any non-linearity, {affine['name']}, stands at "
+        text += _beside(errors, affine)
+    return text
+
+
+def _beside(errors: Mapping[str, float], floor: Mapping[str, Any]) -> str:
+    """Return a floor's error, and which models are not below it."""
+    height = float(floor["test"]["mse"])
     above = [model for model, error in errors.items() if error >= height]
-    return text + (f"not below it: {', '.join(above)}." if above else "all are below.")
+    words = f"not below it: {', '.join(above)}" if above else "all models are below"
+    return f"{height:.5f}; {words}."
+
+
+def best_filter(floors: Rows) -> dict[str, Any] | None:
+    """Return the filter of lowest test error of `floors`, None without one.
+
+    Results of before filters were corrected for clipping name medians alone.
+    """
+    filters = [
+        row
+        for row in floors
+        if row.get("kind") == "filter" or row["name"].startswith("median")
+    ]
+    return min(filters, key=lambda row: float(row["test"]["mse"]), default=None)
+
+
+def best_affine(floors: Rows) -> dict[str, Any] | None:
+    """Return the affine map of lowest test error of `floors`, None without one."""
+    maps = [row for row in floors if row.get("kind") == "affine"]
+    return min(maps, key=lambda row: float(row["test"]["mse"]), default=None)
 
 
 def _test(rows: Rows, key: str) -> list[float]:

@@ -65,8 +65,11 @@ def architecture_table(rows: list[dict[str, Any]]) -> Table:
 def results_table(results: dict[str, Any]) -> Table:
     """Return models and floors by test error, means over seeds."""
     data, noise = results["dataset"], results["noise"]
+    draws = results.get("test_draws", 1)
+    drawn = f", mean of {draws} draws" if draws > 1 else ""
+    title = f"Test images of {data['name']} ({data['test']:,}), {noise_label(noise)}"
     table = new_table(
-        f"Test images of {data['name']} ({data['test']:,}), {noise_label(noise)}",
+        title + drawn,
         *("denoiser", "seeds", "MSE", "± over seeds", "sum over pixels", "PSNR dB"),
         "SSIM",
         "live maps",

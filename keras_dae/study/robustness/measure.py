@@ -6,6 +6,7 @@ from statistics import mean
 from typing import Any
 
 from keras_dae.errors import UsageError
+from keras_dae.evaluation.corrections import corrections
 from keras_dae.evaluation.metrics import METRICS
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
@@ -94,7 +95,14 @@ def measure(
     """
     rows: list[dict[str, Any]] = []
     first, tuned = candidates.baselines(splits, [NOISY]), list(tuned)
-    total = sum(map(len, grid.values())) * (1 + len(tuned) + len(models))
+    noises = [
+        parse_noise(f"{kind}:{strength:g}", clip=clip)
+        for kind, strengths in grid.items()
+        for strength in strengths
+    ]
+    total = sum(
+        1 + len(tuned) * len(corrections(noise)) + len(models) for noise in noises
+    )
     for kind, strengths in grid.items():
         for strength in strengths:
             noise = parse_noise(f"{kind}:{strength:g}", clip=clip)

@@ -218,3 +218,22 @@ def test_a_wrong_answer_is_not_kept(store, bench, entry):
     with pytest.raises(KerasDAEError, match="shape"):
         measure_all(bench, [bad], store, SHOWN)
     assert not store.folder.exists()
+
+
+def test_a_row_of_seeds_holds_the_mean_of_each_draw(store, bench, entry):
+    bench = replace(bench, draws=2)
+    seeds = [
+        entry("DAE", factor, group="g", facts={"seed": seed})
+        for seed, factor in enumerate((0.5, 0.7))
+    ]
+    slow = entry("slow", 0.5, images=3)
+    measured = measure_all(bench, [*seeds, slow], store, SHOWN)
+    rows = {row["name"]: row for row in board_rows(measured)}
+    expected = []
+    for draw in range(2):
+        noisy, clean = replace(bench, seed=draw).pairs
+        errors = [mse(clean, noisy * np.float32(f)).mean() for f in (0.5, 0.7)]
+        expected.append(np.mean(errors))
+    assert rows["DAE"]["test_draws"] == pytest.approx(expected)
+    assert rows["DAE"]["test"]["mse"] == pytest.approx(np.mean(expected))
+    assert "test_draws" not in rows["slow"]

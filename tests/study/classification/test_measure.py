@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from keras_dae.errors import KerasDAEError
+from keras_dae.images.frozen import is_held
 from keras_dae.images.noise import Gaussian
 from keras_dae.study.classification import classifiers
+from keras_dae.study.classification import measure as module
 from keras_dae.study.classification.bench import ClassificationBench
 from keras_dae.study.classification.measure import classify, confusion
+from keras_dae.study.classification.section import write
 from keras_dae.study.common.candidates import Candidate, baselines
 from keras_dae.study.common.store import Store
 
@@ -124,7 +127,13 @@ def test_pairs_that_do_not_fit_in_memory_are_read_block_by_block(
     monkeypatch.setattr("keras_dae.images.frozen.HELD_BYTES", 8 * pixels * 20)
     monkeypatch.setattr("keras_dae.models.batches.VALUES_AT_ONCE", 16 * pixels * 7)
     few = ClassificationBench(bench.splits, bench.noise, 0, Store(tmp_path / "other"))
-    monkeypatch.setattr(type(few.bench), "pairs", None)  # all of them at once
+    held_pairs = type(few.bench).pairs.func
+
+    def pairs(of):
+        assert is_held(of.splits.test)  # the validation images alone
+        return held_pairs(of)
+
+    monkeypatch.setattr(type(few.bench), "pairs", property(pairs))
     # Classifiers learn from the first 20 images here: theirs are given.
     monkeypatch.setattr(
         ClassificationBench, "classifier", lambda _, *names: original(bench, *names)
@@ -137,3 +146,71 @@ def test_pairs_that_do_not_fit_in_memory_are_read_block_by_block(
 
 
 original = ClassificationBench.classifier
+
+
+def test_the_reference_learns_from_noise_as_long_as_asked(bench, perfect):
+    bench.steps = 40
+    options = {"others": [], "sigmas": (), "trained_on": ("clean",)}
+    results = classify(bench, [perfect, SWAPPED], **options)
+    reference = find(results, trained_on="reference")
+    assert [row["seed"] for row in reference] == [0, 1, 2]
+    assert len({row["accuracy"] for row in reference}) > 1  # seeds differ
+    reached = np.mean([row["accuracy"] for row in reference])
+    of = {"classifier": "cnn", "trained_on": "clean"}
+    (noisy,) = find(results, **of, tested_on="noisy")
+    (black,) = find(results, **of, tested_on="swapped")
+    assert reached > noisy["accuracy"]
+    share = (black["accuracy"] - noisy["accuracy"]) / (reached - noisy["accuracy"])
+    assert black["recovered_of_reference"] == pytest.approx(share)
+    (linear,) = find(results, classifier="logistic", tested_on="swapped")
+    assert "recovered_of_reference" not in linear
+    _, texts, (table,) = write(results)
+    assert table.heads.count("recovered of the reference") == 1
+    assert "seed 0." in " ".join(texts)  # of the denoisers, not of the reference
+    assert "for 40 steps of 128 images" in " ".join(texts)
+    assert f"{100 * reached:.2f} % ± " in " ".join(texts)
+
+
+def test_a_reference_takes_so_many_steps_and_fresh_noise(tmp_path, monkeypatch):
+    seen = []
+
+    class Model:
+        def compile(self, optimizer, loss):
+            pass
+
+        def fit(self, images, classes, **options):
+            seen.append((images.copy(), classes))
+
+    monkeypatch.setattr(classifiers, "build_classifier", lambda *_, seed: Model())
+    monkeypatch.setattr(classifiers, "save", lambda model, path: None)
+    images = np.full((300, 2, 2, 1), 0.5, np.float32)
+    data = classifiers.TrainingSet(images, np.arange(300), 300)
+    classifiers.fit_on_fresh_noise(
+        data, Gaussian(0.1), tmp_path, steps=5, seed=0, tick=lambda share: None
+    )
+    assert [len(given) for given, _ in seen] == [300, 300, 40]  # 5 x 128 images
+    assert sorted(seen[0][1]) == list(range(300))
+    assert not np.isin(seen[0][0], seen[1][0]).any()  # no draw of noise comes twice
+
+
+def test_the_best_median_is_chosen_on_validation(bench, monkeypatch):
+    """3x3 is better on validation, 5x5 on test: the curve is that of 3x3."""
+    right = {
+        ("median 3x3", "validation"): 9, ("median 5x5", "validation"): 8,
+        ("median 3x3", "test"): 5, ("median 5x5", "test"): 7,
+    }  # fmt: skip
+    validation = len(bench.splits.validation)
+
+    def read(bench, tested, source, drawn):
+        part = "validation" if len(drawn.splits.test) == validation else "test"
+        truth = bench.classes(part).copy()
+        truth[right.get((tested.name, part), 1) :] += 1
+        return dict.fromkeys(("cnn", "logistic"), truth)
+
+    monkeypatch.setattr(ClassificationBench, "read", read)
+    lines = {
+        (line["classifier"], line["name"]): line["accuracy"]
+        for line in module._curves(bench, [], [0.5])
+    }
+    expected = [5 / len(bench.splits.test)]
+    assert lines["cnn", "best median"] == lines["logistic", "best median"] == expected

@@ -68,9 +68,9 @@ def test_accuracy_recovered_by_hand():
         *("test images", "network, accuracy", "recovered", "trained on denoised"),
     ]
     assert table.rows == [
-        ["clean", "90.00 %", "100.00 %", "-"],
-        ["noisy", "50.00 %", "0.00 %", "-"],
-        ["model", "80.00 %", "75.00 %", "-"],
+        ["clean", "90.00 % ± 5.00", "100.00 %", "-"],
+        ["noisy", "50.00 % ± 5.00", "0.00 %", "-"],
+        ["model", "80.00 % ± 5.00", "75.00 %", "-"],
     ]
 
 

@@ -48,9 +48,10 @@ def test_cells_are_those_of_a_bench_and_measured_once(tiny, tmp_path):
     store = Store(tmp_path)
     grid = {"gaussian": (0.25, 0.5), "blur": (1.0,)}
     results = measure(tiny, [one], store, grid=grid, tuned=["median"])
-    assert len(results["rows"]) == 9
-    names = ["noisy input", "median, tuned", "half"]
-    assert [row["name"] for row in results["rows"]] == 3 * names
+    median = [f"median, tuned{after}" for after in ("", ", inverse", ", curve")]
+    every = ["noisy input", *median, "half"]
+    blurred = [name for name in every if name != "median, tuned, inverse"]
+    assert [row["name"] for row in results["rows"]] == [*every, *every, *blurred]
     (found,) = [
         r["test"]["mse"]
         for r in results["rows"]
