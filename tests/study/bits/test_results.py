@@ -57,6 +57,22 @@ def test_the_section_says_whether_the_first_claim_turns(results):
     assert "Claim (*), that a smaller latent gives a higher loss, turns" in texts
 
 
+def test_the_page_on_bits_has_these_figures(results, request):
+    page = (request.config.rootpath / "docs" / "bits.md").read_text()
+    for row in results["rows"]:
+        more = row["more"]
+        figures = [f"{row['mse']:.5f}", f"{more['bits']:,.0f}"]
+        figures += [f"{more['bits'] / row['values']:.2f}"]
+        figures += [f"{more['without_neighbours']:,.0f}"]
+        line = " | ".join([row["name"], str(row["values"]), *figures])
+        assert f"| {line} |" in page
+    words = " ".join(page.split())
+    for row in results["turns"]:
+        if row["below"] is not None:
+            whole = row["below"] > 0.98 * row["high"]
+            assert f"{row['high'] if whole else row['below']:,.0f}" in words
+
+
 def test_a_damaged_file_of_bits_is_named(tmp_path):
     shutil.copy(RESULTS, tmp_path / "results.json")
     (tmp_path / "bits").mkdir()
