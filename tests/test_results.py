@@ -204,3 +204,28 @@ def test_only_models_of_one_seed_are_kept(request):
     folder = request.config.rootpath / "artifacts"
     found = {path.parent.name[-6:] for path in folder.rglob("runs/*/model.keras")}
     assert found == {"-seed0"}
+
+
+def test_intervals_cover_what_they_promise_at_all_nine(paper):
+    results = read_json(paper / "uncertainty" / "uncertainty.json")
+    study = read_json(paper / "results.json")
+    assert results["dataset"]["sha256"] == study["dataset"]["sha256"]
+    assert results["core_minutes"] <= 15
+    rows = {row["name"]: row for row in results["rows"]}
+    assert set(rows) == {spec.name for spec in paper_specs()}
+    for row in rows.values():
+        test, free = row["test"], row["free"]
+        assert test["images"] == 10_000
+        assert 0.89 <= test["coverage"] <= 0.91
+        assert 0.85 <= test["strokes"] <= 0.95
+        for tenth in test["deciles"]:
+            assert 0.88 <= tenth["coverage"] <= 0.92
+        # The spread that costs nothing is beaten, if by little.
+        assert test["rank_unsure"] > free["rank_unsure"]
+        assert test["width"] < 1.002 * free["width"]
+        assert test["unlike"] < 0.06
+        assert all(one["unlike"] > 0.5 for one in row["shifted"])
+    narrower = [row["test"]["width"] < row["free"]["width"] for row in rows.values()]
+    assert sum(narrower) >= 7
+    for stem in ("uncertainty-coverage", "uncertainty-images"):
+        assert (paper / "figures" / f"{stem}.png").stat().st_size > 10_000
