@@ -88,8 +88,11 @@ $(RUN): pyproject.toml constraints.txt
 	$(PIP) -e .
 	touch $@
 
+# The linter of the page's JavaScript is left out where npm is missing or fails.
 $(DEV): $(RUN)
 	$(PIP) -e ".[jax,tensorflow-cpu,dev]"
+	-@if command -v npm > /dev/null; then npm install --silent --no-package-lock \
+		--prefix tests/page; fi
 	touch $@
 
 $(FUZZ): $(DEV)

@@ -30,8 +30,9 @@ const Latent = (() => {
     $("inside").hidden = !model.latent;
     if (!model.latent) return;
     $("inside-name").textContent = model.name;
+    const noise = model.noise ? `Trained on noise of ${model.noise}. ` : "";
     $("inside-help").textContent =
-      `The encoder leaves ${model.maps} maps of ${model.latentSide} values, ` +
+      `${noise}The encoder leaves ${model.maps} maps of ${model.latentSide} values, ` +
       "and the decoder sees nothing else. Change them: a factor for a whole map, or " +
       "one cell of it (click it, or focus a map and use the arrow keys).";
     reset();

@@ -204,6 +204,8 @@ def test_latent_maps_are_changed(page):
         "[...document.querySelectorAll('#maps canvas')].map((c) => [c.width, c.height])"
     )
     assert maps == [[13, 13]] * 4
+    about = page.run("document.getElementById('inside-help').textContent")
+    assert about.startswith("Trained on noise of gaussian, sigma 0.5, clipped. ")
     before = pixels(page, "changed")
     page.click("#map-1", 0.5, 0.5)
     page.wait("!document.getElementById('cell-1').disabled")

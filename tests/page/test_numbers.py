@@ -58,7 +58,7 @@ def small(*made, shape=(12, 10, 3)):
     model = keras.Sequential([keras.Input(shape), *made])
     rng = np.random.default_rng(0)
     drawn = [rng.uniform(0.1, 1, w.shape) for w in model.get_weights()]
-    model.set_weights([w - 0.4 * (w.ndim == 4) for w in drawn])
+    model.set_weights([w - 0.55 * (w.ndim == 4) for w in drawn])
     return model
 
 
@@ -68,6 +68,10 @@ MODELS = {
     "same, even kernel, stride 2": lambda: small(
         layers.Conv2D(5, 4, strides=2, **CONV), UP(3, 4, strides=2, **CONV)
     ),
+    "same, one edge wider than the other": lambda: small(
+        layers.Conv2D(5, 3, strides=2, **CONV), UP(3, 3, strides=2, **CONV)
+    ),
+    "same, even kernel": lambda: small(layers.Conv2D(5, 4, **CONV), UP(3, 4, **CONV)),
     "same, kernel below the stride": lambda: small(
         layers.Conv2D(5, 2, strides=2, padding="same"), UP(3, 1, strides=2, **CONV)
     ),
@@ -86,7 +90,10 @@ MODELS = {
     "pooling and enlarging": lambda: small(
         layers.MaxPooling2D(2), layers.UpSampling2D(2)
     ),
-    "pooling at the edges": lambda: small(layers.MaxPooling2D(3, 1, padding="same")),
+    "pooling at the edges": lambda: small(
+        layers.MaxPooling2D(3, 1, padding="same"),
+        layers.MaxPooling2D(2, 1, padding="same"),
+    ),
     "normalisation": lambda: small(
         layers.Conv2D(3, 1), layers.BatchNormalization(), layers.Dropout(0.5)
     ),

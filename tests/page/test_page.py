@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 from keras import layers
 
+from keras_dae.images.datasets import load
 from keras_dae.models.files import save
 from keras_dae.page import page
 from keras_dae.page.page import MOST_BYTES
 from keras_dae.page.samples import UNTRAINED, take_samples
 from tests.commands import run, sentence
+
+MNIST = os.environ.get("KERAS_DAE_DATA")  # tests themselves do not see it
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,19 @@ def test_the_test_images_are_twelve_digits_of_each_class(written, digits):
     classes = [re.search(r"class (\d)", one["about"])[1] for one in shown]
     assert classes == sorted(classes)
     assert set(classes) == set("0123456789")
+
+
+@pytest.mark.skipif(not MNIST, reason="KERAS_DAE_DATA names no folder with mnist.npz")
+def test_the_models_of_the_package_did_not_train_on_the_test_images(digits):
+    splits = load("mnist", MNIST)
+    trained, validated = (
+        {image.tobytes() for image in np.asarray(part)}
+        for part in (splits.train, splits.validation)
+    )
+    shown = {np.asarray(digits.test[n]).tobytes() for n in UNTRAINED}
+    assert len(shown) == 12
+    assert shown <= validated
+    assert not shown & trained
 
 
 def test_test_images_of_other_data_are_spread_over_the_classes(tmp_path):
