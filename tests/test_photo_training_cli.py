@@ -45,6 +45,14 @@ def test_fine_tuning_and_more_epochs(photos, tmp_path):
     assert "look noisy" not in first.stderr
     assert " about " in first.stderr
     train = record["config"]["train_images"]
+    image = photograph(3, 45, 71)
+    noisy = image + np.random.default_rng(1).normal(0, 25, image.shape)
+    imageio.imwrite(tmp_path / "in.png", np.rint(noisy.clip(0, 255)).astype(np.uint8))
+    done = run("denoise", tmp_path / "in.png", "--model", row["run"], "-o",
+               tmp_path / "out.png")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    answer = imageio.imread(tmp_path / "out.png").astype(float)
+    assert np.mean((answer - image) ** 2) < 0.2 * 25**2
     longer = run(*given, "--epochs", 2, "--train-images", train, "--resume")
     assert longer.exit_code == 0, longer.output
     assert json.loads(longer.stdout)["epochs"] == 2

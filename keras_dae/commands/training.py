@@ -54,12 +54,13 @@ def in_time(config: Any, splits: Any, seconds: float | None, out: Path) -> Any:
     from keras_dae.training.length import by_epochs
     from keras_dae.training.runs import RunFolder, run_name
 
+    if seconds is not None:
+        config = config.model_copy(update={"steps": None})
+    config = by_epochs(config, splits)
     folder = RunFolder(out / run_name(config, splits.name))
     there = folder.config() if folder.config_path.exists() else None
     if seconds is not None and there is not None:
-        kept = {"epochs": there.epochs, "train_images": there.train_images}
-        return config.model_copy(update={**kept, "steps": None})
-    config = by_epochs(config, splits)
+        return config.model_copy(update={"epochs": there.epochs})
     from keras_dae.training.duration import time_words
     from keras_dae.training.estimate import epoch_seconds
 

@@ -3,6 +3,7 @@
 import tomllib
 from math import log10
 from pathlib import Path
+from typing import get_args
 
 import keras
 import numpy as np
@@ -14,10 +15,10 @@ from keras_dae.models.files import load
 from keras_dae.models.photo import PhotoSpec, build_photo, initial_weights
 from keras_dae.system.numerics import float32
 from keras_dae.training import fitting
-from keras_dae.training.config import make_config, read_toml
+from keras_dae.training.config import RunConfig, make_config, read_toml
 from keras_dae.training.fitting import fit, validation_arrays
 from keras_dae.training.length import by_epochs
-from keras_dae.training.losses import FLOOR, LogMSE
+from keras_dae.training.losses import FLOOR, LOSSES, LogMSE
 from keras_dae.training.photo_recipe import OF_FOLDERS, RECIPE
 from keras_dae.training.recorder import Recorder
 from keras_dae.training.starting import start_file, start_options
@@ -73,6 +74,10 @@ def test_the_recipe_file_is_the_default_of_the_model():
     assert make_config({"model": "photo", "sigma": "0.1..0.2"}).noise == (
         "gaussian:0.1..0.2"
     )
+
+
+def test_each_loss_can_be_asked_for():
+    assert set(LOSSES) == set(get_args(RunConfig.model_fields["loss"].annotation))
 
 
 def test_the_loss_is_the_mean_of_decibels():
