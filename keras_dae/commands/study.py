@@ -120,13 +120,10 @@ def train(
     splits = splits.limited(config.train_images, validation=config.validation_images)
     say_counts(splits)
     from keras_dae.denoiser import Denoiser
-    from keras_dae.training.duration import time_words
-    from keras_dae.training.estimate import run_seconds
 
     going_on = resume is not None
     if not going_on:
-        expected = time_words(run_seconds(config, splits))
-        say(f"{config.epochs} epochs take about {expected} here")
+        _say_expected(config, splits)
     with FitProgress(spec.name, epochs=config.epochs, images=len(splits.train)) as bar:
         trained = Denoiser.train(config, splits, out, resume=going_on, progress=bar)
     history = trained.run.history()
@@ -148,6 +145,15 @@ def train(
             f"{row['name']}: validation {error} {row['val_loss']:.5f} after "
             f"{row['epochs']} epochs, {row['seconds']:.0f} s of training; {row['run']}"
         )
+
+
+def _say_expected(config: Any, splits: Any) -> None:
+    """Say about how long the epochs of a run take."""
+    from keras_dae.training.duration import time_words
+    from keras_dae.training.estimate import run_seconds
+
+    expected = time_words(run_seconds(config, splits))
+    say(f"{config.epochs} epochs take about {expected} here")
 
 
 @click.command()
