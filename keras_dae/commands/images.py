@@ -1,5 +1,6 @@
 """The command for images that somebody has: denoise."""
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -132,40 +133,17 @@ def denoise(
     """
     from keras_dae.denoising.choose import AUTO
     from keras_dae.denoising.files import STANDARD, holding, plan_jobs
-    from keras_dae.denoising.trained import find_model
-    from keras_dae.errors import check
     from keras_dae.system import backend
 
-    check(
-        not (overwrite and skip_existing),
-        "--overwrite and --skip-existing exclude each other.",
-        overwrite=overwrite,
-        skip_existing=skip_existing,
-    )
     noise, label = _noise(add_noise)
-
-    def plan() -> list[Any]:
-        return plan_jobs(
-            inputs,
-            out,
-            label=label,
-            overwrite=overwrite,
-            skip_existing=skip_existing,
-        )
-
+    ways = {"overwrite": overwrite, "skip_existing": skip_existing}
+    _check_ways(**ways)
+    plan = functools.partial(plan_jobs, inputs, out, label=label, **ways)
     jobs = plan()
-    check(
-        len(jobs) == 1 or not (compare or clean),
-        "--compare and --clean are for one image.",
-        images=len(jobs),
-    )
-    _check_picture(compare, overwrite)
+    _check_picture(jobs, compare, clean, overwrite)
     if uncertainty:
         _check_calibrated(from_itself, model_name, out, options)
-    trained = _itself(options) if from_itself else None
-    if not from_itself and model_name != AUTO:
-        trained = find_model(model_name)
-        look_at([trained.path])
+    trained = _trained(model_name, from_itself, options)
     rows = _refused(jobs, options)
     if not rows:
         backend.select(device, threads)
@@ -204,15 +182,47 @@ def _idle(job: Any, state: str, reason: str) -> dict[str, Any]:
     return {**row, "seconds": 0.0}
 
 
-def _check_picture(compare: Path | None, overwrite: bool) -> None:
-    from keras_dae.errors import UsageError
+def _check_ways(overwrite: bool, skip_existing: bool) -> None:
+    from keras_dae.errors import check
 
+    check(
+        not (overwrite and skip_existing),
+        "--overwrite and --skip-existing exclude each other.",
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+    )
+
+
+def _check_picture(
+    jobs: list[Any], compare: Path | None, clean: Path | None, overwrite: bool
+) -> None:
+    from keras_dae.errors import UsageError, check
+
+    check(
+        len(jobs) == 1 or not (compare or clean),
+        "--compare and --clean are for one image.",
+        images=len(jobs),
+    )
     if compare is None:
         return
     if compare.suffix.lower() != ".png":
         raise UsageError(f"--compare writes a .png file. Received: {compare}.")
     if compare.exists() and not overwrite:
         raise UsageError(f"{compare} exists; --overwrite replaces it.")
+
+
+def _trained(name: str, from_itself: bool, options: dict[str, Any]) -> Any:
+    """Return the model that was named; None where each image says which suits it."""
+    from keras_dae.denoising.choose import AUTO
+    from keras_dae.denoising.trained import find_model
+
+    if from_itself:
+        return _itself(options)
+    if name == AUTO:
+        return None
+    trained = find_model(name)
+    look_at([trained.path])
+    return trained
 
 
 def _itself(options: dict[str, Any]) -> Any:

@@ -71,13 +71,16 @@ def _together(
     context: click.Context, option: click.Parameter, texts: tuple[str, ...]
 ) -> list[int]:
     """Read whole numbers, separated by commas or given one by one, each once."""
+    given = ",".join(texts)
     try:
-        return list(dict.fromkeys(int(n) for text in texts for n in text.split(",")))
+        numbers = [int(word) for word in given.split(",")] if texts else []
     except ValueError:
-        given = ",".join(texts)
         raise click.BadParameter(
             f"whole numbers separated by commas are wanted, not {given!r}."
         ) from None
+    if min(numbers, default=1) < 1:
+        raise click.BadParameter(f"numbers from 1 are wanted, not {given!r}.")
+    return list(dict.fromkeys(numbers))
 
 
 def numbers_option(name: str, default: str | None, what: str) -> Callable[[Any], Any]:

@@ -20,6 +20,11 @@ from keras_dae.system.numerics import float32
 
 BATCH = 64
 OPEN_SIDE = 28  # pixels, where a model takes images of any size
+MOST_SIDE = 65_536
+NO_OPEN_SIDES = (
+    "torch.export cannot keep the sides of this model open, as of one with strides; "
+    "the formats onnx, saved-model and litert can"
+)
 
 
 def export(task: dict[str, Any]) -> dict[str, Any]:
@@ -34,20 +39,29 @@ def export(task: dict[str, Any]) -> dict[str, Any]:
     # keras exports what was called before; an open side stays open.
     shape = [side or OPEN_SIDE for side in model.input_shape[1:]]
     model.predict_on_batch(np.zeros((2, *shape), np.float32))
-    model.export(
-        str(out), format=row.keras_name, verbose=False, **_options(task["format"])
-    )
+    sides = model.input_shape[1:3]
+    options = _options(task["format"], sides)
+    try:
+        model.export(str(out), format=row.keras_name, verbose=False, **options)
+    except Exception as error:
+        if task["format"] == "torch" and None in sides:
+            raise RuntimeError(NO_OPEN_SIDES) from error
+        raise
     row.describe(out, task["card"])
     return {}
 
 
-def _options(name: str) -> dict[str, Any]:
-    """Return what makes the batch of any size where keras fixes it at 1."""
+def _options(name: str, sides: tuple[int | None, ...]) -> dict[str, Any]:
+    """Return what keeps batch and open sides of any size where keras fixes them."""
     if name != "torch":
         return {}
-    import torch
+    from torch.export import Dim
 
-    return {"dynamic_shapes": ({0: torch.export.Dim("batch", min=1, max=4096)},)}
+    shapes = {0: Dim("batch", min=1, max=4096)}
+    for axis, side in enumerate(sides, 1):
+        if side is None:
+            shapes[axis] = Dim(f"side_{axis}", min=1, max=MOST_SIDE)
+    return {"dynamic_shapes": (shapes,)}
 
 
 def answer(task: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from keras_dae.errors import KerasDAEError
 from keras_dae.interchange import export as exporting
 from keras_dae.interchange import formats, parity
 from keras_dae.interchange.formats import EXPORTS, KEY
+from keras_dae.interchange.process import Worker
 from keras_dae.models.files import save
 from tests.commands import run, sentence
 
@@ -259,3 +260,33 @@ def test_a_model_of_any_size_is_exported_with_open_sides(tmp_path):
     (found,) = session.run(None, {taken.name: images})
     wanted = keras.ops.convert_to_numpy(model(images))
     np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["torch", "saved-model", "litert"])
+def test_open_sides_stay_open_in_every_format(tmp_path, name):
+    if EXPORTS[name].missing():
+        pytest.skip(f"needs {EXPORTS[name].missing()}")
+    given = keras.Input((None, None, 1))
+    answer = keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(given)
+    model, path = keras.Model(given, answer), tmp_path / "any.keras"
+    save(model, path)
+    out = tmp_path / f"any{EXPORTS[name].suffix}"
+    exporting.export(path, name, out, {})
+    images = np.random.default_rng(0).random((3, 20, 36, 1), dtype=np.float32)
+    np.save(tmp_path / "images.npy", images)
+    with Worker(EXPORTS[name].backend, 1) as worker:
+        found, _ = exporting.answers(worker, out, name, tmp_path / "images.npy")
+    wanted = keras.ops.convert_to_numpy(model(images))
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_a_model_whose_sides_torch_cannot_keep_open_is_one_sentence(tmp_path):
+    given = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(2, 4, strides=2, padding="same")(given)
+    answer = keras.layers.Conv2DTranspose(1, 4, strides=2, padding="same")(x)
+    path = tmp_path / "strides.keras"
+    save(keras.Model(given, answer), path)
+    result = run("export", path, "--format", "torch", "-o", tmp_path / "it.pt2")
+    assert "the formats onnx, saved-model and litert can" in sentence(result, 1)
+    assert not (tmp_path / "it.pt2").exists()

@@ -237,3 +237,19 @@ def test_a_row_of_seeds_holds_the_mean_of_each_draw(store, bench, entry):
     assert rows["DAE"]["test_draws"] == pytest.approx(expected)
     assert rows["DAE"]["test"]["mse"] == pytest.approx(np.mean(expected))
     assert "test_draws" not in rows["slow"]
+
+
+def test_pairs_that_do_not_fit_in_memory_are_measured_in_blocks(
+    tmp_path, store, bench, entry, monkeypatch
+):
+    def all_at_once(bench):
+        raise AssertionError("all pairs are held")
+
+    ((_, held),) = measure_all(bench, [entry("half", 0.5)], store, SHOWN)
+    monkeypatch.setattr("keras_dae.images.frozen.HELD_BYTES", 1)
+    monkeypatch.setattr(TestBench, "pairs", property(all_at_once))
+    other = Store(tmp_path / "other")
+    network = entry("half", 0.5, kind="dae")  # which is asked once before it is timed
+    ((_, found),) = measure_all(bench, [network], other, SHOWN)
+    for name in ("errors", "answers"):
+        np.testing.assert_array_equal(found.arrays[name], held.arrays[name])

@@ -1,9 +1,15 @@
+import dataclasses
 import zipfile
 
+import numpy as np
 import pytest
 
+from keras_dae.evaluation.metrics import mse
+from keras_dae.images.frozen import MEASURED, frozen_arrays
+from keras_dae.images.noise import Gaussian
 from keras_dae.images.noise_words import describe_noise
 from keras_dae.models.architectures import plan
+from keras_dae.study.depth_limit import measure as depth_limit
 from keras_dae.study.depth_limit.measure import (
     DEPTHS,
     LATENT,
@@ -88,3 +94,19 @@ def test_epochs_make_equal_steps():
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_each_depth_has_a_schedule(depth):
     assert plan(depth, LATENT).depth == depth
+
+
+def test_the_training_loss_is_taken_block_by_block(tiny):
+    many = np.repeat(tiny.train, 60, axis=0)
+    splits = dataclasses.replace(tiny, train=many)
+    sizes = []
+
+    def half(noisy):
+        sizes.append(len(noisy))
+        return noisy / 2
+
+    limits = {"low": tiny.low, "high": tiny.high}
+    noisy, clean = frozen_arrays(many, Gaussian(0.5), seed=0, split=MEASURED, **limits)
+    found = depth_limit._on_training(make_config(), splits, half)
+    assert found == pytest.approx(mse(clean, noisy / 2).mean(), rel=1e-12)
+    assert max(sizes) == 256 < len(many)
