@@ -11,6 +11,7 @@ from keras_dae.study.depth_limit.measure import (
     default_epochs,
     findings,
 )
+from keras_dae.study.depth_limit.section import depth_sentence
 from keras_dae.system.storage import write_json
 from keras_dae.training.config import make_config
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
@@ -88,3 +89,25 @@ def test_epochs_make_equal_steps():
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_each_depth_has_a_schedule(depth):
     assert plan(depth, LATENT).depth == depth
+
+
+@pytest.mark.parametrize(
+    ("deeper", "verdict"),
+    [
+        ((0.8, 1.5), 3),  # training falls, validation rises: it overfits
+        ((1.2, 1.5), None),  # both rise: it is harder to train
+        ((0.8, 1.1), None),  # both fall: it is the better one
+        ((0.99, 1.5), None),  # training falls by chance alone
+    ],
+)
+def test_overfitting_is_told_from_poor_training(deeper, verdict):
+    rows = [
+        row(depth, train + noise, validation + noise, seed)
+        for depth, (train, validation) in {1: (2, 2), 2: (1, 1.2), 3: deeper}.items()
+        for seed, noise in enumerate((-0.02, 0, 0.02))
+    ]
+    (found,) = findings(rows)
+    assert found["overfits"] == verdict
+    (found,) = findings([one for one in rows if one["seed"] < 2])
+    assert found["overfits"] is None  # two seeds decide nothing
+    assert "not decided" in depth_sentence(found)
