@@ -22,7 +22,7 @@ ROWS, COLUMNS = 4, 6  # digits on the page
 
 
 def digits_page() -> np.ndarray:
-    """Return digits of mnist5k's test split side by side: float32 in [0, 1]."""
+    """Return digits of mnist5k side by side: float32 in [0, 1]."""
     test = kd.load_data("mnist5k").test[..., 0] / np.float32(255)
     places = np.linspace(0, len(test) - 1, ROWS * COLUMNS).astype(
         int

@@ -103,7 +103,7 @@ def digits(command: Path, place: Path) -> dict[str, Any]:
 
     before, after = error(noisy), error([np.asarray(one) for one in answers])
     return {
-        "data": "mnist5k test, of the training set of MNIST; the noise is new",
+        "data": "mnist5k, digits of the training set of MNIST; the noise is new",
         "images": DIGITS,
         "noise": f"gaussian, sigma {SIGMA}, clipped",
         "mse_before": before,

@@ -209,7 +209,7 @@ def _numbers(
 @click.option(
     "--validation-images",
     type=int,
-    help="Validation images.  [default: 2000, or all; small sets make many epochs]",
+    help="Validation images.  [default: all]",
 )
 @click.option(
     "--epochs",
@@ -260,8 +260,6 @@ def depth_limit(
     from keras_dae.training.progress import Steps
 
     splits = load_splits(configuration(None, options), data_dir)
-    if options["validation_images"] is None:
-        options["validation_images"] = min(2000, len(splits.validation))
     named = {**options, "data": splits.name}
     whole = len(splits.train)
     for size in sizes:  # says at once what is more than there is

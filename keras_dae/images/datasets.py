@@ -234,7 +234,8 @@ DATASETS = {
         "52cd6c10ae77107af32269dd9d10ca19c1b749e83235a0c75e2f0729ebeaf141",
     ),
     "mnist5k": Dataset(
-        "5,000 genuine MNIST training digits, always at hand without a network",
+        "5,000 genuine MNIST training digits, the test part too; always at hand, "
+        "without a network",
         _read_mnist5k,
         "ff9936f379a6bd08b040e977f21bc5f776588f8df1e70e8bfabe7fa6e71c52bf",
     ),

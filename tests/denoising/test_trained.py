@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import keras_dae as kd
+from benchmarks.pack_pretrained import FAMILIAR
 from keras_dae.denoising.trained import PRETRAINED, find_model, pretrained_cards
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.metrics import psnr_of, ssim
@@ -46,7 +47,7 @@ def test_a_cards_figures_are_those_of_its_file(name, bench):
     noisy, clean = bench.pairs
     lean = answer(model)
     answers = lean(noisy) if lean else model.predict(noisy, verbose=0)
-    figures = card["figures"]["mnist5k test"]
+    figures = card["figures"][FAMILIAR]
     assert figures["images"] == len(noisy)
     errors = np.square(answers - clean, dtype=float).mean(axis=(1, 2, 3))
     assert figures["mse"] == pytest.approx(errors.mean(), abs=1e-5)

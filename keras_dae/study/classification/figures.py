@@ -21,6 +21,9 @@ from keras_dae.study.nine.diagrams import (
 
 COLOURS = {"cnn": BLUE, "logistic": ORANGE}
 MARKERS = {"cnn": "o", "logistic": "s"}
+# An axis of the misread share, logarithmic, shows 95 to 100 % as wide as 50 to 95 %.
+TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+MOST_READ = 0.004
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -40,22 +43,31 @@ def accuracies(results: Mapping[str, Any]) -> Figure:
         for trained_on, face in (("clean", colour), ("denoised", "white")):
             points = by_name(rows, kind, trained_on)
             axes.plot(
-                list(points.values()),
+                [misread(share) for share in points.values()],
                 [names.index(name) for name in points],
                 ls="", marker=marker, color=colour, mfc=face, ms=6.5,
             )  # fmt: skip
         for line, tested in (("-", "clean"), (":", "noisy")):
             of_all = [r for r in results["rows"] if r["tested_on"] == tested]
             (level,) = by_name(of_all, kind, "clean").values()
-            axes.axvline(level, color=colour, ls=line, lw=1.2, zorder=0)
+            axes.axvline(misread(level), color=colour, ls=line, lw=1.2, zorder=0)
     axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="accuracy on the test images", ylim=(len(names) - 0.5, -0.5))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    axes.set_xscale("log")
+    axes.set(xlim=(1.05, MOST_READ), ylim=(len(names) - 0.5, -0.5))
+    axes.set_xlabel("accuracy on the test images, by the share that is misread")
+    shown = [share for share in TICKS if 1 - share >= MOST_READ]
+    axes.set_xticks([1 - share for share in shown], [f"{100 * s:g} %" for s in shown])
+    axes.minorticks_off()
     axes.grid(axis="x")
     figure.legend(
         handles=_legend(results["classifiers"]), loc="outside upper center", ncols=2
     )
     return figure
+
+
+def misread(accuracy: float) -> float:
+    """Return the share that is misread, at least `MOST_READ`: a log axis has no 0."""
+    return max(1 - accuracy, MOST_READ)
 
 
 def by_name(rows: Rows, kind: str, trained_on: str) -> dict[str, float]:

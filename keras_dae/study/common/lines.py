@@ -7,49 +7,46 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.image import AxesImage
 
-from keras_dae.study.nine.diagrams import GREY, INK, PALETTE
+from keras_dae.study.nine.diagrams import GREY, INK, PALETTE, VERMILION
 
 Style = dict[str, Any]
 DASHES = ("-", "--", ":", "-.")
+DEPTHS = (5, 3, 1)  # of the study; each has a dash and a marker, any other the last
+LATENT_COLOURS = dict(zip((13, 8, 5), PALETTE, strict=False))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def line_styles(rows: Sequence[Mapping[str, Any]]) -> dict[str, Style]:
     """Return name -> matplotlib's colour, line and marker, in the order of the rows.
 
-    A model's colour is that of its latent, its line and marker tell the depth; models
-    that share both, or have neither, get one after the other of all combinations. The
-    noisy input is black and filters are grey, each with a marker of its own.
+    Each look has one meaning in every figure: the colour is the latent's, as in the
+    figures of the study, marker and dash are the depth's; a model without a latent is
+    vermilion, one of a name of its own beside the study's (another family, another
+    training) has hollow markers. The noisy input is black, filters are grey.
 
     Args:
         rows: `name`, `kind` ('model', 'filter' or 'noisy') and, of runs, `depth` and
             `latent`.
     """
-    named = {row["name"]: row for row in rows}
-    models = [row for row in named.values() if row["kind"] == "model"]
-    pairs = [(row.get("latent"), row.get("depth")) for row in models]
-    alike = len(set(pairs)) < len(pairs) or any(None in pair for pair in pairs)
-    latents = sorted({latent for latent, _ in pairs if latent}, reverse=True)
-    depths = sorted({depth for _, depth in pairs if depth}, reverse=True)
     styles: dict[str, Style] = {}
-    for name, row in named.items():
-        number = len(styles)
+    filters = 0
+    for name, row in {row["name"]: row for row in rows}.items():
         if name == "noisy input" or row["kind"] == "noisy":
-            styles[name] = {"color": INK, "ls": "-", "marker": "x", "lw": 1.2}
+            look = {"color": INK, "ls": "-", "marker": "x", "lw": 1.2}
         elif row["kind"] == "filter":
-            marker, dash = MARKERS[number % len(MARKERS)], DASHES[number % len(DASHES)]
-            styles[name] = {"color": GREY, "ls": dash, "marker": marker, "lw": 1.2}
-            styles[name]["mfc"] = "white"
+            look = {"color": GREY, "ls": DASHES[filters % len(DASHES)], "lw": 1.2}
+            look |= {"marker": MARKERS[-1 - filters % len(MARKERS)], "mfc": "white"}
+            filters += 1
+        elif row.get("latent") is None:
+            look = {"color": VERMILION, "ls": "-", "marker": "*", "lw": 1.6}
         else:
-            colour = number if alike else latents.index(row["latent"])
-            line = number // len(PALETTE) if alike else depths.index(row["depth"])
-            styles[name] = {
-                "color": PALETTE[colour % len(PALETTE)],
-                "ls": DASHES[line % len(DASHES)],
-                "marker": MARKERS[line % len(MARKERS)],
-                "lw": 1.6,
-            }
-        styles[name] |= {"ms": 4.5}
+            place = DEPTHS.index(row["depth"]) if row["depth"] in DEPTHS else -1
+            colour = LATENT_COLOURS.get(row["latent"], PALETTE[4])
+            look = {"color": colour, "ls": DASHES[place], "lw": 1.6}
+            look["marker"] = MARKERS[place]
+            if name != f"DAE_{row['depth']}_{row['latent']}":
+                look["mfc"] = "white"
+        styles[name] = {**look, "ms": 5}
     return styles
 
 

@@ -35,8 +35,6 @@ def depth_limit(results: Mapping[str, Any]) -> Figure:
             axes.plot(depths, finding["means"][part], **look)
             low, high = [min(v) for v in values], [max(v) for v in values]
             axes.fill_between(depths, low, high, color=colour, alpha=0.18, lw=0)
-        best = finding["means"]["best_validation"]
-        axes.plot(depths, best, color=ORANGE, ls=":", lw=1.3)
         _marks(axes, finding)
         axes.set(title=f"{size:,} training images", xlabel="depth")
         axes.set_yscale("log")
@@ -48,10 +46,10 @@ def depth_limit(results: Mapping[str, Any]) -> Figure:
     panels[0].set_ylabel("mean squared error (mean over pixels)")
     handles = [
         *(Line2D([], [], color=LOSSES[p], marker=MARKS[p], label=p) for p in LOSSES),
-        Line2D([], [], color=ORANGE, ls=":", label="validation, best epoch"),
         Line2D([], [], color=INK, ls="--", label="deeper stops helping"),
-        Line2D([], [], color=GREY, ls="-.", label="the gap opens"),
     ]
+    if any(finding["opens"] is not None for finding in found):
+        handles.append(Line2D([], [], color=GREY, ls="-.", label="the gap opens"))
     figure.legend(handles=handles, loc="outside upper center", ncols=3)
     return figure
 
@@ -59,4 +57,5 @@ def depth_limit(results: Mapping[str, Any]) -> Figure:
 def _marks(axes: Axes, finding: Mapping[str, Any]) -> None:
     axes.axvline(finding["enough"], color=INK, ls="--", lw=1.2, zorder=0)
     if finding["opens"] is not None:
-        axes.axvline(finding["opens"], color=GREY, ls="-.", lw=1.2, zorder=0)
+        beside = 0.12 if finding["opens"] == finding["enough"] else 0.0
+        axes.axvline(finding["opens"] + beside, color=GREY, ls="-.", lw=1.2, zorder=0)

@@ -1,9 +1,10 @@
 """How deep before it overfits (paper, section 5.4): depth by number of images."""
 
 from collections.abc import Callable, Iterable
-from statistics import mean, stdev
+from statistics import mean, stdev, variance
 from typing import Any
 
+from keras_dae.evaluation.contrasts import FEWEST_SEEDS
 from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.metrics import mse
 from keras_dae.evaluation.scoring import TestBench
@@ -25,6 +26,7 @@ LATENT = 5  # the smallest of the study; it has a schedule for every depth to 12
 STEPS = 4000
 PARTS = ("train", "validation", "best_validation", "test")
 GAP = 0.1
+CHANCE = 3.0  # standard errors of a difference over seeds
 
 
 def default_epochs(train_images: int, batch_size: int, steps: int = STEPS) -> int:
@@ -144,7 +146,11 @@ def findings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
       spread over seeds (of the two depths, added in squares; 0 for one seed);
     - `gap`: validation less training loss, by depth;
     - `opens`: the smallest depth whose validation loss is over `GAP` above its
-      training loss, None if there is none.
+      training loss, None if there is none;
+    - `overfits`: the smallest depth beyond `best` at which the training loss has fallen
+      and the validation loss risen, each by more than `CHANCE` standard errors over
+      seeds; None if there is none, also for fewer than `FEWEST_SEEDS` seeds. A depth at
+      which the training loss rises as well is harder to train, and does not overfit.
     """
     found = []
     for size in sorted({row["train_images"] for row in rows}):
@@ -174,9 +180,33 @@ def findings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "enough": _enough(depths, losses, spread),
                 "gap": list(gap.values()),
                 "opens": opened[0] if opened else None,
+                "overfits": _overfits(of, means),
             }
         )
     return found
+
+
+def _overfits(
+    of: dict[int, list[dict[str, Any]]], means: dict[str, dict[int, float]]
+) -> int | None:
+    """Return the first depth that overfits, see `findings`."""
+    if min(len(runs) for runs in of.values()) < FEWEST_SEEDS:
+        return None
+    best = min(of, key=means["validation"].__getitem__)
+
+    def change(part: str, depth: int) -> float:
+        """Return the change from the best depth in standard errors."""
+        error = sum(
+            variance(run[part] for run in of[one]) / len(of[one])
+            for one in (best, depth)
+        )
+        difference = means[part][depth] - means[part][best]
+        return float(difference / max(error**0.5, 1e-12))
+
+    for depth in sorted(one for one in of if one > best):
+        if change("train", depth) < -CHANCE and change("validation", depth) > CHANCE:
+            return depth
+    return None
 
 
 def _enough(

@@ -6,6 +6,7 @@ from typing import Any
 
 import rich.table
 
+from keras_dae.evaluation.contrasts import FEWEST_SEEDS
 from keras_dae.study.report.report import Table, Written
 from keras_dae.study.report.tables import setting, text_table
 
@@ -68,8 +69,27 @@ def depth_sentence(finding: Mapping[str, Any]) -> str:
         f"{gap[-1]:+.5f} at depth {depths[-1]}"
     )
     if finding["opens"] is None:
-        return f"{text}, never over 10 % of the training loss."
-    return f"{text}, over 10 % of the training loss from depth {finding['opens']} on."
+        text += ", never over 10 % of the training loss."
+    else:
+        text += f", over 10 % of the training loss from depth {finding['opens']} on."
+    return f"{text} {_overfitting(finding)}"
+
+
+def _overfitting(finding: Mapping[str, Any]) -> str:
+    """Return whether deeper models overfit, or are merely harder to train."""
+    if finding["seeds"] < FEWEST_SEEDS:
+        return "Whether deeper models overfit is not decided, for want of seeds."
+    if "overfits" not in finding:  # of an older version
+        return "Whether deeper models overfit was not decided."
+    if finding["overfits"] is None:
+        return (
+            "No deeper model overfits: at none has the training loss fallen and the "
+            "validation loss risen."
+        )
+    return (
+        f"From depth {finding['overfits']} on deeper models overfit: the training loss "
+        "has fallen and the validation loss risen."
+    )
 
 
 def depth_table(results: dict[str, Any]) -> rich.table.Table:

@@ -60,12 +60,15 @@ class Stages:
         noisy: the image with its noise, same shape.
         latent: the encoder's answer to `noisy`, (h, h, 4), at least 0.
         denoised: the decoder's answer to `latent`, (H, W, C) in [0, 1].
+        unclipped: the noisy image before it is clipped to [0, 1]; None where nothing
+            clips it.
     """
 
     clean: np.ndarray
     noisy: np.ndarray
     latent: np.ndarray
     denoised: np.ndarray
+    unclipped: np.ndarray | None = None
 
 
 def show_image(axes: Axes, image: np.ndarray, **options: Any) -> AxesImage:
@@ -225,19 +228,25 @@ def pipeline(spec: DAESpec, stages: Stages) -> Figure:
     figure, axes = _canvas(11.4, 3.5)
     y = 2.1
     _picture(axes, stages.clean, 0.95, y, 1.3)
-    noise = stages.noisy.astype(np.float64) - stages.clean
-    _picture(axes, (noise + 1) / 2, 2.3, y + 0.8, 0.62, edge=GREY)
-    axes.add_patch(Circle((2.3, y), 0.16, fc="white", ec=INK, lw=1.3))
-    axes.text(2.3, y, "+", fontsize=15, ha="center", va="center_baseline")
+    before = stages.noisy if stages.unclipped is None else stages.unclipped
+    noise = before.astype(np.float64) - stages.clean
+    reach = max(float(np.abs(noise).max()), 1e-9)  # grey is no noise
+    _picture(axes, (noise / reach + 1) / 2, 2.1, y + 0.8, 0.62, edge=GREY)
+    axes.add_patch(Circle((2.1, y), 0.16, fc="white", ec=INK, lw=1.3))
+    axes.text(2.1, y, "+", fontsize=15, ha="center", va="center_baseline")
+    if stages.unclipped is not None:
+        box = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": INK, "lw": 1}
+        axes.text(2.63, y, "clip", fontsize=8.5, ha="center", va="center", bbox=box)
+        _arrow(axes, (2.27, y), (2.48, y))
     _picture(axes, stages.noisy, 3.65, y, 1.3)
     _half(axes, 5.32, y, 1.3, 0.66, BLUE, "encoder")
     _latent_maps(axes, stages.latent, 6.95, y, 1.25)
     _half(axes, 8.58, y, 0.66, 1.3, GREEN, "decoder")
     _picture(axes, stages.denoised, 10.45, y, 1.3)
-    _arrow(axes, (2.3, y + 0.46), (2.3, y + 0.18))
+    _arrow(axes, (2.1, y + 0.46), (2.1, y + 0.18))
     for start, end in (
-        (1.63, 2.12), (2.48, 2.97), (4.33, 4.77), (5.87, 6.26), (7.65, 8.03),
-        (9.13, 9.77),
+        (1.63, 1.92), (2.28 if stages.unclipped is None else 2.83, 2.97),
+        (4.33, 4.77), (5.87, 6.26), (7.65, 8.03), (9.13, 9.77),
     ):  # fmt: skip
         _arrow(axes, (start, y), (end, y))
     height, side, channels = spec.latent_shape
@@ -248,7 +257,7 @@ def pipeline(spec: DAESpec, stages: Stages) -> Figure:
         (10.45, "denoised"),
     ):
         axes.text(x, y - 0.86, text, ha="center", va="center", fontsize=11)
-    axes.text(2.68, y + 0.8, "noise", va="center", fontsize=11)
+    axes.text(2.48, y + 0.8, "noise", va="center", fontsize=11)
     axes.text(0.3, 3.2, spec.name, va="center", fontsize=13, weight="bold")
     _loss(axes, stages, 0.95, 10.45, y - 1.05)
     return figure

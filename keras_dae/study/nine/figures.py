@@ -149,6 +149,7 @@ def losses(runs: Rows) -> Figure:
     runs = [run for run in runs if run["history"]["loss"]]
     depths = sorted({run["depth"] for run in runs})
     colours = latent_colours(runs)
+    one_epoch = all(len(run["history"]["loss"]) == 1 for run in runs)
     figure = Figure(
         figsize=(max(3.3 * len(depths) + 0.6, 6.2), 4.6), layout="constrained"
     )
@@ -160,12 +161,15 @@ def losses(runs: Rows) -> Figure:
                 _curve(axes, [run["history"][key] for run in of_curve], colour, line)
         axes.set(title=_convolutions(depth), xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        if one_epoch:
+            axes.set_xticks([1])
         axes.grid(axis="y")
     _loss_axis(panels[0], [run["history"] for run in runs])
+    once: dict[str, Any] = {"marker": "o", "mfc": "white"} if one_epoch else {}
     handles = [
         *(Line2D([], [], lw=3, color=colours[s], label=_side(s)) for s in colours),
-        Line2D([], [], color=INK, label="training"),
-        Line2D([], [], color=INK, ls="--", label="validation"),
+        Line2D([], [], color=INK, label="training", **(once and {**once, "mfc": INK})),
+        Line2D([], [], color=INK, ls="--", label="validation", **once),
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     return figure
@@ -187,7 +191,11 @@ def _curve(axes: Axes, histories: list[list[float]], colour: str, line: str) -> 
     for row, history in zip(values, histories, strict=True):
         row[: len(history)] = history
     epochs = np.arange(1, values.shape[1] + 1)
-    axes.plot(epochs, np.nanmean(values, axis=0), line, color=colour, lw=1.6)
+    look: dict[str, Any] = {"color": colour, "lw": 1.6}
+    if len(epochs) == 1:  # a line through one point is not seen
+        filled = colour if line == "-" else "white"
+        look |= {"marker": "o", "ms": 7, "mfc": filled}
+    axes.plot(epochs, np.nanmean(values, axis=0), line, **look)
     if len(histories) > 1:
         low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
         axes.fill_between(epochs, low, high, color=colour, alpha=0.18, lw=0)

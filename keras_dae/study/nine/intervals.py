@@ -38,13 +38,18 @@ def comparisons(rows: Rows) -> Figure:
         for height, row in enumerate(reversed(group)):
             colour, marker = MARKS[row["verdict"]]
             if row["low"] is not None:
-                axes.plot([row["low"], row["high"]], [height] * 2, color=colour, lw=2)
-            axes.plot(row["difference"], height, marker, color=colour, ms=4)
+                axes.plot([row["low"], row["high"]], [height] * 2, color=colour, lw=3.5)
+            look = {"color": colour, "mec": "white", "mew": 0.6}
+            axes.plot(row["difference"], height, marker, ms=3.5, zorder=3, **look)
         axes.axvline(0, color=INK, lw=0.8)
         names = [f"{row['worse']}  >  {row['better']}" for row in reversed(group)]
         axes.set_yticks(range(len(group)), names, fontsize=8)
         axes.set_ylim(-0.7, len(group) - 0.3)
-        axes.set_title(claim, loc="left", fontsize=9)
+        # From the figure's edge, not from the axis': a long claim is not cut.
+        axes.annotate(
+            claim, (0, 1), (0, 4), xycoords=("figure fraction", "axes fraction"),
+            textcoords="offset points", fontsize=9, va="bottom", weight="bold",
+        )  # fmt: skip
         axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, -3))
         axes.grid(axis="x", alpha=0.3)
     label = "difference of mean test MSE"

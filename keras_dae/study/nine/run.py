@@ -1,6 +1,7 @@
 """The study: the only module that joins the stages, from data to report."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from matplotlib.figure import Figure
 
 from keras_dae.errors import UsageError
 from keras_dae.evaluation.engines import model_denoiser
+from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
+from keras_dae.images.noise import Gaussian
 from keras_dae.models.builders import decoder, encoder
 from keras_dae.models.files import load as load_model
 from keras_dae.models.files import save as save_model
@@ -104,11 +107,26 @@ def _write_claims(scored: Scored, claims: list[dict[str, Any]], out: Path) -> No
     write_json(out / "claims.json", {**record, "claims": claims})
 
 
-def stages(model: Any, clean: np.ndarray, noisy: np.ndarray) -> figures.Stages:
+def stages(
+    model: Any,
+    clean: np.ndarray,
+    noisy: np.ndarray,
+    unclipped: np.ndarray | None = None,
+) -> figures.Stages:
     """Return one image at each stage of `model`: clean, noisy, latent, denoised."""
     latent = encoder(model).predict(noisy[np.newaxis], verbose=0)
     denoised = decoder(model).predict(latent, verbose=0)
-    return figures.Stages(clean, noisy, np.asarray(latent)[0], np.asarray(denoised)[0])
+    answers = np.asarray(latent)[0], np.asarray(denoised)[0]
+    return figures.Stages(clean, noisy, *answers, unclipped)
+
+
+def unclipped_image(bench: TestBench, index: int) -> np.ndarray | None:
+    """Return a noisy test image before it is clipped, None where nothing clips it."""
+    if not isinstance(bench.noise, Gaussian) or not bench.noise.clip:
+        return None
+    drawn = replace(bench, noise=replace(bench.noise, clip=False))
+    noisy, _ = drawn.take(np.array([index]))
+    return np.asarray(noisy[0])
 
 
 def shown_images(splits: Splits, count: int = SHOWN) -> np.ndarray:
@@ -134,7 +152,8 @@ def draw(scored: Scored, best: dict[str, RunFolder]) -> dict[str, Figure]:
     models = {name: load_model(folder.model_path) for name, folder in best.items()}
     denoised = {name: model_denoiser(model)(noisy) for name, model in models.items()}
     spec = scored.specs[lowest]
-    parts = stages(models[lowest], clean[-1], noisy[-1])
+    before = unclipped_image(scored.bench, int(shown[-1]))
+    parts = stages(models[lowest], clean[-1], noisy[-1], before)
     runs = [
         {**row, "history": folder.history()}
         for row, folder in zip(rows, scored.folders, strict=True)

@@ -31,6 +31,13 @@ from keras_dae.study.report.comparison_words import (
 
 Figures = Mapping[str, tuple[str, bytes]]  # file name -> (caption, PNG bytes)
 Rows = list[dict[str, Any]]
+# Part of the report -> the figures that stand beside its tables, without ending.
+BESIDE = {
+    "architectures": ("figure1-scheme",),
+    "results": ("figure5-losses", "figure6-test-loss"),
+    "comparisons": ("claims",),
+    "board": ("board", "board-images"),
+}
 CONFOUNDS = {
     "parameters": "parameters",
     "macs": "multiply-adds",
@@ -116,16 +123,34 @@ def _render(
     def linked(shown: Figures) -> list[tuple[str, str]]:
         return [(text, address(name, png)) for name, (text, png) in shown.items()]
 
+    told = summary(results)
+    placed: dict[str, Figures] = {place: {} for place in BESIDE}
+    rest = dict(figures)
+    for place, stems in BESIDE.items():
+        if told[place]:
+            stays = {key for key in rest if key.removesuffix(".png") in stems}
+            placed[place] = {key: rest.pop(key) for key in figures if key in stays}
+    titles = ["What was run", "Architectures", "Test results"]
+    titles += ["The comparisons"] * bool(told["comparisons"])
+    titles += ["The board"] * bool(told["board"])
+    titles += [section.title for section in sections] + ["Figures"] * bool(rest)
     page = (
         _templates()
         .get_template(name)
         .render(
-            **summary(results),
-            figures=linked(figures),
+            **told,
+            contents=titles,
+            figures=linked(rest),
+            beside={place: linked(shown) for place, shown in placed.items()},
             sections=[(section, linked(section.figures)) for section in sections],
         )
     )
     return page.strip() + "\n"
+
+
+def _slug(title: str) -> str:
+    """Return the anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 @cache
@@ -138,7 +163,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(md=_markdown, code=_code)
+    environment.filters.update(md=_markdown, code=_code, slug=_slug)
     return environment
 
 

@@ -1,5 +1,6 @@
 """Figures of robustness: rows in, a `Figure` out."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from keras_dae.study.common.candidates import NOISY
 from keras_dae.study.common.lines import heat, line_styles
 from keras_dae.study.nine.diagrams import GREY, INK, styled
 
@@ -24,8 +26,7 @@ ACROSS = 4
 def strengths(results: Mapping[str, Any], metric: str = "psnr") -> Figure:
     """Draw a metric over strength, one panel a noise, a line a denoiser.
 
-    Of several seeds the mean is drawn. Of the filters, those are drawn that are the
-    best filter somewhere.
+    Of several seeds the mean is drawn. Few lines are drawn, see `_drawn`.
 
     Args:
         results: what `robustness.json` holds.
@@ -74,22 +75,42 @@ def _lines(rows: Rows, metric: str) -> dict[str, dict[str, dict[float, float]]]:
 def _drawn(
     rows: Rows, lines: dict[str, dict[str, dict[float, float]]], metric: str
 ) -> set[str]:
-    """Return the models, the noisy input, and each filter that is best somewhere."""
+    """Return the few that are drawn; the table holds all.
+
+    Drawn are the noisy input, the filter that is best most often, and the models but
+    for those of the study between its ends: the deepest and the shallowest, of the
+    largest and of the smallest latent.
+    """
     kind_of = {row["name"]: row["kind"] for row in rows}
     filters = [name for name in lines if kind_of[name] == "filter"]
-    compared = [name for name in filters if name != "noisy input"]
-    drawn = {name for name in lines if name not in compared}
+    compared = [name for name in filters if name != NOISY]
     best = min if metric == "mse" else max
-    for row in rows:
+    wins: Counter[str] = Counter()
+    for noise, strength in dict.fromkeys((r["noise"], r["strength"]) for r in rows):
         here = {
-            name: value
+            name: lines[name][noise][strength]
             for name in compared
-            if (value := lines[name].get(row["noise"], {}).get(row["strength"]))
-            is not None
+            if strength in lines[name].get(noise, {})
         }
         if here:
-            drawn.add(best(here, key=here.__getitem__))
-    return drawn
+            wins[best(here, key=here.__getitem__)] += 1
+    left_out = set(compared) - {name for name, _ in wins.most_common(1)}
+    return set(lines) - left_out - _between(rows)
+
+
+def _between(rows: Rows) -> set[str]:
+    """Return the study's models that are at an end of neither depth nor latent."""
+    own = {
+        row["name"]: (row["depth"], row["latent"])
+        for row in rows
+        if row.get("latent") and row["name"] == f"DAE_{row['depth']}_{row['latent']}"
+    }
+    ends = [{min(side), max(side)} for side in zip(*own.values(), strict=True)]
+    return {
+        name
+        for name, sides in own.items()
+        if any(one not in both for one, both in zip(sides, ends, strict=True))
+    }
 
 
 def _strength_axis(axes: Axes, kind: str, results: Mapping[str, Any]) -> None:

@@ -11,8 +11,9 @@ from keras_dae.study.report.tables import setting, text_table
 # File name without ending -> caption, in the order of the report.
 FIGURES = {
     "robustness-gain": "What each denoiser gains on each noise.",
-    "robustness-psnr": "PSNR over strength, one panel a noise. Of the filters, "
-    "those are drawn that are the best filter somewhere.",
+    "robustness-psnr": "PSNR over strength, one panel a noise: the best filter, and "
+    "of the study's models the deepest and the shallowest, of the largest and of the "
+    "smallest latent. The table has all.",
     "robustness-ssim": "SSIM over strength.",
     "robustness-mse": "MSE over strength.",
 }

@@ -17,6 +17,7 @@ from keras_dae.study.depth_limit.measure import (
     default_epochs,
     findings,
 )
+from keras_dae.study.depth_limit.section import depth_sentence
 from keras_dae.system.storage import write_json
 from keras_dae.training.config import make_config
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
@@ -110,3 +111,25 @@ def test_the_training_loss_is_taken_block_by_block(tiny):
     found = depth_limit._on_training(make_config(), splits, half)
     assert found == pytest.approx(mse(clean, noisy / 2).mean(), rel=1e-12)
     assert max(sizes) == 256 < len(many)
+
+
+@pytest.mark.parametrize(
+    ("deeper", "verdict"),
+    [
+        ((0.8, 1.5), 3),  # training falls, validation rises: it overfits
+        ((1.2, 1.5), None),  # both rise: it is harder to train
+        ((0.8, 1.1), None),  # both fall: it is the better one
+        ((0.99, 1.5), None),  # training falls by chance alone
+    ],
+)
+def test_overfitting_is_told_from_poor_training(deeper, verdict):
+    rows = [
+        row(depth, train + noise, validation + noise, seed)
+        for depth, (train, validation) in {1: (2, 2), 2: (1, 1.2), 3: deeper}.items()
+        for seed, noise in enumerate((-0.02, 0, 0.02))
+    ]
+    (found,) = findings(rows)
+    assert found["overfits"] == verdict
+    (found,) = findings([one for one in rows if one["seed"] < 2])
+    assert found["overfits"] is None  # two seeds decide nothing
+    assert "not decided" in depth_sentence(found)

@@ -245,3 +245,31 @@ def test_a_png_that_cannot_be_written_leaves_no_file(tmp_path):
     with pytest.raises(KerasDAEError, match="Cannot write"):
         figures.save_png(Figure(), blocked / "figure.png")
     assert blocked.read_text() == "not a folder"
+
+
+def test_the_pipeline_shows_the_noise_before_it_is_clipped():
+    """Black under noise of -0.5 stays black; the noise shown is -0.5, and says so."""
+    spec = plan(1, 8)
+    shown = stages(spec)
+    clean = np.zeros_like(shown.clean)
+    noise = np.where(np.indices(clean.shape).sum(axis=0) % 2, 0.5, -0.5)
+    of = {"latent": shown.latent, "denoised": clean}
+    clipped = figures.Stages(clean, np.clip(noise, 0, 1), **of, unclipped=noise)
+    figure = figures.pipeline(spec, clipped)
+    assert "clip" in texts(figure)
+    arrays = [np.asarray(image.get_array()) for image in figure.axes[0].images]
+    assert any(np.array_equal(one, (noise[..., 0] > 0) * 1.0) for one in arrays)
+    plain = figures.Stages(clean, noise, **of)
+    assert "clip" not in texts(figures.pipeline(spec, plain))
+
+
+def test_losses_after_one_epoch_are_points_to_be_seen():
+    runs = [
+        {"depth": 1, "latent": 5, "history": {"loss": [0.05], "val_loss": [0.04]}},
+    ]
+    axes = figures.losses(runs).axes[0]
+    assert [line.get_marker() for line in axes.lines] == ["o", "o"]
+    assert axes.get_xticks().tolist() == [1]
+    runs[0]["history"] = {"loss": [0.05, 0.04], "val_loss": [0.04, 0.03]}
+    lines = figures.losses(runs).axes[0].lines
+    assert {line.get_marker() for line in lines} == {"None"}

@@ -300,3 +300,24 @@ def test_models_stand_beside_the_best_corrected_filter_and_the_best_affine_map(r
     )
     for text in (report_markdown(results, {}), Page(report_html(results, {})).text):
         assert best in text
+
+
+def test_contents_lead_to_headings_and_figures_stand_beside_their_tables(results):
+    named = {
+        f"{stem}.png": (f"A caption of {stem}", b"png")
+        for stem in ("figure6-test-loss", "claims", "figure7-all-models")
+    }
+    markdown, html = both(results, named)
+    order = [
+        *("## Test results", "figures/figure6-test-loss.png", "## The comparisons"),
+        *("figures/claims.png", "## Figures", "figures/figure7-all-models.png"),
+    ]
+    places = [markdown.index(part) for part in order]
+    assert places == sorted(places)
+    page = Page(html)
+    targets = [dict(at)["href"][1:] for tag, at in page.tags if tag == "a"]
+    assert targets == [at["id"] for tag, at in page.tags if tag == "h2"]
+    assert [f"(#{one})" for one in targets] == re.findall(r"\(#[\w-]+\)", markdown)
+    assert [page.text.index(f"A caption of {key[:-4]}") for key in named] == sorted(
+        page.text.index(f"A caption of {key[:-4]}") for key in named
+    )

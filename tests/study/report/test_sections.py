@@ -102,7 +102,7 @@ def test_depth_in_a_sentence(changes, end):
         "On 1,000 images the validation loss is lowest at depth 3 (0.01500); beyond "
         "depth 2 (0.01510) no deeper model is better by more than the spread over 2 "
         "seeds. Validation less training loss is +0.00100 at depth 1 and +0.00300 "
-        f"{end}"
+        f"{end} Whether deeper models overfit is not decided, for want of seeds."
     )
 
 
@@ -128,7 +128,7 @@ def test_accuracies_are_drawn_where_they_lie(found):
     (axes,) = reading.accuracies(results).axes
     names = [label.get_text() for label in axes.get_yticklabels()]
     points = {
-        (round(float(x), 6), names[int(y)])
+        (round(1 - float(x), 6), names[int(y)])  # the axis is of what is misread
         for line in axes.lines
         if line.get_linestyle() == "None"
         for x, y in line.get_xydata()
@@ -205,6 +205,9 @@ def test_the_limit_of_depth_is_marked(found):
         assert axes.get_title() == f"{finding['train_images']:,} training images"
         lines = [list(line.get_ydata()) for line in axes.lines]
         assert lines[:3] == [finding["means"][part] for part in depth_figures.LOSSES]
-        uprights = [line.get_xdata()[0] for line in axes.lines[4:]]
+        uprights = [line.get_xdata()[0] for line in axes.lines[3:]]
         marks = [finding["enough"], finding["opens"]]
-        assert uprights == [mark for mark in marks if mark is not None]
+        expected = [mark for mark in marks if mark is not None]
+        # Two marks at one depth stand beside each other, so that both are seen.
+        assert uprights == pytest.approx(expected, abs=0.13)
+        assert len(set(uprights)) == len(expected)
