@@ -29,6 +29,7 @@ from keras_dae.models.builders import DEFAULT_OUTPUT_BIAS, output_bias
 from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.models.counting import macs
 from keras_dae.system import backend
+from keras_dae.system.numerics import float32
 from keras_dae.training.config import make_config
 from keras_dae.training.fitting import batches_at_once, hasten, mean_pixel, start
 from keras_dae.training.optimizers import make_optimizer
@@ -248,7 +249,7 @@ class Denoiser:
         if not callbacks and verbose == 0:  # nobody is told of each batch
             step = (macs(self.model) or 0) * batch_size
             pairs.at_once = batches_at_once(step, lean)
-        history = self.model.fit(
+        history = float32()(self.model.fit)(
             pairs,
             validation_data=validation,
             epochs=epochs,
