@@ -112,7 +112,9 @@ def fit_once(
 
     from keras_dae.images.pairs import EpochClock, NoisyCleanPairs
     from keras_dae.models.builders import build, encoder
-    from keras_dae.training.fitting import hasten, mean_bias, validation_arrays
+    from keras_dae.training.feeding import validation_arrays
+    from keras_dae.training.fitting import mean_bias
+    from keras_dae.training.loop import use_fast_steps
     from keras_dae.training.optimizers import make_optimizer
 
     pairs = NoisyCleanPairs(
@@ -136,7 +138,7 @@ def fit_once(
     weights[-2] *= np.float32(start.output_scale)
     model.set_weights(weights)
     model.compile(optimizer=make_optimizer(config, len(pairs)), loss="mse")
-    hasten(model)
+    use_fast_steps(model)
     noisy, clean = validation_arrays(config, splits)
     began = time.perf_counter()
     history = model.fit(

@@ -96,7 +96,8 @@ def train(data: Path, runs: Path, steps: int | None) -> dict[str, Any]:
     from keras_dae.system import backend
 
     backend.select("cpu", 1)
-    from keras_dae.evaluation.scoring import TestBench, score_run
+    from keras_dae.denoiser import Denoiser
+    from keras_dae.evaluation.scoring import TestBench
     from keras_dae.images.datasets import load
     from keras_dae.training.config import make_config
     from keras_dae.training.fitting import fit
@@ -122,8 +123,10 @@ def train(data: Path, runs: Path, steps: int | None) -> dict[str, Any]:
     except EnoughError:
         pass
     else:
-        row, _ = score_run(TestBench(splits, config.make_noise()), folder)
-        figures = {"val_loss": row["val_loss"], "test_mse": row["test"]["mse"]}
+        bench = TestBench(splits, config.make_noise())
+        row, _ = Denoiser.from_preset(folder.path).measure(bench)
+        val_loss = folder.history()["val_loss"][-1]
+        figures = {"val_loss": val_loss, "test_mse": row["test"]["mse"]}
     return {
         "images": len(splits.train) + len(splits.validation),
         "steps": min(steps or sys.maxsize, -(-len(splits.train) // BATCH)),

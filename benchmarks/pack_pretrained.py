@@ -16,7 +16,7 @@ import numpy as np
 
 import keras_dae
 from keras_dae.denoising.trained import PRETRAINED
-from keras_dae.evaluation.scoring import TestBench, score_model
+from keras_dae.evaluation.scoring import TestBench, load_for, score_model
 from keras_dae.images.estimates import measure_ranges
 from keras_dae.images.noise_words import parse_noise
 from keras_dae.system.storage import read_json, replacing, write_json
@@ -81,7 +81,7 @@ def card(
     rows = [row for row in results["models"] if row["name"] == path.stem]
     # The study keeps each model's run of the lowest validation error.
     row = min(rows, key=lambda row: row["val_loss"])
-    scored, _ = score_model(bench, path)
+    scored, _ = score_model(bench, load_for(bench.splits, path))
     data = results["dataset"]
     noisy_mse = float(np.mean(np.square(bench.pairs[0] - bench.pairs[1]), dtype=float))
     return {

@@ -46,7 +46,12 @@ def epoch(config: RunConfig, **others: RunConfig) -> Callable[[], float]:
     """Return a call that does a part of an epoch: core-seconds of a whole one."""
     from keras_dae.images.pairs import NoisyCleanPairs
     from keras_dae.models.builders import build
-    from keras_dae.training.fitting import batches_at_once, hasten, validation_batch
+    from keras_dae.training.loop import (
+        AT_ONCE,
+        VALIDATION_BATCH,
+        batches_at_once,
+        use_fast_steps,
+    )
     from keras_dae.training.optimizers import make_optimizer
 
     # What a call of `fit` does once would count ten times beside steps of 2 ms.
@@ -64,7 +69,7 @@ def epoch(config: RunConfig, **others: RunConfig) -> Callable[[], float]:
     spec = config.plan((28, 28, 1))
     model = build(spec, seed=config.seed)
     model.compile(make_optimizer(config, pairs.batches), loss="mse")
-    lean = hasten(model, config.precision, config.batch_size)
+    lean = use_fast_steps(model, config.precision, config.batch_size)
     pairs.at_once = batches_at_once(spec.macs * config.batch_size, lean)
 
     def run() -> float:
@@ -72,7 +77,7 @@ def epoch(config: RunConfig, **others: RunConfig) -> Callable[[], float]:
         model.fit(
             pairs,
             validation_data=held_out,
-            validation_batch_size=validation_batch(lean),
+            validation_batch_size=VALIDATION_BATCH * (AT_ONCE if lean else 1),
             shuffle=False,
             verbose=0,
         )

@@ -25,14 +25,14 @@ def _seconds(depth: int, size: int, batch_size: int, images: int) -> float:
     from keras_dae.images.noise import Gaussian
     from keras_dae.images.pairs import NoisyCleanPairs
     from keras_dae.models.builders import build
-    from keras_dae.training.fitting import hasten
+    from keras_dae.training.loop import use_fast_steps
 
     tiles = -(-size // 28)
     pixels = np.tile(digits(images), (1, tiles, tiles, 1))[:, :size, :size]
     spec = plan(depth, (size - 4) // 2 + 1, (size, size, 1), filters=32)
     model = build(spec)
     model.compile(keras.optimizers.Adam(1e-3), loss="mse")
-    hasten(model)
+    use_fast_steps(model)
     pairs = NoisyCleanPairs(
         pixels, Gaussian(), batch_size=batch_size, seed=0, prefetch=True
     )

@@ -51,11 +51,11 @@ def compiled(spec: DAESpec, batch_size: int) -> tuple[Any, int]:
     import keras
 
     from keras_dae.models.builders import build
-    from keras_dae.training.fitting import batches_at_once, hasten
+    from keras_dae.training.loop import batches_at_once, use_fast_steps
 
     model = build(spec)
     model.compile(keras.optimizers.Adam(1e-3), loss="mse")
-    lean = hasten(model, batch_size=batch_size)
+    lean = use_fast_steps(model, batch_size=batch_size)
     return model, batches_at_once(spec.macs * batch_size, lean)
 
 

@@ -10,9 +10,23 @@ from typing import Any
 import click
 
 from keras_dae import __version__
-from keras_dae.commands import board, future, images, interchange, study
-from keras_dae.errors import KerasDAEError, printable
-from keras_dae.system.lifeline import asked_to_end, end_with_parent, heard, listen
+from keras_dae.commands import (
+    bits,
+    board,
+    future,
+    images,
+    interchange,
+    page,
+    study,
+    uncertainty,
+)
+from keras_dae.errors import KerasDAEError, one_line
+from keras_dae.system.lifeline import (
+    asked_to_end,
+    end_with_parent,
+    listen,
+    reset_interrupt,
+)
 
 # In the order in which `--help` lists them: that of a study.
 COMMANDS = (
@@ -26,7 +40,11 @@ COMMANDS = (
     future.classify,
     future.depth_limit,
     future.robustness,
+    bits.bits,
+    uncertainty.calibrate,
+    uncertainty.uncertainty,
     images.denoise,
+    page.page,
     interchange.export,
     interchange.parity,
     interchange.doctor,
@@ -55,17 +73,17 @@ class Group(click.Group):
         """Turn a user's mistake into one sentence and an exit code."""
         try:
             result = super().invoke(ctx)
-            heard()
+            reset_interrupt()
             return result
         except (Exception, KeyboardInterrupt) as error:
             asked = asked_to_end()
-            heard()
+            reset_interrupt()
             if asked or isinstance(error, KeyboardInterrupt):
                 click.echo(INTERRUPTED, err=True)
                 ctx.exit(130)
             if not isinstance(error, KerasDAEError):
                 raise
-            click.echo(printable(f"Error: {error}"), err=True)
+            click.echo(one_line(f"Error: {error}"), err=True)
             ctx.exit(error.exit_code)
 
 

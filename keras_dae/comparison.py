@@ -11,6 +11,7 @@ from keras_dae.denoiser import Denoiser
 from keras_dae.errors import check
 from keras_dae.evaluation.arrays import Scores, bench_of, score
 from keras_dae.evaluation.baselines import BASELINES
+from keras_dae.evaluation.metrics import METRICS
 from keras_dae.images.noise import Noise
 from keras_dae.images.noise_words import as_noise
 from keras_dae.images.ranges import range_of
@@ -27,7 +28,7 @@ class Comparison:
     """What `compare` measured, the lowest MSE first.
 
     Attributes:
-        rows: name -> `mse`, `psnr` and `ssim`.
+        rows: name -> `mse`, `psnr`, `ssim` and what was added to `METRICS`.
         images: how many images were denoised.
     """
 
@@ -39,13 +40,15 @@ class Comparison:
 
     def __repr__(self) -> str:
         width = max(map(len, self.rows))
-        lines = [f"{'':{width}}      MSE   PSNR   SSIM"]
+        names = next(iter(self.rows.values()))
+        heads = {name: name.upper().rjust(METRICS[name].digits + 2) for name in names}
+        lines = [f"{'':{width}}  {'  '.join(heads.values())}"]
         for name, row in self.rows.items():
-            mse, psnr, ssim = (
-                "-" if value is None else f"{value:.{digits}f}"
-                for value, digits in zip(row.values(), (5, 2, 3), strict=True)
-            )
-            lines.append(f"{name:{width}}  {mse:>7}  {psnr:>5}  {ssim:>5}")
+            cells = [
+                METRICS[metric].text([value], "-").rjust(len(heads[metric]))
+                for metric, value in row.items()
+            ]
+            lines.append(f"{name:{width}}  {'  '.join(cells)}")
         return "\n".join([*lines, f"{self.images:,} images"])
 
 

@@ -8,31 +8,32 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dae.denoising.arrays import denoise_any, with_interval
 from keras_dae.denoising.tile_model import TileModel
-from keras_dae.denoising.tiles import BATCH
 from keras_dae.denoising.trained import card_range, find_model
+from keras_dae.denoising.widths import uncertainty_of
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.evaluation.arrays import Scores, bench_of, score
-from keras_dae.images.frozen import VALIDATION, frozen_arrays
-from keras_dae.images.io.formats import read_file
-from keras_dae.images.io.pictures import from_unit, to_unit
+from keras_dae.evaluation.scoring import ImageFigures, TestBench, score_model
 from keras_dae.images.noise import Noise
 from keras_dae.images.noise_words import as_noise, describe_noise, noise_label
-from keras_dae.images.pairs import EpochClock, NoisyCleanPairs
+from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.ranges import range_of
 from keras_dae.images.rows import as_images
+from keras_dae.images.splits import Splits
 from keras_dae.interchange.export import export
-from keras_dae.interchange.formats import EXPORTS
+from keras_dae.interchange.formats import format_of
 from keras_dae.models import files
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.builders import DEFAULT_OUTPUT_BIAS, output_bias
 from keras_dae.models.ceilings import CeilingSpec
-from keras_dae.models.counting import macs
-from keras_dae.system import backend
-from keras_dae.system.numerics import float32
-from keras_dae.training.config import make_config
-from keras_dae.training.fitting import batches_at_once, hasten, mean_pixel, start
-from keras_dae.training.optimizers import make_optimizer
+from keras_dae.training.arrays import choose_optimizer, fit_arrays, frozen_validation
+from keras_dae.training.config import RunConfig, make_config
+from keras_dae.training.fitting import fit as fit_run
+from keras_dae.training.fitting import mean_pixel, start
+from keras_dae.training.progress import FitProgress
+from keras_dae.uncertainty.calibrate import CONFIDENCE, LEVEL, calibrate
+from keras_dae.uncertainty.records import KEY, to_json
 
 Spec = DAESpec | CeilingSpec
 Range = tuple[float, float]
@@ -60,6 +61,7 @@ class Denoiser:
         model: the Keras model.
         noise: the noise, or None.
         card: what is known of the training; saved with the model.
+        run: the `RunFolder` that `train` wrote, or None.
 
     Raises:
         UsageError: an unknown noise, or `value_range` without low below high.
@@ -81,6 +83,8 @@ class Denoiser:
     ) -> None:
         self.card: dict[str, Any] = dict(card or {})
         self.seed, self.value_range = seed, value_range
+        self.run: Any = None
+        self.source = "The model"
         if value_range is not None:
             range_of(np.zeros(1), *value_range)  # says what is wrong with it
         found = self.card.get("noise") if noise is None else noise
@@ -110,7 +114,38 @@ class Denoiser:
         if str(named).startswith(HANDLES):
             return cls(_load_handle(str(named)))
         found = find_model(named)
-        return cls(files.load(found.path), card=found.card)
+        denoiser = cls(files.load(found.path), card=found.card)
+        denoiser.source = str(found.path)
+        return denoiser
+
+    @classmethod
+    def train(
+        cls,
+        config: RunConfig,
+        splits: Splits,
+        out: Path | str,
+        *,
+        resume: bool = False,
+        progress: FitProgress | None = None,
+    ) -> "Denoiser":
+        """Train a run as `keras-dae train` does, and keep it in a run folder.
+
+        Args:
+            config: what to train, and how; `make_config` returns one.
+            splits: the data; its test images are not used.
+            out: folder of runs; this one becomes `run.path` in it.
+            resume: go on with the run that is there, if any.
+            progress: shown while training.
+
+        Raises:
+            UsageError: the run is there and `resume` is not set, or it has another
+                configuration.
+            KerasDAEError: nothing can be written, or the loss became NaN.
+        """
+        run = fit_run(config, splits, out, resume=resume, progress=progress)
+        denoiser = cls.from_preset(run.path)
+        denoiser.run = run
+        return denoiser
 
     def __repr__(self) -> str:
         noise = "none"
@@ -121,7 +156,9 @@ class Denoiser:
             f"{self.model.count_params():,} parameters, noise {noise}>"
         )
 
-    def denoise(self, image: Any, *, strength: float = 1.0) -> Any:
+    def denoise(
+        self, image: Any, *, strength: float = 1.0, return_interval: bool = False
+    ) -> Any:
         """Return an image, or a batch of images, without its noise.
 
         Args:
@@ -129,9 +166,14 @@ class Denoiser:
                 (N, H, W) or (N, H, W, C); uint8, uint16, bool or float. Images of
                 another size than the model's are denoised in overlapping tiles.
             strength: from 0 (the image as it was) to 1 (the model's answer).
+            return_interval: whether to return the ends of each pixel's interval too,
+                of an array and a calibrated model (`calibrate`). A warning is given
+                where an image is unlike those of the calibration.
 
         Returns:
             An array of the same shape and type; of a file with several pages, a list.
+            With `return_interval` (answer, lower, upper), the ends float32 and in the
+            values of the image.
 
         Raises:
             UsageError: a shape or type that is no image, floats outside the range, or
@@ -143,28 +185,58 @@ class Denoiser:
             >>> denoiser.denoise(np.zeros((40, 60), "uint8")).shape
             (40, 60)
         """
-        check(0 <= strength <= 1, "strength is from 0 to 1.", strength=strength)
-        if isinstance(image, str | Path):
-            pages = read_file(Path(image)).pages
-            found = [
-                page.joined(self._denoise(page.values[None], strength)[0])
-                for page in pages
-            ]
-            return found[0] if len(found) == 1 else found
-        array = np.asarray(image)
-        return self._denoise(_as_batch(array), strength).reshape(array.shape)
+        if not return_interval:
+            return denoise_any(self.answer, image, self._range, strength)
+        check(
+            strength == 1 and not isinstance(image, str | Path),
+            "return_interval takes an array and a strength of 1.",
+            image=type(image).__name__,
+            strength=strength,
+        )
+        found = uncertainty_of(self.model.name, self.card, self.model)
+        return with_interval(self.answer, np.asarray(image), self._range, found)
 
-    def _denoise(self, images: np.ndarray, strength: float) -> np.ndarray:
-        """Return a batch (N, H, W, C) denoised, of the same type."""
-        low, high = self._range(images)
-        unit = to_unit(images, low, high, inverted=False).clip(0, 1)
-        if self.answer.sides == images.shape[1:3]:
-            parts = np.split(unit, range(BATCH, len(unit), BATCH))
-            answers = np.concatenate([self.answer(part) for part in parts])
-        else:
-            answers = np.stack([self.answer.denoise(one) for one in unit])
-        answers = unit + np.float32(strength) * (answers - unit)
-        return from_unit(answers, images.dtype, low, high, inverted=False)
+    def calibrate(
+        self,
+        images: np.ndarray,
+        validation_images: np.ndarray,
+        *,
+        level: float = LEVEL,
+        confidence: float = CONFIDENCE,
+    ) -> dict[str, Any]:
+        """Learn intervals around the answers, for `denoise(return_interval=True)`.
+
+        With probability `confidence` over the validation images, at least the share
+        `level` of an image's pixels lie in their interval, on average over images
+        like them. `save` keeps the intervals; `fit` drops them.
+
+        Args:
+            images: clean training images, (N, H, W, C) or (N, H, W).
+            validation_images: clean images that the model was not trained on, some
+                hundreds or more; never those of a test.
+            level: the share of pixels, in [0.5, 0.99].
+            confidence: in [0.5, 0.999].
+
+        Returns:
+            What was calibrated on what, as JSON values.
+
+        Raises:
+            UsageError: a value out of range, no noise, or images of another shape.
+            KerasDAEError: too few validation images.
+        """
+        low, high = self._range(np.asarray(images[:1]))
+        splits = Splits.from_arrays(images, validation_images, value_range=(low, high))
+        self._check_shape(splits.train)
+        found = calibrate(
+            self.answer,
+            splits,
+            self._needed_noise(),
+            level=level,
+            confidence=confidence,
+            seed=self.seed,
+        )
+        self.card[KEY] = to_json(found, self.model)
+        return found.facts
 
     @property
     def answer(self) -> TileModel:
@@ -226,38 +298,35 @@ class Denoiser:
             >>> list(denoiser.fit(images, epochs=1, verbose=0).history)
             ['loss']
         """
-        check(
-            optimizer is None or learning_rate is None,
-            "learning_rate is for the default optimizer.",
-            optimizer=optimizer,
-            learning_rate=learning_rate,
+        low, high = self.value_range or (None, None)
+        pairs = NoisyCleanPairs(
+            images,
+            self._needed_noise(),
+            batch_size=batch_size,
+            seed=self.seed,
+            low=low,
+            high=high,
+            prefetch=True,
         )
-        pairs = self._pairs(images, batch_size)
-        limits = (pairs.low, pairs.high)
-        validation = self._validation(validation_data, limits)
+        self._check_shape(pairs.images)
+        validation = frozen_validation(validation_data, pairs, self._check_shape)
         if self._spec is not None:
-            mean = mean_pixel(pairs.images, *limits)
+            mean = mean_pixel(pairs.images, pairs.low, pairs.high)
             self.model = self._start(output_bias(mean))
             self._spec, self._tiles = None, None
-        self.model.compile(
-            optimizer=optimizer or self._optimizer(learning_rate, epochs, pairs),
-            loss=loss,
-            metrics=metrics,
+        optimizer = choose_optimizer(
+            *(self.model, optimizer, learning_rate, epochs, pairs)
         )
-        lean = fast and hasten(self.model, batch_size=batch_size)
-        callbacks = list(callbacks)
-        if not callbacks and verbose == 0:  # nobody is told of each batch
-            step = (macs(self.model) or 0) * batch_size
-            pairs.at_once = batches_at_once(step, lean)
-        history = float32()(self.model.fit)(
-            pairs,
-            validation_data=validation,
+        history, card = fit_arrays(
+            *(self.model, pairs, validation),
             epochs=epochs,
-            shuffle=False,
-            callbacks=[EpochClock(pairs), *callbacks],
+            compiled={"optimizer": optimizer, "loss": loss, "metrics": metrics},
+            callbacks=callbacks,
+            fast=fast,
             verbose=verbose,
         )
-        self.card |= _card_of(pairs, history, lean)
+        self.card |= card
+        self.card.pop(KEY, None)  # it was of the weights of before
         return history
 
     def evaluate(
@@ -285,6 +354,24 @@ class Denoiser:
         self._check_shape(clean)
         bench = bench_of(clean, used, self._range(clean), seed)
         return score(bench, self.answer)
+
+    def measure(
+        self, bench: TestBench, engine: str = "keras"
+    ) -> tuple[dict[str, Any], ImageFigures]:
+        """Return figures of the test images of a bench, as `keras-dae evaluate` does.
+
+        Args:
+            bench: the noisy and clean test images.
+            engine: a row of `ENGINES`. One other than keras is named in the figures,
+                with its largest difference from keras.
+
+        Returns:
+            `parameters` and `test` (each metric); and per metric one value per image.
+
+        Raises:
+            KerasDAEError: images of another shape than the model's.
+        """
+        return score_model(bench, self.model, engine, self.source)
 
     def save(self, path: Path | str) -> None:
         """Save model and card to one `.keras` file, whole or not at all.
@@ -314,15 +401,7 @@ class Denoiser:
             UsageError: an unknown format or ending, or a path that exists.
             KerasDAEError: a missing package, or answers that differ.
         """
-        endings = {row.suffix: name for name, row in EXPORTS.items()}
-        chosen = format or endings.get(Path(path).suffix, "")
-        check(
-            chosen in EXPORTS,
-            f"format must be one of {', '.join(EXPORTS)}, or path must end in one of "
-            f"{', '.join(filter(None, endings))}.",
-            path=str(path),
-            format=format,
-        )
+        chosen = format_of(Path(path), format)
         with TemporaryDirectory() as folder:
             model = Path(folder) / "model.keras"
             self.save(model)
@@ -332,21 +411,6 @@ class Denoiser:
         """Return the untrained model, with this bias of the last layer."""
         assert self._spec is not None  # it is what was planned
         return start(make_config({"seed": self.seed}), self._spec, bias)
-
-    def _pairs(self, images: np.ndarray, batch_size: int) -> NoisyCleanPairs:
-        """Return the training pairs of these images."""
-        low, high = self.value_range or (None, None)
-        pairs = NoisyCleanPairs(
-            images,
-            self._needed_noise(),
-            batch_size=batch_size,
-            seed=self.seed,
-            low=low,
-            high=high,
-            prefetch=True,
-        )
-        self._check_shape(pairs.images)
-        return pairs
 
     def _needed_noise(self) -> Noise:
         if self.noise is None:
@@ -366,70 +430,9 @@ class Denoiser:
             image_shape=given,
         )
 
-    def _optimizer(
-        self, rate: float | None, epochs: int, pairs: NoisyCleanPairs
-    ) -> keras.optimizers.Optimizer:
-        """Return the optimizer of the study, for so many epochs."""
-        fields = {"epochs": epochs, "batch_size": pairs.batch_size}
-        rates = {} if rate is None else {"learning_rate": rate}
-        kind, _, rest = str(self.model.name).partition("_")
-        depth = rest.partition("_")[0]
-        known = {"depth": int(depth)} if kind == "DAE" and depth.isdigit() else {}
-        return make_optimizer(make_config({**fields, **rates, **known}), pairs.batches)
-
-    def _validation(self, given: Any, limits: Range) -> Any:
-        """Return validation pairs: those that were given, or drawn once."""
-        if given is None or isinstance(given, tuple | list):
-            return given
-        images = as_images(given)
-        self._check_shape(images)
-        drawn: dict[str, Any] = {"seed": self.seed, "split": VALIDATION}
-        low, high = limits
-        return frozen_arrays(images, self._needed_noise(), low=low, high=high, **drawn)
-
-
-def _card_of(
-    pairs: NoisyCleanPairs, history: keras.callbacks.History, fast: bool
-) -> dict[str, Any]:
-    """Return what was trained, and on what, as JSON values."""
-    images = pairs.images
-    values = {"dtype": images.dtype.name, "low": pairs.low, "high": pairs.high}
-    last = {key: float(column[-1]) for key, column in history.history.items()}
-    return {
-        "data": "arrays",
-        "image_shape": list(images.shape[1:]),
-        "values": values,
-        "noise": describe_noise(pairs.noise),
-        "training": {
-            "images": len(images),
-            "epochs": len(history.epoch),
-            "batch_size": pairs.batch_size,
-            "seed": pairs.seed,
-            "fast_steps": fast,
-            "backend": backend.versions(),
-            "device": backend.device(),
-            "last": last,
-        },
-    }
-
 
 def _load_handle(handle: str) -> keras.Model:
     try:
         return keras.saving.load_model(handle, compile=False)
     except Exception as error:  # of whatever library reads the handle
         raise KerasDAEError(f"{handle} cannot be loaded: {error}") from error
-
-
-def _as_batch(array: np.ndarray) -> np.ndarray:
-    """Return an image or a batch as (N, H, W, C)."""
-    if array.ndim == 2:
-        return array[None, ..., None]
-    if array.ndim == 3:
-        return array[None] if array.shape[-1] in (1, 3) else array[..., None]
-    check(
-        array.ndim == 4 and array.shape[-1] in (1, 3),
-        "An image is (H, W) or (H, W, C), a batch (N, H, W) or (N, H, W, C), with C 1 "
-        "or 3.",
-        shape=array.shape,
-    )
-    return array

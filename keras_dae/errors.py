@@ -6,8 +6,10 @@ Every message has one form: what is wrong, what is accepted, the value received.
 import re
 
 LONGEST = 200  # characters of a value in a sentence
-# What a terminal obeys and does not show; lines and tabs stay.
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# What a terminal obeys and does not show, and what turns the direction of text; lines
+# and tabs stay.
+_TURNS = "\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+CONTROL = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_TURNS}]")
 
 
 class KerasDAEError(ValueError):
@@ -37,6 +39,11 @@ def reason(error: OSError) -> str:
 def printable(text: str) -> str:
     r"""Return text with its control characters written out, as in `\x1b[31m`."""
     return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    r"""Return text as `printable` does, its lines and tabs written out too, as `\n`."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def legible(text: object) -> str:

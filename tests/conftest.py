@@ -85,7 +85,7 @@ def listening():
     before = [signal.getsignal(one) for one in signals]
     lifeline.listen()
     yield
-    lifeline.heard()
+    lifeline.reset_interrupt()
     for one, handler in zip(signals, before, strict=True):
         signal.signal(one, handler)
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import click
 import numpy as np
@@ -16,6 +18,7 @@ from keras_dae.cli import Group
 from keras_dae.errors import KerasDAEError
 from keras_dae.system import backend, lifeline
 from keras_dae.system.lifeline import listen
+from keras_dae.training.duration import time_words
 from keras_dae.training.runs import RunFolder
 from tests.commands import run, sentence
 
@@ -178,7 +181,7 @@ BAD_NPZ = {
     "lacks": ({"x": np.zeros((9, 28, 28), "uint8")}, "lacks x_train and x_test"),
     "floats": ({"x_train": np.full((9, 28, 28), 1.5)}, "floats outside [0, 1]"),
     "size": ({"x_train": np.arange(9, dtype="uint8").reshape(9, 1, 1)}, "image_size=1"),
-    "oblong": ({"x_train": np.arange(54, dtype="uint8").reshape(9, 2, 3)}, "square"),
+    "oblong": ({"x_train": np.arange(54, dtype="uint8").reshape(9, 2, 3)}, "side 2"),
 }
 
 
@@ -202,6 +205,52 @@ def test_an_existing_run_is_not_overwritten(runs, data):
     result = run("train", *SMALL, "--data", data, "--out", runs)
     assert "--resume goes on with it" in sentence(result, 2)
     assert (folder / "model.keras").read_bytes() == before
+
+
+def test_resume_of_a_run_takes_its_options(tmp_path, data):
+    """--resume RUN alone: data, model, recipe and place are those of the run."""
+    words = [*SMALL, "--sigma", "0.3", "--data", data, "--out", tmp_path / "a"]
+    assert run("train", *words).exit_code == 0
+    (folder,) = (tmp_path / "a").iterdir()
+    record = (folder / "config.json").read_text()
+    config = json.loads(record)["config"]
+    epochs = config["epochs"]
+    again = run("train", "--resume", folder, "--json")
+    assert again.exit_code == 0, again.output
+    row = json.loads(again.stdout)
+    assert (Path(row["run"]).resolve(), row["epochs"]) == (folder.resolve(), epochs)
+    assert (folder / "config.json").read_text() == record
+    other = run("train", "--resume", folder, "--sigma", "0.7")
+    assert "sigma is 0.3 there" in sentence(other, 2)
+    renamed = folder.rename(tmp_path / "renamed")
+    assert "was named" in sentence(run("train", "--resume", renamed), 2)
+    assert "no run in" in sentence(run("train", "--resume", tmp_path / "no"), 2)
+
+
+def test_train_says_beforehand_how_long_it_takes(tmp_path, data):
+    done = run("train", *SMALL, "--data", data, "--out", tmp_path)
+    (line,) = [
+        text for text in done.stderr.splitlines() if " here" in text and "about" in text
+    ]
+    assert re.fullmatch(r"\d+ epochs? takes? about \d+ s here", line)
+    assert time_words(754) == "13 min"
+    assert [time_words(n) for n in (0.2, 89, 7200)] == ["1 s", "89 s", "2.0 h"]
+
+
+def test_models_and_sweep_take_each_others_spelling(tmp_path):
+    one = run("models", "--depths", "2,3", "--latent", 8, "--json")
+    other = run("models", "--depth", 2, "--depth", 3, "--latents", "8", "--json")
+    assert one.exit_code == 0, one.output
+    assert [row["depth"] for row in json.loads(one.stdout)] == [2, 3]
+    assert one.stdout == other.stdout
+    bad = run("sweep", "--depth", "1,two", "--out", tmp_path)
+    assert "whole numbers separated by commas" in sentence(bad, 2)
+
+
+def test_export_names_the_endings():
+    shown = " ".join(run("export", "--help").output.split()).replace("- ", "-")
+    assert "onnx .onnx, openvino .xml, torch .pt2" in shown
+    assert "saved-model (a folder), litert .tflite" in shown
 
 
 def test_resume_of_another_configuration_is_refused(runs, data):
@@ -326,8 +375,10 @@ def test_an_interrupt_that_a_library_loses_comes_again(monkeypatch, capfd, liste
 def test_sweep_skips_what_is_finished_and_reports_what_fails(tmp_path, data):
     options = ["--depths", "1", "--latents", "13,5", "--seeds", "1", *QUICK]
     options += ["--data", data, "--out", tmp_path, "--jobs", "2", "--json"]
-    rows = json.loads(run("sweep", *options).stdout)
+    done = run("sweep", *options)
+    rows = json.loads(done.stdout)
     assert [row["state"] for row in rows] == ["done", "done"]
+    assert re.search(r"^2 runs take about \d+ s here$", done.stderr, re.MULTILINE)
     broken = tmp_path / "npz-images-DAE_1_5-seed0" / "model.keras"
     broken.write_bytes(b"damaged")
     (broken.parent / "history.json").unlink()

@@ -6,10 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from keras_dae.evaluation.filters import FILTERS
-from keras_dae.study.board import entries
 from keras_dae.study.board import measure as board_module
+from keras_dae.study.common import candidates
 from tests.commands import run
 
 QUICK = [*("--epochs", "1", "--batch-size", "16", "--threads", "1")]
@@ -39,7 +40,7 @@ def out(tmp_path_factory, data):
 def few_filters(monkeypatch):
     """Leave the filters that are quick on a few images."""
     monkeypatch.setattr(
-        entries, "FILTERS", {name: FILTERS[name] for name in ("mean", "median")}
+        candidates, "FILTERS", {name: FILTERS[name] for name in ("mean", "median")}
     )
 
 
@@ -159,7 +160,10 @@ def test_a_ceiling_resumes_and_is_not_overwritten(out, data):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--model", "vgg"], "matched, unet, dncnn. Received: model='vgg'"),
+        (
+            ["--model", "vgg"],
+            "equal-parameters, equal-macs, unet, dncnn. Received: model='vgg'",
+        ),
         (["--model", "unet", "--filters", "0"], "filters=0"),
     ],
 )
@@ -176,6 +180,29 @@ def test_a_grid_is_of_autoencoders(tmp_path, data):
     result = run("sweep", "--config", path, "--data", data, "--out", tmp_path)
     assert result.exit_code == 2
     assert "model='unet'" in result.stderr
+
+
+def test_two_configurations_of_one_model_are_two_rows_and_two_pictures(
+    out, data, tmp_path, monkeypatch
+):
+    shown = []
+    monkeypatch.setattr(
+        "keras_dae.study.board.run.thumbnails",
+        lambda clean, noisy, answers: shown.extend(answers) or Figure(),
+    )
+    words = ["--depth", 1, "--latent", 5, "--lr", 0.5, "--data", data]
+    other = tmp_path / "other"
+    assert run("train", *words, *QUICK, "--out", other).exit_code == 0
+    places = (out / "runs", other, "--out", tmp_path, "--json")
+    done = run("compare", *places)
+    assert done.exit_code == 0, done.output
+    names = [r["name"] for r in json.loads(done.stdout)["rows"] if r["kind"] == "dae"]
+    assert sorted(names) == [
+        "DAE_1_5 (learning rate 0.05)",
+        "DAE_1_5 (learning rate 0.5)",
+    ]
+    pictures = [images for name, _, images in shown if name in names]
+    assert not np.array_equal(*pictures)
 
 
 def test_errors_of_each_image_as_arrays(out, tmp_path):

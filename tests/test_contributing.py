@@ -7,9 +7,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from keras_dae.comparison import compare
+from keras_dae.evaluation.baselines import BASELINES
 from keras_dae.evaluation.filters import FILTERS
+from keras_dae.evaluation.metrics import METRICS, measure_all, summarise
 from keras_dae.images.noise import NOISES
-from keras_dae.study.board.denoisers import guarded
+from keras_dae.models.ceiling_builders import build_ceiling
+from keras_dae.models.ceilings import CEILINGS
+from keras_dae.study.common.loaders import guarded
 from keras_dae.study.report.experiments import EXPERIMENTS
 from keras_dae.study.report.publish import write_report
 from keras_dae.system.storage import write_json
@@ -64,9 +69,37 @@ def test_an_optimizer_is_one_row(examples, monkeypatch):
     assert type(make_optimizer(config, 10)).__name__ == "SGD"
 
 
+def test_a_metric_is_one_row(examples, monkeypatch):
+    monkeypatch.setitem(METRICS, "mae", None)  # put back afterwards
+    exec(examples[4], {})
+    clean, denoised = np.zeros((2, 1, 2, 2, 1), np.float32)
+    denoised[0, 0, 0] = 0.5
+    assert measure_all(clean, denoised)["mae"].tolist() == [0.125]
+    row = summarise(measure_all(clean, denoised), 4)
+    assert row["mae"] == 0.125
+    assert METRICS["mae"].text([0.125]) == "0.12500"
+
+
+def test_a_baseline_is_one_row(examples, monkeypatch):
+    monkeypatch.setitem(BASELINES, "mid-grey", None)
+    exec(examples[5], {})
+    black = np.zeros((2, 12, 12), np.uint8)
+    found = compare({}, black, noise="gaussian:0.1", baselines=["mid-grey"])
+    assert found["mid-grey"]["mse"] == 0.25
+
+
+def test_a_model_is_one_row(examples, monkeypatch):
+    monkeypatch.setitem(CEILINGS, "shallow", None)
+    exec(examples[6], {})
+    spec = make_config({"model": "shallow"}).plan((28, 28, 1))
+    # 25 weights and a bias for 8 maps, then 9 x 8 weights and a bias.
+    assert spec.parameters == 8 * 26 + 73
+    assert build_ceiling(spec).count_params() == spec.parameters
+
+
 def test_an_experiment_is_one_row(examples, monkeypatch, request, tmp_path):
     monkeypatch.setitem(EXPERIMENTS, "brightness", None)
-    exec(examples[4], {})
+    exec(examples[7], {})
     study = request.config.rootpath / "tests/golden/study"
     (tmp_path / "results.json").write_bytes((study / "results.json").read_bytes())
     write_json(tmp_path / "brightness.json", {"mean": 0.25})

@@ -214,3 +214,17 @@ def test_export_goes_by_the_ending(tmp_path):
     assert done["max_difference"] <= 1e-5
     with pytest.raises(kd.UsageError, match="format must be one of"):
         kd.export("DAE_1_5", tmp_path / "a.txt")
+
+
+def test_images_that_are_not_square(tmp_path):
+    """Planned, trained, measured, saved, loaded and applied to another size."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 12, 16), dtype=np.uint8)
+    denoiser = kd.Denoiser(kd.plan(1, 5, (12, 16, 1)), noise="gaussian:0.5")
+    assert denoiser.model.output_shape == (None, 12, 16, 1)
+    history = denoiser.fit(images, validation_data=images[:8], epochs=2, verbose=0)
+    assert len(history.history["val_loss"]) == 2
+    assert 0 < denoiser.evaluate(images)["mse"] < 0.3
+    denoiser.save(tmp_path / "wide.keras")
+    again = kd.Denoiser.from_preset(tmp_path / "wide.keras")
+    np.testing.assert_array_equal(again.denoise(images), denoiser.denoise(images))
+    assert again.denoise(np.zeros((30, 25), np.uint8)).shape == (30, 25)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_dae.evaluation.filters import FILTERS
-from keras_dae.study.board import entries
+from keras_dae.study.common import candidates
 from tests.commands import run, sentence
 
 CUT = ["--size", "16", "--sigma", "0.1"]
@@ -101,14 +101,18 @@ def test_evaluate_takes_a_model_file_and_the_folder(runs, photos):
 
 def test_compare_shows_floors_and_filters_beside(runs, tmp_path, monkeypatch):
     quick = {name: FILTERS[name] for name in ("mean", "median")}
-    monkeypatch.setattr(entries, "FILTERS", quick)
-    monkeypatch.setattr(entries, "AFFINE_VALUES", 16 * 16)
+    monkeypatch.setattr(candidates, "FILTERS", quick)
+    monkeypatch.setattr(candidates, "AFFINE_VALUES", 16 * 16)
     for folder, affine in zip(folders(runs), (True, False), strict=True):
         out = tmp_path / folder.name
         result = run("compare", folder, "--out", out, "--json", "--threads", "1")
         assert result.exit_code == 0, result.output
         rows = {row["name"]: row for row in json.loads(result.stdout)["rows"]}
         assert {"DAE_1_8", "noisy input", "median, tuned"} <= set(rows)
+        photo = rows["photo-gray.keras" if affine else "photo.keras"]["test"]["mse"]
+        # Of soft waves with noise of sigma 0.1, its square is left as it is.
+        assert photo < 0.3 * 0.1**2
+        assert rows["noisy input"]["test"]["mse"] > 0.8 * 0.1**2
         assert ("affine, full rank" in rows) == affine
         assert ("Affine maps are left out: images of 768" in result.stderr) != affine
         assert rows["median, tuned"]["tuned_on"]["split"] == "validation"

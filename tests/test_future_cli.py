@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from keras_dae.study.classification import readers
+from keras_dae.study.classification import classifiers
 from keras_dae.system.storage import read_json
 from tests.commands import run, sentence
 from tests.labelled import bright
@@ -50,7 +50,7 @@ def figures(study):
 
 
 def test_classify(runs, study, monkeypatch):
-    monkeypatch.setattr(readers, "STEPS", 25)
+    monkeypatch.setattr(classifiers, "STEPS", 25)
     words = ["classify", *runs, "--out", study, "--filter", "median", "--threads", "1"]
     done = run(*words)
     assert done.exit_code == 0, done.output

@@ -10,7 +10,6 @@ from keras_dae.denoising.trained import find_model
 from keras_dae.errors import KerasDAEError
 from keras_dae.images.datasets import load
 from keras_dae.models.files import load as load_model
-from keras_dae.study.common.cells import Cells
 from keras_dae.study.nine.measure import evaluate
 from keras_dae.study.report.publish import write_report
 from keras_dae.system.storage import SCHEMA, read_json
@@ -81,11 +80,6 @@ def test_a_golden_card_is_read(tmp_path):
     found = find_model(tmp_path / "model.keras")
     assert found.card["data"] == "mnist"
     assert load_model(found.path).count_params() == 133
-
-
-def test_golden_cells_are_kept_figures():
-    for path in STUDY.rglob("cells.json"):
-        assert Cells(path)._kept
 
 
 def test_a_golden_study_makes_a_report(study):

@@ -24,13 +24,18 @@ ALLOWED = {
     "models": BASE,
     "training": BASE | {"images", "models"},
     "evaluation": BASE | {"images", "models", "training"},
-    "denoising": BASE | LIBRARY,
+    "uncertainty": BASE | LIBRARY,
+    "denoising": BASE | LIBRARY | {"uncertainty"},
     "interchange": BASE | {"models"},
     "doctor": BASE | {"images"},
-    "denoiser": BASE | LIBRARY | {"denoising", "interchange"},
+    "denoiser": BASE | LIBRARY | {"denoising", "interchange", "uncertainty"},
     "comparison": BASE | LIBRARY | {"denoiser"},
-    "study": BASE | LIBRARY,
-    "commands": BASE | LIBRARY | {"denoising", "interchange", "doctor", "study", "cli"},
+    "study": BASE | LIBRARY | {"denoiser", "uncertainty"},
+    "page": BASE | LIBRARY | {"denoising"},
+    "commands": BASE
+    | LIBRARY
+    | {"uncertainty", "denoiser", "denoising", "interchange", "doctor", "study", "page"}
+    | {"cli"},
 }
 FREE = {"__init__", "__main__", "cli"}
 HEAVY = (

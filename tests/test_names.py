@@ -95,6 +95,8 @@ def test_evaluate_plot_and_compare_refuse_names(place, name):
     commands += [["evaluate", "--data", name, "--", "none.keras"]]
     commands += [["compare", "--out", "out", "--denoiser", f"{name}.keras"]]
     commands += [["robustness", "--out", "out", "--", f"{name}.keras"]]
+    commands += [["calibrate", "-o", "out.keras", "--", f"{name}.keras"]]
+    commands += [["uncertainty", "--out", "out", "--", name]]
     commands += [["classify", "--out", "out", "--", name]]
     for command in commands:
         code, said = run(*command)

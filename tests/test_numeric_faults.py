@@ -13,15 +13,18 @@ from keras_dae.denoising.denoise import Task, denoise_jobs
 from keras_dae.denoising.files import plan_jobs
 from keras_dae.denoising.tile_model import TileModel
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.evaluation.engines import images_at_once, model_denoiser
+from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.images.noise import Gaussian
 from keras_dae.models.architectures import plan
+from keras_dae.models.batches import images_at_once
 from keras_dae.models.builders import build
 from keras_dae.models.files import load, save
 from keras_dae.study.nine.measure import evaluate
+from keras_dae.system import backend
 from keras_dae.system.storage import MAX_JSON, read_json, write_json
 from keras_dae.training.config import make_config
 from keras_dae.training.fitting import fit
+from keras_dae.training.loop import batches_at_once, use_fast_steps, validation_batch
 from keras_dae.training.runs import RunFolder, find_all
 
 
@@ -201,6 +204,30 @@ def test_a_batch_is_bounded_by_the_values_of_its_images():
     denoise.denoise = lambda part: sizes.append(len(part)) or inner(part)
     np.testing.assert_array_equal(denoise(noisy)[150:], inner(noisy[150:]))
     assert sizes == [128, 72]
+
+
+def test_batches_of_training_and_validation_are_bounded_by_values(monkeypatch):
+    """Of 64x64 images with 256 channels 32 are validated at a time, not 1,024."""
+    sizes = []
+    monkeypatch.setattr(
+        "keras_dae.training.fast.steps.torch_nn.mse_loss",
+        lambda answer, clean: sizes.append(len(answer)) or (answer - clean).mean() ** 2,
+    )
+    start = keras.Input((64, 64, 1))
+    x = keras.layers.Conv2D(256, 1)(start)
+    model = keras.Model(start, keras.layers.Conv2D(1, 1)(x))
+    assert validation_batch(model, 64 * 64) == 32
+    small = build(plan(1, 8))
+    assert validation_batch(small, 28 * 28) == 128  # as it was, so are the results
+    assert batches_at_once(10**12, True, 28 * 28 * 64) == 8
+    assert batches_at_once(10**12, True, 512 * 512 * 64) == 2
+    if backend.name() != "torch":
+        return
+    model.compile("adam", "mse")
+    assert use_fast_steps(model)
+    images = np.zeros((128, 64, 64, 1), "float32")
+    model.evaluate(images, images, batch_size=128, verbose=0)
+    assert sizes == [32] * 4
 
 
 MEASURED = """

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import skimage.data
 import tifffile
 from click.testing import CliRunner
 from PIL import Image, ImageDraw
@@ -141,6 +142,13 @@ def test_a_clean_image_comes_back_and_a_noisy_one_is_better(name, channels, tmp_
         assert psnr(clean, answer) > psnr(clean, noisy) + gain
 
 
+@pytest.mark.parametrize("name", ["astronaut", "rocket", "coffee", "camera"])
+def test_a_clean_photograph_comes_back(name, tmp_path):
+    clean = getattr(skimage.data, name)()[:300, :300]
+    answer, _ = denoised(clean, tmp_path)
+    assert psnr(clean, answer) >= 45
+
+
 def test_best_is_better_than_one_answer(tmp_path):
     clean, noisy = pixels("scene", 3, 30)
     one, _ = denoised(noisy, tmp_path)
@@ -216,6 +224,21 @@ def test_tiles_answer_as_one_pass_does(name, monkeypatch):
     assert np.abs(tiles.denoise(image) - whole).max() < 1e-5
     cut = tiles.denoise(image, overlap=0)
     assert np.abs(cut - whole).max() > 1e-3  # what a seam would be
+
+
+@pytest.mark.parametrize("noise", [0, 10])
+def test_no_tile_shows_on_a_ramp(noise, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_dae.denoising.tile_model.MOST_TILE", 96)
+    ramp = np.linspace(20, 230, 420)[None].repeat(300, axis=0)
+    drawn = np.random.default_rng(0).normal(0, noise, (300, 420, 3))
+    noisy = np.rint((ramp[..., None] + drawn).clip(0, 255)).astype(np.uint8)
+    answer, _ = denoised(noisy, tmp_path)
+    rest = answer.astype(float) - ramp[..., None]
+    for axis in (0, 1):
+        # Steps from one row, or column, to the next: as large at any place.
+        steps = np.abs(np.diff(rest.mean(axis=(1 - axis, 2))))
+        assert steps.max() < max(0.5, 6 * np.median(steps))
+    assert psnr(ramp[..., None], answer) >= (45 if noise == 0 else 40)
 
 
 def test_a_model_gets_few_pixels_at_a_time_whatever_the_image(monkeypatch):

@@ -29,7 +29,8 @@ from keras_dae.commands.options import (
     "--denoiser",
     "denoisers",
     multiple=True,
-    help="A .keras file, an .onnx file or MODULE:FUNCTION; may be given again.",
+    help="A pretrained model's name, a .keras file, an .onnx file or MODULE:FUNCTION; "
+    "may be given again.",
 )
 @test_options
 @data_dir
@@ -69,7 +70,7 @@ def compare(
     RUNS are run folders, or folders of them (default: runs, best and ceilings in OUT);
     a RUN may also be what --denoiser takes. A FUNCTION gets noisy images, float32 of
     shape (N, H, W, C), and returns the denoised ones; it is measured anew when its
-    module's file changes.
+    module's file changes. On a folder of photographs, photo stands beside them too.
 
     What was measured is kept, so the same command goes on after an interrupt. Data and
     noise are those of the runs unless --data, --noise, --sigma or --clip say otherwise.
@@ -77,14 +78,18 @@ def compare(
     from keras_dae.system import backend
     from keras_dae.system.storage import is_dir, write_csv, write_text
     from keras_dae.training.runs import find_all
+    from keras_dae.training.starting import presets_by_name
 
+    presets = presets_by_name()
     given = any(value is not None for value in options.values())
     config = configuration(None, options) if given else None
     named = [Path(run) for run in runs if is_dir(run)]
     if not runs:
         named = [out / name for name in FOLDERS if (out / name).is_dir()]
     folders = find_all(named)
-    own = [*(run for run in runs if not is_dir(run)), *denoisers]
+    texts = [*(run for run in runs if not is_dir(run)), *denoisers]
+    own = [*_photo(config or (folders[0].config() if folders else None)), *texts]
+    own = [str(presets.get(text, text)) for text in own]
     look_at(map(Path, own), folders)
     backend.select(device, threads)
     say(backend.summary())
@@ -100,3 +105,11 @@ def compare(
         echo_json(board)
     else:
         print_table(terminal_table(board))
+
+
+def _photo(config: Any) -> list[str]:
+    """Return the package's model for a folder of photographs, where it takes them."""
+    cut = config.make_cut() if config is not None else None
+    if cut is None or cut.size % 2:
+        return []
+    return ["photo" if cut.channels == 3 else "photo-gray"]

@@ -17,6 +17,34 @@ def configuration(config_file: Path | None, options: dict[str, Any]) -> Any:
     return make_config(read_toml(config_file) if config_file else {}, given)
 
 
+def resumed(run: Path, options: dict[str, Any]) -> tuple[Any, Path]:
+    """Return the configuration of a run folder, and the folder of runs it lies in.
+
+    Args:
+        run: the run folder.
+        options: options that were given beside it, which win; a run is not resumed
+            with others than its own.
+
+    Raises:
+        UsageError: no run folder, or one that was renamed.
+    """
+    from keras_dae.errors import UsageError
+    from keras_dae.training.config import make_config
+    from keras_dae.training.runs import RunFolder, find_runs, run_name
+
+    (folder, *others) = find_runs(run)
+    if others:
+        raise UsageError(f"{run} holds {len(others) + 1} runs; name one of them.")
+    own: RunFolder = folder
+    given = {key: value for key, value in options.items() if value is not None}
+    data = {"data": own.record()["dataset"]["name"]}
+    config = make_config(own.config().model_dump(), data, given)
+    name = run_name(own.config(), data["data"])
+    if own.path.resolve().name != name:
+        raise UsageError(f"{own.path} is not resumed: its folder was named {name}.")
+    return config, own.path.resolve().parent
+
+
 def look_at(files: Iterable[Path], folders: Iterable[Any] = ()) -> None:
     """Refuse models and runs that are not to be loaded, before keras is imported.
 
@@ -71,15 +99,24 @@ def say_counts(splits: Any) -> None:
         say(f"These are patches; of the files {', '.join(counts)}")
 
 
+def say_duration(configs: list[Any], splits: Any, out: Path, jobs: int | None) -> None:
+    """Say about how long the runs of a sweep take, where that is known."""
+    from keras_dae.training.duration import sweep_seconds, time_words
+
+    seconds = sweep_seconds(configs, splits, out, jobs)
+    if seconds:
+        say(f"{len(configs)} runs take about {time_words(seconds)} here")
+
+
 def grid(
     data_dir: Path | None,
     config_file: Path | None,
-    depths: str,
-    latents: str,
+    depths: list[int],
+    latents: list[int],
     seeds: int,
     **options: Any,
-) -> list[Any]:
-    """Return the checked configurations of a grid, the data set named."""
+) -> tuple[list[Any], Any]:
+    """Return the checked configurations of a grid, the data set named, and its data."""
     from keras_dae.errors import check
     from keras_dae.models.families import FAMILIES
     from keras_dae.training.config import longest_first
@@ -99,19 +136,10 @@ def grid(
             {**named, "depth": depth, "latent": latent, "seed": seed},
         )
         for seed in range(seeds)
-        for depth in _integers("--depths", depths)
-        for latent in _integers("--latents", latents)
+        for depth in depths
+        for latent in latents
     ]
-    return longest_first(configs, splits.image_shape)
-
-
-def _integers(option: str, text: str) -> list[int]:
-    try:
-        return list(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError:
-        raise click.BadParameter(
-            f"{option} takes whole numbers separated by commas, not {text!r}."
-        ) from None
+    return longest_first(configs, splits.image_shape), splits
 
 
 def say(line: str) -> None:

@@ -20,6 +20,7 @@ from keras_dae.commands.options import (
     as_json,
     data_dir,
     machine_options,
+    numbers_option,
     out_option,
     test_options,
 )
@@ -54,7 +55,7 @@ def _chosen(filters: tuple[str, ...]) -> dict[str, list[str]]:
 @out_option(DEFAULT_STUDY, "Folder of the study; RUNS default to those in it.")
 @click.option(
     "--train-on",
-    "lessons",
+    "trained_on",
     multiple=True,
     type=click.Choice(["clean", "noisy", "denoised"]),
     help="What classifiers are trained on, beside clean images.  [default: all three]",
@@ -66,7 +67,7 @@ def classify(
     runs: tuple[Path, ...],
     data_dir: Path | None,
     out: Path,
-    lessons: tuple[str, ...],
+    trained_on: tuple[str, ...],
     filters: tuple[str, ...],
     device: str,
     threads: int | None,
@@ -87,7 +88,7 @@ def classify(
     from keras_dae.study.classification.run import classify as carry_out
     from keras_dae.study.classification.section import reading_table
 
-    options: dict[str, Any] = {"lessons": lessons} if lessons else {}
+    options: dict[str, Any] = {"trained_on": trained_on} if trained_on else {}
     with Steps() as steps:
         results = carry_out(
             folders, out, data_dir, progress=steps, **options, **_chosen(filters)
@@ -115,7 +116,7 @@ def classify(
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
-    help="Test images a cell.",
+    help="Test images per noise and strength.",
 )
 @_filters
 @machine_options
@@ -189,12 +190,8 @@ def _numbers(
 
 @click.command("depth-limit")
 @test_options
-@click.option(
-    "--depths",
-    default="1,2,3,4,5,6,7,8,9,10,11,12",
-    show_default=True,
-    callback=_numbers,
-    help="Depths, by commas.",
+@numbers_option(
+    "depth", "1,2,3,4,5,6,7,8,9,10,11,12", "Depths, by commas or given again."
 )
 # Filters are alike at every depth, since depth should be all that differs.
 @click.option("--latent", default=5, show_default=True, help="Side of the latent.")
@@ -226,7 +223,7 @@ def _numbers(
     show_default=True,
     help="Steps of every training, whatever its number of images.",
 )
-@click.option("--batch-size", type=int, help="Images a step.  [default: 64]")
+@click.option("--batch-size", type=int, help="Images per step.  [default: 64]")
 @click.option("--lr", "learning_rate", type=float, help="Adam's learning rate.")
 @click.option(
     "--precision", help="float32; or, while training, tf32 (CUDA) or bfloat16 (torch)."

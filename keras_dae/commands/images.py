@@ -84,12 +84,18 @@ def _sigma(context: click.Context, option: click.Parameter, text: str) -> float 
 @click.option(
     "--compare",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="PNG of input, output and difference, for one image.",
+    help="PNG of before, after and what was removed, for one image.",
 )
 @click.option(
     "--clean",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The clean image, to measure MSE, PSNR and SSIM.",
+)
+@click.option(
+    "--uncertainty",
+    is_flag=True,
+    help="Also write NAME.width.png, the width of each pixel's interval, of a "
+    "calibrated model.",
 )
 @click.option(
     "--max-megapixels",
@@ -110,6 +116,7 @@ def denoise(
     add_noise: str | None,
     compare: Path | None,
     clean: Path | None,
+    uncertainty: bool,
     device: str,
     threads: int | None,
     as_json: bool,
@@ -153,6 +160,8 @@ def denoise(
         images=len(jobs),
     )
     _check_picture(compare, overwrite)
+    if uncertainty:
+        _check_calibrated(from_itself, model_name, out, options)
     trained = _itself(options) if from_itself else None
     if not from_itself and model_name != AUTO:
         trained = find_model(model_name)
@@ -163,6 +172,7 @@ def denoise(
         say(f"{backend.summary()}; model {trained.name if trained else AUTO}")
         with holding(out, jobs, say):
             # Anew: what another process has just written is not written over.
+            options |= {"uncertainty": uncertainty, "overwrite": overwrite}
             rows = _run(plan(), trained, noise, compare, clean, options)
     # The image has standard output to itself.
     to_error = out == STANDARD
@@ -221,6 +231,34 @@ def _itself(options: dict[str, Any]) -> Any:
     return Trained("trained on each image itself", Path(), {})
 
 
+def _check_calibrated(
+    from_itself: bool, model_name: str, out: str, options: dict[str, Any]
+) -> None:
+    """Refuse --uncertainty where the answer is not that of a calibrated model."""
+    from keras_dae.denoising.choose import AUTO
+    from keras_dae.denoising.files import STANDARD
+    from keras_dae.errors import UsageError, check
+
+    if from_itself or model_name == AUTO:
+        raise UsageError(
+            "--uncertainty needs a calibrated model, named by --model; `keras-dae "
+            "calibrate` makes one."
+        )
+    check(
+        options["strength"] == 1 and options["sigma"] is None and not options["best"],
+        "--uncertainty is of the model's own answer, without --strength, --sigma and "
+        "--best.",
+        strength=options["strength"],
+        sigma=options["sigma"],
+        best=options["best"],
+    )
+    check(
+        out != STANDARD,
+        "--uncertainty writes a file beside the output; -o names a folder or file.",
+        out=out,
+    )
+
+
 def _noise(text: str | None) -> tuple[Any, str]:
     """Return the noise to add and how an output's name says so."""
     if text is None:
@@ -245,7 +283,8 @@ def _run(
     from keras_dae.training.progress import new_progress
 
     task = Task(
-        **_answering(trained, options["engine"]),
+        **_answering(trained, options["engine"], options["uncertainty"]),
+        overwrite=options["overwrite"],
         strength=options["strength"],
         sigma=options["sigma"],
         best=options["best"],
@@ -283,7 +322,7 @@ def _run(
     return rows
 
 
-def _answering(trained: Any, engine: str) -> dict[str, Any]:
+def _answering(trained: Any, engine: str, uncertainty: bool) -> dict[str, Any]:
     """Return what a `Task` needs to know of the model that answers."""
     if trained is None:
         from keras_dae.denoising.choose import chooser
@@ -294,7 +333,14 @@ def _answering(trained: Any, engine: str) -> dict[str, Any]:
         from keras_dae.denoising.tile_model import TileModel
 
         return {"model": TileModel(build(1)), "learn": learn_tiles}
-    return {"model": _tile_model(trained, engine), "card": trained.card}
+    model = _tile_model(trained, engine)
+    answering = {"model": model, "card": trained.card}
+    if uncertainty:
+        from keras_dae.denoising.widths import uncertainty_of
+
+        found = uncertainty_of(trained.name, trained.card, model.model)
+        answering["uncertainty"] = found
+    return answering
 
 
 def _tile_model(trained: Any, engine: str) -> Any:

@@ -6,15 +6,22 @@ from typing import Any
 import click
 
 from keras_dae.commands.common import echo_json, look_at, print_table, say
-from keras_dae.commands.options import as_json, data_dir
+from keras_dae.commands.options import TableOption, as_json, data_dir
 
 # Packages that answer, whose versions a comparison names.
 RUNTIMES = ("keras", "torch", "jax", "tensorflow", "numpy", "onnxruntime", "openvino")
-FORMATS = ("onnx", "openvino", "torch", "saved-model", "litert")
+GENERAL = ("onnx", "openvino", "torch", "saved-model", "litert")
+FORMATS = (*GENERAL, "dtmodel")
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True,
     help="CPU threads of each process.",
 )  # fmt: skip
+
+
+def _endings() -> list[str]:
+    from keras_dae.interchange.formats import EXPORTS
+
+    return [f"{name} {row.suffix or '(a folder)'}" for name, row in EXPORTS.items()]
 
 
 @click.command()
@@ -23,9 +30,11 @@ threads_option = click.option(
 @click.option(
     "-o",
     "--out",
+    cls=TableOption,
+    rows=_endings,
     required=True,
     type=click.Path(path_type=Path),
-    help="The file, or folder of a saved model.",
+    help="Output path, with the ending of the format: {rows}.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @threads_option
@@ -36,7 +45,8 @@ def export(
     """Write MODEL for another runtime, read it again and compare.
 
     MODEL is a pretrained model's name, a .keras file or a run folder. Exits with 1,
-    and keeps nothing, if an answer differs by more than 1e-5.
+    and keeps nothing, if an answer differs by more than 1e-5. dtmodel is the archive
+    that darktable 5.6 imports; it is for photo and what was trained as photo.
     """
     from keras_dae.denoising.trained import find_model
     from keras_dae.interchange.export import export as write
@@ -90,7 +100,7 @@ def parity(
     )
     found = [(one.name, one.path) for one in map(find_model, chosen)]
     look_at([path for _, path in found])
-    formats = FORMATS if exported else ()
+    formats = GENERAL if exported else ()
     rows: list[dict[str, Any]] = []
     with new_progress() as display:
         total = len(found) * (1 + len(ANSWERING) + len(formats))

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from keras_dae.system.backend import DEVICES
+from keras_dae.system.inside import named
 
 DEFAULT_RUNS = "artifacts/runs"
 DEFAULT_STUDY = "artifacts/study"
@@ -56,13 +57,40 @@ def _optimizers() -> Any:
 def _models() -> Any:
     from keras_dae.models.ceilings import CEILINGS
     from keras_dae.models.families import FAMILIES
+    from keras_dae.models.photo_spec import PHOTO
 
-    return [*FAMILIES, *CEILINGS]
+    return [*FAMILIES, *CEILINGS, PHOTO]
 
 
 def _strength(text: str) -> float | str:
     """A number, or a range that the configuration takes apart."""
     return text if ".." in text else float(text)
+
+
+def _together(
+    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> list[int]:
+    """Read whole numbers, separated by commas or given one by one, each once."""
+    try:
+        return list(dict.fromkeys(int(n) for text in texts for n in text.split(",")))
+    except ValueError:
+        given = ",".join(texts)
+        raise click.BadParameter(
+            f"whole numbers separated by commas are wanted, not {given!r}."
+        ) from None
+
+
+def numbers_option(name: str, default: str | None, what: str) -> Callable[[Any], Any]:
+    """Return an option of whole numbers, spelled in the singular and the plural."""
+    return click.option(
+        *(f"--{name}s", f"--{name}", f"{name}s"),
+        multiple=True,
+        default=[default] if default else [],
+        show_default=default or False,
+        callback=_together,
+        metavar="NUMBERS",
+        help=what,
+    )
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -114,7 +142,7 @@ test_options = _apply(
         click.option(
             "--patches",
             type=int,
-            help="Patches of an image an epoch.  [default: as fit side by side, 256 at "
+            help="Patches per image and epoch.  [default: as fit side by side, 256 at "
             "most]",
         ),
         click.option(
@@ -151,15 +179,26 @@ recipe_options = _apply(
         ),
         click.option("--filters", type=int, help="Channels between image and latent."),
         click.option(
-            "--train-images", type=int, help="First images to train on.  [default: all]"
+            "--train-images",
+            type=int,
+            help="Train on the first N images.  [default: all]",
         ),
         click.option(
             "--validation-images",
             type=int,
-            help="First images to validate on.  [default: all]",
+            help="Validate on the first N images.  [default: all]",
+        ),
+        click.option(
+            "--augment/--no-augment",
+            default=None,
+            help="Turn, mirror and darken training images.",
         ),
         click.option("--epochs", type=int, help="Passes over the data.  [default: 15]"),
-        click.option("--batch-size", type=int, help="Images a step.  [default: 64]"),
+        click.option("--steps", type=int, help="Train for N steps instead of epochs."),
+        click.option("--batch-size", type=int, help="Images per step.  [default: 64]"),
+        click.option(
+            "--loss", help="mse, or log-mse: the mean of each image's, in decibels."
+        ),
         click.option(
             "--optimizer",
             cls=TableOption,
@@ -174,6 +213,14 @@ recipe_options = _apply(
         ),
         click.option("--warmup-steps", type=int, help="Steps until the full rate."),
         click.option("--schedule", help="cosine, linear or constant."),
+        click.option(
+            "--clip-norm", type=float, help="Largest norm of all gradients together."
+        ),
+        click.option(
+            "--averaging",
+            type=float,
+            help="Keep an average of the weights, with this share of it per step.",
+        ),
         click.option(
             "--precision",
             help="float32; or, while training, tf32 (CUDA) or bfloat16 (torch).",
@@ -193,6 +240,12 @@ recipe_options = _apply(
             type=float,
             help="Bias of the latent at the start.  [default: 0.5 at depth 1, else 0]",
         ),
+        click.option(
+            "--rate",
+            type=float,
+            help="Also learn a latent of few bits: the MSE that a bit per pixel may "
+            "cost, such as 0.003.  [default: 0]",
+        ),
     ]
 )
 model_options = _apply(
@@ -205,17 +258,18 @@ model_options = _apply(
         ),
         click.option("--depth", type=int, help="Convolutions a side.  [default: 5]"),
         click.option("--latent", type=int, help="Side of the latent.  [default: 13]"),
+        click.option("--blocks", type=int, help="Blocks of photo.  [default: 3]"),
+        click.option(
+            "--start",
+            help="Begin with the weights of a model: a name, a .keras file or a run.",
+        ),
         click.option("--seed", type=int, help="Draws weights, order and noise."),
     ]
 )
 grid_options = _apply(
     [
-        click.option(
-            "--depths", default="5,3,1", show_default=True, help="Depths, by commas."
-        ),
-        click.option(
-            "--latents", default="13,8,5", show_default=True, help="Sides, by commas."
-        ),
+        numbers_option("depth", "5,3,1", "Depths, by commas or given again."),
+        numbers_option("latent", "13,8,5", "Sides, by commas or given again."),
         click.option(
             "--seeds",
             type=click.IntRange(min=1),
@@ -254,6 +308,11 @@ executor_options = _apply(
 )
 
 
+def _named(context: click.Context, option: click.Parameter, folder: Path) -> Path:
+    named(folder)
+    return folder
+
+
 def out_option(default: str, what: str) -> Callable[[Any], Any]:
     """Return the --out option of a command."""
     return click.option(
@@ -262,4 +321,5 @@ def out_option(default: str, what: str) -> Callable[[Any], Any]:
         default=default,
         show_default=True,
         help=what,
+        callback=_named,
     )

@@ -12,8 +12,10 @@ from keras_dae.commands.common import (
     load_splits,
     look_at,
     print_table,
+    resumed,
     say,
     say_counts,
+    say_duration,
     show,
 )
 from keras_dae.commands.options import (
@@ -26,6 +28,7 @@ from keras_dae.commands.options import (
     grid_options,
     machine_options,
     model_options,
+    numbers_option,
     out_option,
     recipe_options,
     test_options,
@@ -34,8 +37,8 @@ from keras_dae.commands.options import (
 
 @click.command()
 @as_json
-@click.option("--depth", "depths", multiple=True, type=int, help="Other depths.")
-@click.option("--latent", "latents", multiple=True, type=int, help="Other latents.")
+@numbers_option("depth", None, "Other depths, by commas or given again.")
+@numbers_option("latent", None, "Other latents, by commas or given again.")
 @click.option("--size", default=28, show_default=True, help="Side of the images.")
 @click.option(
     "--channels", default=1, show_default=True, help="Channels of the images."
@@ -45,8 +48,8 @@ from keras_dae.commands.options import (
 def models(
     as_json: bool,
     pretrained: bool,
-    depths: tuple[int, ...],
-    latents: tuple[int, ...],
+    depths: list[int],
+    latents: list[int],
     size: int,
     channels: int,
     filters: int | None,
@@ -71,7 +74,7 @@ def models(
         return
     rows = [
         architecture_row(plan(depth, latent, (size, size, channels), filters))
-        for depth in depths or tuple(reversed(DEPTHS))
+        for depth in depths or reversed(DEPTHS)
         for latent in latents or LATENTS
     ]
     show(rows, architecture_table, as_json)
@@ -82,39 +85,67 @@ def models(
 @recipe_options
 @data_dir
 @out_option(DEFAULT_RUNS, "Folder of runs; this one gets a folder of its own in it.")
-@click.option("--resume", is_flag=True, help="Go on with the run that is there.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="",
+    metavar="[RUN]",
+    help="Go on with the run that is there; of RUN, a run folder, take the options.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Train for about N seconds: as many epochs as fit, from a few timed steps.",
+)
 @machine_options
 @as_json
 def train(
     config_file: Path | None,
     data_dir: Path | None,
     out: Path,
-    resume: bool,
+    resume: str | None,
+    seconds: float | None,
     device: str,
     threads: int | None,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train one model and keep it in a run folder."""
+    """Train one model and keep it in a run folder.
+
+    --resume with more --epochs trains a finished run on. --start photo trains the
+    package's denoiser of photographs on --data folder:PATH of your own.
+    """
+    from keras_dae.commands.training import (
+        asked,
+        check_bfloat16,
+        in_time,
+        look_for_noise,
+    )
     from keras_dae.system import backend
     from keras_dae.training.progress import FitProgress
 
-    config = configuration(config_file, options)
+    config = asked(config_file, options)
+    if resume:
+        config, out = resumed(Path(resume), options)
     splits = load_splits(config, data_dir)  # before keras, which takes seconds
     spec = config.plan(splits.image_shape)
     step = spec.macs * config.batch_size
     backend.select(device, threads or backend.useful_threads(step))
     say(backend.summary())
+    check_bfloat16(config)
     config = config.model_copy(update={"data": splits.name})
+    config = in_time(config, splits, seconds, out)
     splits = splits.limited(config.train_images, validation=config.validation_images)
     say_counts(splits)
-    from keras_dae.training.fitting import fit
+    look_for_noise(config, splits)
+    from keras_dae.denoiser import Denoiser
 
+    going_on = resume is not None
     with FitProgress(spec.name, epochs=config.epochs, images=len(splits.train)) as bar:
-        folder = fit(config, splits, out, resume=resume, progress=bar)
-    history = folder.history()
+        trained = Denoiser.train(config, splits, out, resume=going_on, progress=bar)
+    history = trained.run.history()
     row = {
-        "run": str(folder.path),
+        "run": str(trained.run.path),
         "name": spec.name,
         "parameters": spec.parameters,
         "epochs": len(history["loss"]),
@@ -127,6 +158,8 @@ def train(
     else:
         clean = config.targets == "clean"
         error = "MSE" if clean else f"loss against {config.targets} targets"
+        if config.loss != "mse":
+            error = f"{config.loss} (dB)"
         click.echo(
             f"{row['name']}: validation {error} {row['val_loss']:.5f} after "
             f"{row['epochs']} epochs, {row['seconds']:.0f} s of training; {row['run']}"
@@ -227,7 +260,8 @@ def sweep(
     from keras_dae.training.sweep import job_rows
     from keras_dae.training.sweep import sweep as run_all
 
-    configs = grid(data_dir, **options)
+    configs, splits = grid(data_dir, **options)
+    say_duration(configs, splits, out, jobs)
     done = run_all(
         configs,
         out,
@@ -309,7 +343,8 @@ def reproduce(
     from keras_dae.study.report.tables import claims_table, results_table
     from keras_dae.system import backend
 
-    configs = grid(data_dir, **options)
+    configs, splits = grid(data_dir, **options)
+    say_duration(configs, splits, out / "runs", jobs)
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.nine.run import reproduce as carry_out

@@ -14,6 +14,7 @@ import traceback
 from typing import Any, TextIO
 
 from keras_dae.cli import main
+from keras_dae.system.inside import opened
 from keras_dae.system.lifeline import end_with_parent
 from keras_dae.system.private import without_dynamo
 
@@ -54,7 +55,7 @@ def run(arguments: list[str], log: str) -> int:
 
 
 def _write_to(log: str) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    descriptor = opened(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for standard in (sys.stdout, sys.stderr):
         os.dup2(descriptor, standard.fileno())
     os.close(descriptor)

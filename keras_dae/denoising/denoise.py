@@ -16,6 +16,7 @@ from keras_dae.denoising.pages import Task, Tick, denoise_page, no_tick, tiles
 from keras_dae.denoising.tile_model import SHADES
 from keras_dae.denoising.trained import card_range
 from keras_dae.denoising.values import describe_values
+from keras_dae.denoising.widths import check_free, unlike, width_paths, write_widths
 from keras_dae.errors import KerasDAEError, UsageError, legible
 from keras_dae.images.estimates import SMALLEST, describe, middle
 from keras_dae.images.io.formats import (
@@ -122,6 +123,11 @@ def _one(
     task = _with_model(picture.pages[0], ranges[0], task, row)
     row |= _look(picture.pages[0], ranges[0], task.card)
     inputs = [page.values for page in picture.pages]
+    maps: list[Path] = []
+    if task.uncertainty is not None:
+        maps = width_paths(job.target, len(inputs))
+        check_free(maps, task.overwrite)
+    widths: list[np.ndarray] = []
     clean = None
     if task.clean is not None:
         clean = clean_pages(task.clean, picture, ranges, task.range, task.megapixels)
@@ -131,7 +137,10 @@ def _one(
     for page, limits in zip(picture.pages, ranges, strict=True):
         if task.learn is not None:
             task = replace(task, model=task.learn(page, limits))
-        page.values = denoise_page(page, limits, task, tick)
+        if task.uncertainty is None:
+            page.values = denoise_page(page, limits, task, tick)
+        else:
+            widths.append(_denoise_with_width(page, limits, task, tick, row))
     shown = None
     if views or clean is not None:
         before = units(inputs, picture, ranges)
@@ -143,8 +152,36 @@ def _one(
     for page, before_filling in zip(picture.pages, gaps, strict=True):
         page.values = put_back(page.values, before_filling)
     _write(picture, job.target, stdout)
+    for path, width in zip(maps, widths, strict=True):
+        write_widths(path, width)
+    if maps:
+        row["widths"] = [str(path) for path in maps]
+        row["mean_width"] = float(np.mean([width.mean() for width in widths]))
     row["output"] = "standard output" if job.target is None else str(job.target)
     return Result(row, shown if views else None)
+
+
+def _denoise_with_width(
+    page: Page,
+    limits: tuple[float, float],
+    task: Task,
+    tick: Tick,
+    row: dict[str, Any],
+) -> np.ndarray:
+    """Denoise a page in place; return the width of each pixel's interval, (H, W, C).
+
+    What makes the intervals promise nothing becomes the row's warning.
+    """
+    assert task.uncertainty is not None
+    assert task.model is not None
+    unit = to_unit(page.values, *limits, page.inverted).clip(0, 1)
+    unrounded: list[np.ndarray] = []
+    page.values = denoise_page(page, limits, task, tick, unrounded)
+    lower, upper = task.uncertainty.interval(unit[None], unrounded[0][None])
+    warning = unlike(task.uncertainty, unit, task.model.sides)
+    row["warning"] = row.get("warning") or warning
+    width: np.ndarray = (upper - lower)[0]
+    return width
 
 
 def _with_model(

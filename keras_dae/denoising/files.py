@@ -1,6 +1,7 @@
 """From what was asked for to a list of files to read and write, nothing clobbered."""
 
 import glob
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from keras_dae.images.folder import DONE, find_images
 from keras_dae.images.io.formats import file_problem, format_of, read_file
 from keras_dae.images.io.pictures import UnreadableError
 from keras_dae.images.ranges import fill_gaps, value_range
+from keras_dae.system.inside import named
 from keras_dae.system.locks import held
 from keras_dae.system.storage import is_dir, is_file
 
@@ -83,6 +85,7 @@ def plan_jobs(
     Raises:
         UsageError: an `out` that does not fit the inputs.
     """
+    named(out)
     found = [pair for text in inputs for pair in _sources(text, out)]
     if out == STANDARD:
         check(len(found) == 1, "Standard output takes one image.", inputs=len(found))
@@ -167,9 +170,10 @@ def _check_single(found: list[Found], target: Path, label: str) -> None:
 def _checked(source: Path | None, target: Path, problem: str, existing: str) -> Job:
     """Return a job; `existing` says what an output that exists means for it."""
     try:
-        if problem or not target.exists():
+        if problem or not os.path.lexists(target):
             return Job(source, target, problem)
-        if source is not None and source.exists() and target.samefile(source):
+        here = source is not None and source.exists() and target.exists()
+        if here and target.samefile(source):  # type: ignore[arg-type]
             problem = "its output would be the file itself, and inputs stay as they are"
             return Job(source, target, problem)
     except OSError as error:  # a name that is too long, a folder that is closed

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, psnr_of, ssim
+from keras_dae.evaluation.metrics import METRICS, measure_all, summarise
 from keras_dae.images.io.formats import read_file
 from keras_dae.images.io.pictures import Picture, UnreadableError, to_unit
 from keras_dae.images.ranges import Range, fill_gaps, value_range
@@ -51,20 +51,19 @@ def clean_pages(
 def measure(
     clean: list[np.ndarray], answers: list[np.ndarray]
 ) -> dict[str, float | None]:
-    """Return MSE (mean over pages), its PSNR in dB, and mean SSIM, None if too small.
+    """Return each metric's mean over pages, None if one is too small for it.
+
+    PSNR, in dB, is that of the mean MSE.
 
     Args:
         clean: float32 pages in [0, 1], (H, W, C).
         answers: pages of the same shapes.
     """
-    pairs = [
-        (truth[None], answer[None])
+    pages = [
+        measure_all(truth[None], answer[None])
         for truth, answer in zip(clean, answers, strict=True)
     ]
-    error = float(np.mean([mse(*pair)[0] for pair in pairs]))
-    large = all(min(truth.shape[1:3]) >= SSIM_WINDOW for truth, _ in pairs)
-    return {
-        "mse": error,
-        "psnr": psnr_of(error) if error > 0 else None,
-        "ssim": float(np.mean([ssim(*pair)[0] for pair in pairs])) if large else None,
-    }
+    measured = set.intersection(*map(set, pages))
+    of_pages = {name: np.concatenate([p[name] for p in pages]) for name in measured}
+    row = summarise(of_pages, clean[0].size)
+    return {name: row[name] for name in METRICS}

@@ -24,6 +24,7 @@ from keras_dae.images.io.pictures import (
 )
 from keras_dae.images.noise import Noise
 from keras_dae.images.ranges import beyond, put_beyond
+from keras_dae.uncertainty.calibrate import Uncertainty
 
 Tick = Callable[[int], None]
 
@@ -70,6 +71,9 @@ class Task:
         clean: what to measure against; with `noise`, the image itself is.
         learn: trains a model for one page, given the page and the values that become 0
             and 1; it answers in place of `model`, which has tiles of the same size.
+        uncertainty: gives the width of each pixel's interval, which is written beside
+            the answer; None writes none.
+        overwrite: whether files of widths that exist may be replaced.
     """
 
     model: TileModel | None = None
@@ -85,6 +89,8 @@ class Task:
     megapixels: float = MAX_MEGAPIXELS
     clean: Path | None = None
     learn: Callable[[Page, tuple[float, float]], TileModel] | None = None
+    uncertainty: Uncertainty | None = None
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         check(
@@ -133,11 +139,22 @@ def _strength(page: Page, limits: tuple[float, float], task: Task) -> float:
 
 
 def denoise_page(
-    page: Page, limits: tuple[float, float], task: Task, tick: Tick = no_tick
+    page: Page,
+    limits: tuple[float, float],
+    task: Task,
+    tick: Tick = no_tick,
+    unrounded: list[np.ndarray] | None = None,
 ) -> np.ndarray:
     """Return the denoised values of a page: same shape, same type.
 
     Beside the page and the result, memory is taken for one band of tiles.
+
+    Args:
+        page: what to denoise.
+        limits: its values that become 0 and 1.
+        task: model and settings.
+        tick: told of each batch of tiles that is done.
+        unrounded: where the answer goes as float32 in [0, 1], (H, W, C), too.
     """
     low, high = limits
     shape, dtype = page.values.shape, page.values.dtype
@@ -148,6 +165,7 @@ def denoise_page(
     tiling = _tiling(page, task)
     source = pad_to(page.values, tiling.size)
     result = np.empty_like(source)
+    answer = None if unrounded is None else np.empty(source.shape, np.float32)
     # What a percentile cuts off is an image's own; beyond a model's range lies noise.
     keep = task.range is not None or card_range(task.card, dtype) != limits
 
@@ -155,6 +173,8 @@ def denoise_page(
         return to_unit(source[top:bottom], low, high, page.inverted).clip(0, 1)
 
     def write(top: int, rows: np.ndarray) -> None:
+        if answer is not None:
+            answer[top : top + len(rows)] = rows
         if strength < 1:
             rows = read(top, top + len(rows)) * np.float32(1 - strength) + (
                 rows * np.float32(strength)
@@ -175,4 +195,6 @@ def denoise_page(
         batch=tiles_at_once(tiling.tile, shape[2]),
         tick=tick,
     )
+    if unrounded is not None and answer is not None:
+        unrounded.append(unpad(answer, shape))
     return unpad(result, shape)

@@ -44,7 +44,9 @@ class Trained:
 
 def pretrained_cards() -> dict[str, dict[str, Any]]:
     """Return the cards of the models in the package, by name."""
-    models: dict[str, dict[str, Any]] = read_json(PRETRAINED / "cards.json")["models"]
+    models: dict[str, dict[str, Any]] = read_json(PRETRAINED.resolve() / "cards.json")[
+        "models"
+    ]
     return models
 
 
@@ -122,6 +124,8 @@ def run_card(run: RunFolder) -> dict[str, Any]:
     card = {"data": record["dataset"]["name"], "noise": record["noise"], **known}
     with believed(run.config_path):
         usual(card)
+    if run.uncertainty_path.is_file():
+        card["uncertainty"] = read_json(run.uncertainty_path)
     return card
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from keras_dae.evaluation.baselines import Denoiser
+from keras_dae.evaluation.metrics import METRICS
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.noise import Noise
 from keras_dae.images.splits import Splits
@@ -28,7 +29,7 @@ def bench_of(
 
 
 def score(bench: TestBench, denoise: Denoiser) -> Scores:
-    """Return `mse`, `psnr` and `ssim` of a function of noisy float32 images.
+    """Return each row of `METRICS` for a function of noisy float32 images.
 
     `mse` is the mean over images and pixels, `psnr` that of this mean, in dB (None
     where it is 0), `ssim` the mean over images (None for images below 11x11 pixels).
@@ -37,4 +38,4 @@ def score(bench: TestBench, denoise: Denoiser) -> Scores:
         KerasDAEError: an answer of another shape, or one that is not finite.
     """
     row, _ = bench.measure(denoise)
-    return {name: row[name] for name in ("mse", "psnr", "ssim")}
+    return {name: row[name] for name in METRICS}

@@ -13,12 +13,11 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.evaluation.baselines import Denoiser
+from keras_dae.models.batches import images_at_once, widest
 from keras_dae.system import backend
 from keras_dae.system.numerics import float32
 
 BATCH = 500  # images at most
-# float32 values, 128 MiB, of the widest tensor of a batch; an engine holds a few such.
-VALUES_AT_ONCE = 1 << 25
 PROBES = 16  # images on which an engine is compared with keras
 TOLERANCE = 1e-5  # absolute, on answers in [0, 1]
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -39,40 +38,6 @@ def model_denoiser(model: keras.Model, engine: str = "keras") -> Denoiser:
         engine in ENGINES, f"engine must be one of {', '.join(ENGINES)}.", engine=engine
     )
     return InParts(ENGINES[engine](model), widest(model))
-
-
-def images_at_once(values: int, most: int) -> int:
-    """Return the images of a batch, so that its memory does not grow with their size.
-
-    Args:
-        values: the most values of an image that are held at once, those of the widest
-            activation included.
-        most: images at most.
-
-    Example:
-        >>> images_at_once(128 * 128 * 64, most=500)
-        32
-    """
-    return max(1, min(most, VALUES_AT_ONCE // max(1, values)))
-
-
-def widest(model: keras.Model) -> int | None:
-    """Return the values of a model's widest tensor for one image; None if it is open.
-
-    Sides that the model leaves open are those of the images that it gets.
-    """
-    try:
-        shapes = [
-            tensor.shape[1:]
-            for layer in model.layers
-            for tensor in keras.tree.flatten(layer.output)
-        ]
-    except (AttributeError, ValueError):  # a layer that is called more than once
-        return None
-    if any(None in shape for shape in shapes):
-        return None
-    most: int = max(prod(shape) for shape in shapes)
-    return most
 
 
 class InParts:

@@ -1,9 +1,10 @@
 """Measures of a denoised image against the clean one: float64, clean first.
 
-A metric maps two arrays of shape (N, H, W, C) to one value an image, shape (N,).
+A metric maps two arrays of shape (N, H, W, C) to one value per image, shape (N,).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ SSIM_SIGMA, SSIM_WINDOW = 1.5, 11
 
 
 def mse(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
-    """Return the mean squared error over pixels, one value an image."""
+    """Return the mean squared error over pixels, one value per image."""
     check(
         clean.shape == denoised.shape and clean.ndim == 4,
         "clean and denoised must be of one shape (N, H, W, C).",
@@ -34,7 +35,7 @@ def psnr_of(error: float) -> float:
 
 
 def psnr(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
-    """Return the peak signal-to-noise ratio in dB, one value an image.
+    """Return the peak signal-to-noise ratio in dB, one value per image.
 
     Infinite where an image is reproduced exactly.
     """
@@ -43,7 +44,7 @@ def psnr(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
 
 
 def ssim(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
-    """Return the structural similarity, one value an image, the mean over channels.
+    """Return the structural similarity, one value per image, the mean over channels.
 
     Gaussian window of sigma 1.5 over 11x11 pixels, data range 1, population
     covariance, the border of 5 pixels left out (Z. Wang et al., "Image Quality
@@ -79,25 +80,87 @@ def _window(images: np.ndarray) -> np.ndarray:
     return filtered
 
 
-Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
-METRICS: dict[str, Metric] = {"mse": mse, "psnr": psnr, "ssim": ssim}
+@dataclass(frozen=True)
+class Metric:
+    """One row of `METRICS`.
+
+    Attributes:
+        measure: `measure(clean, denoised)`, two arrays of shape (N, H, W, C) with
+            values in [0, 1], returns one value per image, shape (N,).
+        label: the heading of its column in tables.
+        digits: decimal places in tables.
+        smallest: the side, in pixels, of the smallest images that it can measure.
+        lower_is_better: whether a lower value is better, as it is for an error.
+    """
+
+    measure: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    label: str
+    digits: int = 3
+    smallest: int = 1
+    lower_is_better: bool = False
+
+    def text(self, values: Iterable[float | None], missing: str = "") -> str:
+        """Return the mean as text, or `missing` where a value is not known."""
+        given = list(values)
+        known = [value for value in given if value is not None]
+        if not known or len(known) < len(given):
+            return missing
+        return f"{np.mean(known):.{self.digits}f}"
 
 
-def summarise(
-    errors: np.ndarray, pixels: int, similarities: np.ndarray | None = None
-) -> dict[str, Any]:
-    """Return a row's figures from what each image was measured to be.
+METRICS: dict[str, Metric] = {
+    "mse": Metric(mse, "MSE", 5, lower_is_better=True),
+    "psnr": Metric(psnr, "PSNR, dB", 2),
+    "ssim": Metric(ssim, "SSIM", 3, SSIM_WINDOW),
+}
+_BUILT_IN = tuple(METRICS)
+
+
+def added_metrics() -> dict[str, Metric]:
+    """Return the rows of `METRICS` beyond mse, psnr and ssim.
+
+    Tables place the built-in ones by hand and append a column for each of these.
+    """
+    return {name: row for name, row in METRICS.items() if name not in _BUILT_IN}
+
+
+def measure_all(clean: np.ndarray, denoised: np.ndarray) -> dict[str, np.ndarray]:
+    """Return metric -> one value per image, for each metric but psnr.
+
+    PSNR follows from the MSE, see `summarise`. A metric that needs larger images than
+    these is left out.
+
+    Raises:
+        UsageError: a metric that does not return one value per image.
+    """
+    side = min(clean.shape[1:3])
+    found = {}
+    for name, row in METRICS.items():
+        if name == "psnr" or side < row.smallest:
+            continue
+        found[name] = values = np.asarray(row.measure(clean, denoised))
+        check(
+            values.shape == (len(clean),),
+            f"The metric {name} must return one value per image, shape "
+            f"({len(clean)},).",
+            shape=values.shape,
+        )
+    return found
+
+
+def summarise(of_images: Mapping[str, np.ndarray], pixels: int) -> dict[str, Any]:
+    """Return a row's figures from those of its images.
 
     Args:
-        errors: mean squared error over pixels, one an image.
+        of_images: what `measure_all` returns, of all images.
         pixels: values of one image; the paper's loss sums over them (section 3.1).
-        similarities: structural similarity, one an image; None where images are too
-            small for it.
 
     Returns:
         `mse`, `mse_sum`, `psnr` (of the mean error), `psnr_mean_image` (mean of the
-        images' own) and `ssim`; None where a figure is not finite or not there.
+        images' own), `ssim`, and the mean of each metric that was added to `METRICS`;
+        None where a figure is not finite or was not measured.
     """
+    errors = of_images["mse"]
     mean = float(errors.mean())
     exact = bool((errors == 0).any())
     return {
@@ -105,5 +168,11 @@ def summarise(
         "mse_sum": mean * pixels,
         "psnr": psnr_of(mean) if mean > 0 else None,
         "psnr_mean_image": None if exact else float((-10 * np.log10(errors)).mean()),
-        "ssim": None if similarities is None else float(similarities.mean()),
+        **{name: _mean(of_images.get(name)) for name in ("ssim", *added_metrics())},
     }
+
+
+def _mean(values: np.ndarray | None) -> float | None:
+    if values is None or not np.isfinite(values).all():
+        return None
+    return float(values.mean())

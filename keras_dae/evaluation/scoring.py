@@ -14,10 +14,9 @@ from keras_dae.evaluation.baselines import BASELINES, Denoiser
 from keras_dae.evaluation.engines import (
     BATCH,
     difference,
-    images_at_once,
     model_denoiser,
 )
-from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, ssim, summarise
+from keras_dae.evaluation.metrics import measure_all, mse, summarise
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import (
     FROZEN_BLOCK,
@@ -31,6 +30,7 @@ from keras_dae.images.frozen import (
 from keras_dae.images.noise import Noise
 from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.pairs import Pair
+from keras_dae.models.batches import images_at_once
 from keras_dae.models.files import load
 from keras_dae.models.gate import holds_optimizer
 from keras_dae.training.runs import RunFolder, model_name
@@ -97,6 +97,12 @@ class TestBench:
     def _noise_sha256(self) -> str:
         return noise_sha256(noisy for noisy, _ in self.batches())
 
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """JSON values that the noisy and clean test images depend on."""
+        noise = {**self.describe_noise(), "seed": self.seed}
+        return {"data": self.splits.describe(), "noise": noise}
+
     def describe_noise(self) -> dict[str, Any]:
         """Return kind, parameters, and the hash of the noisy test images."""
         return {
@@ -139,21 +145,16 @@ class TestBench:
     def measure_images(
         self, denoise: Denoiser, count: int | None = None
     ) -> dict[str, np.ndarray]:
-        """Return metric -> one value an image, of the first `count` or all.
+        """Return metric -> one value per image, of the first `count` or all.
 
-        A metric that needs larger images than these (ssim) is left out.
+        The metrics are those of `measure_all`.
         """
-        small = min(self.splits.image_shape[:2]) < SSIM_WINDOW
-        metrics = {"mse": mse} if small else {"mse": mse, "ssim": ssim}
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
-        for pair in self.answers(denoise, count):
-            for name, metric in metrics.items():
-                parts[name].append(metric(*pair))
-        return {name: np.concatenate(values) for name, values in parts.items()}
+        parts = [measure_all(*pair) for pair in self.answers(denoise, count)]
+        return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
     def summary(self, of_images: dict[str, np.ndarray]) -> dict[str, Any]:
         """Return the figures of a row from those of its images."""
-        return summarise(of_images["mse"], self.pixels, of_images.get("ssim"))
+        return summarise(of_images, self.pixels)
 
     @property
     def pixels(self) -> int:
@@ -179,37 +180,55 @@ def rebatched(pairs: Iterable[Pair], size: int) -> Iterator[Pair]:
         yield np.concatenate(noisy), np.concatenate(clean)
 
 
-def load_for(bench: TestBench, path: Path) -> keras.Model:
+ImageFigures = dict[str, np.ndarray]  # metric -> one value per image
+
+
+def load_for(splits: Splits, path: Path) -> keras.Model:
     """Return the model of a `.keras` file, if it denoises images of this shape.
 
     Raises:
         KerasDAEError: not a readable model, or one for images of another shape.
     """
     model = load(path)
-    expected = tuple(model.input_shape[1:])
-    if expected != bench.splits.image_shape:
-        raise KerasDAEError(
-            f"{path} denoises images of shape {expected}; {bench.splits.name} holds "
-            f"{bench.splits.image_shape}."
-        )
+    check_fits(model, splits, str(path))
     return model
 
 
-ImageFigures = dict[str, np.ndarray]  # metric -> one value an image
+def check_fits(model: keras.Model, splits: Splits, named: str) -> None:
+    """Refuse a model whose input, open sides apart, has another shape than the images.
+
+    Raises:
+        KerasDAEError: says which shapes, or that there are no test images.
+    """
+    if not len(splits.test):
+        raise KerasDAEError(
+            f"{splits.name} holds no test images: put some into its folder test."
+        )
+    expected, shape = tuple(model.input_shape[1:]), splits.image_shape
+    open_sides = len(expected) == len(shape) and all(
+        side in (None, given) for side, given in zip(expected, shape, strict=True)
+    )
+    if not open_sides:
+        raise KerasDAEError(
+            f"{named} denoises images of shape {expected}; {splits.name} holds {shape}."
+        )
 
 
 def score_model(
-    bench: TestBench, path: Path, engine: str = "keras"
+    bench: TestBench,
+    model: keras.Model,
+    engine: str = "keras",
+    named: str = "The model",
 ) -> tuple[dict[str, Any], ImageFigures]:
-    """Return the figures of a `.keras` file, from the file alone, and its images'.
+    """Return the figures of a model, and those of each test image.
 
     An engine (`engines.ENGINES`) other than keras is named in them, with its largest
     difference from keras.
 
     Raises:
-        KerasDAEError: not a readable model, or one for images of another shape.
+        KerasDAEError: a model for images of another shape.
     """
-    model = load_for(bench, path)
+    check_fits(model, bench.splits, named)
     denoise = model_denoiser(model, engine)
     of_images = bench.measure_images(denoise)
     row = {"parameters": model.count_params(), "test": bench.summary(of_images)}
@@ -218,7 +237,7 @@ def score_model(
     return row, of_images
 
 
-def finished_epochs(folder: RunFolder) -> dict[str, list[float]]:
+def finished_epochs(folder: RunFolder) -> dict[str, list[Any]]:
     """Return the history up to the epoch that the model's weights are of.
 
     The history is written before the model, so a run killed between the two has a
@@ -242,13 +261,15 @@ def finished_epochs(folder: RunFolder) -> dict[str, list[float]]:
     return {key: column[:done] for key, column in history.items()}
 
 
-def score_run(
-    bench: TestBench, folder: RunFolder, engine: str = "keras"
-) -> tuple[dict[str, Any], ImageFigures]:
-    """Return the row of a run for `results.json`, and the figures of each image."""
+def run_row(folder: RunFolder, scored: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a run for `results.json`.
+
+    Args:
+        folder: the run.
+        scored: what `score_model` returns of its model.
+    """
     config, history = folder.config(), finished_epochs(folder)
-    scored, of_images = score_model(bench, folder.model_path, engine)
-    row = {
+    return {
         "name": model_name(config),
         "depth": config.depth,
         "latent": config.latent,
@@ -260,15 +281,14 @@ def score_run(
         **({"engine": scored["engine"]} if "engine" in scored else {}),
         "seconds": round(sum(history["seconds"]) + sum(history["val_seconds"]), 1),
     }
-    return row, of_images
 
 
 def score_baselines(
-    bench: TestBench, names: Iterable[str] = tuple(BASELINES)
+    bench: TestBench, names: Iterable[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Return a row for each named baseline."""
+    """Return a row for each named baseline; by default for all of `BASELINES`."""
     rows = []
-    for name in names:
+    for name in BASELINES if names is None else names:
         test, _ = bench.measure(BASELINES[name](bench.splits))
         rows.append({"name": name, "test": test})
     return rows

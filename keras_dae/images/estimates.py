@@ -5,6 +5,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from keras_dae.images.patches import unit
+
 SIDE = 512  # pixels a side that are looked at, from the middle of an image
 SMALLEST = 8  # pixels a side below which nothing can be said
 QUARTILE = NormalDist().inv_cdf(0.75)  # half of a standard normal's sizes are below
@@ -24,6 +26,17 @@ def describe(unit: np.ndarray) -> dict[str, float]:
         "mean": float(unit.mean(dtype=np.float64)),
         "std": float(unit.std(dtype=np.float64)),
     }
+
+
+def median_sigma(images: Iterable[np.ndarray]) -> float:
+    """Return the median of the noise that is estimated in images (H, W, C).
+
+    Args:
+        images: of types in `RANGES`, with sides of at least `SMALLEST`; their middles
+            are looked at.
+    """
+    found = [describe(unit(middle(image)))["sigma"] for image in images]
+    return float(np.median(found)) if found else 0.0
 
 
 def _sigma(channel: np.ndarray) -> float:

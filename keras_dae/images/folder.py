@@ -26,6 +26,9 @@ from keras_dae.system.streams import stream
 
 DONE = ".denoised"  # what the name of a denoised image ends in
 PARTS = ("train", "validation", "test")
+# First folders of the files' names that say which part a file belongs to.
+FOLDERS = {"train": "train", "val": "validation", "validation": "validation"}
+FOLDERS |= {"test": "test"}
 HELD_OUT = 0.1  # of the files, to validate; and as many to test
 SMALLEST = 3  # files: one of each part
 # What grey is made of: ITU-R BT.601, as Pillow and most programs make it.
@@ -61,15 +64,29 @@ class ImageFiles:
     def parts(self, seed: int) -> dict[str, list[int]]:
         """Return which files train, validate and test: numbers in `names`.
 
-        A tenth each validates and tests, at least one file; what is drawn depends on
-        `seed` and the sorted names alone.
+        Where all files lie in folders `train`, `val` and, if there is one, `test`,
+        these say so. Else a tenth each validates and tests, at least one file; what is
+        drawn depends on `seed` and the sorted names alone.
         """
+        told = self._told()
+        if told is not None:
+            return told
         held_out = max(1, round(HELD_OUT * len(self.names)))
         order = stream("split", seed).permutation(len(self.names)).tolist()
         cuts = (0, len(order) - 2 * held_out, len(order) - held_out, len(order))
         return {
             part: sorted(order[cuts[n] : cuts[n + 1]]) for n, part in enumerate(PARTS)
         }
+
+    def _told(self) -> dict[str, list[int]] | None:
+        """Return the parts that the folders of the files name, if they do."""
+        found: dict[str, list[int]] = {part: [] for part in PARTS}
+        for number, name in enumerate(self.names):
+            part = FOLDERS.get(name.partition("/")[0])
+            if part is None or "/" not in name:
+                return None
+            found[part].append(number)
+        return found if found["train"] and found["validation"] else None
 
 
 def read_folder(folder: Path, cut: Cut) -> ImageFiles:

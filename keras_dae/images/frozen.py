@@ -7,6 +7,7 @@ drawn before.
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from math import prod
 
 import keras
 import numpy as np
@@ -40,7 +41,12 @@ def frozen_pairs(
 
 def is_held(images: Images) -> bool:
     """Tell whether the frozen pairs of `images` are few enough to be held."""
-    return 2 * images.size * np.dtype(np.float32).itemsize <= HELD_BYTES
+    return len(images) <= images_held(images.shape[1:])
+
+
+def images_held(shape: tuple[int, ...]) -> int:
+    """Return the images of this shape whose frozen pairs are few enough to be held."""
+    return HELD_BYTES // (2 * prod(shape) * np.dtype(np.float32).itemsize)
 
 
 def frozen_arrays(

@@ -223,6 +223,44 @@ class Blur:
 
 
 @dataclass(frozen=True)
+class Camera:
+    """Noise of photographs: Gaussian, partly growing with the light, partly 8 bits.
+
+    Each image draws for itself whether it stays without noise (4 %), which
+    share of the noise's variance grows with the pixel (any in 30 %, else none), and
+    whether it is clipped and rounded to 8 bits (50 %).
+
+    Attributes:
+        sigma: standard deviation of the noise at a pixel of mean brightness.
+        clip: whether all images are clipped to [0, 1].
+    """
+
+    kind: ClassVar[str] = "camera"
+    sigma: float = 0.1
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        _check_strength("sigma", self.sigma, 0, MAX_SIGMA)
+
+    def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return noisy images of the shape of `clean`, (N, H, W, C), float32."""
+        count = len(clean)
+        sigma = np.where(rng.random(count) < 0.04, 0, self.sigma)
+        share = np.where(rng.random(count) < 0.3, rng.random(count), 0)
+        sigma, share = (
+            part.astype(np.float32)[:, None, None, None] for part in (sigma, share)
+        )
+        rounded = rng.random(count) < 0.5
+        light = clean.mean(axis=(1, 2, 3), keepdims=True).clip(0.05)
+        variance = 1 - share + share * np.maximum(clean, 0) / light
+        noisy = rng.standard_normal(clean.shape, dtype=np.float32)
+        noisy *= sigma * np.sqrt(variance)
+        noisy += clean
+        noisy[rounded] = np.rint(noisy[rounded].clip(0, 1) * 255) / 255
+        return _clipped(noisy, self.clip)
+
+
+@dataclass(frozen=True)
 class Ranged:
     """A noise of unknown strength: each image draws its own, evenly from a range.
 
@@ -243,7 +281,11 @@ class Ranged:
 
     def __post_init__(self) -> None:
         low, high = self.ends
-        check(low < high, "A range of strengths runs upwards.", range=f"{low}..{high}")
+        check(
+            low < high,
+            "The lower bound must be smaller than the upper bound.",
+            range=f"{low}..{high}",
+        )
 
     @property
     def strength(self) -> str:
@@ -299,6 +341,7 @@ _ROWS: Sequence[type[Any]] = (
     Uniform,
     Blur,
     Masking,
+    Camera,
 )
 NOISES: dict[str, type[Any]] = {row.kind: row for row in _ROWS}
 

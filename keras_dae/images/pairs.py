@@ -17,6 +17,7 @@ import numpy as np
 from keras_dae.errors import check
 from keras_dae.images import drawing
 from keras_dae.images.ahead import Ahead
+from keras_dae.images.augment import augmented
 from keras_dae.images.noise import Noise
 from keras_dae.images.noise_words import as_noise
 from keras_dae.images.patches import Patches
@@ -67,6 +68,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         low: image value that becomes 0; by default that of the type.
         high: image value that becomes 1; by default that of the type, which is 1 for
             floats.
+        augment: turn, mirror and darken the images, see `augment.augmented`.
         prefetch: draw the next item in a thread while this one is used, or so many
             items in as many threads; the numbers are the same.
 
@@ -97,6 +99,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         seed: int = 0,
         low: float | None = None,
         high: float | None = None,
+        augment: bool = False,
         prefetch: int = False,
         **kwargs: Any,
     ) -> None:
@@ -106,6 +109,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         self.images, self.noise = as_images(images), as_noise(noise)
         self.batch_size, self.seed = batch_size, seed
         self.low, self.high = range_of(images, low, high)
+        self.augment = augment
         self.epoch, self.at_once = 0, 1
         self.on_batch: Callable[[int, int], None] | None = None
         self.carrier: Any = None
@@ -181,7 +185,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
     def _item(self, epoch: int, index: int) -> Pair:
         first = index * self.at_once
         numbers = range(first, min(first + self.at_once, self.batches))
-        draw = drawing.compiled(self.noise, self.images)
+        draw = None if self.augment else drawing.compiled(self.noise, self.images)
         seeds = words("train", self.seed, epoch, numbers[-1])
         if draw is not None and of_32_bits(seeds):
             rows = self._order_of(epoch)[first * self.batch_size :]
@@ -213,6 +217,8 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         start = index * self.batch_size
         rows = self._order_of(epoch)[start : start + self.batch_size]
         clean = normalise(self._images_of(epoch)[rows], self.low, self.high)
+        if self.augment:
+            clean = augmented(clean, stream("augment", self.seed, epoch, index))
         return self.noise(clean, self._stream_of(epoch, index)), clean
 
     def _stream_of(self, epoch: int, index: int) -> np.random.Generator:

@@ -16,7 +16,7 @@ from keras_dae.system.streams import stream
 
 SIDES = (8, 1024)  # the smallest and the largest patch, pixels a side
 MAX_PATCHES = 100_000
-MOST = 256  # patches of one image an epoch, where no number is asked for
+MOST = 256  # patches per image and epoch, where no number is given
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Cut:
 class Patches:
     """Patches of images as `Images`: float32 in [0, 1], cut out when asked for.
 
-    They lie in a drawn order, so that the first so many are of all images.
+    They are shuffled, so any prefix samples every image.
 
     Args:
         images: (H, W, C) with sides from `cut.size`, of a type in `RANGES`; C is 1 or
@@ -135,6 +135,8 @@ def fixed_patches(images: Sequence[np.ndarray], cut: Cut, seed: int) -> Patches:
         tops, lefts = (even(side, cut.size) for side in image.shape[:2])
         cells = np.array([(number, top, left) for top in tops for left in lefts])
         places.append(rng.permutation(cells)[: cut.count(image)])
+    if not places:
+        return Patches(images, np.zeros((0, 3), np.int64), cut)
     return Patches(images, rng.permutation(np.concatenate(places)), cut)
 
 

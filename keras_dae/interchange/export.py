@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError, check, reason
-from keras_dae.interchange.formats import EXPORTS
+from keras_dae.interchange.formats import EXPORTS, KEY, SAVED_MODEL
 from keras_dae.interchange.process import Worker
 from keras_dae.models.gate import inspect
 from keras_dae.models.sizes import measure
+from keras_dae.system.inside import named
 from keras_dae.system.locks import held, temporary
 
 TOLERANCE = 1e-5  # absolute, on answers in [0, 1]
@@ -53,6 +54,7 @@ def export(
             more than `TOLERANCE`.
     """
     row = EXPORTS[name]
+    named(out.parent)
     check(
         out.suffix == row.suffix,
         f"The output of {name} ends in {row.suffix or 'nothing: it is a folder'}.",
@@ -71,8 +73,20 @@ def export(
 
 
 def _check_free(out: Path, overwrite: bool) -> None:
-    if out.exists() and not overwrite:
+    if not os.path.lexists(out):
+        return
+    if not overwrite:
         raise UsageError(f"{out} exists; --overwrite replaces it.")
+    if out.suffix and not out.is_dir():
+        return
+    # A folder is deleted as a whole, so it must be one that `export` made.
+    held = {path.name for path in out.iterdir()} if out.is_dir() else {""}
+    card = out / "assets.extra" / f"{KEY}.json"
+    if out.is_symlink() or not card.is_file() or held - SAVED_MODEL:
+        raise UsageError(
+            f"{out} is no export of this program, and --overwrite replaces nothing "
+            "else; name another folder."
+        )
 
 
 def _export(
@@ -94,6 +108,8 @@ def _export(
         given, speed = answers(worker, made, name, images)
     with Worker("torch", threads) as worker:
         expected, _ = answers(worker, model, "keras", images)
+    if EXPORTS[name].clips:
+        expected = expected.clip(0, 1)
     difference = float(np.abs(given - expected).max())
     if not difference <= TOLERANCE:
         raise KerasDAEError(

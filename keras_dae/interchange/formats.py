@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from keras_dae.errors import check
+from keras_dae.interchange.darktable import read_archive, write_archive
+
 Answer = Callable[[np.ndarray], np.ndarray]
+# What a folder of saved-model holds.
+SAVED_MODEL = {
+    *("saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"),
+}
 KEY = "keras_dae"  # under which a file's metadata hold the model's card
 
 
@@ -29,6 +36,9 @@ class ExportFormat:
         extra: the extra of keras-dae that brings them.
         describe: (file, card) -> nothing; puts the card into the file, or beside it.
         reader: (file, threads) -> a function of float32 arrays (N, H, W, C).
+        write: (model, file, card) -> nothing, where keras does not write the format.
+        clips: whether its answers are the model's clipped to [0, 1].
+        general: whether any model can be written.
     """
 
     suffix: str
@@ -38,6 +48,9 @@ class ExportFormat:
     extra: str
     describe: Callable[[Path, dict[str, Any]], None]
     reader: Callable[[Path, int], Answer]
+    write: Callable[[Any, Path, dict[str, Any]], None] | None = None
+    clips: bool = False
+    general: bool = True
 
     def missing(self) -> list[str]:
         """Return the packages that are not installed."""
@@ -186,4 +199,36 @@ EXPORTS: dict[str, ExportFormat] = {
         _beside,
         _read_litert,
     ),
+    "dtmodel": ExportFormat(
+        ".dtmodel",
+        "torch",
+        "onnx",
+        ("onnx", "onnxruntime"),
+        "onnx",
+        _describe_onnx,
+        read_archive,
+        write=write_archive,
+        clips=True,
+        general=False,
+    ),
 }
+# Formats that any model is written in.
+GENERAL = tuple(name for name, row in EXPORTS.items() if row.general)
+
+
+def format_of(path: Path, name: str | None = None) -> str:
+    """Return the format of an export: the one named, or what the ending says.
+
+    Raises:
+        UsageError: no row of `EXPORTS`, or an ending of none.
+    """
+    endings = {row.suffix: row_name for row_name, row in EXPORTS.items()}
+    chosen = name or endings.get(path.suffix, "")
+    check(
+        chosen in EXPORTS,
+        f"format must be one of {', '.join(EXPORTS)}, or path must end in one of "
+        f"{', '.join(filter(None, endings))}.",
+        path=str(path),
+        format=name,
+    )
+    return chosen

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError
 from keras_dae.interchange.export import TOLERANCE, answers, sample, write_format
-from keras_dae.interchange.formats import EXPORTS
+from keras_dae.interchange.formats import EXPORTS, GENERAL
 from keras_dae.interchange.process import Worker
 
 REFERENCE = "torch"
@@ -47,7 +47,7 @@ def parity(
     models: Iterable[tuple[str, Path]],
     *,
     threads: int = 1,
-    formats: Iterable[str] = tuple(EXPORTS),
+    formats: Iterable[str] = GENERAL,
     begin: Callable[[str, str], None] = lambda model, target: None,
 ) -> Iterator[Row]:
     """Yield a row for each runtime and model: difference from torch, and speed.

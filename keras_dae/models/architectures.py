@@ -61,16 +61,18 @@ class DAESpec:
     """A denoising autoencoder as data: what `build` turns into a Keras model.
 
     Attributes:
-        image_size: side of the square image, in pixels.
+        image_size: height of the image, in pixels.
         channels: channels of the image (1 grey, 3 colour).
         layers: the encoder's convolutions in order; the last one gives the latent.
         family: what the name begins with.
+        image_width: width of the image, in pixels; None for a square one.
     """
 
     image_size: int
     channels: int
     layers: tuple[Conv, ...]
     family: str = "DAE"
+    image_width: int | None = None
 
     @property
     def depth(self) -> int:
@@ -79,13 +81,24 @@ class DAESpec:
 
     @property
     def name(self) -> str:
-        """The paper's name, such as DAE_5_13 for depth 5 and a latent of 13x13."""
-        return f"{self.family}_{self.depth}_{self.sizes[-1]}"
+        """The paper's name, such as DAE_5_13 for depth 5 and a latent of 13x13.
+
+        Of a latent that is not square the shorter side counts.
+        """
+        return f"{self.family}_{self.depth}_{min(self.latent_shape[:2])}"
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Sides of the feature maps from the image to the latent, both included."""
-        sizes = [self.image_size]
+        """Heights of the feature maps from the image to the latent, both included."""
+        return self._along(self.image_size)
+
+    @cached_property
+    def _across(self) -> tuple[int, ...]:
+        """Widths of the feature maps, in pixels."""
+        return self._along(self.image_width or self.image_size)
+
+    def _along(self, side: int) -> tuple[int, ...]:
+        sizes = [side]
         for layer in self.layers:
             sizes.append(layer.output_size(sizes[-1]))
         return tuple(sizes)
@@ -98,12 +111,12 @@ class DAESpec:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Shape of one image, channels last."""
-        return (self.image_size, self.image_size, self.channels)
+        return (self.sizes[0], self._across[0], self.channels)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         """Shape of the latent, channels last; the paper writes (4, 13, 13)."""
-        return (self.sizes[-1], self.sizes[-1], self.widths[-1])
+        return (self.sizes[-1], self._across[-1], self.widths[-1])
 
     @property
     def latent_ratio(self) -> float:
@@ -123,10 +136,11 @@ class DAESpec:
     @property
     def macs(self) -> int:
         """Multiply-adds for one image; a transpose costs what its mirror costs."""
-        rows = zip(self.layers, self.sizes[1:], pairwise(self.widths), strict=True)
+        sides = zip(self.sizes[1:], self._across[1:], strict=True)
+        rows = zip(self.layers, sides, pairwise(self.widths), strict=True)
         return sum(
-            2 * (size * layer.kernel_size) ** 2 * given * made
-            for layer, size, (given, made) in rows
+            2 * height * width * layer.kernel_size**2 * given * made
+            for layer, (height, width), (given, made) in rows
         )
 
     @property
@@ -151,43 +165,60 @@ class Step:
     padding: str
 
 
-def reduction(size: int, latent: int, depth: int) -> tuple[Step, ...] | None:
+Sides = tuple[int, int]  # the shorter one first
+
+
+def reduction(
+    size: int, latent: int, depth: int, longer: int | None = None
+) -> tuple[Step, ...] | None:
     """Return the reducing convolutions from `size` to `latent`, None if there are none.
 
     Fewest convolutions first, then the smallest kernels together; strides above
     `MODERATE_STRIDE` only where `depth` convolutions do not suffice without them.
+
+    Args:
+        size: the shorter side of the image.
+        latent: the shorter side of the latent.
+        depth: convolutions at most.
+        longer: the longer side of the image, which the same convolutions must divide
+            exactly; None for a square image.
     """
     for max_stride in (MODERATE_STRIDE, MAX_KERNEL // 2):
-        steps = _schedules(size, max_stride).get(latent)
+        steps = _schedules((size, longer or size), max_stride).get(latent)
         if steps is not None and len(steps) <= depth:
             return steps
     return None
 
 
 @lru_cache(maxsize=16)
-def _schedules(size: int, max_stride: int) -> dict[int, tuple[Step, ...]]:
-    """Return the best schedule to each side that `size` reduces to (Dijkstra)."""
-    queue: list[tuple[int, int, int, tuple[Step, ...]]] = [(0, 0, size, ())]
-    settled: dict[int, tuple[Step, ...]] = {}
+def _schedules(sides: Sides, max_stride: int) -> dict[int, tuple[Step, ...]]:
+    """Return the best schedule to each shorter side within reach (Dijkstra)."""
+    queue: list[tuple[int, int, Sides, tuple[Step, ...]]] = [(0, 0, sides, ())]
+    settled: set[Sides] = set()
+    best: dict[int, tuple[Step, ...]] = {}
     while queue:
-        count, kernels, side, steps = heapq.heappop(queue)
-        if side in settled:
+        count, kernels, reached, steps = heapq.heappop(queue)
+        if reached in settled:
             continue
-        settled[side] = steps
-        for reached, step in _steps(side, max_stride):
-            if reached not in settled:
-                row = (count + 1, kernels + step.kernel_size, reached)
+        settled.add(reached)
+        best.setdefault(reached[0], steps)
+        for made, step in _steps(reached, max_stride):
+            if made not in settled:
+                row = (count + 1, kernels + step.kernel_size, made)
                 heapq.heappush(queue, (*row, (*steps, step)))
-    return settled
+    return best
 
 
-def _steps(size: int, max_stride: int) -> Iterator[tuple[int, Step]]:
+def _steps(sides: Sides, max_stride: int) -> Iterator[tuple[Sides, Step]]:
+    short, long = sides
     for strides in range(1, max_stride + 1):
-        for kernel in range(2 * strides, min(MAX_KERNEL, size) + 1):
-            if (size - kernel) % strides == 0:
-                yield (size - kernel) // strides + 1, Step(kernel, strides, "valid")
-        if strides > 1 and size % strides == 0:
-            yield size // strides, Step(2 * strides, strides, "same")
+        for kernel in range(2 * strides, min(MAX_KERNEL, short) + 1):
+            if (short - kernel) % strides == 0 and (long - kernel) % strides == 0:
+                made = (short - kernel) // strides + 1, (long - kernel) // strides + 1
+                yield made, Step(kernel, strides, "valid")
+        if strides > 1 and short % strides == 0 and long % strides == 0:
+            made = short // strides, long // strides
+            yield made, Step(2 * strides, strides, "same")
 
 
 # (depth, latent) -> channels between image and latent.
@@ -220,8 +251,9 @@ def plan(
 
     Args:
         depth: convolutions in the encoder, and transposed ones in the decoder.
-        latent: side of the latent, in pixels.
-        image_shape: height, width (equal) and channels of the images.
+        latent: side of the latent, in pixels; of images that are not square the
+            shorter one, and both sides are reduced by the same convolutions.
+        image_shape: height, width and channels of the images.
         filters: channels between image and latent; None takes `FILTERS`.
 
     Raises:
@@ -229,21 +261,21 @@ def plan(
             latent side that has one.
     """
     height, width, channels = image_shape
-    check(height == width, "Images must be square.", height=height, width=width)
+    size, longer = sorted((height, width))
     check(
-        2 <= height <= MAX_IMAGE_SIZE,
+        size >= 2 and longer <= MAX_IMAGE_SIZE,
         f"The image side must be from 2 to {MAX_IMAGE_SIZE}.",
-        image_size=height,
+        image_size=height if height == width else f"{height}x{width}",
     )
     check(1 <= depth <= MAX_DEPTH, f"depth must be from 1 to {MAX_DEPTH}.", depth=depth)
     check(
-        1 <= latent <= height,
-        f"latent must be from 1 to the image side {height}.",
+        1 <= latent <= size,
+        f"latent must be from 1 to the image side {size}.",
         latent=latent,
     )
-    steps = reduction(height, latent, depth)
+    steps = reduction(size, latent, depth, longer)
     if steps is None:
-        raise UsageError(_no_schedule(height, latent, depth))
+        raise UsageError(_no_schedule(size, latent, depth, longer))
     width_between = default_filters(depth, latent) if filters is None else filters
     check(width_between > 0, "filters must be positive.", filters=filters)
     check(channels > 0, "An image needs channels.", channels=channels)
@@ -253,20 +285,23 @@ def plan(
         for step in (*steps, *same)
     ]
     rows[-1] = replace(rows[-1], filters=LATENT_CHANNELS)
-    return DAESpec(height, channels, tuple(rows))
+    oblong = None if width == height else width
+    return DAESpec(height, channels, tuple(rows), image_width=oblong)
 
 
-def _no_schedule(size: int, latent: int, depth: int) -> str:
-    reachable = [
-        side for side in range(1, size + 1) if reduction(size, side, depth) is not None
-    ]
+def _no_schedule(size: int, latent: int, depth: int, longer: int) -> str:
+    def reaches(side: int, depth: int) -> bool:
+        return reduction(size, side, depth, longer) is not None
+
+    reachable = [side for side in range(1, size + 1) if reaches(side, depth)]
     nearest = min(reachable, key=lambda side: (abs(side - latent), -side))
     deeper = next(
-        (more for more in range(depth + 1, 13) if reduction(size, latent, more)), None
+        (more for more in range(depth + 1, 13) if reaches(latent, more)), None
     )
     hint = f", and a latent of {latent} needs depth {deeper}" if deeper else ""
+    wanted = f"{latent}x{latent}" if size == longer else f"a shorter side of {latent}"
     return (
-        f"There is no exact way from {size}x{size} to {latent}x{latent} in {depth} "
+        f"There is no exact way from {size}x{longer} to {wanted} in {depth} "
         f"convolution{'s' if depth > 1 else ''} with kernels from twice the stride to "
         f"{MAX_KERNEL}; the nearest latent at depth {depth} is {nearest}{hint}. "
         f"Received: depth={depth}, latent={latent}."
@@ -290,7 +325,7 @@ def architecture_row(spec: DAESpec) -> dict[str, Any]:
     return {
         "name": spec.name,
         "depth": spec.depth,
-        "latent": spec.latent_shape[0],
+        "latent": min(spec.latent_shape[:2]),
         "latent_shape": list(spec.latent_shape),
         "latent_ratio": spec.latent_ratio,
         "layers": ", ".join(_counted([str(layer) for layer in spec.layers])),

@@ -58,7 +58,7 @@ MODULES = {
 OWN = {
     ("keras_dae.training.optimizers", name, f"keras_dae>{name}")
     for name in ("KernelMuon", "LinearDecay")
-}
+} | {("keras_dae.training.losses", "LogMSE", "keras_dae>LogMSE")}
 TENSOR = "__keras_tensor__"
 
 

@@ -8,46 +8,19 @@ al., "Robust and Interpretable Blind Image Denoising via Bias-Free CNNs", 2020).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from math import sqrt
 
 import keras
 import numpy as np
 from keras import layers
 
-from keras_dae.errors import check
+from keras_dae.models.photo_spec import ENDS, KERNEL, PHOTO, STRIDE, PhotoSpec
+from keras_dae.system.streams import stream
 
-ENDS = 4  # kernel of the first and the last convolution, whose stride is 2
-KERNEL = 3
-STRIDE = 2
+__all__ = ["PhotoSpec", "build_photo", "initial_weights", "torch_weights"]
 
-
-@dataclass(frozen=True)
-class PhotoSpec:
-    """A denoiser of photographs as data: what `build_photo` builds.
-
-    Attributes:
-        channels: channels of the image, 1 (grey) or 3 (colour).
-        blocks: residual blocks of two 3x3 convolutions at half resolution.
-        filters: channels at half resolution.
-
-    Raises:
-        UsageError: a value below 1.
-    """
-
-    channels: int = 3
-    blocks: int = 3
-    filters: int = 64
-
-    def __post_init__(self) -> None:
-        for name in ("channels", "blocks", "filters"):
-            value = getattr(self, name)
-            check(value >= 1, f"{name} must be at least 1.", **{name: value})
-
-    @property
-    def parameters(self) -> int:
-        """Weights of all kernels; there are no biases."""
-        ends = 2 * ENDS**2 * self.channels * self.filters
-        return ends + 2 * self.blocks * (KERNEL * self.filters) ** 2
+# Of the start: the last kernel of each block, and the one that answers the noise.
+BLOCK_SCALE, NOISE_SCALE = 0.3, 0.1
 
 
 def build_photo(spec: PhotoSpec) -> keras.Model:
@@ -84,7 +57,33 @@ def build_photo(spec: PhotoSpec) -> keras.Model:
         spec.channels, ENDS, strides=STRIDE, name="noise", **same
     )(x)
     denoised = layers.Subtract(name="denoised")([noisy, noise])
-    return keras.Model(noisy, denoised, name="photo")
+    return keras.Model(noisy, denoised, name=PHOTO)
+
+
+def initial_weights(spec: PhotoSpec, seed: int) -> list[np.ndarray]:
+    """Draw the starting weights, in the order of `get_weights()`.
+
+    Normal numbers of variance 1 by the fan-in, where a block starts near the identity
+    and the model near its input. Drawn in NumPy: every backend starts alike.
+
+    Args:
+        spec: the geometry.
+        seed: what they are drawn from.
+    """
+    rng = stream("photo weights", seed)
+
+    def kernel(side: int, given: int, made: int, fan_in: float) -> np.ndarray:
+        drawn = rng.standard_normal((side, side, given, made), dtype=np.float32)
+        return drawn * np.float32(sqrt(1 / fan_in))
+
+    wide, inside = spec.filters, KERNEL**2 * spec.filters
+    weights = [kernel(ENDS, spec.channels, wide, ENDS**2 * spec.channels)]
+    for _ in range(spec.blocks):
+        weights.append(kernel(KERNEL, wide, wide, inside))
+        weights.append(kernel(KERNEL, wide, wide, inside) * np.float32(BLOCK_SCALE))
+    seen = wide * (ENDS / STRIDE) ** 2  # kernels that meet in one pixel of the answer
+    last = kernel(ENDS, spec.channels, wide, seen) * np.float32(NOISE_SCALE)
+    return [*weights, last]
 
 
 def torch_weights(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -249,6 +249,16 @@ def has_cuda() -> bool:
     return bool(tensorflow.config.list_physical_devices("GPU"))
 
 
+def has_bfloat16() -> bool:
+    """Tell whether this processor computes in bfloat16, as far as torch knows."""
+    import torch
+
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    if known.get("architecture") != "x86_64":
+        return True  # what torch says of others is not compared
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
 def device() -> str:
     """Return the device that the backend computes on, as a user would name it."""
     backend = name()

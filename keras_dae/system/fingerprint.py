@@ -7,7 +7,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 # Folders whose code decides what a denoiser answers and how it is measured.
-MEASURING = ("images", "models", "training/fast", "evaluation", "study")
+MEASURING = ("images", "models", "training/fast", "evaluation", "uncertainty", "study")
 
 
 @cache

@@ -28,13 +28,14 @@ def listen() -> None:
     """Raise KeyboardInterrupt in the main thread on SIGTERM as on Ctrl-C.
 
     A library may lose an interrupt: one that comes within a destructor or a callback
-    of C code goes nowhere. So it comes again every few seconds until `heard`. A Ctrl-C
-    that is ignored, as in a job in the background, stays ignored. In another thread
-    than the main one signals stay as they are: Python lets no other set them.
+    of C code goes nowhere. So it comes again every few seconds until
+    `reset_interrupt`. A Ctrl-C that is ignored, as in a job in the background, stays
+    ignored. In another thread than the main one signals stay as they are: Python lets
+    no other set them.
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    heard()
+    reset_interrupt()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGALRM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -75,8 +76,8 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def heard() -> None:
-    """Forget that an end was asked for: whoever caught it says what is to be said."""
+def reset_interrupt() -> None:
+    """Clear the pending interrupt; the caller has reported it."""
     signal.setitimer(signal.ITIMER_REAL, 0)
     _Asked.ever = False
     if _Asked.hooks is not None:

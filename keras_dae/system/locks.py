@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keras_dae.errors import KerasDAEError, reason
+from keras_dae.system.inside import make_folder, opened, read
 from keras_dae.system.lifeline import uninterrupted
 
 LOCK = ".keras-dae.lock"
@@ -36,7 +37,7 @@ def temporary(path: Path, *, folder: bool = False) -> Iterator[Path]:
     Raises:
         OSError: there is no writing there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     tidy(path.parent)
     made = None
     try:
@@ -91,9 +92,9 @@ def tidy(folder: Path) -> None:
 def _remove_unlocked(place: Path, dead: bool) -> None:
     """Remove a place that no process has locked, or whose process is known dead."""
     try:
-        handle = os.open(place, os.O_RDONLY)
+        handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return  # gone, or another user's
+        return  # gone, a link, or another user's
     try:
         try:
             _lock(handle, at_once=True)
@@ -150,7 +151,8 @@ def held(
         tell: told who is waited for.
 
     Raises:
-        KerasDAEError: another process holds it; says which, and what may be done.
+        KerasDAEError: another process holds it; says which, and what may be done. Or
+            the lock's file is a link, or no file.
     """
     from filelock import FileLock, Timeout
 
@@ -160,7 +162,9 @@ def held(
     lock = FileLock(path)
     busy = f"{what} {place} is in use by another process"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+        with suppress(FileNotFoundError):
+            os.close(opened(path, os.O_RDWR))  # a lock's file, and nothing else
         try:
             lock.acquire(timeout=_INSTANT)
         except Timeout:
@@ -174,8 +178,11 @@ def held(
     except OSError as error:
         raise KerasDAEError(f"Cannot write {path}: {reason(error)}.") from error
     try:
-        with suppress(OSError):  # who holds it is a hint, no more
-            path.write_text(f"{os.getpid()}\n")
+        with (
+            suppress(OSError),  # who holds it is a hint, no more
+            os.fdopen(opened(path, os.O_WRONLY), "w") as file,
+        ):
+            file.write(f"{os.getpid()}\n")
         tidy(path.parent)
         yield
     finally:
@@ -190,6 +197,6 @@ def held(
 def _holder(path: Path) -> str:
     """Return the number in a lock's file, as far as it can be read."""
     try:
-        return f" (number {int(path.read_text())})"
-    except (OSError, ValueError):
+        return f" (number {int(read(path, 32))})"
+    except (OSError, ValueError):  # no number, or a link
         return ""

@@ -56,6 +56,12 @@ def adam_moments(optimizer: Any) -> tuple[list[Any], list[Any]]:
     return optimizer._momentums, optimizer._velocities
 
 
+def averages_in_model(swap: Any, there: bool) -> None:
+    """Tell keras's `SwapEMAWeights` whether the model holds the averaged weights."""
+    assert isinstance(swap._ema_weights_in_model, bool)
+    swap._ema_weights_in_model = there
+
+
 def functional() -> Any:
     """Return the class of models made by `keras.Model(inputs, outputs)`."""
     from keras.src.models.functional import Functional

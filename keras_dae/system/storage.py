@@ -14,12 +14,14 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError
 from keras_dae.errors import reason as reason
+from keras_dae.system.inside import read
 from keras_dae.system.locks import temporary
 
 SCHEMA = 1
 MAX_JSON = 4 << 20  # what it becomes in memory is up to 30 times as large
 MAX_DEPTH = 64
 _HASHED_BYTES = 2**24
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet's formula begins
 
 
 @contextmanager
@@ -101,7 +103,14 @@ def write_csv(path: Path | str, rows: Iterable[dict[str, Any]]) -> None:
             if writer is None:
                 writer = csv.DictWriter(file, list(row), lineterminator="\n")
                 writer.writeheader()
-            writer.writerow(row)
+            writer.writerow({key: _cell(value) for key, value in row.items()})
+
+
+def _cell(value: Any) -> Any:
+    """Return a value of a table; a text is never one that a spreadsheet computes."""
+    if isinstance(value, str) and value.startswith(FORMULAS):
+        return f"'{value}"
+    return value
 
 
 def dump_json(value: Any) -> str:
@@ -113,16 +122,12 @@ def read_json(path: Path | str) -> dict[str, Any]:
     """Read a JSON object that `write_json` wrote.
 
     Raises:
-        KerasDAEError: unreadable, not JSON, not an object, or of another schema.
+        KerasDAEError: a link, unreadable, not JSON, not an object, or of another
+            schema.
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_JSON:
-            raise KerasDAEError(
-                f"{path} is larger than {MAX_JSON >> 20} MiB, as no JSON file that is "
-                "read here."
-            )
-        value = parse_json(path.read_bytes())
+        value = parse_json(read(path, MAX_JSON))
     except OSError as error:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
     except KerasDAEError:

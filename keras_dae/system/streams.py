@@ -22,6 +22,9 @@ PURPOSES = {
     "targets": 20,  # (seed, epoch, batch): second noise, or hidden pixels
     "frozen targets": 21,  # (seed, block): the same, frozen for validation
     "self weights": 22,  # the initial weights of a network for one image
+    "augment": 24,  # (seed, epoch, batch): turns, mirrors and gains of training images
+    "photo weights": 25,  # the initial weights of a denoiser of photographs
+    "rate": 30,  # (seed, step): noise that stands for rounding the latent
     "crops": 23,  # (seed, step): where training crops of one image lie
 }
 

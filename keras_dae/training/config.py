@@ -24,15 +24,21 @@ from keras_dae.images.unbiased import check_mean
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.ceilings import CEILINGS, CeilingSpec, plan_ceiling
 from keras_dae.models.families import FAMILIES, plan_family
+from keras_dae.models.photo_spec import BLOCKS, FILTERS, PHOTO, PhotoSpec
 from keras_dae.system.storage import reason
 from keras_dae.training.optimizer_table import OPTIMIZERS
+from keras_dae.training.photo_recipe import photo_recipe
 
 # A table of a recipe: a depth, or a depth and a latent.
 MODEL_KEY = re.compile(r"\d+(_\d+)?")
 MAX_TOML = 1 << 16  # bytes; tables within tables take their square in time
 MAX_COUNT = 10**6  # of epochs, or of images a step
 MAX_BIAS = 100.0
+MAX_RATE = 1.0
 MAX_SEED = 2**63 - 1  # what any program reads back from a JSON file
+
+
+Spec = DAESpec | CeilingSpec | PhotoSpec
 
 
 class RunConfig(BaseModel):
@@ -48,23 +54,30 @@ class RunConfig(BaseModel):
     size: int | None = None
     channels: int | None = None
     patches: int | None = None
-    model: str = "dae"  # a row of FAMILIES or of CEILINGS
+    model: str = "dae"  # a row of FAMILIES or of CEILINGS, or photo
     depth: int = Field(5, ge=1, le=64)
     latent: int = Field(13, ge=1, le=1024)
     filters: int | None = Field(None, ge=1, le=1024)
+    blocks: int | None = Field(None, ge=1, le=64)  # of photo
+    start: str | None = None  # the model whose weights training begins with
     noise: str = "gaussian"
     sigma: float = Field(PAPER_SIGMA, ge=0, le=MAX_SIGMA)
     clip: bool = True
     targets: Literal["clean", "noisy", "blind-spot"] = "clean"  # a row of TARGETS
     train_images: int | None = Field(None, ge=1, le=MAX_SEED)  # None takes all
     validation_images: int | None = Field(None, ge=1, le=MAX_SEED)
+    augment: bool = False  # turn, mirror and darken training images
     epochs: int = Field(15, ge=1, le=MAX_COUNT)
+    steps: int | None = Field(None, ge=1, le=MAX_SEED)  # in place of epochs
     batch_size: int = Field(64, ge=1, le=MAX_COUNT)
+    loss: Literal["mse", "log-mse"] = "mse"  # a row of LOSSES
     optimizer: str = "adam"  # a row of OPTIMIZERS
     learning_rate: float = Field(3e-3, gt=0)  # the default is the optimizer's own
     bias_lr_ratio: float = Field(1, gt=0)  # biases' learning rate over kernels'; muon's
     warmup_steps: int = Field(500, ge=0, le=MAX_SEED)
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    clip_norm: float | None = Field(None, gt=0)  # of all gradients together
+    averaging: float = Field(0, ge=0, lt=1)  # what an average of weights keeps a step
     # Of convolutions while training; "tf32" lets CUDA round what they take.
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     # What draws training noise: NumPy, or another generator on torch's device.
@@ -72,6 +85,7 @@ class RunConfig(BaseModel):
     deterministic: bool = False  # on CUDA, slower kernels that repeat to the bit
     # At the start; None takes that of the depth. The ceilings have no latent.
     latent_bias: float | None = Field(None, ge=-MAX_BIAS, le=MAX_BIAS)
+    rate: float = Field(0, ge=0, le=MAX_RATE)  # MSE that a bit per pixel may cost
     seed: int = Field(0, ge=0, le=MAX_SEED)
     data_seed: int = Field(0, ge=0, le=MAX_SEED)
 
@@ -79,7 +93,8 @@ class RunConfig(BaseModel):
     @classmethod
     def _row_of_a_table(cls, name: str, field: ValidationInfo) -> str:
         """Refuse a name that is no row of the field's table."""
-        rows = [*FAMILIES, *CEILINGS] if field.field_name == "model" else OPTIMIZERS
+        models = [*FAMILIES, *CEILINGS, PHOTO]
+        rows = models if field.field_name == "model" else OPTIMIZERS
         check(
             name in rows,
             f"{field.field_name} should be one of {', '.join(rows)}.",
@@ -122,6 +137,15 @@ class RunConfig(BaseModel):
         check(not given, f"{', '.join(own)} are for data=folder:PATH.", **given)
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_photographs(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fill in the recipe of `configs/photo.toml` for the model photo."""
+        if values.get("model") != PHOTO:
+            return values
+        given = {key: value for key, value in values.items() if value is not None}
+        return {**photo_recipe(given), **given}
+
     @model_validator(mode="after")
     def _what_applies(self) -> "RunConfig":
         """Refuse what this optimizer, or this model, would ignore."""
@@ -138,6 +162,14 @@ class RunConfig(BaseModel):
             model=self.model,
         )
         check(
+            not self.rate or (self.model in FAMILIES and self.targets != "blind-spot"),
+            f"rate is for {', '.join(FAMILIES)}, which have a latent, and not for "
+            "targets=blind-spot.",
+            rate=self.rate,
+            model=self.model,
+            targets=self.targets,
+        )
+        check(
             self.targets != "blind-spot" or self.precision == "float32",
             "precision must be float32 for targets=blind-spot.",
             precision=self.precision,
@@ -147,6 +179,17 @@ class RunConfig(BaseModel):
             "noise_on must be host for other targets than clean.",
             noise_on=self.noise_on,
             targets=self.targets,
+        )
+        check(
+            not self.augment or self.noise_on == "host",
+            "noise_on must be host where images are augmented.",
+            noise_on=self.noise_on,
+        )
+        check(
+            self.blocks is None or self.model == PHOTO,
+            "blocks is for model=photo.",
+            blocks=self.blocks,
+            model=self.model,
         )
         return self
 
@@ -160,8 +203,12 @@ class RunConfig(BaseModel):
         """Return the noise that training and evaluation add."""
         return parse_noise(self.noise, sigma=self.sigma, clip=self.clip)
 
-    def plan(self, image_shape: tuple[int, int, int]) -> DAESpec | CeilingSpec:
+    def plan(self, image_shape: tuple[int, int, int]) -> Spec:
         """Return the architecture for images of this shape."""
+        if self.model == PHOTO:
+            height, width, channels = image_shape
+            wide = self.filters or FILTERS
+            return PhotoSpec(channels, self.blocks or BLOCKS, wide, (height, width))
         if self.model not in FAMILIES:
             return plan_ceiling(self.model, image_shape, self.filters)
         return plan_family(
@@ -252,23 +299,31 @@ OPTIONS = {
     "depth": "--depth",
     "latent": "--latent",
     "filters": "--filters",
+    "blocks": "--blocks",
+    "start": "--start",
     "noise": "--noise",
     "sigma": "--sigma",
     "clip": "--clip/--no-clip",
     "targets": "--targets",
     "train_images": "--train-images",
     "validation_images": "--validation-images",
+    "augment": "--augment/--no-augment",
     "epochs": "--epochs",
+    "steps": "--steps",
     "batch_size": "--batch-size",
+    "loss": "--loss",
     "optimizer": "--optimizer",
     "learning_rate": "--lr",
     "bias_lr_ratio": "--bias-lr-ratio",
     "warmup_steps": "--warmup-steps",
     "schedule": "--schedule",
+    "clip_norm": "--clip-norm",
+    "averaging": "--averaging",
     "precision": "--precision",
     "noise_on": "--noise-on",
     "deterministic": "--deterministic/--no-deterministic",
     "latent_bias": "--latent-bias",
+    "rate": "--rate",
     "seed": "--seed",
     "data_seed": "--data-seed",
 }

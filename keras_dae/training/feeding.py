@@ -11,8 +11,8 @@ from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.targets import CLEAN, FrozenTargets, training_pairs
 from keras_dae.system import backend
 from keras_dae.training.config import RunConfig
+from keras_dae.training.loop import is_on_cuda
 
-VALIDATION_BATCH = 128
 # Items that threads draw ahead on CUDA, where a step may take less time than its noise.
 MOST_AHEAD = 8
 
@@ -40,7 +40,8 @@ def training_data(config: RunConfig, splits: Splits) -> NoisyCleanPairs:
         from keras_dae.training.fast.device_pairs import DevicePairs
 
         return DevicePairs(splits.train, noise, **options)
-    carried = _is_on_cuda()
+    options["augment"] = config.augment
+    carried = is_on_cuda()
     options["prefetch"] = _ahead(splits) if carried else 1
     pairs = training_pairs(config.targets, splits.train, noise, **options)
     if carried:
@@ -57,26 +58,7 @@ def _ahead(splits: Splits) -> int:
     return max(1, min(MOST_AHEAD, backend.available_cores() - 1))
 
 
-def _is_on_cuda() -> bool:
-    return backend.name() == "torch" and backend.device().startswith("cuda")
-
-
-def held_validation(config: RunConfig, splits: Splits, batch_size: int) -> Any:
-    """Return what `fit` takes for validation: data, and images of a batch or None.
-
-    On CUDA the pairs that are held are held there, so that no epoch copies them again.
-    """
-    found = validation_data(config, splits)
-    if not is_held(splits.validation):
-        return found, None  # batches of their own
-    if not _is_on_cuda():
-        return found, batch_size
-    from keras_dae.training.fast.device_pairs import HeldPairs
-
-    return HeldPairs(found, batch_size), None
-
-
-def validation_data(config: RunConfig, splits: Splits) -> Any:
+def validation_data(config: RunConfig, splits: Splits, batch_size: int) -> Any:
     """Return the frozen validation pairs as arrays, or in batches where too many."""
     if config.targets != CLEAN:
         frozen = FrozenTargets(
@@ -87,7 +69,7 @@ def validation_data(config: RunConfig, splits: Splits) -> Any:
             split=VALIDATION,
             low=splits.low,
             high=splits.high,
-            batch_size=VALIDATION_BATCH,
+            batch_size=batch_size,
         )
         return frozen.arrays() if is_held(splits.validation) else frozen
     if is_held(splits.validation):
@@ -99,7 +81,7 @@ def validation_data(config: RunConfig, splits: Splits) -> Any:
         split=VALIDATION,
         low=splits.low,
         high=splits.high,
-        batch_size=VALIDATION_BATCH,
+        batch_size=batch_size,
     )
 
 

@@ -1,5 +1,6 @@
 """One run: a configuration and a data set in, a fitted model and its history out."""
 
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -8,49 +9,39 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.datasets import Splits
-from keras_dae.images.pairs import EpochClock, NoisyCleanPairs, normalise
+from keras_dae.images.pairs import NoisyCleanPairs, normalise
 from keras_dae.images.rows import Images
 from keras_dae.images.targets import TargetPairs
+from keras_dae.models.architectures import DAESpec
 from keras_dae.models.builders import build, output_bias
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.models.files import load
-from keras_dae.system import backend
+from keras_dae.models.photo import build_photo, initial_weights
+from keras_dae.models.photo_spec import PhotoSpec
+from keras_dae.system.inside import named
 from keras_dae.system.locks import held, tidy
 from keras_dae.system.numerics import float32
 from keras_dae.system.storage import write_json
-from keras_dae.training.config import RunConfig
-from keras_dae.training.feeding import (
-    VALIDATION_BATCH,
-    held_validation,
-    training_data,
-    validation_arrays,
-    validation_data,
+from keras_dae.training.averaging import averaging
+from keras_dae.training.config import RunConfig, Spec
+from keras_dae.training.feeding import training_data, validation_data
+from keras_dae.training.length import begun, by_epochs, lengthen
+from keras_dae.training.loop import (
+    batches_at_once,
+    train_epochs,
+    use_fast_steps,
+    validation_batch,
 )
+from keras_dae.training.losses import LOSSES
 from keras_dae.training.machine import MachineRecord, check_machine
 from keras_dae.training.optimizers import make_optimizer
 from keras_dae.training.progress import FitProgress
-from keras_dae.training.recorder import Recorder
-from keras_dae.training.records import (
-    Spec,
-    check_same_run,
-    input_ranges,
-    record_of,
-)
+from keras_dae.training.recorder import Recorder, first_images
+from keras_dae.training.records import check_same_run, input_ranges, record_of
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
+from keras_dae.training.starting import take_weights
 
-# Batches that `fit` hands over at a time to steps that take them apart, and of steps
-# that are computed on one thread: what it and its loader do between two of them,
-# 0.6 ms, is as much as a third of a step of DAE_1_13.
-AT_ONCE, SHORT_AT_ONCE = 8, 32
-__all__ = [
-    "batches_at_once",
-    "fit",
-    "hasten",
-    "start",
-    "validation_arrays",
-    "validation_data",
-]
 # What a run of a sweep that was killed may take to notice, and to let its folder go.
 ORPHAN_SECONDS = 5.0
 
@@ -86,6 +77,8 @@ def fit(
         KerasDAEError: nothing can be written, another process trains this run, or
             the loss became NaN.
     """
+    named(out)
+    config = by_epochs(config, splits)
     splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
     folder = RunFolder(Path(out) / run_name(config, splits.name))
@@ -122,78 +115,31 @@ def _train(
 ) -> None:
     """Train from where the folder is to the last epoch."""
     model, history = _start(config, spec, splits, folder, pairs, resume)
-    # The lean steps take no weights of pixels.
-    lean = config.targets != "blind-spot" and hasten(
-        model, config.precision, config.batch_size
+    # The fast steps take no weights of pixels.
+    fast = config.targets != "blind-spot" and use_fast_steps(
+        model, config.precision, config.batch_size, rate=config.rate, seed=config.seed
     )
     how = MachineRecord(folder.environment_path, config.deterministic, splits.sha256)
     how.note(model)
-    recorder = Recorder(folder, history, config.epochs, progress, collect=not lean)
     if progress is not None:
         pairs.on_batch = progress.batch
-    pairs.at_once = batches_at_once(spec.macs * config.batch_size, lean)
-    validation, size = held_validation(config, splits, validation_batch(lean))
-    model.fit(
+    pixels, step = prod(splits.image_shape), spec.macs * config.batch_size
+    pairs.at_once = batches_at_once(step, fast, pixels * config.batch_size)
+    validation = validation_data(config, splits, validation_batch(model, pixels))
+    recorder = Recorder(
+        *(folder, history, config.epochs, progress),
+        collect=not fast,
+        probe=first_images(validation) if isinstance(spec, DAESpec) else None,
+    )
+    train_epochs(
+        model,
         pairs,
-        validation_data=validation,
-        validation_batch_size=size,
-        initial_epoch=len(history["loss"]),
+        validation,
         epochs=config.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[EpochClock(pairs), recorder, how],
+        initial_epoch=len(history["loss"]),
+        fast=fast,
+        callbacks=[*averaging(model), recorder, how],
     )
-
-
-def batches_at_once(step: int, lean: bool) -> int:
-    """Return the batches that `fit` hands over at a time.
-
-    Args:
-        step: multiply-adds of a training step, as `backend.useful_threads` takes them.
-        lean: whether the steps are those of `hasten`, which take several apart.
-    """
-    if not lean:
-        return 1
-    return SHORT_AT_ONCE if backend.useful_threads(step) == 1 else AT_ONCE
-
-
-def validation_batch(lean: bool) -> int:
-    """Return the images that `fit` hands over at a time for validation."""
-    return VALIDATION_BATCH * (AT_ONCE if lean else 1)
-
-
-def hasten(
-    model: keras.Model,
-    precision: str = "float32",
-    batch_size: int | None = None,
-    graph: bool | None = None,
-) -> bool:
-    """Give `model`, compiled, faster steps of the same numbers; whether there are any.
-
-    They are torch's (`keras_dae.training.fast.steps`), for layers that `torch_layers`
-    knows. In bfloat16 the numbers are rounded ones, of any model. With `batch_size`,
-    several batches may be handed over at once: each of so many images is a step of its
-    own. On CUDA a step is one graph, unless `graph` is False.
-
-    Raises:
-        UsageError: bfloat16 on another backend than torch, TF32 without CUDA.
-    """
-    check(
-        precision != "tf32" or "cuda" in backend.device(),
-        "precision must be float32 or bfloat16 here; tf32 is for CUDA devices.",
-        precision=precision,
-    )
-    if backend.name() != "torch":
-        check(
-            precision != "bfloat16",
-            f"precision must be float32 on {backend.name()}; only torch trains in "
-            "bfloat16.",
-            precision=precision,
-        )
-        return False
-    from keras_dae.training.fast.steps import accelerate
-
-    return accelerate(model, precision, batch_size, graph)
 
 
 def _start(
@@ -203,20 +149,22 @@ def _start(
     folder: RunFolder,
     pairs: NoisyCleanPairs,
     resume: bool,
-) -> tuple[keras.Model, dict[str, list[float]]]:
+) -> tuple[keras.Model, dict[str, list[Any]]]:
     """Return model and history, new ones or those that the folder holds."""
     record = record_of(config, splits, spec)
     if folder.config_path.exists():
+        if resume:
+            lengthen(folder, config)
         check_same_run(folder, record, resume)
         if folder.model_path.exists():
-            return _continue(folder, pairs.batches)
+            return _continue(folder, config, pairs.batches)
     else:
         looks = {"input": input_ranges(config, splits)}
         write_json(folder.config_path, {**record, **looks})
     seen = isinstance(pairs, TargetPairs)  # what no clean image tells
     bias = output_bias(pairs.mean_target()) if seen else mean_bias(splits)
     model = start(config, spec, bias)
-    model.compile(optimizer=make_optimizer(config, pairs.batches), loss="mse")
+    model.compile(make_optimizer(config, pairs.batches), LOSSES[config.loss]())
     return model, {key: [] for key in HISTORY_KEYS}
 
 
@@ -224,29 +172,40 @@ def start(config: RunConfig, spec: Spec, output_bias: float) -> keras.Model:
     """Return the model that `spec` describes, with the weights that a run starts from.
 
     Args:
-        config: gives the seed, and the bias of the latent.
+        config: gives the seed, the bias of the latent, and the model to start from.
         spec: the architecture.
         output_bias: of the last layer, see `mean_bias`.
     """
     given: dict[str, Any] = {"seed": config.seed, "output_bias": output_bias}
-    if isinstance(spec, CeilingSpec):
-        return build_ceiling(spec, **given)
-    return build(spec, latent_bias=config.latent_bias, **given)
+    if isinstance(spec, PhotoSpec):
+        model = build_photo(spec)
+        model.set_weights(initial_weights(spec, config.seed))
+    elif isinstance(spec, CeilingSpec):
+        model = build_ceiling(spec, **given)
+    else:
+        model = build(spec, latent_bias=config.latent_bias, **given)
+    if config.start is not None:
+        take_weights(model, config.start)
+    return model
 
 
 def _continue(
-    folder: RunFolder, steps: int
-) -> tuple[keras.Model, dict[str, list[float]]]:
+    folder: RunFolder, config: RunConfig, steps: int
+) -> tuple[keras.Model, dict[str, list[Any]]]:
     """Return the saved model and the history up to it.
 
     The history is written before the model, so a kill between the two leaves it an
     epoch ahead; the optimizer's own step count says which epoch the weights are of.
     """
     model = load(folder.model_path, compiled=True)
-    history = folder.history()
-    done, rest = 0, 1
+    history, before = folder.history(), begun(folder)
+    done, rest = before, 0 if before else 1
     if getattr(model, "optimizer", None) is not None:
         done, rest = divmod(int(model.optimizer.iterations), steps)
+        done += before
+    elif before:
+        more = config.model_copy(update={"epochs": config.epochs - before})
+        model.compile(make_optimizer(more, steps), LOSSES[config.loss]())
     if rest or done > len(history["loss"]):
         raise KerasDAEError(
             f"{folder.model_path} and {folder.history_path} are not of one run; remove "

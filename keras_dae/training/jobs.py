@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from keras_dae.errors import KerasDAEError
+from keras_dae.system.inside import read
 from keras_dae.training.config import RunConfig, table_order
 from keras_dae.training.runs import RunFolder
 
@@ -84,8 +85,8 @@ def epochs_done(job: Job) -> int:
 def last_lines(job: Job, count: int = 5) -> list[str]:
     """Return the last lines of a run's log."""
     try:
-        lines = job.log_path.read_text(errors="replace").strip().splitlines()
-    except OSError:
+        lines = read(job.log_path).decode(errors="replace").strip().splitlines()
+    except (OSError, KerasDAEError):
         return ["no log"]
     return lines[-count:] or ["an empty log"]
 

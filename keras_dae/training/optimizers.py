@@ -92,4 +92,8 @@ def make_optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
     optimizer: keras.optimizers.Optimizer = OPTIMIZERS[config.optimizer].make(
         rate, config
     )
+    if config.clip_norm is not None:
+        optimizer.global_clipnorm = config.clip_norm
+    if config.averaging:
+        optimizer.use_ema, optimizer.ema_momentum = True, config.averaging
     return optimizer

@@ -74,7 +74,7 @@ class Steps(_Shown):
 class FitProgress(_Shown):
     """One training: throughput, losses and remaining time.
 
-    Without a terminal, one line an epoch is written in place of the bar.
+    Without a terminal, one line per epoch is written instead of the bar.
     """
 
     def __init__(self, label: str, *, epochs: int, images: int, quiet: bool = False):
@@ -94,6 +94,11 @@ class FitProgress(_Shown):
         """Say that `images` of `epoch` (from 0) have been handed out."""
         if self._task is not None:
             self._display.update(self._task, completed=epoch * self.images + images)
+
+    def say(self, line: str) -> None:
+        """Print a line on standard error, above the bar where there is one."""
+        if not self.quiet:
+            self._display.console.print(f"{self.label}: {line}")
 
     def epoch(self, number: int, entry: dict[str, Any]) -> None:
         """Say what epoch `number` (from 1) gave: an entry of the history."""

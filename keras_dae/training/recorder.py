@@ -8,10 +8,21 @@ import keras
 import numpy as np
 
 from keras_dae.errors import KerasDAEError
+from keras_dae.models.builders import encoder
 from keras_dae.models.files import save
+from keras_dae.models.live_maps import dead_maps, live_shares
 from keras_dae.system.lifeline import asked_to_end
 from keras_dae.training.progress import FitProgress
-from keras_dae.training.runs import RunFolder
+from keras_dae.training.runs import LIVE_MAPS, RunFolder
+
+LIVE_IMAGES = 256  # validation images that latent maps are counted on
+
+
+def first_images(validation: Any) -> np.ndarray:
+    """Return noisy images of `validation_data`, the first `LIVE_IMAGES` at most."""
+    # Arrays, or batches, of which one is enough to tell that a map is dead.
+    noisy = validation[0] if isinstance(validation, tuple) else validation[0][0]
+    return np.asarray(keras.ops.convert_to_numpy(noisy[:LIVE_IMAGES]))
 
 
 class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped
@@ -22,20 +33,32 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
 
     With `collect` the garbage collector runs after each epoch: keras's own step on
     torch keeps each batch in a reference cycle, and the lean one does not.
+
+    With `probe`, noisy images, the latent maps that answer them are counted after each
+    epoch, and the first time that one is dead `progress` says so.
     """
 
     def __init__(
         self,
         folder: RunFolder,
-        history: dict[str, list[float]],
+        history: dict[str, list[Any]],
         epochs: int,
         progress: FitProgress | None,
         *,
         collect: bool = True,
+        probe: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self.folder, self.history = folder, history
         self.epochs, self.progress, self.collect = epochs, progress, collect
+        self.probe, self._warned = probe, False
+        if probe is not None:  # a run that an older version began has none
+            history.setdefault(LIVE_MAPS, [[] for _ in history["loss"]])
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Take the encoder apart, once: a new one would be compiled each time."""
+        if self.probe is not None:
+            self._encoder = encoder(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock and note the learning rate of the epoch's first step."""
@@ -45,13 +68,17 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
         self._began = self._fitted = time.perf_counter()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Note when training ended and validation began."""
+        """Note when training ended and validation began.
+
+        A backend may still compute the last steps; reading a weight waits for them.
+        """
+        keras.ops.convert_to_numpy(self.model.trainable_variables[0])
         self._fitted = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write what the epoch gave; stop at a loss that is not a number."""
         ended, logs = time.perf_counter(), logs or {}
-        entry = {
+        entry: dict[str, Any] = {
             "loss": float(logs["loss"]),
             "val_loss": float(logs["val_loss"]),
             "seconds": round(self._fitted - self._began, 3),
@@ -65,6 +92,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
                 f"The {worse} became {entry[worse]} in epoch {epoch + 1}; {kept} in "
                 f"{self.folder.path}. A lower --lr helps."
             )
+        if self.probe is not None:
+            entry[LIVE_MAPS] = self._live_maps(self.probe, epoch + 1)
         best = min(self.history["val_loss"], default=float("inf"))
         for key, value in entry.items():
             self.history[key].append(value)
@@ -77,3 +106,15 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
             self.progress.epoch(epoch + 1, entry)
         if self.collect:
             gc.collect()
+
+    def _live_maps(self, noisy: np.ndarray, epoch: int) -> list[float]:
+        """Return the share of `noisy` that each latent map answers; warn of dead ones.
+
+        Whoever reads of it can end a long run that would be of a smaller latent.
+        """
+        shares = live_shares(self._encoder, noisy)
+        told = dead_maps(shares, f"{len(noisy)} validation images")
+        if told and not self._warned and self.progress is not None:
+            self.progress.say(f"After epoch {epoch}, {told}")
+            self._warned = True
+        return shares

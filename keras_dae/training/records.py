@@ -12,17 +12,14 @@ from keras_dae.images.frozen import FROZEN_BLOCK, MEASURED, FrozenPairs
 from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.patches import Patches, unit
 from keras_dae.images.unbiased import describe_targets
-from keras_dae.models.architectures import DAESpec
-from keras_dae.models.ceilings import CeilingSpec
 from keras_dae.system.streams import stream
-from keras_dae.training.config import RunConfig
+from keras_dae.training.config import RunConfig, Spec
 from keras_dae.training.runs import RunFolder
-
-Spec = DAESpec | CeilingSpec
+from keras_dae.training.starting import start_sha256
 
 
 def record_of(config: RunConfig, splits: Splits, spec: Spec) -> dict[str, Any]:
-    """Return what `config.json` says of a run, but for what its images look like."""
+    """Return the contents of `config.json`, without the input statistics."""
     return {
         "config": config.model_dump(),
         "dataset": splits.describe(),
@@ -33,6 +30,7 @@ def record_of(config: RunConfig, splits: Splits, spec: Spec) -> dict[str, Any]:
         "parameters": spec.parameters,
         **describe_targets(config.targets, config.make_noise()),
         **({"files": splits.files} if splits.files else {}),
+        **({"start_sha256": start_sha256(config.start)} if config.start else {}),
     }
 
 

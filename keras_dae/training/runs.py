@@ -3,10 +3,12 @@
 DIR/<data>-<model>-seed<seed>/
     config.json       the checked configuration, the data and noise really used
     environment.json  versions, backend, device, threads, commit, command
-    history.json      one entry an epoch
+    history.json      one entry per epoch; for a model with a latent also the share of
+                      validation images in which each latent map is above 0
     model.keras       the weights after the last finished epoch; with the
                       optimizer's state until all epochs are done
     best.keras        the weights of the epoch with the lowest validation loss
+    uncertainty.json  what `calibrate` found of model.keras
 """
 
 from collections.abc import Iterable
@@ -21,6 +23,8 @@ from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.noise_words import noise_label
 from keras_dae.models.families import FAMILIES
 from keras_dae.models.gate import holds_optimizer
+from keras_dae.models.photo_spec import BLOCKS
+from keras_dae.system.inside import named, plain
 from keras_dae.system.storage import (
     believed,
     dump_json,
@@ -34,6 +38,9 @@ from keras_dae.training.config import RunConfig, make_config
 DEFAULT_RUNS = Path("artifacts/runs")
 LONGEST_LABEL = 48  # characters; four bytes each still leave a name that can be
 HISTORY_KEYS = ("loss", "val_loss", "seconds", "val_seconds", "learning_rate")
+# Beside them, of models with a latent: shares as `models.live_maps` counts them, a list
+# an epoch, empty where an older version counted none.
+LIVE_MAPS = "live_maps"
 
 
 class _Dataset(BaseModel):
@@ -60,6 +67,7 @@ class _Record(BaseModel):
     image_shape: tuple[int, int, int] | None = None
     input: dict[str, tuple[float, float]] | None = None
     values: dict[str, Any] | None = None
+    rounds: list[int] = []
 
 
 @dataclass(frozen=True)
@@ -75,18 +83,23 @@ class RunFolder:
 
     @property
     def history_path(self) -> Path:
-        """Losses, seconds and learning rate, one entry an epoch."""
+        """Losses, seconds and learning rate, one entry per epoch."""
         return self.path / "history.json"
 
     @property
     def model_path(self) -> Path:
         """The model after the last finished epoch."""
-        return self.path / "model.keras"
+        return plain(self.path / "model.keras")
 
     @property
     def best_path(self) -> Path:
         """The model of the epoch with the lowest validation loss."""
-        return self.path / "best.keras"
+        return plain(self.path / "best.keras")
+
+    @property
+    def uncertainty_path(self) -> Path:
+        """What makes intervals around the answers of the model."""
+        return self.path / "uncertainty.json"
 
     @property
     def environment_path(self) -> Path:
@@ -117,12 +130,16 @@ class RunFolder:
             noise_label(record["noise"])
         return record
 
-    def history(self) -> dict[str, list[float]]:
-        """Return the history; empty lists before the first epoch has finished."""
+    def history(self) -> dict[str, list[Any]]:
+        """Return the history; empty lists before the first epoch has finished.
+
+        Its keys are those of `HISTORY_KEYS` and, where maps were counted, `LIVE_MAPS`.
+        """
         if not self.history_path.exists():
             return {key: [] for key in HISTORY_KEYS}
         history = read_json(self.history_path)
         columns = {key: history.get(key) for key in HISTORY_KEYS}
+        shares = history.get(LIVE_MAPS)
         lengths = {
             len(column) if isinstance(column, list) else -1
             for column in columns.values()
@@ -135,9 +152,15 @@ class RunFolder:
         for key, column in columns.items():
             if not all(type(n) in (int, float) and isfinite(n) for n in column or []):
                 raise KerasDAEError(f"{key} in {self.history_path} holds no numbers.")
+        if shares is not None:
+            if not _are_shares(shares, len(columns["loss"] or [])):
+                raise KerasDAEError(
+                    f"{LIVE_MAPS} in {self.history_path} holds no shares of each epoch."
+                )
+            columns[LIVE_MAPS] = shares
         return columns  # type: ignore[return-value]
 
-    def write_history(self, history: dict[str, list[float]]) -> None:
+    def write_history(self, history: dict[str, list[Any]]) -> None:
         """Write the history whole or not at all."""
         write_json(self.history_path, dict(history))
 
@@ -155,6 +178,20 @@ class RunFolder:
         behind.
         """
         return holds_optimizer(self.model_path) is False
+
+
+def _are_shares(column: Any, epochs: int) -> bool:
+    """Tell whether `column` holds a list of values from 0 to 1 for each epoch."""
+    return (
+        isinstance(column, list)
+        and len(column) == epochs
+        and all(isinstance(shares, list) for shares in column)
+        and all(
+            type(share) in (int, float) and 0 <= share <= 1
+            for shares in column
+            for share in shares
+        )
+    )
 
 
 def find_all(places: Iterable[Path]) -> list[RunFolder]:
@@ -194,6 +231,8 @@ def model_name(config: RunConfig) -> str:
     if config.model in FAMILIES:
         prefix = FAMILIES[config.model].prefix
         return f"{prefix}_{config.depth}_{config.latent}"
+    if config.blocks not in (None, BLOCKS):
+        return f"{config.model}-{config.blocks}"
     return config.model
 
 
@@ -203,6 +242,7 @@ def find_runs(directory: Path) -> list[RunFolder]:
     Raises:
         UsageError: there is none.
     """
+    named(directory)
     if is_file(directory / "config.json"):
         return [RunFolder(directory)]
     inside = directory.glob("*/config.json") if is_dir(directory) else ()

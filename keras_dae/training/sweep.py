@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.progress import Progress, TaskID
 
 from keras_dae.errors import UsageError, check
+from keras_dae.system.inside import named
 from keras_dae.system.locks import held, tidy
 from keras_dae.training.config import RunConfig
 from keras_dae.training.jobs import (
@@ -73,6 +74,7 @@ def sweep(
         KerasDAEError: nothing can be written, another process runs a sweep in this
             folder, or no cluster can be reached.
     """
+    named(out)
     request = Request(out, jobs, threads, device, data_dir, address, gpus_per_run)
     runner = _executor(executor)(request)
     waiting = [Job(c, RunFolder(out / run_name(c, c.data))) for c in configs]

@@ -6,7 +6,7 @@ import pytest
 import keras_dae as kd
 from keras_dae.denoising.trained import PRETRAINED, find_model, pretrained_cards
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.evaluation.metrics import ssim
+from keras_dae.evaluation.metrics import psnr_of, ssim
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.estimates import measure_ranges
 from keras_dae.images.noise_words import parse_noise
@@ -82,6 +82,7 @@ def test_the_table_shows_each_card(monkeypatch):
         assert measured_on in line
         assert f"{card['parameters']:,}" in line
         assert f"{figures['mse']:.5f}" in line
+        assert f"{psnr_of(figures['mse']):.2f}" in line  # one convention for all
         assert card["licence"] in " ".join(shown.stdout.split())
 
 

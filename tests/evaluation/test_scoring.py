@@ -7,6 +7,7 @@ from keras_dae.evaluation.baselines import BASELINES
 from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.scoring import (
     TestBench,
+    load_for,
     score_baselines,
     score_model,
 )
@@ -80,10 +81,8 @@ def test_errors_do_not_depend_on_the_batch_size(bench, model, monkeypatch, batch
     np.testing.assert_array_equal(*alone)
 
 
-def test_score_model_from_its_file(bench, model, tmp_path):
-    path = tmp_path / "model.keras"
-    save(model, path)
-    row, of_images = score_model(bench, path)
+def test_score_model(bench, model):
+    row, of_images = score_model(bench, model)
     errors = of_images["mse"]
     np.testing.assert_array_equal(errors, bench.errors(model_denoiser(model)))
     assert row["parameters"] == (4 * 4 * 2 + 2) + (4 * 4 * 2 + 1) == 67
@@ -91,16 +90,16 @@ def test_score_model_from_its_file(bench, model, tmp_path):
     assert row["test"]["mse_sum"] == pytest.approx(64 * errors.mean())
 
 
-def test_score_model_refuses_images_of_another_shape(bench, tmp_path):
+def test_a_model_for_images_of_another_shape_is_refused(bench, tmp_path):
     path = tmp_path / "model.keras"
     save(build(plan(1, 13)), path)
     with pytest.raises(KerasDAEError, match=r"\(28, 28, 1\).*tiny.*\(8, 8, 1\)"):
-        score_model(bench, path)
+        load_for(bench.splits, path)
 
 
-def test_score_model_of_no_file(bench, tmp_path):
+def test_no_model_file(bench, tmp_path):
     with pytest.raises(UsageError, match="no model file"):
-        score_model(bench, tmp_path / "model.keras")
+        load_for(bench.splits, tmp_path / "model.keras")
 
 
 def test_score_baselines(bench):

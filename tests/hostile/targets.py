@@ -27,7 +27,6 @@ from keras_dae.images.noise_words import (
 )
 from keras_dae.models.gate import inspect
 from keras_dae.models.layers import LAYERS
-from keras_dae.study.common.cells import Cells
 from keras_dae.study.report.publish import write_report
 from keras_dae.training.config import (
     RunConfig,
@@ -193,8 +192,6 @@ def _read_record(name: str, folder: Path) -> None:
     elif name == "cards.json":
         card = find_model(written(folder, "cards.keras", b"")).card
         advise({"sigma": 9.0, "mean": 9.0, "std": 9.0}, usual(card), card)
-    elif name.endswith("cells.json"):
-        Cells(folder / name)
     else:
         write_report(folder)
 
@@ -248,7 +245,7 @@ TARGETS: dict[str, Target] = {
         config_seeds,
         words(
             " ".join(f"{key}=" for key in RunConfig.model_fields)
-            + """ "dae" "unet" "dncnn" "best" "matched" "muon" "linear" "folder:x"
+            + """ "dae" "unet" "dncnn" "best" "equal-macs" "muon" "linear" "folder:x"
             "npz:x" "0.1..0.9" nan inf true 1979-05-27T07:32:00Z [a] [[a]] \"\"\" 0x
             1e400 by_model 5_13 {a=1}"""
         ),

@@ -8,6 +8,7 @@ from keras_dae.errors import UsageError
 from keras_dae.images.noise import (
     NOISES,
     Blur,
+    Camera,
     Chain,
     Gaussian,
     Poisson,
@@ -31,6 +32,7 @@ STRENGTHS = {
     "uniform": ("width", 0.5, 0, 1e6),
     "blur": ("sigma", 1.0, 0, 1000),
     "masking": ("amount", 0.5, 0, 1),
+    "camera": ("sigma", 0.1, 0, 1e6),
 }
 
 
@@ -115,7 +117,7 @@ def test_refused(kind, parameters, received):
         (
             *("gausian", {}),
             "noise must be one of gaussian, salt-pepper, poisson, speckle, uniform, "
-            "blur, masking. Received: noise='gausian'.",
+            "blur, masking, camera. Received: noise='gausian'.",
         ),
         (
             *("gaussian", {"width": 1, "alpha": 2, "sigma": 0.5}),
@@ -135,7 +137,8 @@ def test_refused(kind, parameters, received):
         ),
         (
             *("gaussian", {"sigma": [0.5, 0.5]}),
-            "A range of strengths runs upwards. Received: range='0.5..0.5'.",
+            "The lower bound must be smaller than the upper bound. Received: "
+            "range='0.5..0.5'.",
         ),
     ],
 )
@@ -388,3 +391,21 @@ def test_a_bad_range_is_named(text):
     with pytest.raises(UsageError, match="Received: ") as caught:
         parse_noise(text)
     assert "\n" not in str(caught.value)
+
+
+def test_camera_noise_is_rounded_clean_or_grows_with_the_light():
+    count, sigma = 4000, 0.02
+    clean = np.full((count, 1, 16, 1), 0.4, np.float32)
+    clean[:, :, 8:] = 0.6  # mean 0.5: variances of 0.8 and 1.2 at a share of 1
+    noisy = Camera(sigma, clip=False)(clean, np.random.default_rng(0))
+    levels = noisy * 255
+    rounded = np.abs(levels - np.rint(levels)).max(axis=(1, 2, 3)) < 1e-3
+    still = np.abs(noisy - clean).max(axis=(1, 2, 3)) <= 0.5 / 255
+    for found, share in ((rounded, 0.5), (still, 0.04)):
+        assert abs(found.mean() - share) < 4 * math.sqrt(share * (1 - share) / count)
+    added = (noisy - clean)[~still & ~rounded]
+    dark, light = (added[:, :, half].var() for half in (slice(8), slice(8, 16)))
+    # 30 % of the images have a share of 0.5 on average: 1 -+ 0.3 * 0.5 * 0.2
+    errors = 4 * math.sqrt(2 / added[:, :, :8].size)
+    assert dark / sigma**2 == pytest.approx(0.97, abs=errors)
+    assert light / sigma**2 == pytest.approx(1.03, abs=errors)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dae.commands.interchange import FORMATS
+from keras_dae.commands.interchange import FORMATS, GENERAL
 from keras_dae.denoising.trained import PRETRAINED
 from keras_dae.errors import KerasDAEError
 from keras_dae.interchange import export as exporting
@@ -43,6 +43,7 @@ def absent(monkeypatch):
 
 def test_the_command_offers_each_format():
     assert tuple(EXPORTS) == FORMATS
+    assert formats.GENERAL == GENERAL
 
 
 def test_onnx_answers_as_keras_does(onnx_file):
@@ -82,7 +83,7 @@ def test_parity_of_torch_and_onnx(onnx_file, monkeypatch):
 
     monkeypatch.setattr(parity, "ANSWERING", {})
     monkeypatch.setattr(parity, "write_format", copy)
-    monkeypatch.setattr("keras_dae.commands.interchange.FORMATS", ("onnx",))
+    monkeypatch.setattr("keras_dae.commands.interchange.GENERAL", ("onnx",))
     result = run("parity", "DAE_1_5", "--json")
     assert result.exit_code == 0, result.output
     torch_row, onnx_row = json.loads(result.stdout)["rows"]
@@ -100,7 +101,7 @@ def test_parity_of_all_nine_on_all_that_is_installed():
     result = run("parity", "--json")
     record = json.loads(result.stdout)
     rows = record["rows"]
-    assert len(rows) == 9 * (1 + len(parity.ANSWERING) + len(EXPORTS))
+    assert len(rows) == 9 * (1 + len(parity.ANSWERING) + len(GENERAL))
     assert {row["state"] for row in rows} <= {"same", "absent"}
     assert max(row["max_difference"] or 0 for row in rows) <= record["bound"] == 1e-5
     assert record["versions"]["torch"] == version("torch")
@@ -114,7 +115,7 @@ def test_the_committed_parity_is_of_the_files_in_the_package():
     assert {row["model"]: row["sha256"] for row in rows} == files
     for model in files:
         own = {row["runtime"]: row for row in rows if row["model"] == model}
-        assert {"torch", "jax", "tensorflow", "numpy", *EXPORTS} <= set(own)
+        assert {"torch", "jax", "tensorflow", "numpy", *GENERAL} <= set(own)
         assert all(row["max_difference"] < 1e-5 for row in own.values())
 
 
@@ -219,7 +220,7 @@ def test_parity_says_what_differs_fails_or_is_absent(played, monkeypatch):
         raise KerasDAEError(f"{name} on torch failed to export: no words.")
 
     monkeypatch.setattr(parity, "write_format", fails)
-    monkeypatch.setattr("keras_dae.commands.interchange.FORMATS", ("onnx",))
+    monkeypatch.setattr("keras_dae.commands.interchange.GENERAL", ("onnx",))
     result = run("parity", "DAE_1_5", "--json")
     assert "onnx on torch failed to export: no words" in sentence(result, 1)
     states = {row["runtime"]: row["state"] for row in json.loads(result.stdout)["rows"]}

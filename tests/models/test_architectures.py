@@ -17,6 +17,7 @@ from keras_dae.models.architectures import (
     plan,
     reduction,
 )
+from keras_dae.models.builders import build
 
 # Table 1 of the paper: name, latent channels last, latent values by pixels in %.
 TABLE_1 = [
@@ -310,3 +311,45 @@ def test_the_ends_of_what_is_accepted():
     assert plan(64, 13).depth == 64
     assert plan(1, 4096, (4096, 4096, 1), filters=1).sizes == (4096, 4096)
     assert plan(2, 13, filters=1).widths == (1, 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "latent_shape"),
+    [((28, 40, 1), (13, 19, 4)), ((40, 28, 3), (19, 13, 4))],
+)
+def test_images_that_are_not_square_by_hand(shape, latent_shape):
+    """A kernel of 4 and a stride of 2 take 28 to 13 and 40 to 19."""
+    spec = plan(1, 13, shape)
+    assert [str(row) for row in spec.layers] == ["4x4/2"]
+    assert (spec.image_shape, spec.latent_shape) == (shape, latent_shape)
+    assert spec.name == "DAE_1_13"
+    assert spec.macs == 2 * 13 * 19 * 4 * 4 * shape[2] * 4
+    assert spec.parameters == 2 * 16 * shape[2] * 4 + 4 + shape[2]
+    model = build(spec)
+    assert model.output_shape == (None, *shape)
+    assert model.get_layer("latent").output.shape == (None, *latent_shape)
+    assert model.count_params() == spec.parameters
+
+
+@pytest.mark.parametrize("shape", [(12, 16, 1), (24, 36, 1), (30, 45, 1), (31, 64, 1)])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_each_side_is_divided_exactly(shape, depth):
+    for latent in range(1, 12):
+        try:
+            spec = plan(depth, latent, shape)
+        except UsageError:
+            continue
+        assert min(spec.latent_shape[:2]) == latent
+        for row, height, width in zip(
+            spec.layers, spec.sizes, spec._across, strict=False
+        ):
+            if row.padding == "valid":
+                assert (height - row.kernel_size) % row.strides == 0
+                assert (width - row.kernel_size) % row.strides == 0
+            else:
+                assert height % row.strides == width % row.strides == 0
+
+
+def test_sides_without_a_common_schedule_are_one_sentence():
+    with pytest.raises(UsageError, match="from 28x29 to a shorter side of 13 in 1 "):
+        plan(1, 13, (29, 28, 1))

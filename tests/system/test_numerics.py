@@ -22,7 +22,8 @@ from keras_dae.models.files import load, save
 from keras_dae.system import backend
 from keras_dae.system.numerics import float32
 from keras_dae.training.config import make_config
-from keras_dae.training.fitting import fit, hasten
+from keras_dae.training.fitting import fit
+from keras_dae.training.loop import use_fast_steps
 
 SHAPE = (28, 28, 1)
 MAKERS = {
@@ -180,7 +181,7 @@ def test_evaluation_and_training_are_without_tf32(digits, tmp_path, monkeypatch)
 def test_tf32_is_for_cuda(monkeypatch):
     monkeypatch.setattr(backend, "device", lambda: "cpu")
     with pytest.raises(UsageError, match=r"tf32 is for CUDA.*precision='tf32'"):
-        hasten(build(plan(1, 8)), "tf32")
+        use_fast_steps(build(plan(1, 8)), "tf32")
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch's steps")

@@ -52,6 +52,21 @@ def test_learning_rate():
     assert private.learning_rate(keras.optimizers.Adam(schedule)) is schedule
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_averages_in_model(there):
+    """At an epoch's begin keras swaps the average out of the model, if it is there."""
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, use_bias=False)])
+    model.compile(keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.5), "mse")
+    for target in (1.0, 3.0):
+        model.train_on_batch(np.ones((1, 1)), np.full((1, 1), target))
+    # The weight goes to 1 and to 3; their average is 2.
+    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    swap.set_model(model)
+    private.averages_in_model(swap, there)
+    swap.on_epoch_begin(1)
+    assert model.get_weights()[0].item() == (2 if there else 3)
+
+
 def test_uses():
     image, shared = keras.Input((4, 4, 1)), layers.Conv2D(1, 3, padding="same")
     once = layers.Conv2D(1, 3)

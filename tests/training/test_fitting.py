@@ -20,8 +20,10 @@ from keras_dae.models.files import load, save
 from keras_dae.system import backend
 from keras_dae.training import fitting, recorder
 from keras_dae.training.config import make_config
-from keras_dae.training.fitting import fit, hasten, start
+from keras_dae.training.fitting import fit, start
+from keras_dae.training.loop import batches_at_once, use_fast_steps
 from keras_dae.training.machine import MachineRecord
+from keras_dae.training.progress import FitProgress
 from keras_dae.training.recorder import Recorder
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, find_runs
 
@@ -271,7 +273,7 @@ def test_a_history_ahead_of_the_model_is_cut_back(
     (half,) = find_runs(tmp_path / "halves")
     history = half.history()
     for column in history.values():
-        column.append(0.5)  # as if killed between the two files of epoch 3
+        column.append(column[-1])  # as if killed between the two files of epoch 3
     half.write_history(history)
     resumed = fit(config, splits, tmp_path / "halves", resume=True)
     assert losses(resumed) == losses(whole)
@@ -454,12 +456,94 @@ def test_short_steps_are_handed_over_in_larger_items():
     """Those that one thread computes fastest, at depth 1, on torch."""
     wanted = 32 if backend.name() == "torch" else 8
     for latent in (13, 8, 5):
-        assert fitting.batches_at_once(plan(1, latent).macs * 64, True) == wanted
-        assert fitting.batches_at_once(plan(3, latent).macs * 64, True) == 8
-        assert fitting.batches_at_once(plan(1, latent).macs * 64, False) == 1
+        assert batches_at_once(plan(1, latent).macs * 64, True) == wanted
+        assert batches_at_once(plan(3, latent).macs * 64, True) == 8
+        assert batches_at_once(plan(1, latent).macs * 64, False) == 1
 
 
 def test_bfloat16_is_for_torch_alone(monkeypatch):
     monkeypatch.setattr(backend, "name", lambda: "jax")
     with pytest.raises(UsageError, match=r"float32 on jax.*Received: precision="):
-        hasten(build(plan(1, 8)), "bfloat16")
+        use_fast_steps(build(plan(1, 8)), "bfloat16")
+
+
+def test_waiting_for_the_last_steps_counts_as_training(
+    tmp_path, config, splits, monkeypatch
+):
+    """jax returns from a step before it is computed; reading a weight waits for it."""
+    convert = recorder.keras.ops.convert_to_numpy
+
+    def slow(value):
+        time.sleep(0.3)
+        return convert(value)
+
+    monkeypatch.setattr(recorder.keras.ops, "convert_to_numpy", slow)
+    once = config.model_copy(update={"epochs": 1})
+    history = fit(once, splits, tmp_path).history()
+    assert history["seconds"][0] >= 0.3
+
+
+def kill_map(model, number: int) -> None:
+    """Set the latent's bias for one map so low that nothing passes its ReLU."""
+    kernel, bias = model.get_layer("latent").get_weights()
+    bias[number] = -1000
+    model.get_layer("latent").set_weights([kernel, bias])
+
+
+@pytest.fixture
+def one_dead_map(monkeypatch):
+    """Let every run start with its second latent map dead."""
+    begin = fitting.start
+
+    def started(*arguments):
+        model = begin(*arguments)
+        kill_map(model, 1)
+        return model
+
+    monkeypatch.setattr(fitting, "start", started)
+
+
+def test_a_dead_map_is_counted_after_each_epoch_and_told_once(
+    tmp_path, splits, one_dead_map, capsys
+):
+    config = make_config(SMALL, {"learning_rate": 1e-4})  # at which no other map dies
+    with FitProgress("DAE_1_5", epochs=4, images=72) as progress:
+        folder = fit(config, splits, tmp_path, progress=progress)
+    shares = folder.history()["live_maps"]
+    assert [len(of_epoch) for of_epoch in shares] == [4] * 4
+    assert [of_epoch[1] for of_epoch in shares] == [0] * 4
+    assert all(of_epoch[0] > 0 for of_epoch in shares)
+    told = [line for line in capsys.readouterr().err.splitlines() if "latent" in line]
+    assert told == [
+        "DAE_1_5: After epoch 1, 1 of 4 latent maps answer 0 for all of 18 validation "
+        "images."
+    ]
+
+
+def test_a_history_without_live_maps_is_read_and_resumed(
+    tmp_path, config, splits, monkeypatch
+):
+    whole = fit(config, splits, tmp_path / "whole")
+    monkeypatch.setattr(fitting, "Recorder", Stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, splits, tmp_path / "halves")
+    monkeypatch.undo()
+    (half,) = find_runs(tmp_path / "halves")
+    old = {key: half.history()[key] for key in HISTORY_KEYS}
+    half.write_history(old)
+    assert half.history() == old
+    resumed = fit(config, splits, tmp_path / "halves", resume=True).history()
+    assert resumed["live_maps"] == [[], [], *whole.history()["live_maps"][2:]]
+
+
+@pytest.mark.parametrize("bad", [3, [[0.5]] * 3, [[0.5], [0.5], 0.5, []], [[2.0]] * 4])
+def test_live_maps_that_are_no_shares_are_refused(tmp_path, bad):
+    folder = RunFolder(tmp_path)
+    folder.write_history({**{key: [1.0] * 4 for key in HISTORY_KEYS}, "live_maps": bad})
+    with pytest.raises(KerasDAEError, match=r"live_maps in .* holds no shares"):
+        folder.history()
+
+
+def test_a_model_without_a_latent_has_no_live_maps(tmp_path, splits):
+    config = make_config(SMALL, {"model": "unet", "filters": 2, "epochs": 1})
+    assert "live_maps" not in fit(config, splits, tmp_path).history()

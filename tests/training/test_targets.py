@@ -12,7 +12,8 @@ from keras_dae.images.noise import Gaussian
 from keras_dae.models.files import load
 from keras_dae.training import fitting
 from keras_dae.training.config import make_config, option_arguments
-from keras_dae.training.fitting import fit, validation_data
+from keras_dae.training.feeding import validation_data
+from keras_dae.training.fitting import fit
 from keras_dae.training.recorder import Recorder
 from keras_dae.training.runs import find_runs, run_name
 
@@ -111,7 +112,7 @@ def test_blind_spot_steps_are_keras_own(tmp_path, splits, monkeypatch):
     def never(*given):
         raise AssertionError("the lean steps take no weights")
 
-    monkeypatch.setattr(fitting, "hasten", never)
+    monkeypatch.setattr(fitting, "use_fast_steps", never)
     fit(make_config(SMALL, {"targets": "blind-spot", "epochs": 1}), splits, tmp_path)
     with pytest.raises(AssertionError):
         fit(make_config(SMALL, {"targets": "noisy", "epochs": 1}), splits, tmp_path)
@@ -119,7 +120,7 @@ def test_blind_spot_steps_are_keras_own(tmp_path, splits, monkeypatch):
 
 def test_the_blind_spot_loss_counts_hidden_pixels_alone(splits):
     config = make_config(SMALL, {"targets": "blind-spot"})
-    masked, target, share = validation_data(config, splits)
+    masked, target, share = validation_data(config, splits, 128)
     model = fitting.start(config, config.plan((28, 28, 1)), 0.0)
     model.compile(loss="mse")
     loss = model.evaluate(masked, target, sample_weight=share, verbose=0)

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from rich.table import Table as RichTable
 
-from keras_dae.evaluation.metrics import mse
+from keras_dae.evaluation.metrics import added_metrics, mse
 from keras_dae.study.nine.diagrams import GREY, INK, PALETTE, show_image, styled
 from keras_dae.study.report.comparison_words import NONE
 from keras_dae.study.report.report import Table, markdown_table
@@ -35,15 +35,23 @@ WORDS = {
     "user": "brought by the user",
 }
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
-HEADS = ["denoiser", "kind", "test MSE", "95 % interval", f"{PLUS_MINUS} over seeds"]
-HEADS += ["PSNR, dB", "PSNR, mean of images", "SSIM", "parameters", "bytes"]
-HEADS += ["multiply-adds", "ms an image"]
+# The report has room for both conventions and the interval, a terminal has not.
+REPORT_ONLY = ("PSNR, mean of images", "95 % interval")
 
 
 def board_table(board: Board) -> Table:
     """Return the board as text, the lowest test error first."""
     total = board["dataset"]["test"]
-    return Table(HEADS, [_cells(row, total) for row in board["rows"]], words=(0, 1))
+    return Table(_heads(), [_cells(row, total) for row in board["rows"]], words=(0, 1))
+
+
+def _heads() -> list[str]:
+    return [
+        *("denoiser", "kind", "test MSE", "95 % interval"),
+        *(f"{PLUS_MINUS} over seeds", "PSNR, dB", "PSNR, mean of images", "SSIM"),
+        *(metric.label for metric in added_metrics().values()),
+        *("parameters", "bytes", "multiply-adds", "ms per image"),
+    ]
 
 
 def _cells(row: dict[str, Any], total: int) -> list[str]:
@@ -58,6 +66,7 @@ def _cells(row: dict[str, Any], total: int) -> list[str]:
         _number(test["psnr"], ".2f"),
         _number(test["psnr_mean_image"], ".2f"),
         _number(test["ssim"], ".3f"),
+        *(m.text([test.get(key)], NONE) for key, m in added_metrics().items()),
         *(_number(row[key], ",") for key in ("parameters", "bytes", "macs")),
         _number(row["ms_per_image"], ".3f"),
     ]
@@ -67,8 +76,14 @@ def _number(value: float | None, form: str) -> str:
     return NONE if value is None else format(value, form)
 
 
-def notes(board: Board) -> str:
-    """Return what the table needs to be read."""
+def notes(board: Board, mean_of_images: bool = True) -> str:
+    """Return what the table needs to be read.
+
+    Args:
+        board: the board.
+        mean_of_images: whether the table shows PSNR by the second convention too.
+    """
+    second = ", and beside it the mean of the images' own" if mean_of_images else ""
     chosen = [
         f"{row['name']}: "
         + ", ".join(f"{key} {value}" for key, value in row["settings"].items())
@@ -77,8 +92,8 @@ def notes(board: Board) -> str:
     ]
     text = (
         f"{setting(board)} Every denoiser answers the same noisy images. MSE is the "
-        "mean over pixels; PSNR is that of the mean MSE, and beside it the mean of the "
-        "images' own. The interval is a bootstrap over test images. Bytes are those of "
+        f"mean over pixels; PSNR is that of the mean MSE{second}. "
+        "The interval is a bootstrap over test images. Bytes are those of "
         "the file, or of the parameters as float32 where there is none; a figure "
         f"that is not known is left out ({NONE}). Times are of {board['hardware']}, in "
         "batches; on a CPU the processor's, of all threads together."
@@ -95,11 +110,11 @@ def notes(board: Board) -> str:
 def terminal_table(board: Board) -> RichTable:
     """Return the board for a terminal."""
     table = board_table(board)
-    # The report has room for both conventions and the interval, a terminal has not.
-    left_out = {HEADS.index("PSNR, mean of images"), HEADS.index("95 % interval")}
-    kept = [place for place in range(len(HEADS)) if place not in left_out]
+    kept = [i for i, head in enumerate(table.heads) if head not in REPORT_ONLY]
     shown = new_table(
-        "The board", *(table.heads[place] for place in kept), caption=notes(board)
+        "The board",
+        *(table.heads[place] for place in kept),
+        caption=notes(board, False),
     )
     for row in table.rows:
         shown.add_row(*(row[place] for place in kept))
@@ -118,7 +133,7 @@ def csv_rows(board: Board) -> Iterator[dict[str, Any]]:
             **{key: row[key] for key in ("name", "kind", "latent", "images")},
             "seeds": len(row["seeds"]),
             **{key: row["test"][key] for key in ("mse", "psnr", "psnr_mean_image")},
-            "ssim": row["test"]["ssim"],
+            **{key: row["test"].get(key) for key in ("ssim", *added_metrics())},
             "mse_std": (row["test_std"] or {}).get("mse"),
             **{key: row[key] for key in ("mse_low", "mse_high", "parameters")},
             **{key: row[key] for key in ("bytes", "macs", "ms_per_image")},

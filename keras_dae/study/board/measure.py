@@ -1,111 +1,103 @@
-"""The board: every denoiser measured on the same noisy test images, once.
+"""The board: every denoiser measured on the same noisy test images, once."""
 
-What is measured is kept, one file a denoiser, under a name that says what it depends
-on: data, noise, file, parameters and library versions. A second call, or one after a
-kill, measures only what is not there.
-"""
-
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
 
-from keras_dae import __version__
 from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.evaluation.engines import BATCH
-from keras_dae.evaluation.metrics import psnr_of
+from keras_dae.evaluation.metrics import METRICS, psnr_of
 from keras_dae.evaluation.scoring import TestBench
-from keras_dae.study.board.entries import KINDS, Entry
+from keras_dae.study.common.candidates import KINDS, NO_NETWORK, Candidate
+from keras_dae.study.common.store import Result, Store
 from keras_dae.system import backend
-from keras_dae.system.fingerprint import code_sha256
-from keras_dae.system.storage import replacing
 from keras_dae.system.streams import stream
 from keras_dae.training.progress import new_progress
 
-MEASURED = 2  # raised when what a kept file holds, or how it is measured, changes
 DRAWS = 2000
 LEVEL = 0.05
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One entry and what it was measured to be.
-
-    Attributes:
-        entry: what was measured.
-        figures: test, parameters, bytes, macs, ms_per_image, images, measured_on, and
-            what the entry says of its making.
-        errors: mean squared error of each test image that was scored.
-        answers: the shown images denoised, uint8, (n, H, W, C).
-    """
-
-    entry: Entry
-    figures: dict[str, Any]
-    errors: np.ndarray
-    answers: np.ndarray
+Measured = tuple[Candidate, Result]
 
 
 def measure_all(
     bench: TestBench,
-    entries: Iterable[Entry],
-    kept: Path,
+    candidates: Iterable[Candidate],
+    store: Store,
     shown: np.ndarray,
     *,
     fresh: bool = False,
 ) -> list[Measured]:
-    """Return each entry measured, from its file in `kept` where it is there.
+    """Return each candidate with its result, from the store where it is there.
 
     Args:
         bench: the test images.
-        entries: what to measure.
-        kept: folder of the measurements; each one is written as soon as it is made.
+        candidates: what to measure.
+        store: keeps each result as soon as it is there.
         shown: places of the test images whose answers are kept for the figure.
-        fresh: measure again what is there.
+        fresh: measure again what is kept.
     """
-    entries = list(entries)
-    found = []
+    candidates, found = list(candidates), []
     with new_progress() as display:
-        task = display.add_task("the board", total=len(entries), note="")
-        for entry in entries:
-            display.update(task, note=entry.name)
-            path = kept / _file_name(bench, entry, shown)
-            known = None if fresh or entry.depends is None else _read(path, entry)
-            if known is None:
-                # A filter shows a bar of its own while it is tuned.
-                display.stop()
-                known = measure(bench, entry, shown)
+        task = display.add_task("the board", total=len(candidates), note="")
+
+        def work(one: Candidate) -> Result:
+            display.stop()  # a filter shows a bar of its own while it is tuned
+            try:
+                return measure(bench, one, shown)
+            finally:
                 display.start()
-                if entry.depends is not None:
-                    _write(path, known)
-            found.append(known)
+
+        for one in candidates:
+            display.update(task, note=one.name)
+            depends = _depends(bench, one, shown)
+            result = store.get(one.name, depends, partial(work, one), fresh=fresh)
+            found.append((one, result))
             display.advance(task)
     return found
 
 
-def measure(bench: TestBench, entry: Entry, shown: np.ndarray) -> Measured:
-    """Return an entry measured on the test images."""
-    noisy, _ = bench.pairs
-    brought = entry.make()
-    answers = np.asarray(brought.denoise(noisy[shown]))
-    if entry.kind not in ("floor", "filter"):
-        brought.denoise(noisy[:BATCH])  # a first call may build and compile
-    timed = _Timed(brought.denoise)
-    of_images = bench.measure_images(timed, entry.images)
+def measure(bench: TestBench, one: Candidate, shown: np.ndarray) -> Result:
+    """Return a candidate measured on the test images.
+
+    Returns:
+        Figures: test, parameters, bytes, macs, ms_per_image, images, measured_on, and
+        facts of its making. Arrays: `errors`, the mean squared error of each test
+        image, and `answers`, the shown images denoised, uint8 (n, H, W, C).
+    """
+    denoise, facts = one.load()
+    answers = np.asarray(denoise(bench.take(shown)[0]))
+    if one.kind not in NO_NETWORK:  # a first call may build and compile
+        denoise(next(bench.batches(BATCH))[0])
+    timed = _Timed(denoise)
+    of_images = bench.measure_images(timed, one.images)
     count = len(of_images["mse"])
     figures = {
         "images": count,
         "test": bench.summary(of_images),
-        **brought.facts,
+        **facts,
         "ms_per_image": 1000 * timed.seconds / count,
         "measured_on": f"{backend.hardware()}, {backend.threads()} threads",
     }
-    return Measured(entry, figures, of_images["mse"], _grey(answers))
+    return Result(figures, {"errors": of_images["mse"], "answers": _grey(answers)})
+
+
+def _depends(
+    bench: TestBench, one: Candidate, shown: np.ndarray
+) -> dict[str, Any] | None:
+    """Return everything that a measurement depends on; None where it is not known."""
+    if one.fingerprint is None:
+        return None
+    return {
+        "candidate": [one.kind, one.name, one.images, one.fingerprint],
+        "test": bench.fingerprint,
+        "metrics": list(METRICS),
+        "shown": shown.tolist(),
+        "device": backend.device() if one.kind not in NO_NETWORK else None,
+    }
 
 
 def _grey(images: np.ndarray) -> np.ndarray:
@@ -133,72 +125,37 @@ class _Timed:
         return answer
 
 
-def _file_name(bench: TestBench, entry: Entry, shown: np.ndarray) -> str:
-    """Return a name that changes with everything that a measurement depends on."""
-    depends = {
-        "measured": MEASURED,
-        "code": [__version__, code_sha256()],
-        "entry": [entry.kind, entry.name, entry.images, entry.depends],
-        "data": bench.splits.describe(),
-        "noise": [bench.describe_noise(), bench.seed],
-        "shown": shown.tolist(),
-        "device": backend.device() if entry.kind not in ("floor", "filter") else None,
-    }
-    key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
-    word = "".join(c if c.isalnum() else "_" for c in entry.name)
-    return f"{word[:40]}-{key[:16]}.npz"
-
-
-def _write(path: Path, known: Measured) -> None:
-    figures = np.frombuffer(json.dumps(known.figures).encode(), np.uint8)
-    with replacing(path) as temporary:
-        np.savez(temporary, figures=figures, errors=known.errors, answers=known.answers)
-
-
-def _read(path: Path, entry: Entry) -> Measured | None:
-    """Return a kept measurement, None where there is none or it is damaged."""
-    try:
-        # Opened here, since numpy leaves a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            figures = json.loads(kept["figures"].tobytes())
-            return Measured(entry, figures, kept["errors"], kept["answers"])
-    except Exception:  # numpy reports damage as almost any exception
-        return None
-
-
 def board_rows(measured: Iterable[Measured]) -> list[dict[str, Any]]:
     """Return the rows of the board, lowest test error first; a group is one row."""
     groups: dict[tuple[str, str], list[Measured]] = {}
-    for one in measured:
-        groups.setdefault((one.entry.kind, one.entry.group), []).append(one)
+    for one, result in measured:
+        groups.setdefault(one.key, []).append((one, result))
     rows = [_row(members) for members in groups.values()]
     return sorted(rows, key=lambda row: row["test"]["mse"])
 
 
 def _row(members: list[Measured]) -> dict[str, Any]:
-    first = members[0]
-    tests = [one.figures["test"] for one in members]
+    first, facts = members[0][0], [one.facts for one, _ in members]
+    figures = [result.figures for _, result in members]
+    tests = [one["test"] for one in figures]
     test = {key: _mean([each[key] for each in tests]) for key in tests[0]}
     error = fmean(each["mse"] for each in tests)
     test["psnr"] = psnr_of(error) if error > 0 else None
-    low, high = interval(np.mean([one.errors for one in members], axis=0))
-    seeds = [one.entry.about["seed"] for one in members if "seed" in one.entry.about]
-    about = {k: v for k, v in first.entry.about.items() if k not in ("seed", "file")}
-    files = [one.entry.about["file"] for one in members if "file" in one.entry.about]
+    low, high = interval(np.mean([one.arrays["errors"] for _, one in members], axis=0))
     return {
-        "name": first.entry.name,
-        "kind": first.entry.kind,
+        "name": first.name,
+        "kind": first.kind,
         "latent": None,
-        **about,
-        **first.figures,
-        "seeds": seeds,
+        **{key: value for key, value in first.about.items() if key != "seed"},
+        **figures[0],
+        "seeds": [one["seed"] for one in facts if "seed" in one],
         "test": test,
         "test_std": _spread(tests),
         "mse_low": low,
         "mse_high": high,
-        "bytes": _rounded([one.figures["bytes"] for one in members]),
-        "ms_per_image": _mean([one.figures["ms_per_image"] for one in members]),
-        "files": files,
+        "bytes": _rounded([one["bytes"] for one in figures]),
+        "ms_per_image": _mean([one["ms_per_image"] for one in figures]),
+        "files": [one["file"] for one in facts if "file" in one],
     }
 
 
@@ -237,7 +194,7 @@ def interval(errors: np.ndarray, seed: int = 0) -> tuple[float, float]:
 
 
 def board(
-    bench: TestBench, measured: list[Measured], say: Callable[[str], None]
+    bench: TestBench, measured: Iterable[Measured], say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Return what `board.json` holds."""
     rows = board_rows(measured)

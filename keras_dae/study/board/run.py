@@ -8,19 +8,18 @@ import numpy as np
 
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import load as load_data
-from keras_dae.study.board.entries import brought, filters, floors
-from keras_dae.study.board.entries import runs as run_entries
 from keras_dae.study.board.figures import board_figure, thumbnails
 from keras_dae.study.board.measure import board as make_board
 from keras_dae.study.board.measure import measure_all
-from keras_dae.study.common.cells import tuned_cells
+from keras_dae.study.common.candidates import filters, floors
+from keras_dae.study.common.store import Store
+from keras_dae.study.common.trained import runs, users
 from keras_dae.study.nine.measure import data_name
 from keras_dae.study.nine.run import shown_images, write_figures
 from keras_dae.study.report.publish import command, write_report
-from keras_dae.system.locks import held
+from keras_dae.system.inside import named
 from keras_dae.system.storage import write_json
 from keras_dae.training.config import RunConfig, make_config, table_order
-from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder
 
 
@@ -37,8 +36,8 @@ def compare(
     """Measure floors, filters, runs and a user's denoisers; return the board.
 
     Writes `board.json` and its two figures to `out`, and the report anew where the
-    folder holds a study of the same test images. Each measurement is kept in
-    `out/board-kept` as soon as it is made, and is made once.
+    folder holds a study of the same test images. Each measurement is kept in the
+    folder's store as soon as it is made, and is made once.
 
     Args:
         folders: runs; those of other data or noise are left out.
@@ -52,22 +51,23 @@ def compare(
     Raises:
         KerasDAEError: a denoiser cannot be read, or misbehaves; says which.
     """
+    named(out)
     folders = sorted(folders, key=lambda one: table_order(one.config()))
     bench, folders = _bench(folders, config, data_dir, say)
-    entries = [
-        *brought(bench, denoisers),
-        *run_entries(bench, folders),
-        *floors(bench, say),
-        *filters(bench, say, kept=tuned_cells(out)),
-    ]
     shown = shown_images(bench.splits)
-    with held(out / "board-kept", "The folder of measurements"):
-        measured = measure_all(bench, entries, out / "board-kept", shown, fresh=fresh)
+    with Store.opened(out) as store:
+        compared = [
+            *users(denoisers, bench.splits),
+            *(runs(folders, bench.splits) if folders else ()),
+            *floors(bench, say),
+            *filters(bench, store, say),
+        ]
+        measured = measure_all(bench, compared, store, shown, fresh=fresh)
     board = make_board(bench, measured, say)
     board["command"] = command()
     write_json(out / "board.json", board)
-    noisy, clean = (part[shown] for part in bench.pairs)
-    answers = {(one.entry.kind, one.entry.name): one.answers for one in measured}
+    noisy, clean = bench.take(shown)
+    answers = {(one.kind, one.name): kept.arrays["answers"] for one, kept in measured}
     lines = [
         (row["name"], row["kind"], answers[row["kind"], row["name"]] / np.float32(255))
         for row in board["rows"]
@@ -107,6 +107,5 @@ def _bench(
         elif not folder.model_path.exists():
             say(f"{folder.path} has no finished epoch yet; left out.")
         else:
-            check_data(folder, splits)
             kept.append(folder)
     return bench, kept

@@ -37,8 +37,8 @@ def accuracies(results: Mapping[str, Any]) -> Figure:
     axes = figure.subplots()
     for kind in results["classifiers"]:
         colour, marker = COLOURS[kind], MARKERS[kind]
-        for lesson, face in (("clean", colour), ("denoised", "white")):
-            points = by_name(rows, kind, lesson)
+        for trained_on, face in (("clean", colour), ("denoised", "white")):
+            points = by_name(rows, kind, trained_on)
             axes.plot(
                 list(points.values()),
                 [names.index(name) for name in points],
@@ -58,11 +58,11 @@ def accuracies(results: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def by_name(rows: Rows, kind: str, lesson: str) -> dict[str, float]:
+def by_name(rows: Rows, kind: str, trained_on: str) -> dict[str, float]:
     """Return what was tested -> accuracy of a classifier, mean over seeds."""
     found: dict[str, list[float]] = {}
     for row in rows:
-        if (row["classifier"], row["trained_on"]) == (kind, lesson):
+        if (row["classifier"], row["trained_on"]) == (kind, trained_on):
             found.setdefault(row["tested_on"], []).append(row["accuracy"])
     return {name: mean(values) for name, values in found.items()}
 

@@ -11,13 +11,20 @@ import numpy as np
 
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.noise import Gaussian
-from keras_dae.images.noise_words import describe_noise
-from keras_dae.study.classification.exam import CLEAN, DENOISED, Exam
-from keras_dae.study.classification.readers import CLASSIFIERS, accuracy
-from keras_dae.study.common.contenders import NOISY, Contender, best_of_each, filters
+from keras_dae.study.classification.bench import (
+    CLEAN,
+    DENOISED,
+    NOISY,
+    UNTOUCHED,
+    ClassificationBench,
+)
+from keras_dae.study.classification.classifiers import CLASSIFIERS
+from keras_dae.study.common.candidates import NOISY as NOISY_INPUT
+from keras_dae.study.common.candidates import Candidate, baselines
+from keras_dae.study.common.trained import best_of_each
 from keras_dae.system import backend
 
-LESSONS = (CLEAN, "noisy", DENOISED)
+TRAINED_ON = (CLEAN, NOISY, DENOISED)
 SIGMAS = tuple(round(0.1 * step, 1) for step in range(11))
 CURVE_IMAGES = 2000  # test images of a point over sigma, the first ones
 WORST = 8
@@ -26,93 +33,78 @@ JUDGE = "cnn"  # whose confusions are counted: the one that is rarely wrong itse
 
 
 def classify(
-    exam: Exam,
-    models: list[Contender],
-    others: list[Contender],
+    bench: ClassificationBench,
+    models: list[Candidate],
+    others: list[Candidate],
     *,
-    lessons: Iterable[str] = LESSONS,
+    trained_on: Iterable[str] = TRAINED_ON,
     sigmas: Iterable[float] = SIGMAS,
 ) -> dict[str, Any]:
     """Return what `classification.json` holds; resumable, nothing is done twice.
 
     Args:
-        exam: the images, the noise and where things are kept.
+        bench: the images, the noise and where results are kept.
         models: the denoisers of runs.
         others: filters and floors.
-        lessons: on what classifiers are trained: 'clean' always, 'noisy', 'denoised'
+        trained_on: what classifiers are trained on: 'clean' always, 'noisy', 'denoised'
             (by the run of lowest validation loss of each model of the study).
         sigmas: standard deviations of Gaussian noise for accuracy over strength.
     """
-    studied = [one for one in models if one.row.get("model", STUDIED) == STUDIED]
+    studied = [one for one in models if one.facts.get("model", STUDIED) == STUDIED]
     judged = best_of_each(studied or models)
-    rows = list(_rows(exam, [*others, *models], judged, set(lessons)))
+    rows = list(_rows(bench, [*others, *models], judged, set(trained_on)))
     _recovered(rows)
     confusions = [
-        {"name": one.name, "kind": one.kind, **confusion(exam, one)} for one in judged
+        {"name": one.name, "kind": one.broad_kind, **confusion(bench, one)}
+        for one in judged
     ]
     return {
-        "dataset": exam.splits.describe(),
-        "noise": exam.bench.describe_noise(),
+        "dataset": bench.splits.describe(),
+        "noise": bench.bench.describe_noise(),
         "hardware": backend.hardware(),
         "backend": backend.versions(),
-        "classes": [int(name) for name in exam.names],
+        "classes": [int(name) for name in bench.names],
         "classifiers": {kind: row.about for kind, row in CLASSIFIERS.items()},
-        "logistic": exam.chosen,
+        "logistic": bench.chosen,
+        "training_images": len(bench.train),
         "judge": JUDGE,
         "rows": rows,
         "confusions": confusions,
-        "curves": list(_curves(exam, judged, list(sigmas))),
+        "curves": list(_curves(bench, judged, list(sigmas))),
     }
 
 
 def _rows(
-    exam: Exam, tests: list[Contender], teachers: list[Contender], lessons: set[str]
+    bench: ClassificationBench,
+    tests: list[Candidate],
+    denoisers: list[Candidate],
+    trained_on: set[str],
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each classifier, lesson and kind of test images."""
-    for tested in (*_AS_IT_IS.values(), *tests):
-        for kind in CLASSIFIERS:
-            yield _row(exam, kind, CLEAN, None, tested)
-    for kind in CLASSIFIERS if "noisy" in lessons else ():
-        for tested in _AS_IT_IS.values():
-            yield _row(exam, kind, "noisy", None, tested)
-    for model in teachers if DENOISED in lessons else ():
-        for kind in CLASSIFIERS:
-            yield _row(exam, kind, DENOISED, model, model)
+    """Yield a row for each classifier, training set and kind of test images."""
+    clean, noisy = UNTOUCHED[CLEAN], UNTOUCHED[NOISY]
+    for tested in (clean, noisy, *tests):
+        yield from _of_each_kind(bench, CLEAN, clean, tested)
+    for tested in (clean, noisy) if NOISY in trained_on else ():
+        yield from _of_each_kind(bench, NOISY, noisy, tested)
+    for model in denoisers if DENOISED in trained_on else ():
+        yield from _of_each_kind(bench, DENOISED, model, model)
 
 
-# Test images that no denoiser has touched.
-_AS_IT_IS = {
-    name: Contender(name, name, {"untouched": name}, {}, lambda: lambda images: images)
-    for name in (CLEAN, "noisy")
-}
-
-
-def _row(
-    exam: Exam, kind: str, lesson: str, teacher: Contender | None, tested: Contender
-) -> dict[str, Any]:
-    noisy, clean = exam.bench.pairs
-    test = exam.test_sha256
-    depends = {
-        "accuracy": exam.identity(kind, lesson, teacher),
-        "noise": None if tested.kind == CLEAN else test,
-        "tested": tested.identity,
-    }
-
-    def measure() -> float:
-        reader = exam.reader(kind, lesson, teacher)
-        exam.progress(f"reading {tested.name}", 0.0)
-        images = clean if tested.kind == CLEAN else exam.answers(tested, noisy, test)
-        return accuracy(reader(images), exam.classes("test")[: tested.images])
-
-    return {
-        "classifier": kind,
-        "trained_on": lesson,
-        "tested_on": tested.name,
-        "kind": tested.kind,
-        **{key: value for key, value in tested.row.items() if key != "val_loss"},
-        "images": min(tested.images or len(clean), len(clean)),
-        "accuracy": exam.cells.get(depends, measure),
-    }
+def _of_each_kind(
+    bench: ClassificationBench, trained_on: str, source: Candidate, tested: Candidate
+) -> Iterator[dict[str, Any]]:
+    found = bench.read(tested, source)
+    for kind in CLASSIFIERS:
+        truth = bench.classes("test", len(found[kind]))
+        yield {
+            "classifier": kind,
+            "trained_on": trained_on,
+            "tested_on": tested.name,
+            "kind": tested.kind if tested.name in UNTOUCHED else tested.broad_kind,
+            **tested.about,
+            "images": len(truth),
+            "accuracy": float((found[kind] == truth).mean()),
+        }
 
 
 def _recovered(rows: list[dict[str, Any]]) -> None:
@@ -127,14 +119,14 @@ def _recovered(rows: list[dict[str, Any]]) -> None:
             for other in rows
             if other["classifier"] == row["classifier"]
             and other["trained_on"] == CLEAN
-            and other["kind"] in (CLEAN, "noisy")
+            and other["kind"] in (CLEAN, NOISY)
         }
-        lost = ends[CLEAN] - ends["noisy"]
-        gained = row["accuracy"] - ends["noisy"]
+        lost = ends[CLEAN] - ends[NOISY]
+        gained = row["accuracy"] - ends[NOISY]
         row["recovered"] = gained / lost if lost > 0 else None
 
 
-def confusion(exam: Exam, contender: Contender) -> dict[str, Any]:
+def confusion(bench: ClassificationBench, candidate: Candidate) -> dict[str, Any]:
     """Return which classes a denoiser turns into which others.
 
     Counted are test images that the judge reads rightly when clean and wrongly when
@@ -145,94 +137,61 @@ def confusion(exam: Exam, contender: Contender) -> dict[str, Any]:
         the images that are misread most surely, each with its index in the test
         images, true and read class (places in `classes`) and the probability.
     """
-    test = exam.test_sha256
-    depends = {
-        "confusion": exam.identity(JUDGE, CLEAN, None),
-        "noise": test,
-        "tested": contender.identity,
-        "worst": WORST,
+    clean = UNTOUCHED[CLEAN]
+    found = bench.read(candidate, clean)
+    read, probabilities = found[JUDGE], found[f"{JUDGE} probability"]
+    truth = bench.classes("test", len(read))
+    right = bench.read(clean, clean)[JUDGE][: len(read)] == truth
+    wrong = np.flatnonzero(right & (read != truth))
+    counts = np.zeros((len(bench.names), len(bench.names)), int)
+    np.add.at(counts, (truth[wrong], read[wrong]), 1)
+    surest = wrong[np.argsort(-probabilities[wrong], kind="stable")]
+    return {
+        "right_when_clean": int(right.sum()),
+        "misread": len(wrong),
+        "counts": counts.tolist(),
+        "worst": [
+            {
+                "image": int(index),
+                "true": int(truth[index]),
+                "read": int(read[index]),
+                "probability": float(probabilities[index]),
+            }
+            for index in surest[:WORST]
+        ],
     }
-
-    def measure() -> dict[str, Any]:
-        exam.progress(f"confusions of {contender.name}", 0.0)
-        noisy, clean = exam.bench.pairs
-        reader, truth = exam.reader(JUDGE), exam.classes("test")
-        right = reader(clean).argmax(axis=1) == truth
-        probabilities = reader(exam.answers(contender, noisy, test))
-        read = probabilities.argmax(axis=1)
-        wrong = np.flatnonzero(right & (read != truth))
-        counts = np.zeros((len(exam.names), len(exam.names)), int)
-        np.add.at(counts, (truth[wrong], read[wrong]), 1)
-        surest = wrong[np.argsort(-probabilities[wrong, read[wrong]], kind="stable")]
-        return {
-            "right_when_clean": int(right.sum()),
-            "misread": len(wrong),
-            "counts": counts.tolist(),
-            "worst": [
-                {
-                    "image": int(index),
-                    "true": int(truth[index]),
-                    "read": int(read[index]),
-                    "probability": float(probabilities[index, read[index]]),
-                }
-                for index in surest[:WORST]
-            ],
-        }
-
-    found: dict[str, Any] = exam.cells.get(depends, measure)
-    return found
 
 
 def _curves(
-    exam: Exam, models: list[Contender], sigmas: list[float]
+    bench: ClassificationBench, models: list[Candidate], sigmas: list[float]
 ) -> Iterator[dict[str, Any]]:
     """Yield accuracy over the strength of Gaussian noise, a row a classifier and name.
 
     Drawn are the noisy images, every model (of several seeds the run of lowest
     validation loss) and, of the median filters, the best at each strength.
     """
-    medians = filters(exam.splits)
-    lines = [_AS_IT_IS["noisy"], *medians, *models]
-    points = {
-        (one.name, sigma): _point(exam, one, sigma) for sigma in sigmas for one in lines
-    }
+    medians = baselines(bench.splits)
+    lines = [UNTOUCHED[NOISY], *medians, *models]
+    images = min(CURVE_IMAGES, len(bench.splits.test))
+    splits = bench.splits.limited(test=images)
+    accuracies: dict[tuple[str, str], list[float]] = {}
+    for sigma in sigmas:
+        noise = Gaussian(sigma, bool(getattr(bench.noise, "clip", True)))
+        drawn = TestBench(splits, noise, bench.seed)
+        for one in lines:
+            found = bench.read(one, UNTOUCHED[CLEAN], drawn)
+            for kind in CLASSIFIERS:
+                truth = bench.classes("test", len(found[kind]))
+                right = float((found[kind] == truth).mean())
+                accuracies.setdefault((kind, one.name), []).append(right)
     for kind in CLASSIFIERS:
-        of = {
-            one.name: [points[one.name, sigma][kind] for sigma in sigmas]
-            for one in lines
-        }
-        images = min(CURVE_IMAGES, len(exam.splits.test))
-        noise = {"noise": "gaussian", "sigmas": sigmas, "images": images}
-        base = {"classifier": kind, **noise}
-        yield {**base, "name": NOISY, "kind": "noisy", "accuracy": of["noisy"]}
+        of = {one.name: accuracies.get((kind, one.name), []) for one in lines}
+        noise_of = {"noise": "gaussian", "sigmas": sigmas, "images": images}
+        base = {"classifier": kind, **noise_of}
+        yield {**base, "name": NOISY_INPUT, "kind": "noisy", "accuracy": of[NOISY]}
         best = np.max([of[one.name] for one in medians], axis=0).tolist()
         yield {**base, "name": "best median", "kind": "filter", "accuracy": best}
         for model in models:
-            about = {k: v for k, v in model.row.items() if k in ("depth", "latent")}
+            about = {k: v for k, v in model.facts.items() if k in ("depth", "latent")}
             named = {**base, "name": model.name, "kind": "model", **about}
             yield {**named, "accuracy": of[model.name]}
-
-
-def _point(exam: Exam, one: Contender, sigma: float) -> dict[str, float]:
-    """Return the accuracy of each classifier trained on clean images."""
-    noise = Gaussian(sigma, bool(getattr(exam.noise, "clip", True)))
-    depends = {
-        "point": [exam.identity(kind, CLEAN, None) for kind in CLASSIFIERS],
-        "study": exam.test_sha256,
-        "noise": describe_noise(noise),
-        "images": CURVE_IMAGES,
-        "tested": one.identity,
-    }
-
-    def measure() -> dict[str, float]:
-        exam.progress(f"reading {one.name} at sigma {sigma:g}", 0.0)
-        splits = exam.splits.limited(test=min(CURVE_IMAGES, len(exam.splits.test)))
-        noisy, _ = TestBench(splits, noise, exam.seed).pairs
-        images = exam.answers(one, noisy, str(sigma))
-        classes = exam.classes("test")[: len(images)]
-        return {
-            kind: accuracy(exam.reader(kind)(images), classes) for kind in CLASSIFIERS
-        }
-
-    found: dict[str, float] = exam.cells.get(depends, measure)
-    return found

@@ -8,16 +8,15 @@ import numpy as np
 
 from keras_dae.errors import UsageError
 from keras_dae.images.datasets import load
-from keras_dae.study.board import entries
 from keras_dae.study.classification import figures as reading
-from keras_dae.study.classification.exam import Exam
-from keras_dae.study.classification.measure import LESSONS
+from keras_dae.study.classification.bench import ClassificationBench
+from keras_dae.study.classification.measure import TRAINED_ON
 from keras_dae.study.classification.measure import classify as measure_reading
-from keras_dae.study.common import contenders
-from keras_dae.study.common.cells import tuned_cells
+from keras_dae.study.common import candidates, trained
+from keras_dae.study.common.candidates import Candidate
 from keras_dae.study.common.progress import Progress, quiet
+from keras_dae.study.common.store import Store
 from keras_dae.study.report.publish import publish
-from keras_dae.system.locks import held
 from keras_dae.training.runs import RunFolder
 
 
@@ -26,7 +25,7 @@ def classify(
     out: Path,
     data_dir: Path | None = None,
     *,
-    lessons: Iterable[str] = LESSONS,
+    trained_on: Iterable[str] = TRAINED_ON,
     filters: Iterable[str] | None = None,
     progress: Progress = quiet,
 ) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def classify(
         folders: runs of one data set and noise.
         out: folder of the study.
         data_dir: folder of the data sets' files.
-        lessons: 'clean', 'noisy', 'denoised': what classifiers are trained on.
+        trained_on: 'clean', 'noisy', 'denoised': what classifiers are trained on.
         filters: rows of `FILTERS` to read after; None takes all.
         progress: told what is being done.
 
@@ -45,7 +44,7 @@ def classify(
         KerasDAEError: the data set has no labels, or no run is finished.
     """
     folders = list(folders)
-    data, config = contenders.one_setting(folders)
+    data, config = trained.one_setting(folders)
     noises = {folder.config().make_noise() for folder in folders}
     if len(noises) > 1:
         raise UsageError(
@@ -53,32 +52,31 @@ def classify(
             f"runs of {len(noises)} noises."
         )
     splits = load(data, data_dir, config.data_seed, cut=config.make_cut())
-    exam = Exam(splits, config.make_noise(), config.data_seed, out, progress)
-    models = contenders.models(folders, splits)
-    kept = tuned_cells(out)
-    others = [
-        *entries.floors(exam.bench),
-        *entries.filters(exam.bench, names=filters, kept=kept),
-    ]
-    board = contenders.of_board(exam.bench, others)
-    with held(exam.folder, "The folder of classifiers"):
-        results = measure_reading(exam, models, board, lessons=lessons)
+    models = trained.runs(folders, splits)
+    noise, seed = config.make_noise(), config.data_seed
+    with Store.opened(out) as store:
+        bench = ClassificationBench(splits, noise, seed, store, progress)
+        others = [
+            *candidates.floors(bench.bench),
+            *candidates.filters(bench.bench, store, names=filters),
+        ]
+        others = candidates.quick(others)
+        results = measure_reading(bench, models, others, trained_on=trained_on)
     drawn = {
         "classification-accuracy": reading.accuracies(results),
         "classification-sigma": reading.curves(results),
         "classification-confusions": reading.confusions(results),
     }
-    blocks = _worst(exam, contenders.best_of_each(models), results)
+    blocks = _worst(bench, trained.best_of_each(models), results)
     if blocks:
         drawn["classification-worst"] = reading.worst(blocks)
     return publish(out, "classification", results, drawn)
 
 
 def _worst(
-    exam: Exam, models: list[contenders.Contender], results: dict[str, Any]
+    bench: ClassificationBench, models: list[Candidate], results: dict[str, Any]
 ) -> list[reading.Misread]:
     """Return the worst cases of the models with the fewest and the most misread."""
-    noisy, clean = exam.bench.pairs
     of = {row["name"]: row for row in results["confusions"] if row["worst"]}
     order = sorted(
         (one for one in models if one.name in of),
@@ -93,6 +91,6 @@ def _worst(
         words = [
             f"{names[case['true']]}, read as {names[case['read']]}" for case in cases
         ]
-        answer = model.denoise(noisy[shown])
-        blocks.append(reading.Misread(one, clean[shown], noisy[shown], answer, words))
+        noisy, clean = bench.bench.take(shown)
+        blocks.append(reading.Misread(one, clean, noisy, model.denoise(noisy), words))
     return blocks

@@ -1,16 +1,17 @@
 """How deep before it overfits (paper, section 5.4): depth by number of images."""
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from keras_dae.evaluation.engines import model_denoiser
+from keras_dae.evaluation.metrics import mse
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
-from keras_dae.images.frozen import MEASURED, frozen_arrays
+from keras_dae.images.frozen import MEASURED, frozen_pairs
 from keras_dae.models.files import load
-from keras_dae.study.common.cells import Cells, file_sha256
+from keras_dae.study.common.loaders import file_sha256
+from keras_dae.study.common.store import Store
 from keras_dae.system import backend
 from keras_dae.training.config import RunConfig
 from keras_dae.training.runs import RunFolder
@@ -51,7 +52,7 @@ def comparable(folder: RunFolder, configs: Iterable[RunConfig]) -> bool:
 def measure(
     folders: Iterable[RunFolder],
     splits: Splits,
-    out: Path,
+    store: Store,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> dict[str, Any]:
     """Return what `depth_limit.json` holds; no run is measured twice.
@@ -59,17 +60,16 @@ def measure(
     Args:
         folders: finished runs of one data set and noise.
         splits: that data set, whole.
-        out: folder of the study; cells are kept in `out / "depth_limit"`.
+        store: keeps what is measured.
         progress: told what is being done and how much of all is done, from 0 to 1.
     """
     folders = list(folders)
-    cells = Cells(out / "depth_limit" / "cells.json")
     rows = []
     first = folders[0].config()
     bench = TestBench(splits, first.make_noise(), first.data_seed)
     for number, folder in enumerate(folders):
         progress(f"measuring {folder.path.name}", number / len(folders))
-        rows.append(_row(folder, splits, bench, cells))
+        rows.append(_row(folder, splits, bench, store))
     return {
         "dataset": splits.describe(),
         "noise": bench.describe_noise(),
@@ -82,7 +82,7 @@ def measure(
 
 
 def _row(
-    folder: RunFolder, splits: Splits, bench: TestBench, cells: Cells
+    folder: RunFolder, splits: Splits, bench: TestBench, store: Store
 ) -> dict[str, Any]:
     """Return what one run gave on the images it learnt from and on others."""
     config, history = folder.config(), folder.history()
@@ -91,16 +91,16 @@ def _row(
     def measure_run() -> dict[str, float]:
         denoise = model_denoiser(load(folder.model_path))
         return {
-            "train": float(_on_training(config, kept, denoise)),
+            "train": _on_training(config, kept, denoise),
             "test": float(bench.errors(denoise).mean()),
         }
 
     depends = {
         "model": file_sha256(folder.model_path),
-        "test": bench.describe_noise()["test_sha256"],
+        "test": bench.fingerprint,
         "train_images": len(kept.train),
     }
-    found = cells.get(depends, measure_run)
+    found = store.figures(folder.path.name, depends, measure_run)
     return {
         "depth": config.depth,
         "latent": config.latent,
@@ -120,7 +120,7 @@ def _row(
 
 def _on_training(config: RunConfig, splits: Splits, denoise: Any) -> float:
     """Return the error on the run's own training images, under frozen noise."""
-    noisy, clean = frozen_arrays(
+    pairs = frozen_pairs(
         splits.train,
         config.make_noise(),
         seed=config.data_seed,
@@ -128,11 +128,8 @@ def _on_training(config: RunConfig, splits: Splits, denoise: Any) -> float:
         low=splits.low,
         high=splits.high,
     )
-    total = 0.0
-    for start in range(0, len(noisy), 1000):
-        part = slice(start, start + 1000)
-        total += float(((denoise(noisy[part]) - clean[part]) ** 2).sum(dtype=float))
-    return total / clean.size
+    total = sum(float(mse(clean, denoise(noisy)).sum()) for noisy, clean in pairs)
+    return total / len(splits.train)
 
 
 def findings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

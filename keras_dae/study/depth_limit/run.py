@@ -7,6 +7,7 @@ from typing import Any
 from keras_dae.errors import UsageError
 from keras_dae.images.datasets import load
 from keras_dae.study.common.progress import Progress, quiet
+from keras_dae.study.common.store import Store
 from keras_dae.study.depth_limit import figures
 from keras_dae.study.depth_limit import measure as depth_limit
 from keras_dae.study.report.publish import publish
@@ -50,7 +51,8 @@ def limit_depth(
     for folder in find_runs(out / "depth"):
         if depth_limit.comparable(folder, configs):
             folders.setdefault(folder.path, folder)
-    results = depth_limit.measure(folders.values(), splits, out, progress)
+    with Store.opened(out) as store:
+        results = depth_limit.measure(folders.values(), splits, store, progress)
     return publish(
         out, "depth_limit", results, {"depth-limit": figures.depth_limit(results)}
     )

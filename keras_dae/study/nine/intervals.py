@@ -60,17 +60,26 @@ def comparisons(rows: Rows) -> Figure:
     return figure
 
 
-def matched(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
-    """Return title, sentences and table of the matched family's `claims.json`."""
+def family_claims(
+    results: dict[str, Any], equal: str
+) -> tuple[str, list[str], list[Table]]:
+    """Return title, sentences and table of a balanced family's `claims.json`.
+
+    Args:
+        results: what the file holds, and the claims of the study itself as `study`.
+        equal: what is equal in the family, such as 'parameters'.
+    """
     own = {_positions(row): row["verdict"] for row in results["study"]}
     sizes = [row["parameters"] for row in results["architectures"]]
+    work = [row["macs"] for row in results["architectures"]]
     fields = [row["receptive_field"] for row in results["architectures"]]
     text = (
-        "In the study's family parameters, multiply-adds and receptive field change "
-        "with depth and latent. Here the same comparisons are made with models of "
-        f"{min(sizes):,} to {max(sizes):,} parameters that see {min(fields)} to "
-        f"{max(fields)} pixels ({len(results['seeds'])} seeds, {results['epochs']} "
-        "epochs), so that depth and latent are what is left to differ."
+        "In the study's family, parameters, multiply-adds and receptive field change "
+        f"with depth and latent. The models of this family have equal {equal}: "
+        f"{min(sizes):,} to {max(sizes):,} parameters, {min(work):,} to {max(work):,} "
+        "multiply-adds per image and a receptive field of "
+        f"{min(fields)} to {max(fields)} pixels ({len(results['seeds'])} seeds, "
+        f"{results['epochs']} epochs)."
     )
     words = [
         f"{claim}: holds in {counts['HOLDS']}, fails in {counts['FAILS']}, unclear in "
@@ -78,7 +87,7 @@ def matched(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
         for claim, counts in count_verdicts(results["claims"])
     ]
     heads = ["claim", "higher error", "lower error", "difference", "95 % interval"]
-    heads += ["matched", "in the study"]
+    heads += [f"equal {equal}", "first study"]
     cells = [
         [
             *(row["claim"].split()[0], row["worse"], row["better"]),
@@ -89,7 +98,7 @@ def matched(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
         for row in results["claims"]
     ]
     table = Table(heads, cells, words=(0, 1, 2, 5, 6))
-    return "The claims with capacity matched", [text, f"{'; '.join(words)}."], [table]
+    return f"The claims at equal {equal}", [text, f"{'; '.join(words)}."], [table]
 
 
 def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:

@@ -7,29 +7,28 @@ from typing import Any
 
 import numpy as np
 
+from keras_dae.denoiser import Denoiser
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.evaluation.baselines import FLOORS, MEDIANS
-from keras_dae.evaluation.live_maps import live_maps
-from keras_dae.evaluation.metrics import psnr_of
+from keras_dae.evaluation.metrics import added_metrics, psnr_of
 from keras_dae.evaluation.scoring import (
     ImageFigures,
     TestBench,
+    run_row,
     score_baselines,
-    score_model,
-    score_run,
 )
 from keras_dae.images.datasets import load
+from keras_dae.images.frozen import images_held
 from keras_dae.models.architectures import DAESpec, architecture_row
 from keras_dae.models.files import load as load_model
+from keras_dae.models.live_maps import dead_maps, live_maps
 from keras_dae.system import backend
 from keras_dae.system.storage import is_file, read_json, replacing
 from keras_dae.training.config import RunConfig, table_order
 from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder
 
-LIVE_IMAGES = (
-    2000  # test images, from the first, that dead latent maps are looked for on
-)
+# Test images, from the first, that dead latent maps are looked for on.
+LIVE_IMAGES = 2000
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def evaluate_files(
     rows, images = [], []
     for path in paths:
         say(f"scoring {path}")
-        row, of_images = score_model(bench, path, engine)
+        row, of_images = Denoiser.from_preset(path).measure(bench, engine)
         rows.append({"name": path.stem, "file": str(path), **row})
         images.append(of_images)
     return Scored(_results(bench, rows), images, {}, [], bench)
@@ -144,7 +143,7 @@ def _results(bench: TestBench, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "hardware": backend.hardware(),
         "backend": backend.versions(),
         "models": rows,
-        "floors": score_baselines(bench, (*FLOORS, *MEDIANS)),
+        "floors": score_baselines(bench),
     }
 
 
@@ -164,7 +163,8 @@ def _score(
     specs: dict[str, DAESpec] = {}
     for folder in folders:
         say(f"scoring {folder.path.name}")
-        row, of_images = score_run(bench, folder, engine)
+        scored, of_images = Denoiser.from_preset(folder.path).measure(bench, engine)
+        row = run_row(folder, scored)
         rows.append(row)
         images.append(of_images)
         spec = folder.config().plan(bench.splits.image_shape)
@@ -181,36 +181,39 @@ def _live_maps(
     folder: RunFolder, bench: TestBench, say: Callable[[str], None]
 ) -> list[float]:
     """Return the run's `live_maps` on the first test images; tell of dead ones."""
-    count = min(LIVE_IMAGES, len(bench.splits.test))
+    most = images_held(bench.splits.image_shape)
+    count = min(LIVE_IMAGES, len(bench.splits.test), most)
     noisy, _ = bench.take(np.arange(count))
     shares = live_maps(load_model(folder.model_path), noisy)
-    if dead := shares.count(0):
-        say(
-            f"{folder.path.name}: {dead} of {len(shares)} latent maps answer 0 for all "
-            f"of {count:,} test images."
-        )
+    if told := dead_maps(shares, f"{count:,} test images"):
+        say(f"{folder.path.name}: {told}")
     return shares
 
 
 def image_rows(scored: Iterable[Scored]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each model and test image: run, index and its figures.
+    """Yield a row for each model and test image: run, index and its metrics.
 
-    PSNR is infinite, and so left empty, where an image is reproduced exactly; SSIM is
-    left empty where the images are too small for it.
+    PSNR is infinite, and so left empty, where an image is reproduced exactly; a metric
+    is left empty where the images are too small for it.
     """
+    names = ("ssim", *added_metrics())
     for one in scored:
         runs = [str(folder.path) for folder in one.folders] or [
             row["file"] for row in one.results["models"]
         ]
         for run, of_images in zip(runs, one.images, strict=True):
-            likeness = of_images.get("ssim")
             for index, error in enumerate(of_images["mse"]):
                 yield {
                     "run": run,
                     "index": index,
                     "mse": float(error),
                     "psnr": psnr_of(error) if error > 0 else None,
-                    "ssim": None if likeness is None else float(likeness[index]),
+                    **{
+                        name: float(of_images[name][index])
+                        if name in of_images
+                        else None
+                        for name in names
+                    },
                 }
 
 

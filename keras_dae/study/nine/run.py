@@ -22,6 +22,7 @@ from keras_dae.study.nine.measure import (
     evaluate,
 )
 from keras_dae.study.report.publish import command, write_report
+from keras_dae.system.inside import named
 from keras_dae.system.locks import held
 from keras_dae.system.storage import write_json
 from keras_dae.training.config import RunConfig
@@ -164,6 +165,7 @@ def plot(
     Raises:
         UsageError: the runs are of several data sets or noises.
     """
+    named(out)
     daes = [folder for folder in folders if folder.config().model == "dae"]
     scored = evaluate(daes, data_dir, say)
     if len(scored) > 1:

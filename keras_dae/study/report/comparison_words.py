@@ -1,6 +1,6 @@
-"""What tables show of a comparison: its verdict, its interval, its p-value."""
+"""Cells of tables: verdict, interval and p-value of a comparison; live maps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 NONE = "-"
@@ -36,3 +36,38 @@ def p_words(p: float | None) -> str:
     if p is None:
         return NONE
     return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
+
+
+def live_words(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return how many latent maps of several runs answer any test image.
+
+    Returns:
+        Live maps of all maps; None where a run has no latent, or none were counted.
+
+    Example:
+        >>> live_words([{"live_maps": [0.0, 1.0]}, {"live_maps": [0.5, 1.0]}])
+        '3 of 4'
+    """
+    if not rows or any("live_maps" not in row for row in rows):
+        return None
+    shares = [share for row in rows for share in row["live_maps"]]
+    return f"{sum(share > 0 for share in shares)} of {len(shares)}"
+
+
+def dead_words(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the runs whose latent maps do not all answer; 'none' where all do.
+
+    Returns:
+        None where no maps were counted.
+
+    Example:
+        >>> dead_words([{"name": "DAE_5_13", "seed": 4, "live_maps": [0.0, 1.0]}])
+        'DAE_5_13 seed 4 (1 of 2)'
+    """
+    counted = [row for row in rows if "live_maps" in row]
+    found = [
+        f"{row['name']} seed {row['seed']} ({dead} of {len(row['live_maps'])})"
+        for row in counted
+        if (dead := list(row["live_maps"]).count(0))
+    ]
+    return (", ".join(found) or "none") if counted else None

@@ -6,13 +6,16 @@ section of the report. A new experiment is a folder beside the others and a row 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from keras_dae.study.bits import section as bits
 from keras_dae.study.classification import section as classification
 from keras_dae.study.depth_limit import section as depth_limit
-from keras_dae.study.nine.intervals import matched, turned
+from keras_dae.study.nine.intervals import family_claims, turned
 from keras_dae.study.report.report import Section, Written
 from keras_dae.study.robustness import section as robustness
+from keras_dae.study.uncertainty import section as uncertainty
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,26 @@ class Experiment:
 # In the order of the report.
 EXPERIMENTS = {
     "verdicts": Experiment("verdicts.json", turned),
-    "matched": Experiment("matched/claims.json", matched),
+    "equal-parameters": Experiment(
+        "equal-parameters/claims.json", partial(family_claims, equal="parameters")
+    ),
+    "equal-macs": Experiment(
+        "equal-macs/claims.json", partial(family_claims, equal="multiply-adds")
+    ),
+    # Written by versions before 0.2, whose family had equal parameters at 3 epochs.
+    "matched": Experiment(
+        "matched/claims.json", partial(family_claims, equal="parameters")
+    ),
     "classification": Experiment(
         "classification.json", classification.write, classification.FIGURES
     ),
     "robustness": Experiment("robustness.json", robustness.write, robustness.FIGURES),
     "depth_limit": Experiment(
         "depth_limit.json", depth_limit.write, depth_limit.FIGURES
+    ),
+    "bits": Experiment("bits/bits.json", bits.write, bits.FIGURES),
+    "uncertainty": Experiment(
+        "uncertainty/uncertainty.json", uncertainty.write, uncertainty.FIGURES
     ),
 }
 
@@ -49,8 +65,8 @@ def section(name: str, found: dict[str, Any], pngs: Mapping[str, bytes]) -> Sect
 
     Args:
         name: a row of `EXPERIMENTS`.
-        found: what its file holds; for 'matched' also, as `study`, the claims of the
-            study itself.
+        found: what its file holds; for a family's claims also, as `study`, the
+            claims of the study itself.
         pngs: file name -> PNG bytes, of those figures that are there.
     """
     row = EXPERIMENTS[name]

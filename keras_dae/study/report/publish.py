@@ -4,6 +4,7 @@ Every command that adds to a study writes its JSON and figures first and then ca
 `write_report`, so that the report never says other than the files beside it.
 """
 
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +16,10 @@ from keras_dae.study.board.figures import board_table, notes
 from keras_dae.study.nine.figures import save_png
 from keras_dae.study.report.experiments import EXPERIMENTS, section
 from keras_dae.study.report.report import Figures, Section, report_html, report_markdown
+from keras_dae.system.inside import named, read
 from keras_dae.system.storage import believed, read_json, write_json, write_text
 
+MAX_FIGURE = 64 << 20  # bytes of a figure in a report
 FIGURE_CAPTIONS = {
     "figure1-scheme": "Figure 1. The autoencoder {name}, layer by layer, with a test "
     "image on its way through.",
@@ -42,7 +45,7 @@ BOARD_CAPTIONS = {
 
 def command() -> str:
     """Return the command line of this process, which results name as their origin."""
-    return " ".join(["keras-dae", *sys.argv[1:]])
+    return shlex.join(["keras-dae", *sys.argv[1:]])
 
 
 def write_report(out: Path) -> bool:
@@ -56,6 +59,7 @@ def write_report(out: Path) -> bool:
         Whether all of it is in the report: False where there is no `results.json`,
         or where the board is of other test images and is therefore left out.
     """
+    named(out)
     if not (out / "results.json").is_file():
         return False
     with believed(out / "results.json"):
@@ -108,7 +112,7 @@ def _sections(out: Path, results: dict[str, Any]) -> list[Section]:
         record = _read(out / row.file)
         if record is None:
             continue
-        if name == "matched":
+        if row.file.endswith("claims.json"):
             record["study"] = results.get("claims", [])
         figures = _figures(out, row.figures)
         pngs = {file: png for file, (_, png) in figures.items()}
@@ -125,7 +129,7 @@ def _figures(out: Path, captions: Mapping[str, str]) -> Figures:
     """Return the figures that a study's folder holds: file name -> (caption, PNG)."""
     paths = {name: out / "figures" / f"{name}.png" for name in captions}
     return {
-        path.name: (captions[name], path.read_bytes())
+        path.name: (captions[name], read(path, MAX_FIGURE))
         for name, path in paths.items()
         if path.is_file()
     }

@@ -17,12 +17,14 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from keras_dae.evaluation.contrasts import LEVEL
-from keras_dae.evaluation.metrics import psnr_of
+from keras_dae.evaluation.metrics import added_metrics, psnr_of
 from keras_dae.images.noise_words import noise_label
 from keras_dae.study.nine.claims import count_verdicts
 from keras_dae.study.report.comparison_words import (
     NONE,
+    dead_words,
     interval_words,
+    live_words,
     p_words,
     verdict_words,
 )
@@ -243,6 +245,8 @@ def _facts(results: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
     seeds, epochs = ({row[key] for row in models} for key in ("seed", "epochs"))
     yield "Models", f"{len(by_model(models))}, in {len(models)} runs", False
     yield "Seeds", ", ".join(map(str, sorted(seeds))), False
+    if dead := dead_words(models):
+        yield "Dead latent maps", dead, False
     yield "Epochs", ", ".join(map(str, sorted(epochs))), False
     hours = sum(row["seconds"] for row in models) / 3600
     yield "Training time", f"{hours:.2f} hours, all runs together", False
@@ -330,12 +334,14 @@ def _architectures(rows: Rows) -> Table:
 def _results(runs: dict[str, Rows], floors: Rows) -> Table:
     """Return the test figures of each model, and the floors beneath them."""
     heads = ["model", "runs", "test MSE", "sum over pixels", "PSNR, dB", "SSIM"]
+    heads += [metric.label for metric in added_metrics().values()]
+    heads += ["live maps", "seconds a run"]
     cells = [
         _scores(name, rows, str(len(rows)), f"{mean(r['seconds'] for r in rows):,.0f}")
         for name, rows in runs.items()
     ]
     beneath = [_scores(row["name"], [row], NONE, NONE) for row in floors]
-    return Table([*heads, "seconds a run"], cells, beneath=beneath)
+    return Table(heads, cells, beneath=beneath)
 
 
 def _scores(name: str, rows: Rows, count: str, seconds: str) -> list[str]:
@@ -344,7 +350,11 @@ def _scores(name: str, rows: Rows, count: str, seconds: str) -> list[str]:
     found = [row["test"].get("ssim") for row in rows]
     likeness = NONE if None in found else f"{mean(found):.3f}"
     figures = [with_spread(errors, 5), with_spread(sums, 3), psnr, likeness]
-    return [name, count, *figures, seconds]
+    figures += [
+        metric.text((row["test"].get(key) for row in rows), NONE)
+        for key, metric in added_metrics().items()
+    ]
+    return [name, count, *figures, live_words(rows) or NONE, seconds]
 
 
 def _comparisons(claims: Rows) -> Iterator[tuple[str, Table]]:

@@ -9,10 +9,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from keras_dae.evaluation.metrics import psnr_of
+from keras_dae.evaluation.metrics import added_metrics, psnr_of
 from keras_dae.images.noise_words import noise_label
 from keras_dae.study.report.comparison_words import (
     interval_words,
+    live_words,
     p_words,
     verdict_words,
 )
@@ -68,8 +69,11 @@ def results_table(results: dict[str, Any]) -> Table:
         f"Test images of {data['name']} ({data['test']:,}), {noise_label(noise)}",
         *("denoiser", "seeds", "MSE", "± over seeds", "sum over pixels", "PSNR dB"),
         "SSIM",
+        "live maps",
+        *(metric.label for metric in added_metrics().values()),
         caption="MSE: mean over pixels; PSNR of the mean MSE; SSIM: Gaussian window, "
-        f"sigma 1.5. Data sha256 {data['sha256'][:12]}, "
+        "sigma 1.5; live maps: latent maps that are above 0 in any test image, of all "
+        f"runs together. Data sha256 {data['sha256'][:12]}, "
         f"noisy test images {noise['test_sha256'][:12]}. {results['hardware']}",
     )
     by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -86,6 +90,11 @@ def results_table(results: dict[str, Any]) -> Table:
             f"{np.mean([row['test']['mse_sum'] for row in rows]):.2f}",
             f"{psnr_of(float(np.mean(errors))):.2f}" if any(errors) else "inf",
             f"{np.mean(likeness):.3f}" if None not in likeness else "",
+            live_words(rows) or "",
+            *(
+                metric.text(row["test"].get(name) for row in rows)
+                for name, metric in added_metrics().items()
+            ),
         )
     return table
 
@@ -159,7 +168,7 @@ def parity_table(rows: list[dict[str, Any]]) -> Table:
     """Return differences from torch and speeds, a row for each model and runtime."""
     table = new_table(
         "The same file on each runtime",
-        *("model", "runtime", "form", "state", "largest difference", "ms an image"),
+        *("model", "runtime", "form", "state", "largest difference", "ms per image"),
         caption="difference from torch in absolute values; batches of 64 on the CPU",
     )
     styles = {"same": "green", "absent": "yellow"}
@@ -204,14 +213,15 @@ def pretrained_table(cards: dict[str, dict[str, Any]]) -> Table:
             f"{card['images']['train']:,}",
             measured_on,
             f"{figures['mse']:.5f}",
-            f"{figures['psnr']:.2f}",
+            f"{psnr_of(figures['mse']):.2f}",
             f"{figures['ssim']:.3f}",
         )
     # Models of one kind share limits and licence: each is said once.
     kinds = {
         f"{card['data']}: {card['limits']} {card['licence']}" for card in cards.values()
     }
-    table.caption = "\n".join(sorted(kinds))
+    psnr = "PSNR is that of the mean MSE over the images measured on."
+    table.caption = "\n".join([psnr, *sorted(kinds)])
     return table
 
 

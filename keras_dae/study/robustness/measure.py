@@ -2,19 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
-from functools import partial
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from keras_dae.errors import UsageError
+from keras_dae.evaluation.metrics import METRICS
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import NOISES
 from keras_dae.images.noise_words import parse_noise
-from keras_dae.study.board import entries
-from keras_dae.study.common.cells import Cells, tuned_cells
-from keras_dae.study.common.contenders import NOISY, Contender, filters, of_board
+from keras_dae.study.common import candidates
+from keras_dae.study.common.candidates import NOISY, Candidate
+from keras_dae.study.common.store import Store
 from keras_dae.system import backend
 
 # Kind -> strengths, the weakest first; few photons are a strong noise.
@@ -72,8 +71,8 @@ def parse_grid(texts: Iterable[str], clip: bool = True) -> Grid:
 
 def measure(
     splits: Splits,
-    models: list[Contender],
-    out: Path,
+    models: list[Candidate],
+    store: Store,
     *,
     tuned: Iterable[str] = TUNED,
     grid: Grid = GRID,
@@ -86,38 +85,33 @@ def measure(
     Args:
         splits: the data set; all of its test images are used.
         models: denoisers that stay the same whatever the noise.
-        out: folder of the study; cells are kept in `out / "robustness"`.
+        store: keeps what is measured.
         tuned: rows of `FILTERS`, tuned for each cell on validation images.
         grid: kind of noise -> strengths, the weakest first.
         seed: what the noise is drawn from.
         clip: whether noisy images are clipped to [0, 1].
         progress: told what is being done and how much of all is done, from 0 to 1.
     """
-    cells, kept = Cells(out / "robustness" / "cells.json"), tuned_cells(out)
     rows: list[dict[str, Any]] = []
-    first, tuned = filters(splits, [NOISY]), list(tuned)
+    first, tuned = candidates.baselines(splits, [NOISY]), list(tuned)
     total = sum(map(len, grid.values())) * (1 + len(tuned) + len(models))
     for kind, strengths in grid.items():
         for strength in strengths:
             noise = parse_noise(f"{kind}:{strength:g}", clip=clip)
             bench = TestBench(splits, noise, seed)
-            test = bench.describe_noise()
-            suited = entries.filters(
-                bench, names=tuned, tune_images=TUNE_IMAGES, kept=kept, untuned=False
+            suited = candidates.filters(
+                bench, store, names=tuned, tune_images=TUNE_IMAGES, untuned=False
             )
-            for one in (*first, *of_board(bench, suited), *models):
+            for one in (*first, *candidates.quick(suited), *models):
                 progress(f"{one.name} on {kind} {strength:g}", len(rows) / total)
                 rows.append(
                     {
                         "name": one.name,
-                        "kind": one.kind,
-                        **{k: v for k, v in one.row.items() if k != "val_loss"},
+                        "kind": one.broad_kind,
+                        **one.about,
                         "noise": kind,
                         "strength": strength,
-                        "test": cells.get(
-                            {"noise": test, "denoiser": one.identity},
-                            partial(_figures, bench, one),
-                        ),
+                        "test": _figures(store, bench, one),
                     }
                 )
     return {
@@ -133,9 +127,17 @@ def measure(
     }
 
 
-def _figures(bench: TestBench, one: Contender) -> dict[str, Any]:
-    figures, _ = bench.measure(one.denoise)
-    return figures
+def _figures(store: Store, bench: TestBench, one: Candidate) -> dict[str, Any]:
+    depends = {
+        **{"test": bench.fingerprint, "metrics": list(METRICS)},
+        **{"denoiser": one.fingerprint, "images": one.images},
+    }
+
+    def measure() -> dict[str, Any]:
+        return bench.summary(bench.measure_images(one.denoise, one.images))
+
+    found: dict[str, Any] = store.figures(f"{one.name} robust", depends, measure)
+    return found
 
 
 def gains(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

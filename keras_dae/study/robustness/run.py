@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from keras_dae.images.datasets import load
-from keras_dae.study.common import contenders
+from keras_dae.study.common import trained
 from keras_dae.study.common.progress import Progress, quiet
+from keras_dae.study.common.store import Store
 from keras_dae.study.report.publish import publish
 from keras_dae.study.robustness import figures
 from keras_dae.study.robustness import measure as robust
-from keras_dae.system.locks import held
 from keras_dae.training.runs import RunFolder
 
 
@@ -44,15 +44,19 @@ def robustness(
     """
     folders, seed, cut = list(folders), 0, None
     if folders:
-        data, config = contenders.one_setting(folders)
+        data, config = trained.one_setting(folders)
         seed, cut = config.data_seed, config.make_cut()
     splits = load(data, data_dir, seed, cut=cut)
     splits = splits.limited(test=min(images, len(splits.test)))
-    models = contenders.models(folders, splits) if folders else []
-    models += contenders.files(files, splits)
-    with held(out / "robustness", "The folder of measurements"):
+    models = trained.runs(folders, splits) if folders else []
+    models += trained.files(files, splits)
+    with Store.opened(out) as store:
         results = robust.measure(
-            splits, models, out, tuned=filters, grid=grid, seed=seed, progress=progress
+            *(splits, models, store),
+            tuned=filters,
+            grid=grid,
+            seed=seed,
+            progress=progress,
         )
     drawn = {"robustness-gain": figures.gain_table(results)}
     for metric in figures.METRICS:

@@ -23,10 +23,10 @@ def write(results: dict[str, Any]) -> Written:
     images = results["dataset"]["test"]
     kinds = list(results["grid"])
     text = (
-        f"Each denoiser on {images:,} test images a cell, on noises and strengths that "
-        "it was not made for. The gain is PSNR after less PSNR before, in dB, its mean "
-        "over the strengths. The paper says of the traditional filters that each suits "
-        "its own kind of noise (section 1.2)."
+        f"Each denoiser on {images:,} test images per noise and strength that it was "
+        "not made for. The gain is the PSNR after less the PSNR before, in dB, each of "
+        "the mean MSE; its mean over the strengths is shown. The paper says of the "
+        "traditional filters that each suits its own kind of noise (section 1.2)."
     )
     heads = ["denoiser", *kinds, "gains most on"]
     parts: list[list[list[str]]] = [[], []]

@@ -14,6 +14,7 @@ from typing import IO, Self
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.system import backend
 from keras_dae.system.gpus import Gpu, find_gpus
+from keras_dae.system.inside import make_folder, opened
 from keras_dae.system.lifeline import child_environment
 from keras_dae.training.config import option_arguments
 from keras_dae.training.jobs import Job, Request
@@ -154,8 +155,9 @@ class Processes:
         arguments = ["train", "--resume", *option_arguments(job.config)]
         arguments += self._arguments
         try:
-            job.folder.path.mkdir(parents=True, exist_ok=True)
-            log = job.log_path.open("ab", buffering=0)
+            make_folder(job.folder.path)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            log = os.fdopen(opened(job.log_path, flags), "ab", buffering=0)
         except OSError as error:
             raise KerasDAEError(
                 f"Cannot write {job.log_path}: {error.strerror}."

@@ -29,6 +29,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.images import datasets
 from keras_dae.system import backend
+from keras_dae.system.inside import read
 from keras_dae.system.private import ray_gpus
 from keras_dae.system.storage import replacing
 from keras_dae.training.executors import ray_worker
@@ -329,7 +330,7 @@ def _data_of(job: Job) -> tuple[str, Any]:
 def _read(job: Job) -> dict[str, bytes]:
     paths = [job.folder.path / name for name in ray_worker.FILES]
     try:
-        return {path.name: path.read_bytes() for path in paths if path.exists()}
+        return {path.name: read(path) for path in paths if path.exists()}
     except OSError as error:
         raise KerasDAEError(
             f"Cannot read {job.folder.path}: {error.strerror}."
@@ -345,5 +346,5 @@ def _write(job: Job, files: dict[str, bytes]) -> None:
 
 
 def _note(job: Job, line: str) -> None:
-    log = job.log_path.read_bytes() if job.log_path.exists() else b""
+    log = read(job.log_path) if job.log_path.exists() else b""
     _write(job, {ray_worker.LOG: log + line.encode() + b"\n"})

@@ -19,11 +19,14 @@ import torch
 import torch.nn.functional as torch_nn
 from torch import Tensor
 
+from keras_dae.errors import check
+from keras_dae.models.batches import images_at_once, widest
 from keras_dae.system.private import loss_weights, torch_device
 from keras_dae.training.fast.layers import forward, lay_out
 from keras_dae.training.fast.optimizers import Rate, Update, is_plain, update_of
+from keras_dae.training.fast.rate import RateLoss
 
-# Images that a test step takes at a time: few enough for the processor's caches.
+# Images at most that a test step takes at a time: few enough for the caches.
 TEST_BATCH = 128
 # Where the steps were compared with keras's own.
 MEASURED_ON = ("cpu", "cuda")
@@ -34,6 +37,9 @@ def accelerate(
     precision: str = "float32",
     batch_size: int | None = None,
     graph: bool | None = None,
+    *,
+    rate: float = 0,
+    seed: int = 0,
 ) -> bool:
     """Give `model`, compiled, the lean steps where they compute what keras would.
 
@@ -44,16 +50,25 @@ def accelerate(
             None where it hands over one.
         graph: whether a step is one CUDA graph; by default on CUDA, and not elsewhere.
             True elsewhere takes the same steps without a graph, to test them.
+        rate: the MSE that a bit per pixel may cost, see `RateLoss`; 0 for MSE alone.
+        seed: what the noise on the latent is drawn from.
 
     Returns:
         Whether they do; if not, the steps stay keras's own.
+
+    Raises:
+        UsageError: a rate, and steps that stay keras's own.
     """
     run = forward(model) if _is_measured() else None
     if run is None or not _is_plain(model):
+        check(not rate, "rate must be 0 for this model on this device.", rate=rate)
         model.train_step = in_precision(precision, model.train_step)
         return False
     lay_out(model)
-    steps = _steps(graph, model, run, precision, batch_size)
+    # A graph replays what it captured; the rate's noise is drawn anew in each step.
+    steps = _steps(False if rate else graph, model, run, precision, batch_size)
+    if rate:
+        steps.training_loss = in_precision(precision, RateLoss(model, rate, seed))
     # fit and evaluate make these functions only where there are none.
     model.train_function, model.test_function = steps.train, steps.test
     return True
@@ -132,6 +147,7 @@ class LeanSteps:
     ) -> None:
         self.model, self.forward = model, forward
         self.batch_size = batch_size
+        self.test_batch = images_at_once(widest(model) or 1, TEST_BATCH)
         self.training_loss = in_precision(precision, self._loss)
         (tracker,) = model.metrics
         self.total, self.count = tracker.total.value, tracker.count.value
@@ -171,7 +187,7 @@ class LeanSteps:
         """Take the loss of `[(noisy, clean)]`; return the logs."""
         ((noisy, clean),) = data
         with torch.no_grad():
-            size = TEST_BATCH if noisy.device.type == "cpu" else None
+            size = self.test_batch if noisy.device.type == "cpu" else None
             for pair in _parts(noisy, clean, size):
                 logs = self._log(self._loss(*pair), len(pair[0]))
         return logs

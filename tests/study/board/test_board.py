@@ -11,11 +11,10 @@ from keras_dae.evaluation.metrics import mse
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.frozen import VALIDATION, frozen_arrays
 from keras_dae.images.noise import Gaussian
-from keras_dae.study.board import entries as entries_module
-from keras_dae.study.board import measure as module
-from keras_dae.study.board.denoisers import Brought
-from keras_dae.study.board.entries import Entry, filters, floors
 from keras_dae.study.board.measure import board_rows, interval, measure_all
+from keras_dae.study.common import candidates as candidates_module
+from keras_dae.study.common.candidates import Candidate, filters, floors
+from keras_dae.study.common.store import Store
 
 SHOWN = np.array([0, 2])
 FACTS = {"parameters": 3, "bytes": 12, "macs": None}
@@ -24,6 +23,11 @@ FACTS = {"parameters": 3, "bytes": 12, "macs": None}
 @pytest.fixture
 def bench(tiny):
     return TestBench(tiny, Gaussian())
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "measured")
 
 
 @pytest.fixture
@@ -37,36 +41,38 @@ def entry(made):
     def make(name, factor=1.0, **changed):
         def work():
             made.append(name)
-            return Brought(lambda noisy: noisy * np.float32(factor), FACTS)
+            return lambda noisy: noisy * np.float32(factor), FACTS
 
-        depends = {"factor": factor}
-        return replace(Entry(name, "filter", depends, work, name), **changed)
+        used = {"factor": factor}
+        return replace(Candidate(name, "filter", used, work), **changed)
 
     return make
 
 
-def test_a_second_call_measures_nothing(tmp_path, bench, entry, made):
-    entries = [entry("one"), entry("half", 0.5)]
-    first = measure_all(bench, entries, tmp_path, SHOWN)
+def test_a_second_call_measures_nothing(store, bench, entry, made):
+    all_ = [entry("one"), entry("half", 0.5)]
+    first = measure_all(bench, all_, store, SHOWN)
     assert made == ["one", "half"]
-    again = measure_all(bench, entries, tmp_path, SHOWN)
+    again = measure_all(bench, all_, store, SHOWN)
     assert made == ["one", "half"]
     assert board_rows(again) == board_rows(first)
-    for one, other in zip(first, again, strict=True):
-        np.testing.assert_array_equal(one.answers, other.answers)
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".npz", ".npz"]
+    for (_, one), (_, other) in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.arrays["answers"], other.arrays["answers"])
+    assert sorted(path.suffix for path in store.folder.iterdir()) == [".npz", ".npz"]
 
 
-def test_what_is_measured(tmp_path, bench, entry):
-    (known,) = measure_all(bench, [entry("half", 0.5)], tmp_path, SHOWN)
+def test_what_is_measured(store, bench, entry):
+    ((one, known),) = measure_all(bench, [entry("half", 0.5)], store, SHOWN)
     noisy, clean = bench.pairs
-    np.testing.assert_array_equal(known.errors, mse(clean, noisy * np.float32(0.5)))
+    np.testing.assert_array_equal(
+        known.arrays["errors"], mse(clean, noisy * np.float32(0.5))
+    )
     expected = np.round(255 * noisy[SHOWN] / 2).astype(np.uint8)
-    np.testing.assert_array_equal(known.answers, expected)
+    np.testing.assert_array_equal(known.arrays["answers"], expected)
     assert known.figures["images"] == 7
     assert known.figures["ms_per_image"] > 0
-    (row,) = board_rows([known])
-    assert row["test"]["mse"] == pytest.approx(known.errors.mean(), rel=1e-12)
+    (row,) = board_rows([(one, known)])
+    assert row["test"]["mse"] == pytest.approx(known.arrays["errors"].mean(), rel=1e-12)
     assert (row["parameters"], row["bytes"], row["macs"]) == (3, 12, None)
     assert row["mse_low"] < row["test"]["mse"] < row["mse_high"]
 
@@ -76,8 +82,8 @@ def test_what_is_measured(tmp_path, bench, entry):
     [
         lambda bench, entry: (bench, entry("one", 0.5)),
         lambda bench, entry: (bench, entry("one", images=3)),
-        lambda bench, entry: (bench, entry("one", depends={"versions": "2"})),
-        lambda bench, entry: (bench, entry("one", depends=None)),
+        lambda bench, entry: (bench, entry("one", fingerprint={"versions": "2"})),
+        lambda bench, entry: (bench, entry("one", fingerprint=None)),
         lambda bench, entry: (replace(bench, seed=1), entry("one")),
         lambda bench, entry: (replace(bench, noise=Gaussian(0.1)), entry("one")),
         lambda bench, entry: (
@@ -86,46 +92,46 @@ def test_what_is_measured(tmp_path, bench, entry):
         ),
     ],
 )
-def test_whatever_it_depends_on_is_measured_anew(tmp_path, bench, entry, made, change):
-    measure_all(bench, [entry("one")], tmp_path, SHOWN)
+def test_whatever_it_depends_on_is_measured_anew(store, bench, entry, made, change):
+    measure_all(bench, [entry("one")], store, SHOWN)
     changed, other = change(bench, entry)
-    measure_all(changed, [other], tmp_path, SHOWN)
+    measure_all(changed, [other], store, SHOWN)
     assert made == ["one", "one"]
 
 
-def test_an_interrupt_loses_nothing_that_was_measured(tmp_path, bench, entry, made):
+def test_an_interrupt_loses_nothing_that_was_measured(store, bench, entry, made):
     def stop():
         raise KeyboardInterrupt
 
-    entries = [entry("one"), entry("two", 0.5, make=stop), entry("three", 0.25)]
+    all_ = [entry("one"), entry("two", 0.5, load=stop), entry("three", 0.25)]
     with pytest.raises(KeyboardInterrupt):
-        measure_all(bench, entries, tmp_path, SHOWN)
-    entries[1] = entry("two", 0.5)
-    measure_all(bench, entries, tmp_path, SHOWN)
+        measure_all(bench, all_, store, SHOWN)
+    all_[1] = entry("two", 0.5)
+    measure_all(bench, all_, store, SHOWN)
     assert made == ["one", "two", "three"]
 
 
-def test_damage_and_fresh_measure_again(tmp_path, bench, entry, made):
-    measure_all(bench, [entry("one")], tmp_path, SHOWN)
-    (path,) = tmp_path.iterdir()
+def test_damage_and_fresh_measure_again(store, bench, entry, made):
+    measure_all(bench, [entry("one")], store, SHOWN)
+    (path,) = store.folder.iterdir()
     path.write_bytes(path.read_bytes()[:100])
-    measure_all(bench, [entry("one")], tmp_path, SHOWN)
-    measure_all(bench, [entry("one")], tmp_path, SHOWN, fresh=True)
+    measure_all(bench, [entry("one")], store, SHOWN)
+    measure_all(bench, [entry("one")], store, SHOWN, fresh=True)
     assert made == ["one"] * 3
-    measure_all(bench, [entry("one")], tmp_path, SHOWN)
+    measure_all(bench, [entry("one")], store, SHOWN)
     assert made == ["one"] * 3
 
 
-def test_seeds_are_one_row(tmp_path, bench, entry):
+def test_seeds_are_one_row(store, bench, entry):
     rows = board_rows(
         measure_all(
             bench,
             [
                 entry("noisy"),
-                entry("DAE", 0.5, group="g", about={"seed": 0, "latent": 13}),
-                entry("DAE", 0.7, group="g", about={"seed": 1, "latent": 13}),
+                entry("DAE", 0.5, group="g", facts={"seed": 0, "latent": 13}),
+                entry("DAE", 0.7, group="g", facts={"seed": 1, "latent": 13}),
             ],
-            tmp_path,
+            store,
             SHOWN,
         )
     )
@@ -150,14 +156,14 @@ def test_interval():
     assert high == pytest.approx(errors.mean() + half, rel=0, abs=0.1 * half)
 
 
-def test_a_limited_entry_scores_the_first_images(tmp_path, bench, entry):
-    (known,) = measure_all(bench, [entry("slow", images=3)], tmp_path, SHOWN)
+def test_a_limited_entry_scores_the_first_images(store, bench, entry):
+    ((_, known),) = measure_all(bench, [entry("slow", images=3)], store, SHOWN)
     noisy, clean = bench.pairs
-    np.testing.assert_array_equal(known.errors, mse(clean[:3], noisy[:3]))
+    np.testing.assert_array_equal(known.arrays["errors"], mse(clean[:3], noisy[:3]))
 
 
-def test_every_floor(tmp_path, bench):
-    rows = board_rows(measure_all(bench, floors(bench), tmp_path, SHOWN))
+def test_every_floor(store, bench):
+    rows = board_rows(measure_all(bench, floors(bench), store, SHOWN))
     by_name = {row["name"]: row for row in rows}
     # Of 8x8 images the ranks from 100 are the full one.
     assert set(by_name) == {
@@ -168,7 +174,7 @@ def test_every_floor(tmp_path, bench):
     assert by_name["affine, full rank"]["macs"] == 64 * 64
 
 
-def test_filters_are_tuned_on_validation_alone(tmp_path, bench, monkeypatch):
+def test_filters_are_tuned_on_validation_alone(store, bench, monkeypatch):
     seen = []
 
     def remembered(noisy, add):
@@ -176,9 +182,9 @@ def test_filters_are_tuned_on_validation_alone(tmp_path, bench, monkeypatch):
         return noisy + add
 
     row = Filter(remembered, {"add": (0.0, -0.05)}, tune_images=4)
-    monkeypatch.setattr(entries_module, "FILTERS", {**FILTERS, "mine": row})
-    mine = [one for one in filters(bench) if one.name == "mine, tuned"]
-    (known,) = measure_all(bench, mine, tmp_path, SHOWN)
+    monkeypatch.setattr(candidates_module, "FILTERS", {**FILTERS, "mine": row})
+    mine = [one for one in filters(bench, store) if one.name == "mine, tuned"]
+    ((_, known),) = measure_all(bench, mine, store, SHOWN)
     splits = bench.splits
     noisy, clean = frozen_arrays(
         splits.validation, bench.noise, seed=0, split=VALIDATION, low=0, high=255
@@ -195,23 +201,20 @@ def test_filters_are_tuned_on_validation_alone(tmp_path, bench, monkeypatch):
     assert known.figures["tuned_on"]["mse"] == pytest.approx(errors[best], rel=1e-6)
 
 
-def test_a_filter_without_its_package_is_left_out_with_a_line(bench, monkeypatch):
+def test_a_filter_without_its_package_is_left_out_with_a_line(
+    store, bench, monkeypatch
+):
     absent = replace(FILTERS["BM3D"], packages=("no-such-package",))
-    monkeypatch.setattr(entries_module, "FILTERS", {**FILTERS, "BM3D": absent})
+    monkeypatch.setattr(candidates_module, "FILTERS", {**FILTERS, "BM3D": absent})
     lines = []
-    assert "BM3D, tuned" not in [one.name for one in filters(bench, lines.append)]
+    assert "BM3D, tuned" not in [
+        one.name for one in filters(bench, store, lines.append)
+    ]
     assert lines == ["BM3D is left out: it needs the package no-such-package."]
 
 
-def test_a_wrong_answer_is_not_kept(tmp_path, bench, entry):
-    bad = entry("bad", make=lambda: Brought(lambda noisy: noisy[..., 0], FACTS))
+def test_a_wrong_answer_is_not_kept(store, bench, entry):
+    bad = entry("bad", load=lambda: (lambda noisy: noisy[..., 0], FACTS))
     with pytest.raises(KerasDAEError, match="shape"):
-        measure_all(bench, [bad], tmp_path / "kept", SHOWN)
-    assert not (tmp_path / "kept").exists()
-
-
-def test_the_key_changes_with_the_format(tmp_path, bench, entry, made, monkeypatch):
-    measure_all(bench, [entry("one")], tmp_path, SHOWN)
-    monkeypatch.setattr(module, "MEASURED", module.MEASURED + 1)
-    measure_all(bench, [entry("one")], tmp_path, SHOWN)
-    assert made == ["one", "one"]
+        measure_all(bench, [bad], store, SHOWN)
+    assert not store.folder.exists()

@@ -56,7 +56,7 @@ def test_the_table(board):
     assert first["\N{PLUS-MINUS SIGN} over seeds"] == "0.00004"
     assert (first["parameters"], first["bytes"]) == ("1,234", "56,789")
     assert first["multiply-adds"] == "15,304,640"
-    assert first["ms an image"] == "0.062"
+    assert first["ms per image"] == "0.062"
     assert table.rows[1][0] == "BM3D, tuned (first 500 images)"
     assert table.rows[1][table.heads.index("multiply-adds")] == "-"
 
@@ -64,6 +64,13 @@ def test_the_table(board):
 def test_notes_name_what_was_chosen(board):
     assert "BM3D, tuned: sigma_psd 0.2" in notes(board)
     assert "a processor, 2 cores" in notes(board)
+    assert "beside it the mean of the images' own" in notes(board)
+    # The terminal shows one convention of PSNR, and its caption names that alone.
+    caption = terminal_table(board).caption
+    assert "PSNR is that of the mean MSE. " in caption
+    assert "PSNR, mean of images" not in [
+        c.header for c in terminal_table(board).columns
+    ]
 
 
 def test_markdown_holds_the_table(board):

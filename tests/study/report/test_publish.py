@@ -42,7 +42,7 @@ def test_a_study_alone_is_reported_with_its_figures(study):
     text = (study / "report.md").read_text()
     assert "figures/claims.png" in text
     assert "DAE_3_13" in text
-    assert "capacity matched" not in text
+    assert "claims at equal" not in text
 
 
 def test_a_board_of_other_images_is_left_out_and_said(study):
@@ -51,26 +51,27 @@ def test_a_board_of_other_images_is_left_out_and_said(study):
     assert (study / "report.html").is_file()
 
 
-def test_matched_verdicts_stand_beside_those_of_the_study(study):
+def test_verdicts_of_a_family_stand_beside_those_of_the_study(study):
     sizes = [
-        {**architecture("MATCHED_3_13", 13, 0.86), "receptive_field": 36},
-        {**architecture("MATCHED_3_8", 8, 0.33), "parameters": 1200},
+        {**architecture("EQM_3_13", 13, 0.86), "receptive_field": 36},
+        {**architecture("EQM_3_8", 8, 0.33), "parameters": 1200},
     ]
     found = [
-        claim("MATCHED_3_8", "MATCHED_3_13", "FAILS", SMALLER),
-        claim("MATCHED_5_8", "MATCHED_5_13", "UNCLEAR", SMALLER),
+        claim("EQM_3_8", "EQM_3_13", "FAILS", SMALLER),
+        claim("EQM_5_8", "EQM_5_13", "UNCLEAR", SMALLER),
     ]
     record = {"architectures": sizes, "seeds": [0, 1, 2], "epochs": 8}
-    write_json(study / "matched" / "claims.json", {**record, "claims": found})
+    write_json(study / "equal-macs" / "claims.json", {**record, "claims": found})
     assert write_report(study)
     text = (study / "report.md").read_text()
-    assert "The claims with capacity matched" in text
-    assert "1,133 to 1,200 parameters that see 4 to 36 pixels" in text
+    assert "The claims at equal multiply-adds" in text
+    assert "1,133 to 1,200 parameters" in text
+    assert "a receptive field of 4 to 36 pixels" in text
     assert (
         f"{SMALLER}: holds in 0, fails in 1, unclear in 1, not decided in 0."
         in text.replace("\\", "")
     )
-    rows = [line for line in text.splitlines() if "MATCHED_" in line]
+    rows = [line for line in text.splitlines() if "EQM_" in line]
     assert [row.split("|")[-3:-1] for row in rows if row.count("|") == 8] == [
         [" FAILS ", " HOLDS "],
         [" UNCLEAR ", " - "],

@@ -136,8 +136,8 @@ def test_accuracies_are_drawn_where_they_lie(found):
     expected = {
         (round(value, 6), name)
         for kind in results["classifiers"]
-        for lesson in ("clean", "denoised")
-        for name, value in reading.by_name(results["rows"], kind, lesson).items()
+        for trained_on in ("clean", "denoised")
+        for name, value in reading.by_name(results["rows"], kind, trained_on).items()
         if name in names
     }
     assert points == expected

@@ -1,0 +1,98 @@
+"""What a latent costs: bits."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_dae.commands.common import (
+    configuration,
+    echo_json,
+    load_splits,
+    look_at,
+    print_table,
+    say,
+)
+from keras_dae.commands.options import (
+    DEFAULT_STUDY,
+    as_json,
+    data_dir,
+    machine_options,
+    out_option,
+    test_options,
+)
+
+
+@click.command()
+@click.argument("runs", nargs=-1)
+@test_options
+@data_dir
+@out_option(DEFAULT_STUDY, "Folder of the study.")
+@click.option(
+    "--images",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Test images, the first ones.",
+)
+@machine_options
+@as_json
+def bits(
+    runs: tuple[str, ...],
+    data_dir: Path | None,
+    out: Path,
+    images: int,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Count the bits that the latents of RUNS take, against the error.
+
+    A RUN is a run folder, a pretrained model's name or a .keras file; by default the
+    nine models that the package brings, and the runs in the folder bits/runs of --out.
+    Runs are measured on their own data and noise; --data, --noise, --sigma and --clip
+    are for where there is none. What is measured is kept; a second start goes on.
+    """
+    from keras_dae.system import backend
+    from keras_dae.training.progress import Steps
+
+    files, folders = _found(runs, out)
+    look_at(files.values(), folders)
+    config = configuration(None, options)
+    if not folders:
+        config = config.model_copy(update={"data": load_splits(config, data_dir).name})
+    backend.select(device, threads)
+    say(backend.summary())
+    from keras_dae.study.bits.run import bits as carry_out
+    from keras_dae.study.bits.section import bits_table
+
+    with Steps() as steps:
+        results = carry_out(
+            folders, files, out, config, data_dir, images=images, progress=steps
+        )
+    if as_json:
+        echo_json(results)
+        return
+    print_table(bits_table(results))
+    click.echo(f"{out / 'bits' / 'bits.json'} and figures in {out / 'figures'}")
+
+
+def _found(runs: tuple[str, ...], out: Path) -> tuple[dict[str, Path], list[Any]]:
+    """Return name -> model file, and run folders."""
+    from keras_dae.denoising.trained import find_model
+    from keras_dae.models.architectures import DEPTHS, LATENTS
+    from keras_dae.system.storage import is_dir
+    from keras_dae.training.runs import find_all
+
+    if not runs:
+        own = out / "bits" / "runs"
+        names = [
+            f"DAE_{depth}_{side}" for depth in reversed(DEPTHS) for side in LATENTS
+        ]
+        return {name: find_model(name).path for name in names}, (
+            find_all([own]) if is_dir(own) else []
+        )
+    places = [run for run in runs if is_dir(run)]
+    found = [find_model(run) for run in runs if run not in places]
+    return {one.name: one.path for one in found}, find_all(map(Path, places))

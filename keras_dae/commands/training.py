@@ -1,0 +1,89 @@
+"""What `train` says and works out before a run begins."""
+
+from pathlib import Path
+from typing import Any
+
+from keras_dae.commands.common import say
+
+NOISY = 4 / 255  # median estimate from which images are taken to be noisy
+
+
+def asked(config_file: Path | None, options: dict[str, Any]) -> Any:
+    """Return the checked configuration of a run; a start implies its geometry."""
+    from keras_dae.training.config import make_config, read_toml
+    from keras_dae.training.starting import start_options
+
+    given = {key: value for key, value in options.items() if value is not None}
+    recipe = read_toml(config_file) if config_file else {}
+    start = given.get("start", recipe.get("start"))
+    implied = start_options(str(start)) if start is not None else {}
+    folder = str(given.get("data", recipe.get("data"))).startswith("folder:")
+    if not folder:
+        implied.pop("channels", None)
+    return make_config(implied, recipe, given)
+
+
+def look_for_noise(config: Any, splits: Any) -> None:
+    """Say that a folder's images must be clean, and warn where they look noisy."""
+    from keras_dae.images.estimates import SMALLEST, median_sigma
+    from keras_dae.images.patches import Patches
+
+    if not isinstance(splits.train, Patches) or config.targets != "clean":
+        return
+    say("They must be clean: noise is added to them, and they are what is learnt")
+    images = [one for one in splits.train.images if min(one.shape[:2]) >= SMALLEST]
+    sigma = median_sigma(images)
+    if sigma >= NOISY:
+        say(
+            f"Warning: the images of {splits.name} look noisy: half of them have an "
+            f"estimated noise of {255 * sigma:.1f} of 255 or more. A model learns to "
+            "keep what noise they have; take clean images, or --targets noisy or "
+            "blind-spot."
+        )
+
+
+def in_time(config: Any, splits: Any, seconds: float | None, out: Path) -> Any:
+    """Return the configuration in epochs, and say about how long they will take.
+
+    Args:
+        config: the run.
+        splits: its data.
+        seconds: how long training may take; None where epochs or steps say it.
+        out: folder of runs; one that is there keeps its length.
+    """
+    from keras_dae.training.length import by_epochs
+    from keras_dae.training.runs import RunFolder, run_name
+
+    folder = RunFolder(out / run_name(config, splits.name))
+    there = folder.config() if folder.config_path.exists() else None
+    if seconds is not None and there is not None:
+        kept = {"epochs": there.epochs, "train_images": there.train_images}
+        return config.model_copy(update={**kept, "steps": None})
+    config = by_epochs(config, splits)
+    from keras_dae.training.duration import time_words
+    from keras_dae.training.estimate import epoch_seconds
+
+    limits = (config.train_images, None, config.validation_images)
+    epoch = epoch_seconds(config, splits.limited(*limits))
+    if seconds is not None:
+        epochs = max(1, round(seconds / epoch))
+        config = config.model_copy(update={"epochs": epochs})
+    done = len(folder.history()["loss"]) if there is not None else 0
+    left = max(0, config.epochs - done)
+    what = "1 epoch takes" if left == 1 else f"{left:,} epochs take"
+    if left:
+        say(f"{what} about {time_words(left * epoch)} here")
+    return config
+
+
+def check_bfloat16(config: Any) -> None:
+    """Say that bfloat16 is slow where the processor only imitates it."""
+    from keras_dae.system import backend
+
+    if config.precision != "bfloat16" or backend.name() != "torch":
+        return
+    if "cuda" not in backend.device() and not backend.has_bfloat16():
+        say(
+            "Warning: this processor has no instructions for bfloat16, and imitates "
+            "them several times more slowly; --precision float32 is faster here."
+        )

@@ -1,0 +1,274 @@
+"""Where not to trust an answer: calibrate, uncertainty."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_dae.commands.common import (
+    configuration,
+    echo_json,
+    load_splits,
+    look_at,
+    print_table,
+    say,
+)
+from keras_dae.commands.options import (
+    DEFAULT_STUDY,
+    as_json,
+    data_dir,
+    machine_options,
+    out_option,
+    test_options,
+)
+
+NINE = [f"DAE_{depth}_{latent}" for depth in (5, 3, 1) for latent in (13, 8, 5)]
+
+
+@click.command()
+@click.argument("model")
+@test_options
+@data_dir
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The calibrated model, a .keras file.  [default: of a run folder, its "
+    "uncertainty.json]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+@click.option(
+    "--level",
+    type=click.FloatRange(0.5, 0.99),
+    default=0.9,
+    show_default=True,
+    help="Share of an image's pixels that lie in their interval.",
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.5, 0.999),
+    default=0.9,
+    show_default=True,
+    help="Probability, over validation images, that it is so.",
+)
+@click.option(
+    "--train-images",
+    type=click.IntRange(min=20),
+    default=8000,
+    show_default=True,
+    help="Learn from the first N training images.",
+)
+@click.option(
+    "--validation-images",
+    type=click.IntRange(min=20),
+    help="Calibrate on the first N validation images.  [default: all]",
+)
+@click.option(
+    "--report",
+    "with_report",
+    is_flag=True,
+    help="Measure the intervals on test images, under other noise too.",
+)
+@machine_options
+@as_json
+def calibrate(
+    model: str,
+    data_dir: Path | None,
+    out: Path | None,
+    overwrite: bool,
+    with_report: bool,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Give MODEL intervals around its answers, from validation images alone.
+
+    MODEL is a run folder, a pretrained model's name or a .keras file. Data and noise
+    are those of its training; --data, --noise, --sigma and --clip name others. `denoise
+    --uncertainty` uses the intervals.
+    """
+    from keras_dae.denoising.trained import find_model
+    from keras_dae.system import backend
+
+    found = find_model(model)
+    target = _target(Path(model), out, overwrite)
+    look_at([found.path])
+    limits = ("level", "confidence", "train_images", "validation_images")
+    chosen = {key: options.pop(key) for key in limits}
+    splits, noise, seed = _data_of(Path(model), found.card, options, data_dir)
+    backend.select(device, threads)
+    say(backend.summary())
+    from keras_dae.evaluation.engines import model_denoiser
+    from keras_dae.models.files import load
+    from keras_dae.training.progress import Steps
+    from keras_dae.uncertainty.calibrate import calibrate as carry_out
+    from keras_dae.uncertainty.records import to_json
+
+    network = load(found.path)
+    _check_shape(found.name, network, splits)
+    denoise = model_denoiser(network)
+    with Steps() as steps:
+        result = carry_out(denoise, splits, noise, seed=seed, progress=steps, **chosen)
+    _keep(target, network, found.card, to_json(result, network))
+    summary = {
+        "schema": 1,
+        "model": found.name,
+        "out": str(target),
+        "level": result.level,
+        "confidence": result.confidence,
+        "certified": result.intervals.certified,
+        **result.facts,
+    }
+    if with_report:
+        from keras_dae.study.uncertainty.measure import shifts
+
+        summary["report"] = shifts(denoise, result, splits, noise, seed)
+    if as_json:
+        echo_json(summary)
+        return
+    if with_report:
+        from keras_dae.study.uncertainty.section import parts_table, report_table
+
+        print_table(report_table(found.name, summary["report"]))
+        print_table(parts_table(found.name, summary["report"][0]))
+    click.echo(
+        f"{found.name}: {result.level:.0%} of an image's pixels, with probability "
+        f"{result.confidence:.0%}, from {result.facts['images']['validation']:,} "
+        f"validation images; {target}"
+    )
+
+
+def _target(model: Path, out: Path | None, overwrite: bool) -> Path:
+    """Return the file to write: a `.keras` file, or a run folder's own."""
+    from keras_dae.errors import UsageError, check
+    from keras_dae.system.storage import is_dir
+    from keras_dae.training.runs import find_runs
+
+    if out is None and is_dir(model):
+        return find_runs(model)[0].uncertainty_path
+    if out is None:
+        raise UsageError(
+            "Name the calibrated model's file, as in -o calibrated.keras; a run folder "
+            "alone keeps its calibration itself."
+        )
+    check(out.suffix == ".keras", "The output is a .keras file.", out=str(out))
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists; --overwrite replaces it.")
+    return out
+
+
+def _data_of(
+    model: Path, card: dict[str, Any], options: dict[str, Any], data_dir: Path | None
+) -> tuple[Any, Any, int]:
+    """Return images, noise and data seed: those of the training, or those named."""
+    from keras_dae.errors import UsageError
+    from keras_dae.images.noise_words import as_noise
+    from keras_dae.system.storage import is_dir
+    from keras_dae.training.records import check_data
+    from keras_dae.training.runs import find_runs
+
+    given = {key: value for key, value in options.items() if value is not None}
+    if is_dir(model) and not given:
+        folder = find_runs(model)[0]
+        config = folder.config()
+        splits = load_splits(config, data_dir)
+        check_data(folder, splits)
+        splits = splits.limited(
+            config.train_images, validation=config.validation_images
+        )
+        return splits, config.make_noise(), config.data_seed
+    if "data" not in given and not card.get("data"):
+        raise UsageError(f"--data names the images to calibrate {model} on.")
+    config = configuration(None, {"data": card.get("data"), **given})
+    splits = load_splits(config, data_dir)
+    other = {"noise", "sigma", "clip"} & set(given)
+    noise = config.make_noise() if other or "noise" not in card else None
+    return splits, noise or as_noise(card["noise"]), config.data_seed
+
+
+def _check_shape(name: str, network: Any, splits: Any) -> None:
+    from keras_dae.errors import KerasDAEError
+
+    wanted, there = tuple(network.input_shape[1:]), splits.image_shape
+    pairs = zip(wanted, there, strict=False)
+    if len(wanted) != 3 or any(one not in (None, other) for one, other in pairs):
+        raise KerasDAEError(
+            f"{name} denoises images of shape {wanted}; {splits.name} holds {there}."
+        )
+
+
+def _keep(
+    target: Path, network: Any, card: dict[str, Any], record: dict[str, Any]
+) -> None:
+    """Write the calibration: into a `.keras` file's card, or as a file of a run."""
+    from keras_dae.models.files import save
+    from keras_dae.system.storage import write_json
+
+    if target.suffix == ".keras":
+        save(network, target, card={**card, "uncertainty": record})
+    else:
+        write_json(target, record)
+
+
+@click.command()
+@click.argument("models", nargs=-1)
+@click.option(
+    "--data",
+    default="auto",
+    show_default=True,
+    help="mnist, mnist5k or another data set.",
+)
+@data_dir
+@out_option(DEFAULT_STUDY, "Folder of the study; results go to its folder uncertainty.")
+@click.option(
+    "--validation-images",
+    type=click.IntRange(min=20),
+    help="Validation images, from the first.  [default: all]",
+)
+@machine_options
+@as_json
+def uncertainty(
+    models: tuple[str, ...],
+    data: str,
+    data_dir: Path | None,
+    out: Path,
+    validation_images: int | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Measure calibrated intervals of MODELS on test images (default: the nine).
+
+    MODELS are pretrained models' names, .keras files or run folders, of one data set
+    with clipped Gaussian noise of sigma 0.5. What is measured is kept; a second start
+    goes on.
+    """
+    from keras_dae.denoising.trained import find_model
+    from keras_dae.system import backend
+    from keras_dae.training.progress import Steps
+
+    found = [find_model(name) for name in models or NINE]
+    look_at([one.path for one in found])
+    backend.select(device, threads)
+    say(backend.summary())
+    from keras_dae.study.uncertainty.run import uncertainty as carry_out
+    from keras_dae.study.uncertainty.section import coverage_tables
+
+    with Steps() as steps:
+        results: dict[str, Any] = carry_out(
+            [(one.name, one.path) for one in found],
+            out,
+            data_dir,
+            data=data,
+            validation_images=validation_images,
+            progress=steps,
+        )
+    if as_json:
+        echo_json(results)
+        return
+    for table in coverage_tables(results):
+        print_table(table)
+    click.echo(
+        f"{out / 'uncertainty' / 'uncertainty.json'} and figures in {out / 'figures'}"
+    )

@@ -1,0 +1,107 @@
+"""Denoise arrays and image files with a loaded model."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_dae.denoising.tile_model import TileModel
+from keras_dae.denoising.tiles import BATCH
+from keras_dae.denoising.widths import unlike
+from keras_dae.errors import check
+from keras_dae.images.io.formats import read_file
+from keras_dae.images.io.pictures import from_unit, to_unit
+from keras_dae.uncertainty.calibrate import Uncertainty
+
+# Images -> the values that become 0 and 1.
+RangeOf = Callable[[np.ndarray], tuple[float, float]]
+
+
+def denoise_any(
+    model: TileModel, image: Any, range_of: RangeOf, strength: float
+) -> Any:
+    """Return an image, a batch, or the pages of a file without noise.
+
+    Args:
+        model: the model.
+        image: a path, (H, W), (H, W, C), (N, H, W) or (N, H, W, C).
+        range_of: returns the values that become 0 and 1.
+        strength: from 0 (the image as it was) to 1 (the model's answer).
+    """
+    check(0 <= strength <= 1, "strength is from 0 to 1.", strength=strength)
+    if isinstance(image, str | Path):
+        found = [
+            page.joined(_denoise(model, page.values[None], range_of, strength)[0])
+            for page in read_file(Path(image)).pages
+        ]
+        return found[0] if len(found) == 1 else found
+    array = np.asarray(image)
+    batch = _as_batch(array)
+    return _denoise(model, batch, range_of, strength).reshape(array.shape)
+
+
+def _denoise(
+    model: TileModel, images: np.ndarray, range_of: RangeOf, strength: float
+) -> np.ndarray:
+    """Return a batch (N, H, W, C) denoised, of the same type."""
+    low, high = range_of(images)
+    unit = to_unit(images, low, high, inverted=False).clip(0, 1)
+    answers = _answers(model, unit)
+    answers = unit + np.float32(strength) * (answers - unit)
+    return from_unit(answers, images.dtype, low, high, inverted=False)
+
+
+def with_interval(
+    model: TileModel, array: np.ndarray, range_of: RangeOf, found: Uncertainty
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return an image or batch without noise, and the ends of each pixel's interval.
+
+    Warns of images that are unlike those of the calibration.
+
+    Args:
+        model: the model.
+        array: (H, W), (H, W, C), (N, H, W) or (N, H, W, C).
+        range_of: returns the values that become 0 and 1.
+        found: the model's calibrated intervals.
+    """
+    images = _as_batch(array)
+    low, high = range_of(images)
+    unit = to_unit(images, low, high, inverted=False).clip(0, 1)
+    strange = [unlike(found, one, model.sides) for one in unit]
+    if words := next(filter(None, strange), None):
+        count = sum(one is not None for one in strange)
+        warnings.warn(
+            f"{count} of {len(unit)} images: the first is {words}.", stacklevel=3
+        )
+    answers = _answers(model, unit)
+    lower, upper = (
+        (low + (high - low) * end).astype(np.float32).reshape(array.shape)
+        for end in found.interval(unit, answers)
+    )
+    answer = from_unit(answers, images.dtype, low, high, inverted=False)
+    return answer.reshape(array.shape), lower, upper
+
+
+def _answers(model: TileModel, unit: np.ndarray) -> np.ndarray:
+    """Return the answers to float32 images in [0, 1] of any size."""
+    if model.sides == unit.shape[1:3]:
+        parts = np.split(unit, range(BATCH, len(unit), BATCH))
+        return np.concatenate([model(part) for part in parts])
+    return np.stack([model.denoise(one) for one in unit])
+
+
+def _as_batch(array: np.ndarray) -> np.ndarray:
+    """Return an image or a batch as (N, H, W, C)."""
+    if array.ndim == 2:
+        return array[None, ..., None]
+    if array.ndim == 3:
+        return array[None] if array.shape[-1] in (1, 3) else array[..., None]
+    check(
+        array.ndim == 4 and array.shape[-1] in (1, 3),
+        "An image is (H, W) or (H, W, C), a batch (N, H, W) or (N, H, W, C), with C 1 "
+        "or 3.",
+        shape=array.shape,
+    )
+    return array

@@ -1,0 +1,53 @@
+"""Training images turned, mirrored, darkened, or replaced by smooth ramps."""
+
+import numpy as np
+
+DARKER = 0.3  # of the images are multiplied by a gain from 0.5 to 1
+SMOOTH = 0.03  # of the images become smooth ramps, which photographs seldom hold
+TURNS = 8  # four quarter turns, each as it is or mirrored
+
+
+def augmented(clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return as many images, each one changed at random.
+
+    Args:
+        clean: float32 (N, H, W, C) in [0, 1]. Images that are not square are turned
+            by half turns alone.
+        rng: draws which image is changed how.
+
+    Example:
+        >>> augmented(np.ones((2, 4, 4, 1), np.float32), np.random.default_rng(0)).shape
+        (2, 4, 4, 1)
+    """
+    count = len(clean)
+    turns = rng.integers(0, TURNS, count)
+    gains = np.where(rng.random(count) < DARKER, rng.uniform(0.5, 1, count), 1)
+    smooth = rng.random(count) < SMOOTH
+    changed = np.empty(clean.shape, np.float32)
+    for number, image in enumerate(clean):
+        if smooth[number]:
+            changed[number] = ramp(image.shape, rng)
+        else:
+            changed[number] = turned(image, int(turns[number]))
+            changed[number] *= np.float32(gains[number])
+    return changed
+
+
+def turned(image: np.ndarray, turn: int) -> np.ndarray:
+    """Return one of the eight turns and mirrors of an image (H, W, C); 0 is itself."""
+    if turn & 4 and image.shape[0] == image.shape[1]:
+        image = image.swapaxes(0, 1)
+    rows, columns = (
+        slice(None, None, 1 - (turn & 2)),
+        slice(None, None, 1 - turn % 2 * 2),
+    )
+    return image[rows, columns]
+
+
+def ramp(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Return an image (H, W, C) whose channels are planes of any level and slope."""
+    height, width, channels = shape
+    level, down, across = rng.random((3, channels), dtype=np.float32)
+    y, x = (np.linspace(-0.5, 0.5, side, dtype=np.float32) for side in (height, width))
+    plane = level + (down - 0.5) * y[:, None, None] + (across - 0.5) * x[:, None]
+    return np.asarray(plane).clip(0, 1)

@@ -1,0 +1,45 @@
+"""Latent maps that answer: a ReLU map that is 0 for every image carries nothing."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from keras_dae.models.builders import encoder
+
+
+def live_maps(model: keras.Model, noisy: np.ndarray) -> list[float]:
+    """Return for each latent map the share of images in which it is above 0 anywhere.
+
+    A map whose share is 0 is dead: the latent is that much smaller than its shape says.
+
+    Args:
+        model: an autoencoder of `keras_dae.models.builders.build`.
+        noisy: images of shape (N, H, W, C), values in [0, 1].
+
+    Returns:
+        One share in [0, 1] for each map of the latent.
+    """
+    return live_shares(encoder(model), noisy)
+
+
+def live_shares(half: keras.Model, noisy: np.ndarray) -> list[float]:
+    """Return what `live_maps` does, of an encoder that was taken apart before."""
+    latent = np.asarray(half.predict(noisy, batch_size=128, verbose=0))
+    return [float(share) for share in (latent > 0).any(axis=(1, 2)).mean(axis=0)]
+
+
+def dead_maps(shares: Sequence[float], images: str) -> str | None:
+    """Return a sentence on the latent maps that are dead, or None where all live.
+
+    Args:
+        shares: what `live_maps` returns.
+        images: what they were measured on, such as '256 validation images'.
+
+    Example:
+        >>> dead_maps([0.0, 1.0, 0.5, 0.0], "256 validation images")
+        '2 of 4 latent maps answer 0 for all of 256 validation images.'
+    """
+    if not (dead := list(shares).count(0)):
+        return None
+    return f"{dead} of {len(shares)} latent maps answer 0 for all of {images}."

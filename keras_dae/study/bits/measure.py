@@ -1,0 +1,186 @@
+"""Bits and error of models: steps chosen on validation, test images from bytes."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_dae.evaluation.baselines import Denoiser
+from keras_dae.evaluation.bits import LatentCoder, fit_coder
+from keras_dae.evaluation.engines import model_denoiser
+from keras_dae.evaluation.metrics import mse
+from keras_dae.images.datasets import Splits
+from keras_dae.images.frozen import MEASURED, TEST, VALIDATION, frozen_arrays
+from keras_dae.images.noise import Noise
+from keras_dae.models.builders import decoder, encoder
+
+# Bits by pixels; of 28x28 pixels 49 to 1,109 bits.
+RATES = tuple(float(rate) for rate in 2.0 ** np.arange(-4, 1, 0.5))
+# Steps over the spread of the latent, tried on validation.
+STEPS = tuple(float(step) for step in 2.0 ** np.arange(-4, 3, 0.5))
+MORE = 0.01  # of the error without quantising: what "at 1 % more" is
+FIT_IMAGES = 16_000  # of training, whose latents the coder is fitted on
+VALIDATION_IMAGES = 4_000
+STREAM = 1_000  # test images of one string of bytes
+ALONE = 100  # test images that are also coded each by itself
+
+Point = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Noisy and clean images of the three splits, each float32 (N, H, W, C)."""
+
+    train: np.ndarray
+    validation: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+
+
+def draw(splits: Splits, noise: Noise, seed: int) -> Samples:
+    """Return the images that are measured on; test images are those of every study."""
+    drawn: dict[str, Any] = {"seed": seed, "low": splits.low, "high": splits.high}
+    train, _ = frozen_arrays(splits.train[:FIT_IMAGES], noise, split=MEASURED, **drawn)
+    held_out = splits.validation[:VALIDATION_IMAGES]
+    validation = frozen_arrays(held_out, noise, split=VALIDATION, **drawn)
+    test = frozen_arrays(splits.test, noise, split=TEST, **drawn)
+    return Samples(train, validation, test)
+
+
+class LatentBench:
+    """One model's latents of the three splits, and its decoder.
+
+    Args:
+        model: with a layer named 'latent' that all paths lead through.
+        samples: the images.
+
+    Raises:
+        KerasDAEError: a model without such a layer.
+    """
+
+    def __init__(self, model: keras.Model, samples: Samples) -> None:
+        encode = model_denoiser(encoder(model))
+        self.decode: Denoiser = model_denoiser(decoder(model))
+        self.clean = {"validation": samples.validation[1], "test": samples.test[1]}
+        self.pixels = int(np.prod(samples.train.shape[1:]))
+        self.train = encode(samples.train)
+        self.latents = {
+            "validation": encode(samples.validation[0]),
+            "test": encode(samples.test[0]),
+        }
+        self.values = int(np.prod(self.train.shape[1:]))
+        self.spread = float(np.sqrt(self.train.var(axis=0).mean()))
+
+    def error(self, part: str, latents: np.ndarray | None = None) -> float:
+        """Return the mean MSE of decoded latents (N, D); None takes the exact ones."""
+        exact = self.latents[part]
+        given = exact if latents is None else latents.reshape(exact.shape)
+        return float(mse(self.clean[part], self.decode(given)).mean())
+
+    def trial(self, step: float) -> Point:
+        """Return step, bits and MSE on validation, by the probabilities alone."""
+        coder, latents = fit_coder(self.train, step), self.latents["validation"]
+        rounded = coder.dequantise(coder.quantise(latents))
+        bits = coder.expected_bits(latents)
+        return {"step": step, "bits": bits, "mse": self.error("validation", rounded)}
+
+    def point(self, step: float) -> Point:
+        """Return step, bits and MSE on test, of the bytes and from them alone."""
+        coder, latents = fit_coder(self.train, step), self.latents["test"]
+        size, decoded = 0, []
+        for start in range(0, len(latents), STREAM):
+            part = latents[start : start + STREAM]
+            data = coder.encode(part)
+            size += len(data)
+            decoded.append(coder.dequantise(coder.decode(data, len(part))))
+        return {
+            "step": step,
+            "bits": 8 * size / len(latents),
+            "expected_bits": coder.expected_bits(latents),
+            "mse": self.error("test", np.concatenate(decoded)),
+        }
+
+    def detail(self, step: float) -> Point:
+        """Return `point`, and what neighbours save and single images cost."""
+        coder, latents = fit_coder(self.train, step), self.latents["test"]
+        plain = fit_coder(self.train, step, contexts=1)
+        return {
+            **self.point(step),
+            "without_neighbours": plain.expected_bits(latents),
+            "alone": alone_bits(coder, latents[:ALONE]),
+            "expected_alone": coder.expected_bits(latents[:ALONE]),
+        }
+
+
+def alone_bits(coder: LatentCoder, latents: np.ndarray) -> float:
+    """Return the mean bits of images that are each bytes of their own."""
+    sizes = [
+        len(coder.encode(latents[place : place + 1])) for place in range(len(latents))
+    ]
+    return 8 * float(np.mean(sizes))
+
+
+def measure_model(
+    bench: LatentBench, told: Callable[[float], None] = lambda share: None
+) -> dict[str, Any]:
+    """Return the curve of one model.
+
+    Args:
+        bench: the model and its latents.
+        told: is told how much is done, from 0 to 1.
+
+    Returns:
+        The number of latent values, the exact test and validation MSE, the trials on
+        validation, a point on test for each of `RATES` within reach, and the point at
+        `MORE`, None where no step tried reaches it.
+    """
+    began, total = time.process_time(), len(STEPS) + len(RATES) + 1
+    trials = []
+    for number, tried in enumerate(STEPS):
+        trials.append(bench.trial(tried * bench.spread))
+        told((number + 1) / total)
+    exact = bench.error("validation")
+    points = []
+    for number, rate in enumerate(RATES):
+        step = step_of_bits(trials, rate * bench.pixels)
+        if step is not None:
+            points.append({"rate": rate, **bench.point(step)})
+        told((len(STEPS) + number + 1) / total)
+    step = step_of_error(trials, (1 + MORE) * exact)
+    return {
+        "values": bench.values,
+        "mse": bench.error("test"),
+        "val_mse": exact,
+        "trials": trials,
+        "points": points,
+        "more": None if step is None else bench.detail(step),
+        "core_seconds": round(time.process_time() - began, 1),
+    }
+
+
+def step_of_bits(trials: list[Point], bits: float) -> float | None:
+    """Return the step at which validation latents take so many bits.
+
+    Between the steps tried it is found on a line in log step; None beyond them.
+    """
+    return _step([trial["bits"] for trial in trials], trials, bits)
+
+
+def step_of_error(trials: list[Point], error: float) -> float | None:
+    """Return the step at which validation images have this MSE; None beyond them."""
+    return _step([trial["mse"] for trial in trials], trials, error)
+
+
+def _step(values: list[float], trials: list[Point], wanted: float) -> float | None:
+    """Return the first step, from the least, between which `values` pass `wanted`."""
+    steps = np.log([trial["step"] for trial in trials])
+    for place in range(len(values) - 1):
+        one, other = values[place : place + 2]
+        if min(one, other) <= wanted <= max(one, other) and one != other:
+            share = (wanted - one) / (other - one)
+            return float(
+                np.exp(steps[place] + share * (steps[place + 1] - steps[place]))
+            )
+    return None

@@ -1,0 +1,250 @@
+"""Load a user's denoiser: a `.keras` file, an ONNX file or a Python callable.
+
+A loader returns a function of noisy images, float32 (N, H, W, C), and its facts:
+parameters, bytes (of its file) and macs, None where unknown.
+"""
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.evaluation import onnx_files
+from keras_dae.evaluation.baselines import Denoiser
+from keras_dae.evaluation.engines import model_denoiser, onnx_session
+from keras_dae.evaluation.scoring import load_for
+from keras_dae.images.splits import Splits
+from keras_dae.models.counting import macs
+from keras_dae.system import backend
+from keras_dae.system.storage import is_file, reason
+
+FORMS = "a .keras file, an .onnx file or MODULE:FUNCTION"
+
+
+Facts = dict[str, Any]
+Loaded = tuple[Denoiser, Facts]
+
+
+def load_keras(path: Path, splits: Splits) -> Loaded:
+    """Load a `.keras` file as a denoiser.
+
+    Raises:
+        KerasDAEError: not a readable model, or one for images of another shape.
+    """
+    model = load_for(splits, path)
+    facts = {
+        "parameters": model.count_params(),
+        "bytes": path.stat().st_size,
+        "macs": macs(model),
+    }
+    return model_denoiser(model), facts
+
+
+def load_onnx(path: Path, splits: Splits) -> Loaded:
+    """Load an ONNX file with one image input as a denoiser.
+
+    The layout, (N, H, W, C) or (N, C, H, W), and the batch size are the file's.
+
+    Raises:
+        KerasDAEError: onnxruntime is absent, not a readable model, or one for images
+            of another shape.
+    """
+    try:
+        importlib.import_module("onnxruntime")  # its absence is said first
+        onnx_files.inspect(path)
+        session = onnx_session(path)
+    except KerasDAEError:
+        raise
+    except ImportError as error:
+        raise KerasDAEError(
+            f"{path} needs the package onnxruntime, which is not installed; "
+            'pip install "keras-dae[onnx]" brings it.'
+        ) from error
+    except Exception as error:  # its exceptions share no class of their own
+        raise KerasDAEError(f"{path} is not a readable ONNX model.") from error
+    inputs = session.get_inputs()
+    wanted = inputs[0].shape if len(inputs) == 1 else None
+    height, width, channels = splits.image_shape
+    if wanted and _fits(wanted[1:], (height, width, channels)):
+        first = False
+    elif wanted and _fits(wanted[1:], (channels, height, width)):
+        first = True
+    else:
+        shapes = ", ".join(str(one.shape) for one in inputs)
+        raise KerasDAEError(
+            f"{path} takes {shapes}; {splits.name} holds images of "
+            f"{splits.image_shape}."
+        )
+    denoise = _onnx_denoiser(session, inputs[0], first)
+    facts = {"parameters": None, "bytes": path.stat().st_size, "macs": None}
+    return denoise, facts
+
+
+def _fits(wanted: list[Any], shape: tuple[int, ...]) -> bool:
+    """Tell whether a shape with open sizes (names) takes this one."""
+    return len(wanted) == len(shape) and all(
+        not isinstance(want, int) or want == have
+        for want, have in zip(wanted, shape, strict=True)
+    )
+
+
+def _onnx_denoiser(session: Any, given: Any, channels_first: bool) -> Denoiser:
+    batch = given.shape[0] if isinstance(given.shape[0], int) else None
+
+    def run(noisy: np.ndarray) -> np.ndarray:
+        if channels_first:
+            noisy = np.ascontiguousarray(np.moveaxis(noisy, -1, 1))
+        answer = np.asarray(session.run(None, {given.name: noisy})[0])
+        return np.moveaxis(answer, 1, -1) if channels_first else answer
+
+    def denoise(noisy: np.ndarray) -> np.ndarray:
+        if batch is None:
+            return run(noisy)
+        lacking = -len(noisy) % batch
+        padded = np.concatenate([noisy, *[noisy[-1:]] * lacking])
+        parts = [run(padded[i : i + batch]) for i in range(0, len(padded), batch)]
+        return np.concatenate(parts)[: len(noisy)]
+
+    return guarded(denoise, "The ONNX model")
+
+
+def load_callable(text: str) -> Loaded:
+    """Load the Python callable that MODULE:FUNCTION names as a denoiser.
+
+    It runs with this process's rights; the module is looked for in the working
+    folder first.
+
+    Raises:
+        UsageError: it cannot be imported, or is no callable.
+    """
+    denoise = guarded(_import(text), text)
+    return denoise, {"parameters": None, "bytes": None, "macs": None}
+
+
+def _import(text: str) -> Callable[..., Any]:
+    module, _, name = text.partition(":")
+    try:
+        with _working_folder_first():
+            found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (Exception, SystemExit) as error:  # a module may fail in any way
+        raise UsageError(
+            f"{text} cannot be imported: {_said(error)}; a callable is named as "
+            "MODULE:FUNCTION."
+        ) from error
+    if not callable(found):
+        raise UsageError(f"{text} is no callable. Received: {type(found).__name__}.")
+    denoise: Callable[..., Any] = found
+    return denoise
+
+
+@contextmanager
+def _working_folder_first() -> Any:
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _said(error: BaseException) -> str:
+    """Return an exception as part of one sentence."""
+    first = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {first[0]}" if first else type(error).__name__
+
+
+def guarded(denoise: Callable[[np.ndarray], Any], name: str) -> Denoiser:
+    """Return `denoise` with each way of misbehaving turned into one sentence.
+
+    Raises:
+        KerasDAEError: it fails, changes its input, or answers another shape, or values
+            that are no finite real numbers.
+    """
+
+    def answer(noisy: np.ndarray) -> np.ndarray:
+        handed = noisy.copy()
+        try:
+            given = np.asarray(denoise(handed))
+        except (Exception, SystemExit) as error:  # it may fail in any way
+            raise KerasDAEError(f"{name} failed: {_said(error)}.") from error
+        if not np.array_equal(handed, noisy, equal_nan=True):
+            raise KerasDAEError(
+                f"{name} changes its input; it must answer an array of its own."
+            )
+        if given.dtype.kind not in "fiu":
+            raise KerasDAEError(
+                f"{name} answers values of type {given.dtype}, not real numbers."
+            )
+        if given.shape != noisy.shape:
+            raise KerasDAEError(
+                f"{name} answers shape {given.shape} to noisy images of {noisy.shape}."
+            )
+        if not np.isfinite(given).all():
+            raise KerasDAEError(f"{name} answers values that are not finite.")
+        return given.astype(np.float32)
+
+    return answer
+
+
+LOADERS: dict[str, Callable[[Path, Splits], Loaded]] = {
+    ".keras": load_keras,
+    ".onnx": load_onnx,
+}
+
+
+def load_denoiser(text: str, splits: Splits) -> Loaded:
+    """Load the denoiser that a user named.
+
+    Args:
+        text: a `.keras` file, an `.onnx` file or MODULE:FUNCTION.
+        splits: the images that it is to denoise.
+    """
+    loader = LOADERS.get(Path(text).suffix)
+    return loader(Path(text), splits) if loader else load_callable(text)
+
+
+def fingerprint_of(text: str) -> dict[str, Any] | None:
+    """Return JSON values that the answers of a user's denoiser depend on.
+
+    None for a callable: it may read any file, so it is measured each time.
+
+    Raises:
+        UsageError: no such file, not importable, or no form of a denoiser.
+    """
+    path = Path(text)
+    if path.suffix in LOADERS:
+        package = {".keras": backend.versions(), ".onnx": _onnx_version()}
+        return {"file_sha256": file_sha256(path), "versions": package[path.suffix]}
+    module, colon, name = text.partition(":")
+    if not (module and colon and name):
+        raise UsageError(f"A denoiser is {FORMS}. Received: {text!r}.")
+    _import(text)
+    return None
+
+
+def _onnx_version() -> str:
+    return f"onnxruntime {backend.package_version('onnxruntime')}"
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file's bytes.
+
+    Raises:
+        UsageError: no such file.
+        KerasDAEError: it cannot be read.
+    """
+    if not is_file(path):
+        raise UsageError(f"There is no model file {path}.")
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error

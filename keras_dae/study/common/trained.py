@@ -1,0 +1,183 @@
+"""Trained models as candidates: runs, and what a user names."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.images.splits import Splits
+from keras_dae.models.families import FAMILIES
+from keras_dae.study.common.candidates import Candidate
+from keras_dae.study.common.loaders import (
+    file_sha256,
+    fingerprint_of,
+    load_denoiser,
+    load_keras,
+)
+from keras_dae.system import backend
+from keras_dae.training.config import RunConfig
+from keras_dae.training.records import check_data
+from keras_dae.training.runs import RunFolder, model_name
+
+# What a configuration's `model` stands for; every other one is a ceiling.
+MODEL_KINDS = {
+    **dict.fromkeys(("dae", "equal-parameters", "equal-macs"), "dae"),
+    "best": "best",
+}
+
+
+def runs(folders: Iterable[RunFolder], splits: Splits) -> list[Candidate]:
+    """Return the models of runs, deepest and largest latent first, then by seed.
+
+    The seeds of one configuration are one group and share a name. The name says how a
+    configuration differs from the others of the same model.
+
+    Raises:
+        KerasDAEError: no run has finished an epoch, or images of another shape.
+    """
+    done = [folder for folder in folders if folder.model_path.exists()]
+    if not done:
+        raise KerasDAEError("None of the runs has finished an epoch.")
+    done.sort(key=lambda one: _order(one.config()))
+    names = _names([folder.config() for folder in done])
+    return [_run(folder, splits, names) for folder in done]
+
+
+def _run(folder: RunFolder, splits: Splits, names: dict[str, str]) -> Candidate:
+    check_data(folder, splits)
+    config, path = folder.config(), folder.model_path
+    history, group = folder.history()["val_loss"], _group(config)
+    facts: dict[str, Any] = {
+        **{"model": config.model, "seed": config.seed, "file": str(path)},
+        "val_loss": history[-1] if history else None,
+    }
+    if config.model in FAMILIES:
+        facts |= {"depth": config.depth, "latent": config.latent}
+    return Candidate(
+        names[group],
+        MODEL_KINDS.get(config.model, "ceiling"),
+        {"file_sha256": file_sha256(path), "versions": backend.versions()},
+        partial(load_keras, path, splits),
+        facts,
+        group,
+    )
+
+
+def _order(config: RunConfig) -> tuple[Any, ...]:
+    rest = (-config.depth, -config.latent, _trained_on(config), config.seed)
+    return (config.model != "dae", config.model, *rest)
+
+
+def _group(config: RunConfig) -> str:
+    """Return a configuration without its seed, as text."""
+    return json.dumps(config.model_dump(exclude={"seed"}))
+
+
+def _names(configs: list[RunConfig]) -> dict[str, str]:
+    """Return group -> name: no two groups have the same name.
+
+    What was trained on other noise or images than most runs says so. Of groups that
+    would still share a name, each says by which settings it differs from the others.
+    """
+    usual, _ = Counter(map(_trained_on, configs)).most_common(1)[0]
+    groups = {_group(config): config for config in configs}
+    names = {}
+    for group, config in groups.items():
+        learnt = _trained_on(config)
+        tagged = learnt != usual or config.targets != "clean"
+        names[group] = model_name(config) + (f" ({learnt})" if tagged else "")
+    for name, count in Counter(names.values()).items():
+        if count > 1:
+            alike = [group for group in groups if names[group] == name]
+            for group in alike:
+                names[group] += f" ({_differences(groups, group, alike)})"
+    return names
+
+
+def _differences(groups: dict[str, RunConfig], group: str, alike: list[str]) -> str:
+    fields = {one: groups[one].model_dump(exclude={"seed"}) for one in alike}
+    return ", ".join(
+        f"{key.replace('_', ' ')} {'default' if value is None else value}"
+        for key, value in fields[group].items()
+        if len({str(fields[one][key]) for one in alike}) > 1
+    )
+
+
+def _trained_on(config: RunConfig) -> str:
+    """Return noise and, where it is limited, number of images of a training."""
+    noise = config.noise
+    if noise == "gaussian":
+        noise = f"gaussian:{config.sigma:g}"
+    noise += f", {config.train_images:,} images" if config.train_images else ""
+    return noise + (f", {config.targets} targets" if config.targets != "clean" else "")
+
+
+def users(texts: Iterable[str], splits: Splits) -> Iterator[Candidate]:
+    """Yield a user's denoisers: files, and callables as MODULE:FUNCTION.
+
+    Raises:
+        UsageError: no such file, not importable, or no form of a denoiser.
+    """
+    texts = list(dict.fromkeys(texts))
+    names = Counter(Path(text).name for text in texts)
+    for text in texts:
+        name = Path(text).name if names[Path(text).name] == 1 else text
+        load = partial(load_denoiser, text, splits)
+        used = fingerprint_of(text)
+        yield Candidate(name, "user", used, load, {"file": text}, text)
+
+
+def files(paths: Iterable[Path], splits: Splits) -> list[Candidate]:
+    """Return `.keras` files of any origin, named as the files are."""
+    return [
+        Candidate(
+            path.stem,
+            "user",
+            {"file_sha256": file_sha256(path), "versions": backend.versions()},
+            partial(load_keras, path, splits),
+        )
+        for path in paths
+    ]
+
+
+def best_of_each(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Return, of the candidates of one name, the one of lowest validation loss."""
+    best: dict[str, Candidate] = {}
+    for one in candidates:
+        other = best.get(one.name)
+        if other is None or _loss(one) < _loss(other):
+            best[one.name] = one
+    return list(best.values())
+
+
+def _loss(candidate: Candidate) -> float:
+    loss = candidate.facts.get("val_loss")
+    return float("inf") if loss is None else float(loss)
+
+
+def one_setting(folders: Iterable[RunFolder]) -> tuple[str, RunConfig]:
+    """Return the data set and one run's configuration of runs that share a data set.
+
+    Raises:
+        UsageError: runs of several data sets, which cannot be compared.
+    """
+    folders = list(folders)
+    kinds = {
+        (
+            folder.record()["dataset"]["name"],
+            folder.config().data_seed,
+            folder.config().make_cut(),
+        ): folder
+        for folder in folders
+    }
+    if len(kinds) > 1:
+        names = ", ".join(sorted({str(name) for name, _, _ in kinds}))
+        raise UsageError(
+            "Models are compared on one data set and one data seed; name the runs to "
+            f"compare. Received: {len(kinds)} kinds, on {names}."
+        )
+    ((name, _, _), folder) = next(iter(kinds.items()))
+    return str(name), folder.config()

@@ -1,0 +1,142 @@
+"""Train a model on arrays of clean images; what its card then says."""
+
+from collections.abc import Callable, Iterable
+from math import prod
+from typing import Any
+
+import keras
+
+from keras_dae.errors import check
+from keras_dae.images.frozen import VALIDATION, frozen_arrays
+from keras_dae.images.noise_words import describe_noise
+from keras_dae.images.pairs import NoisyCleanPairs
+from keras_dae.images.rows import Images, as_images
+from keras_dae.models.counting import macs
+from keras_dae.system import backend
+from keras_dae.system.numerics import float32
+from keras_dae.training.config import make_config
+from keras_dae.training.loop import batches_at_once, train_epochs, use_fast_steps
+from keras_dae.training.optimizers import make_optimizer
+
+
+def fit_arrays(
+    model: keras.Model,
+    pairs: NoisyCleanPairs,
+    validation: Any,
+    *,
+    epochs: int,
+    compiled: dict[str, Any],
+    callbacks: Iterable[keras.callbacks.Callback],
+    fast: bool,
+    verbose: Any,
+) -> tuple[keras.callbacks.History, dict[str, Any]]:
+    """Compile and train a model; return the Keras history and what a card says of it.
+
+    Args:
+        model: the model; its weights change.
+        pairs: the training pairs.
+        validation: arrays (noisy, clean), or None.
+        epochs: passes over the images.
+        compiled: what `keras.Model.compile` takes.
+        callbacks: Keras callbacks.
+        fast: whether to use faster steps on torch where they compute the same.
+        verbose: what `keras.Model.fit` takes.
+    """
+    model.compile(**compiled)
+    fast = fast and use_fast_steps(model, batch_size=pairs.batch_size)
+    callbacks = list(callbacks)
+    if not callbacks and verbose == 0:  # nobody is told of each batch
+        step = (macs(model) or 0) * pairs.batch_size
+        values = prod(pairs.images.shape[1:]) * pairs.batch_size
+        pairs.at_once = batches_at_once(step, fast, values)
+    history = float32()(train_epochs)(
+        *(model, pairs, validation),
+        epochs=epochs,
+        fast=fast,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
+    return history, _card_of(pairs, history, fast)
+
+
+def _card_of(
+    pairs: NoisyCleanPairs, history: keras.callbacks.History, fast: bool
+) -> dict[str, Any]:
+    """Return what was trained, and on what, as JSON values."""
+    images = pairs.images
+    last = {key: float(column[-1]) for key, column in history.history.items()}
+    return {
+        "data": "arrays",
+        "image_shape": list(images.shape[1:]),
+        "values": {"dtype": images.dtype.name, "low": pairs.low, "high": pairs.high},
+        "noise": describe_noise(pairs.noise),
+        "training": {
+            "images": len(images),
+            "epochs": len(history.epoch),
+            "batch_size": pairs.batch_size,
+            "seed": pairs.seed,
+            "fast_steps": fast,
+            "backend": backend.versions(),
+            "device": backend.device(),
+            "last": last,
+        },
+    }
+
+
+def choose_optimizer(
+    model: keras.Model,
+    given: Any,
+    rate: float | None,
+    epochs: int,
+    pairs: NoisyCleanPairs,
+) -> Any:
+    """Return the optimizer that was given, or that of the study for so many epochs.
+
+    Args:
+        model: of a name such as DAE_5_13 the depth says the default rate.
+        given: what `keras.Model.compile` takes, or None.
+        rate: the learning rate of the study's optimizer; None takes the default.
+        epochs: passes over the images.
+        pairs: the training pairs.
+
+    Raises:
+        UsageError: an optimizer and a rate, which is not for it.
+    """
+    check(
+        given is None or rate is None,
+        "learning_rate is for the default optimizer.",
+        optimizer=given,
+        learning_rate=rate,
+    )
+    if given is not None:
+        return given
+    fields = {"epochs": epochs, "batch_size": pairs.batch_size}
+    rates = {} if rate is None else {"learning_rate": rate}
+    kind, _, rest = str(model.name).partition("_")
+    depth = rest.partition("_")[0]
+    known = {"depth": int(depth)} if kind == "DAE" and depth.isdigit() else {}
+    return make_optimizer(make_config({**fields, **rates, **known}), pairs.batches)
+
+
+def frozen_validation(
+    given: Any, pairs: NoisyCleanPairs, check_shape: Callable[[Images], None]
+) -> Any:
+    """Return validation pairs: those that were given, or noise drawn once.
+
+    Args:
+        given: clean images, a pair of arrays (noisy, clean), or None.
+        pairs: the training pairs, whose noise, range and seed are used.
+        check_shape: raises where images are of another shape than the model's.
+    """
+    if given is None or isinstance(given, tuple | list):
+        return given
+    images = as_images(given)
+    check_shape(images)
+    return frozen_arrays(
+        images,
+        pairs.noise,
+        seed=pairs.seed,
+        split=VALIDATION,
+        low=pairs.low,
+        high=pairs.high,
+    )

@@ -1,0 +1,70 @@
+"""How long a training will take, from a few of its steps."""
+
+import time
+from typing import Any
+
+import keras
+
+from keras_dae.images.splits import Splits
+from keras_dae.images.targets import training_pairs
+from keras_dae.system.numerics import float32
+from keras_dae.training.config import RunConfig
+from keras_dae.training.duration import FORWARD
+from keras_dae.training.fitting import start
+from keras_dae.training.loop import use_fast_steps
+from keras_dae.training.losses import LOSSES
+from keras_dae.training.optimizers import make_optimizer
+
+TIMED_SECONDS, TIMED_STEPS = 0.5, 20  # what an estimate takes at most, after a step
+
+
+def epoch_seconds(config: RunConfig, splits: Splits) -> float:
+    """Return about how long an epoch will take, with its validation.
+
+    A model of its own takes a few steps on the first batches.
+
+    Args:
+        config: the run, with `epochs`, not `steps`.
+        splits: its data, limited as the run's.
+    """
+    step = step_seconds(config, splits)
+    train, validation = (
+        -(-len(part) // config.batch_size) for part in (splits.train, splits.validation)
+    )
+    return step * (train + FORWARD * validation)
+
+
+def step_seconds(config: RunConfig, splits: Splits) -> float:
+    """Return how long a training step takes here, the drawing of its batch included."""
+    pairs = training_pairs(
+        config.targets,
+        splits.train,
+        config.make_noise(),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        low=splits.low,
+        high=splits.high,
+        augment=config.augment,
+    )
+    with float32(tf32=config.precision == "tf32"):
+        fresh = config.model_copy(update={"start": None})
+        model = start(fresh, config.plan(splits.image_shape), 0.0)
+        model.compile(make_optimizer(config, 1), LOSSES[config.loss]())
+        lean = config.targets != "blind-spot" and use_fast_steps(
+            model, config.precision, config.batch_size
+        )
+
+        def step(number: int) -> None:
+            batch = pairs[number % len(pairs)]
+            if lean:
+                given: Any = [tuple(keras.ops.convert_to_tensor(a) for a in batch)]
+                keras.ops.convert_to_numpy(model.train_function(given)["loss"])
+            else:
+                model.train_on_batch(*batch)
+
+        step(0)  # compiles, and takes memory
+        began, number = time.perf_counter(), 0
+        while number < TIMED_STEPS and time.perf_counter() - began < TIMED_SECONDS:
+            number += 1
+            step(number)
+        return (time.perf_counter() - began) / number

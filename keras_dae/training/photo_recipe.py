@@ -1,0 +1,40 @@
+"""How denoisers of photographs are trained, where nothing else is asked for."""
+
+from typing import Any
+
+# The values of `configs/photo.toml`, which says why; a test compares them.
+RECIPE: dict[str, Any] = {
+    "noise": "camera:0..0.2157",
+    "clip": False,
+    "augment": True,
+    "loss": "log-mse",
+    "batch_size": 32,
+    "learning_rate": 1.5e-3,
+    "warmup_steps": 500,
+    "schedule": "cosine",
+    "clip_norm": 3.0,
+    "averaging": 0.999,
+}
+OF_FOLDERS: dict[str, Any] = {"size": 128, "channels": 3}
+# From weights that are good already: smaller steps, and fewer of them.
+FROM_WEIGHTS: dict[str, Any] = {
+    "learning_rate": 3e-4,
+    "warmup_steps": 100,
+    "epochs": 5,
+}
+
+
+def photo_recipe(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the values that model=photo has, before those that are given.
+
+    Args:
+        given: what is asked for: `data` and `start` count.
+    """
+    recipe = dict(RECIPE)
+    if str(given.get("data")).startswith("folder:"):
+        recipe |= OF_FOLDERS
+    if given.get("start") is not None:
+        recipe |= FROM_WEIGHTS
+    if "sigma" in given and "noise" not in given:
+        del recipe["noise"]
+    return recipe

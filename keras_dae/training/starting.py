@@ -1,0 +1,128 @@
+"""Weights to start from: those of a model in the package, of a file or of a run."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_dae.errors import UsageError, check
+from keras_dae.models.families import FAMILIES
+from keras_dae.models.gate import inspect
+from keras_dae.models.photo_spec import PHOTO
+from keras_dae.system.storage import is_dir, is_file
+from keras_dae.training.runs import find_runs
+
+if TYPE_CHECKING:
+    import keras
+
+PRESETS = Path(__file__).parents[1] / "presets"
+BLOCK = re.compile(r"block_(\d+)_([ab])")
+MEMBER = re.compile(r"([A-Z]+)_(\d+)_(\d+)")
+
+
+def presets_by_name() -> dict[str, Path]:
+    """Return the files of the models in the package, by name."""
+    return {file.stem: file for file in sorted(PRESETS.glob("*.keras"))}
+
+
+def start_file(named: str) -> Path:
+    """Return the `.keras` file of the model that training starts from.
+
+    Args:
+        named: a model of the package, a `.keras` file or a run folder.
+
+    Raises:
+        UsageError: there is none of that name, or several runs in the folder.
+    """
+    path = Path(named)
+    presets = presets_by_name()
+    if named in presets:
+        return presets[named]
+    if is_dir(path):
+        runs = find_runs(path)
+        check(len(runs) == 1, "Name one run to start from.", start=named)
+        return runs[0].model_path
+    if path.suffix == ".keras" and is_file(path):
+        return path
+    raise UsageError(
+        f"There is no model to start from: name one of {', '.join(presets)}, a .keras "
+        f"file or a run folder. Received: start={named!r}."
+    )
+
+
+def start_options(named: str) -> dict[str, Any]:
+    """Return what the geometry of a start implies for the configuration.
+
+    Of another model than photo and the families nothing is known: it must be told.
+
+    Raises:
+        UsageError, KerasDAEError: as `start_file`, or a file that is no model.
+    """
+    path = start_file(named)
+    if is_dir(named):
+        config = find_runs(Path(named))[0].config().model_dump()
+        kept = ("model", "depth", "latent", "filters", "blocks", "channels")
+        return {key: config[key] for key in kept if config[key] is not None}
+    model = inspect(path)["config"]
+    name, found = str(model.get("name")), MEMBER.fullmatch(str(model.get("name")))
+    if name == PHOTO:
+        return _of_photo(model)
+    families = {row.prefix: kind for kind, row in FAMILIES.items()}
+    if found is None or found[1] not in families:
+        return {}
+    depth, latent = int(found[2]), int(found[3])
+    return {"model": families[found[1]], "depth": depth, "latent": latent}
+
+
+def start_sha256(named: str) -> str:
+    """Return the hash of the file that training starts from."""
+    return hashlib.sha256(start_file(named).read_bytes()).hexdigest()
+
+
+def take_weights(model: "keras.Model", named: str) -> None:
+    """Give `model` the weights of a start, layer by layer.
+
+    A block of photo that the start lacks begins as the identity: its last kernel is 0.
+
+    Raises:
+        UsageError: a layer of another shape, or one that the start lacks.
+    """
+    from keras_dae.models.files import load
+
+    layers = load(start_file(named)).layers
+    source = {one.name: kept for one in layers if (kept := one.get_weights())}
+    for layer in model.layers:
+        weights = layer.get_weights()
+        given = source.pop(layer.name, None) if weights else []
+        block = BLOCK.fullmatch(layer.name)
+        if given is None and block is not None:
+            given = [one * (block[2] == "a") for one in weights]
+        _check_shapes(named, layer.name, weights, given)
+        layer.set_weights(given)
+    if source:
+        _check_shapes(named, next(iter(source)), None, next(iter(source.values())))
+
+
+def _check_shapes(named: str, layer: str, here: Any, there: Any) -> None:
+    shapes = [
+        None if part is None else [one.shape for one in part] for part in (here, there)
+    ]
+    if shapes[0] != shapes[1]:
+        own, its = (part or "none" for part in shapes)
+        raise UsageError(
+            f"{named} is of another architecture than the model to train: the weights "
+            f"of the layer {layer} have the shapes {own} here and {its} there."
+        )
+
+
+def _of_photo(model: dict[str, Any]) -> dict[str, Any]:
+    """Return model, channels, blocks and filters that photo's configuration says."""
+    layers = {layer["config"]["name"]: layer["config"] for layer in model["layers"]}
+    numbers = [int(found[1]) for name in layers if (found := BLOCK.fullmatch(name))]
+    channels = int(layers["noisy"]["batch_shape"][-1])
+    return {
+        "model": PHOTO,
+        "channels": channels,
+        "blocks": max(numbers),
+        "filters": int(layers["down"]["filters"]),
+    }

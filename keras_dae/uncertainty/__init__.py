@@ -1,0 +1,1 @@
+"""Intervals around the answers of any denoiser, calibrated on validation images."""

@@ -1,0 +1,65 @@
+"""The committed bits: what they must hold, and a file from elsewhere."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from keras_dae.errors import KerasDAEError
+from keras_dae.models.architectures import paper_specs
+from keras_dae.study.bits.section import FIGURES, write
+from keras_dae.study.bits.turns import error_at
+from keras_dae.study.report.publish import write_report
+from keras_dae.system.storage import read_json
+from tests.hostile.data import RESULTS
+
+
+@pytest.fixture(scope="module")
+def paper(request):
+    return request.config.rootpath / "artifacts" / "paper"
+
+
+@pytest.fixture(scope="module")
+def results(paper):
+    return read_json(paper / "bits" / "bits.json")
+
+
+def test_the_nine_and_a_rate_are_there_of_the_study_s_images(paper, results):
+    names = {row["name"] for row in results["rows"]}
+    assert {spec.name for spec in paper_specs()} < names
+    assert any("rate" in name for name in names)
+    noise = read_json(paper / "results.json")["noise"]
+    assert results["noise"]["test_sha256"] == noise["test_sha256"]
+    for stem in FIGURES:
+        assert (paper / "figures" / f"{stem}.png").stat().st_size > 10_000
+
+
+def test_the_bytes_are_as_many_as_the_model_says(results):
+    for row in results["rows"]:
+        for point in (*row["points"], row["more"]):
+            assert abs(point["bits"] - point["expected_bits"]) < 0.2
+
+
+def test_one_percent_more_is_on_test_what_it_is_on_validation(results):
+    for row in results["rows"]:
+        assert row["more"]["mse"] / row["mse"] == pytest.approx(1.01, abs=0.005)
+        assert row["more"]["bits"] < row["more"]["without_neighbours"]
+
+
+def test_a_rate_reaches_an_error_of_0_0090_at_300_bits(results):
+    (row,) = (row for row in results["rows"] if "rate" in row["name"])
+    assert error_at(row["points"], np.array([300.0]))[0] <= 0.0090
+
+
+def test_the_section_says_whether_the_first_claim_turns(results):
+    texts = " ".join(write(results)[1])
+    assert "Claim (*), that a smaller latent gives a higher loss, turns" in texts
+
+
+def test_a_damaged_file_of_bits_is_named(tmp_path):
+    shutil.copy(RESULTS, tmp_path / "results.json")
+    (tmp_path / "bits").mkdir()
+    (tmp_path / "bits" / "bits.json").write_text(json.dumps({"rows": ["<script>"]}))
+    with pytest.raises(KerasDAEError, match=r"bits\.json"):
+        write_report(tmp_path)

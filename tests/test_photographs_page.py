@@ -1,0 +1,62 @@
+"""docs/photographs.md: its commands have these options, its figures are kept ones."""
+
+import json
+import re
+import shlex
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean
+
+import click
+import pytest
+
+from keras_dae.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "photographs.md").read_text()
+COMMANDS = re.findall(r"^keras-dae (.*)$", PAGE, re.MULTILINE)
+SIGMAS = (15, 25, 50)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_have_these_options(line):
+    name, *words = shlex.split(line)
+    context = click.Context(main)
+    command = main.get_command(context, name)
+    command.make_parser(click.Context(command)).parse_args(words)
+
+
+def test_the_python_example_runs(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(code, {})
+    assert capsys.readouterr().out == "(48, 64, 3)\n"
+
+
+def test_figures_are_those_that_were_measured():
+    kept = defaultdict(list)
+    for line in (ROOT / "artifacts/photo/table.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        if "image" in row and row["mode"] == "colour":
+            key = (row["noise"], row["method"], row["sigma"])
+            kept[key].append(row)
+    # Every third photograph is measured first.
+    thirds = {f"kodim{number:02}.png" for number in range(1, 25, 3)}
+    noise, compared = "", 0
+    for line in PAGE.splitlines():
+        cells = [cell.strip(" `") for cell in line.strip("|").split("|")]
+        noise = {"clipped, 8 bits": "8 bits", "": noise}.get(cells[0], cells[0])
+        if len(cells) != 6 or (noise, cells[1], 15) not in kept:
+            continue
+        for sigma, shown in zip(SIGMAS, cells[2:5], strict=True):
+            rows = [r for r in kept[noise, cells[1], sigma] if r["image"] in thirds]
+            assert len(rows) == len(thirds)
+            assert float(shown) == pytest.approx(
+                fmean(row["psnr"] for row in rows), abs=0.0051
+            )
+            compared += 1
+    assert compared == 30
+
+
+def test_paths_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", PAGE):
+        assert (ROOT / "docs" / target).exists(), target
