@@ -42,6 +42,7 @@ faults: $(RUN)
 
 test: $(DEV)
 	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m cuda
 
 # Warnings that old versions give of one another are no errors here.
 test-lowest: $(LOWEST)/.current

@@ -46,7 +46,7 @@ def fitting(
     Args:
         spec: the model.
         steps: of an epoch.
-        graph: as of `hasten`; None where that chooses.
+        graph: as of `use_fast_steps`; None where that chooses.
         fast: False for keras's own step.
         changes: to the configuration.
     """
@@ -57,7 +57,7 @@ def fitting(
     from keras_dae.system.numerics import float32
     from keras_dae.training.config import make_config
     from keras_dae.training.feeding import training_data
-    from keras_dae.training.fitting import batches_at_once, hasten
+    from keras_dae.training.loop import batches_at_once, use_fast_steps
 
     config = make_config({"batch_size": BATCH, **changes})
     splits = splits_of(steps * BATCH)
@@ -66,7 +66,7 @@ def fitting(
     with float32(**exact):
         model = build(spec)
         model.compile(keras.optimizers.Adam(1e-3), loss="mse")
-        lean = fast and hasten(model, config.precision, BATCH, graph)
+        lean = fast and use_fast_steps(model, config.precision, BATCH, graph)
         pairs = training_data(config, splits)
         pairs.at_once = batches_at_once(spec.macs * BATCH, lean)
         for epoch in range(3):

@@ -283,7 +283,7 @@ grid_options = _apply(
         click.option(
             "--jobs",
             type=click.IntRange(min=1),
-            help="Runs at a time.  [default: one a core]",
+            help="Runs at a time.  [default: one a core; up to three a GPU]",
         ),
     ]
 )

@@ -13,6 +13,7 @@ from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.rows import Images, as_images
 from keras_dae.models.counting import macs
 from keras_dae.system import backend
+from keras_dae.system.numerics import float32
 from keras_dae.training.config import make_config
 from keras_dae.training.loop import batches_at_once, train_epochs, use_fast_steps
 from keras_dae.training.optimizers import make_optimizer
@@ -48,7 +49,7 @@ def fit_arrays(
         step = (macs(model) or 0) * pairs.batch_size
         values = prod(pairs.images.shape[1:]) * pairs.batch_size
         pairs.at_once = batches_at_once(step, fast, values)
-    history = train_epochs(
+    history = float32()(train_epochs)(
         *(model, pairs, validation),
         epochs=epochs,
         fast=fast,

@@ -56,7 +56,8 @@ def sweep(
         configs: the runs; `data` must name a data set, not 'auto'.
         out: folder of the run folders.
         jobs: runs at a time, one a core by default (of this machine, or of the
-            cluster); each gets its share of the cores as threads.
+            cluster), and on GPUs of this machine up to three each, as their free memory
+            allows; each gets its share of the cores as threads.
         data_dir: folder of the data set's files.
         device: what `backend.select` takes.
         threads: CPU threads of each run; by default its share of the cores.

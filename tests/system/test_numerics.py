@@ -245,3 +245,25 @@ def test_kernels_repeat_where_asked_and_all_is_as_before(deterministic):
     with float32(deterministic=deterministic):
         assert settings()[:3] == (deterministic, not deterministic, deterministic)
     assert settings() == before
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="settings of torch")
+def test_a_denoiser_is_trained_without_tf32():
+    """torch rounds convolutions to TF32 on CUDA unless it is told not to."""
+    from torch import backends
+
+    named = hasattr(getattr(backends.cudnn, "conv", None), "fp32_precision")
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            cudnn = backends.cudnn
+            seen.append(
+                cudnn.conv.fp32_precision == "ieee" if named else not cudnn.allow_tf32
+            )
+
+    denoiser = keras_dae.Denoiser(plan(1, 8), noise="gaussian")
+    images = np.zeros((8, 28, 28), np.uint8)
+    images[:, 3] = 255
+    denoiser.fit(images, epochs=1, batch_size=4, verbose=0, callbacks=[Look()])
+    assert seen == [True, True]

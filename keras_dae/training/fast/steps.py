@@ -94,7 +94,7 @@ def describe_steps(model: keras.Model) -> dict[str, str | None]:
     steps = getattr(model.train_function, "__self__", None)
     if isinstance(steps, LeanSteps):
         return steps.describe()
-    why = "a layer, the loss or the optimizer of this model"
+    why = "a layer, the loss, its weights or the optimizer of this run"
     return {"kind": "keras", "why": f"The fast steps do not compute {why}."}
 
 
