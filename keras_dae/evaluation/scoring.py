@@ -18,6 +18,7 @@ from keras_dae.evaluation.engines import (
     model_denoiser,
 )
 from keras_dae.evaluation.metrics import SSIM_WINDOW, mse, ssim, summarise
+from keras_dae.evaluation.walled import WalledModel, open_model
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import (
     FROZEN_BLOCK,
@@ -179,13 +180,13 @@ def rebatched(pairs: Iterable[Pair], size: int) -> Iterator[Pair]:
         yield np.concatenate(noisy), np.concatenate(clean)
 
 
-def load_for(bench: TestBench, path: Path) -> keras.Model:
+def load_for(bench: TestBench, path: Path) -> keras.Model | WalledModel:
     """Return the model of a `.keras` file, if it denoises images of this shape.
 
     Raises:
         KerasDAEError: not a readable model, or one for images of another shape.
     """
-    model = load(path)
+    model = open_model(path)
     expected = tuple(model.input_shape[1:])
     if expected != bench.splits.image_shape:
         raise KerasDAEError(

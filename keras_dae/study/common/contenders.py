@@ -11,10 +11,10 @@ from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.baselines import BASELINES, MEDIANS, Denoiser
 from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.scoring import TestBench
+from keras_dae.evaluation.walled import open_model
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise_words import describe_noise
 from keras_dae.models.families import FAMILIES
-from keras_dae.models.files import load
 from keras_dae.study.board.entries import Entry
 from keras_dae.study.common.cells import file_sha256
 from keras_dae.system.storage import is_file
@@ -150,7 +150,7 @@ def _model(name: str, path: Path, row: dict[str, Any], splits: Splits) -> Conten
         raise UsageError(f"There is no model file {path}.")
 
     def make() -> Denoiser:
-        model = load(path)
+        model = open_model(path)
         if tuple(model.input_shape[1:]) != splits.image_shape:
             raise KerasDAEError(
                 f"{path} denoises images of shape {tuple(model.input_shape[1:])}; "

@@ -7,9 +7,9 @@ from typing import Any
 
 from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.scoring import TestBench
+from keras_dae.evaluation.walled import open_model
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import MEASURED, frozen_arrays
-from keras_dae.models.files import load
 from keras_dae.study.common.cells import Cells, file_sha256
 from keras_dae.system import backend
 from keras_dae.training.config import RunConfig
@@ -89,7 +89,7 @@ def _row(
     kept = splits.limited(config.train_images)
 
     def measure_run() -> dict[str, float]:
-        denoise = model_denoiser(load(folder.model_path))
+        denoise = model_denoiser(open_model(folder.model_path))
         return {
             "train": float(_on_training(config, kept, denoise)),
             "test": float(bench.errors(denoise).mean()),
