@@ -141,12 +141,12 @@ def judged(
     }
 
 
-def made(folder: Path) -> list[dict[str, Any]]:
+def made(folder: Path, more: bool = False) -> list[dict[str, Any]]:
     """Write the files in another process, so that this one stays small."""
     code = (
         "import json, sys; from pathlib import Path\n"
         "from tests.hostile.cases import cases\n"
-        "json.dump(list(cases(Path(sys.argv[1]))), sys.stdout)\n"
+        f"json.dump(list(cases(Path(sys.argv[1]), {more})), sys.stdout)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder)],
@@ -164,12 +164,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file of the table.")
     parser.add_argument("--together", action="store_true", help="In one process.")
     parser.add_argument("--only", default="", help="Files of this kind, such as npz.")
+    parser.add_argument("--more", action="store_true", help="The files of more.py.")
     given = parser.parse_args()
     run = together if given.together else alone
     rows = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        for case in made(folder):
+        for case in made(folder, given.more):
             if case["file"].startswith(given.only):
                 row = run(case, folder)
                 row["said"] = row["said"].replace(f"{place}/", "")

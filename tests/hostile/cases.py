@@ -23,11 +23,14 @@ READERS = (
 )
 
 
-def cases(folder: Path) -> Iterator[dict[str, Any]]:
-    """Write every hostile file below `folder`, and yield what is to be run on it."""
+def cases(folder: Path, more: bool = False) -> Iterator[dict[str, Any]]:
+    """Write every hostile file below `folder`, and yield what is to be run on it.
+
+    With `more` those of `more.py` alone, which may be done too.
+    """
     image = folder / "good.png"
     image.write_bytes(pictures.encoded("PNG"))
-    for kind, make in {
+    kinds = {
         "keras": _models,
         "run": _runs,
         "study": _studies,
@@ -37,8 +40,8 @@ def cases(folder: Path) -> Iterator[dict[str, Any]]:
         "idx": _idx,
         "image": _pictures,
         "onnx": _onnx,
-        "more": _more,
-    }.items():
+    }
+    for kind, make in ({"more": _more} if more else kinds).items():
         place = folder / kind
         place.mkdir()
         for name, path, command in make(place):

@@ -157,8 +157,8 @@ MODELS |= {
         "Sequential",
         build_config={"input_shape": [1] * 100_000},
     ),
+    "nested-ten": lambda path: nested(path, 10),
     "nested-hundred": lambda path: nested(path, 100),
-    "nested-thousand": lambda path: nested(path, 1000),
     "pickle-as-weights": lambda path: pack(
         path, [*{**parts(), WEIGHTS: b"\x80\x04cos\nsystem\n."}.items()]
     ),

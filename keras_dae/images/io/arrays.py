@@ -76,7 +76,7 @@ def read_npz(path: Path) -> Arrays:
         UsageError: no such file.
         KerasDAEError: damaged, arrays missing, or arrays that are no images.
     """
-    found = _within(path, "open_npz")
+    found = _within(path, "open_npz", MAPPED_BYTES)
     parts = [
         part.of(path) if isinstance(part, Mapped) else part
         for part in map(found.get, ("x_train", "y_train", "x_test", "y_test"))
@@ -95,24 +95,29 @@ def read_idx(path: Path) -> np.ndarray:
     return array
 
 
-def _within(path: Path, function: str) -> Any:
+def _within(path: Path, function: str, *arguments: Any) -> Any:
     """Return what a function of this module makes of a file, in `walls.FILES`."""
     if not is_file(path):
         raise UsageError(f"There is no data file {path}.")
+    hint = ""
+    if path.suffix == ".npz":
+        hint = "; numpy.savez writes a file that is read as it is needed"
     return FILES.call(
         f"{__name__}:{function}",
-        str(path),
+        *(str(path), *arguments),
         bounds=bounds_of(path),
-        refuse=lambda words: KerasDAEError(f"{path} {words}."),
+        refuse=lambda words: KerasDAEError(f"{path} {words}{hint}."),
     )
 
 
-def open_npz(name: str) -> dict[str, Any]:
+def open_npz(name: str, mapped: int = MAPPED_BYTES) -> dict[str, Any]:
     """Read a data set, in the process of `walls.FILES`: arrays, and `Mapped` ones."""
     path = Path(name)
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            found = {key: _read(path, file, key) for key in NPZ_KEYS if key in file}
+            found = {
+                key: _read(path, file, key, mapped) for key in NPZ_KEYS if key in file
+            }
     except OSError as error:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
     except MemoryError:
@@ -143,11 +148,11 @@ def open_npz(name: str) -> dict[str, Any]:
     }
 
 
-def _read(path: Path, file: Any, key: str) -> Any:
+def _read(path: Path, file: Any, key: str, mapped_from: int) -> Any:
     """Return one array of an opened npz file: mapped, if large, or in memory."""
     name = key if key in file.zip.namelist() else f"{key}.npy"
     info = file.zip.getinfo(name)
-    if info.file_size >= MAPPED_BYTES and info.compress_type == zipfile.ZIP_STORED:
+    if info.file_size >= mapped_from and info.compress_type == zipfile.ZIP_STORED:
         mapped = map_member(path, file.zip, name)
         return file[key] if mapped is None else mapped
     return file[key]
