@@ -191,7 +191,7 @@ def sparse(head: bytes, size: int, tail: bytes = b"") -> Make:
 
 def with_chunks(kind: bytes, data: bytes, count: int) -> Make:
     return lambda path: (
-        path.write_bytes(png(8, 8, zeros(72), *[chunk(kind, data)] * count)) and None
+        path.write_bytes(png(8, 8, zeros(300), *[chunk(kind, data)] * count)) and None
     )
 
 
@@ -280,11 +280,11 @@ IMAGES_OF: dict[str, Make] = {
     "empty-data.png": lambda path: (
         path.write_bytes(png(8, 8, b"", *[chunk(b"IDAT", b"")] * 200_000)) and None
     ),
-    "one-row.png": content(png(40_000_000, 1, zeros(40_000_001))),
-    "one-column.png": content(png(1, 40_000_000, zeros(80_000_000))),
+    "one-row.png": content(png(40_000_000, 1, zeros(120_000_001))),
+    "one-column.png": content(png(1, 40_000_000, zeros(160_000_000))),
     "lying-16.png": content(png(14_000, 14_000, zlib.compress(bytes(99)), depth=16)),
     "inflating-16.png": content(png(11_000, 11_000, ZLIB, depth=16)),
-    "inflating.png": content(png(15_000, 15_000, zeros(15_000 * 15_001))),
+    "inflating.png": content(png(15_000, 15_000, zeros(15_000 * 45_001))),
     "sparse.png": sparse(encoded("PNG")[:-12], HOLE),
     **{
         f"{count}-parts-{marker:x}.jpg": jpeg_parts(marker, data, count)

@@ -67,7 +67,7 @@ def test_time_is_bounded(room, name):
     began = time.perf_counter()
     with pytest.raises(KerasDAEError, match="more than 1 s to read; --time-limit"):
         call(room, name)
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - began < 60
     call(room, "pid")
 
 

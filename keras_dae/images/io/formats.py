@@ -69,10 +69,8 @@ def read_picture(
         raise UnreadableError(_misnamed(name, suffix))
     try:
         return FORMATS[name].read(file, megapixels)
-    except UnreadableError:
+    except (UnreadableError, MemoryError):
         raise
-    except MemoryError as error:
-        raise UnreadableError("takes more memory than there is") from error
     except Exception as error:  # damage shows as almost any exception in decoders
         raise UnreadableError(
             f"is a damaged or truncated {name} image ({_first_line(error)})"
