@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,23 @@ _WASTE = 1 << 30  # bytes more than at the start: a process that keeps them is l
 
 
 def main() -> None:
-    """Answer calls of [function, [bytes, seconds], arguments] as [state, result]."""
+    """Answer calls of [function, bounds, arguments] as [state, result].
+
+    The second holds bytes, seconds and the working folder.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what it means
     end_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     link, before = socket.socket(fileno=int(sys.argv[1])), taken()
     while True:
         try:
-            function, (memory, seconds), arguments = parcels.receive(link)
+            function, (memory, seconds, folder), arguments = parcels.receive(link)
         except EOFError:
             return
         module, _, name = function.partition(":")
         called = getattr(import_module(module), name)
+        with suppress(OSError):
+            os.chdir(folder)
         confine(memory, seconds)
         answer = _answer(called, arguments)
         confine(None, None)

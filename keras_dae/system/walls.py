@@ -70,7 +70,7 @@ class Room:
                 made.
         """
         bounds = bounds or bounds_of()
-        within = [bounds.memory, bounds.seconds * bounds.threads]
+        within = [bounds.memory, bounds.seconds * bounds.threads, _folder()]
         with self._lock:
             self.start()
             for attempt in range(2):
@@ -119,7 +119,7 @@ class Room:
         self._link, self._waiting = ours, bool(self._prepare)
         if self._prepare:
             with suppress(OSError):
-                parcels.send(ours, [self._prepare, [None, None], []])
+                parcels.send(ours, [self._prepare, [None, None, ""], []])
 
     def _prepared(self, refuse: Callable[[str], Exception]) -> None:
         """Wait until a process that was started has done what it does first."""
@@ -165,6 +165,14 @@ class Room:
                 self._process.wait()
             self._process = None
         return code
+
+
+def _folder() -> str:
+    """Return the working folder, where relative paths start; empty if it is gone."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return ""
 
 
 def _state(pid: int) -> list[str]:

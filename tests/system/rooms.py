@@ -3,6 +3,7 @@
 import ctypes
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +19,11 @@ def back(*values):
 def pid():
     """Return the process."""
     return os.getpid()
+
+
+def folder():
+    """Return the working folder."""
+    return (str(Path.cwd()),)
 
 
 def eat(count):

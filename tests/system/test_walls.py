@@ -55,6 +55,12 @@ def test_one_process_for_one_call_after_the_other(room):
     assert call(room, "pid") == call(room, "pid") != os.getpid()
 
 
+def test_a_relative_path_is_that_of_the_caller(room, tmp_path, monkeypatch):
+    call(room, "pid")
+    monkeypatch.chdir(tmp_path)
+    assert call(room, "folder") == (str(tmp_path),)
+
+
 def test_memory_is_bounded(room):
     assert len(call(room, "eat", 20 << 20)) == 20 << 20
     with pytest.raises(KerasDAEError, match=r"more than 64 MiB of memory.*--memory-"):
