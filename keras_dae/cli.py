@@ -102,7 +102,7 @@ class Group(click.Group):
     metavar="SECONDS",
     type=click.FloatRange(min=0.1),
     envvar=TIME_LIMIT,
-    help="Most computing time to open one file.  [default: 12, and 1 for each 4 MB; "
+    help="Most computing time to open one file.  [default: 10, and 1 for each 4 MB; "
     f"env: {TIME_LIMIT}]",
 )
 def main(memory_limit: float | None, time_limit: float | None) -> None:

@@ -11,7 +11,7 @@ MEMORY_LIMIT, TIME_LIMIT = "KERAS_DAE_MEMORY_LIMIT", "KERAS_DAE_TIME_LIMIT"
 # `keras-dae --memory-limit --time-limit` set these: MiB and seconds for any file.
 # Without them, opening a file may take this much, and more per byte that is stored.
 MEMORY, MEMORY_A_BYTE = 1 << 30, 16
-SECONDS, BYTES_A_SECOND = 12.0, 4e6
+SECONDS, BYTES_A_SECOND = 10.0, 4e6
 
 
 @dataclass(frozen=True)
