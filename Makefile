@@ -62,6 +62,7 @@ mutants: $(QUALITY)
 
 hostile: $(DEV)
 	$(BIN)/python -m tests.hostile.campaign --out artifacts/hostile.json
+	$(BIN)/python -m tests.hostile.campaign --more
 
 fuzz: $(FUZZ)
 	for name in $(PARSERS); do $(BIN)/python -m tests.hostile.fuzz $$name --minutes 10 || exit 1; done

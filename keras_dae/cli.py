@@ -4,6 +4,7 @@ Nothing here imports keras, torch or matplotlib at module level, so that `--help
 answers at once; each command imports what it needs when it runs.
 """
 
+import os
 import sys
 from typing import Any
 
@@ -20,13 +21,15 @@ from keras_dae.commands import (
     study,
     uncertainty,
 )
-from keras_dae.errors import KerasDAEError, one_line
+from keras_dae.errors import KerasDAEError, legible, one_line, reason
 from keras_dae.system.lifeline import (
     asked_to_end,
     end_with_parent,
     listen,
     reset_interrupt,
 )
+from keras_dae.system.limits import MEMORY_LIMIT, TIME_LIMIT
+from keras_dae.system.standard import nowhere, steady_streams
 
 # In the order in which `--help` lists them: that of a study.
 COMMANDS = (
@@ -69,12 +72,27 @@ class Group(click.Group):
         """Return the commands as they were added."""
         return list(self.commands)
 
+    def main(self, args: Any = None, *rest: Any, **options: Any) -> Any:
+        """Run the command line; without `args` it is this process's own."""
+        if args is None:
+            steady_streams()
+        return super().main(args, *rest, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Turn a user's mistake into one sentence and an exit code."""
         try:
             result = super().invoke(ctx)
             reset_interrupt()
+            sys.stdout.flush()
             return result
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise  # which click ends without a word
+            reset_interrupt()
+            nowhere()
+            what = "" if error.filename is None else f" ({legible(error.filename)})"
+            click.echo(one_line(f"Error: {reason(error)}{what}."), err=True)
+            ctx.exit(1)
         except (Exception, KeyboardInterrupt) as error:
             asked = asked_to_end()
             reset_interrupt()
@@ -89,11 +107,30 @@ class Group(click.Group):
 
 @click.group(cls=Group, context_settings={"max_content_width": 88})
 @click.version_option(__version__, prog_name="keras-dae")
-def main() -> None:
+@click.option(
+    "--memory-limit",
+    metavar="MIB",
+    type=click.FloatRange(min=1),
+    envvar=MEMORY_LIMIT,
+    help="Most memory to open one file with.  [default: 1024, and 16 times the file; "
+    f"env: {MEMORY_LIMIT}]",
+)
+@click.option(
+    "--time-limit",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.1),
+    envvar=TIME_LIMIT,
+    help="Most computing time to open one file.  [default: 10, and 1 for each 4 MB; "
+    f"env: {TIME_LIMIT}]",
+)
+def main(memory_limit: float | None, time_limit: float | None) -> None:
     """Denoising autoencoders on Keras 3: train, evaluate, reproduce the study.
 
     KERAS_BACKEND chooses torch (default), jax or tensorflow.
     """
+    for name, value in ((MEMORY_LIMIT, memory_limit), (TIME_LIMIT, time_limit)):
+        if value is not None:
+            os.environ[name] = str(value)
     if sys.platform == "win32":
         raise KerasDAEError(NOT_ON_WINDOWS)
     listen()

@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from keras_dae.images.datasets import DEBIAN_FASHION, IDX_FILES, cache_dir
+from keras_dae.images.datasets import DEBIAN_FASHION, IDX_FILES
 from keras_dae.system import backend
-from keras_dae.system.storage import reason
+from keras_dae.system.own import cache_dir
+from keras_dae.system.own import home as home_folder
+from keras_dae.system.storage import is_file, reason
 
 PACKAGES = ("keras-dae", "keras", "numpy", "scipy", "matplotlib", "pillow", "tifffile")
 OPTIONAL = ("numba", "onnx", "onnxscript", "onnxruntime", "openvino")
@@ -129,18 +131,18 @@ def _imported(name: str, process: subprocess.Popen[str], ends: float) -> Row:
 
 def _data(data_dir: Path | None) -> list[Row]:
     """Return where each data set was found; those found nowhere are downloaded."""
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+    home = Path(os.environ.get("KERAS_HOME") or home_folder() / ".keras") / "datasets"
     named = data_dir or os.environ.get("KERAS_DAE_DATA")
     folders = [*([Path(named)] if named else []), cache_dir(), home]
     fashion = [f / "fashion-mnist" for f in folders]
     if named:
         fashion.append(Path(named))
     places = {
-        "mnist": [f for f in folders if (f / "mnist.npz").exists()],
+        "mnist": [f for f in folders if is_file(f / "mnist.npz")],
         "fashion-mnist": [
             f
             for f in (*fashion, DEBIAN_FASHION)
-            if all((f / name).exists() for name in IDX_FILES)
+            if all(is_file(f / name) for name in IDX_FILES)
         ],
     }
     rows = [

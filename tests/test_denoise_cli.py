@@ -15,6 +15,7 @@ from PIL import Image
 
 from keras_dae.cli import main
 from keras_dae.evaluation.metrics import ssim
+from keras_dae.images.io import formats
 from keras_dae.images.noise import make_noise
 
 RNG = np.random.default_rng(0)
@@ -286,14 +287,13 @@ def damaged(tmp_path, monkeypatch):
         (inside / name).write_bytes(make())
     for name, size in WHOLE.items():
         (inside / name).write_bytes(png(pixels(*size)))
-    opened = Path.open
+    found = formats.file_problem
 
-    def refusing(self, *arguments, **options):
-        if self.name == "locked.png":
-            raise PermissionError(13, "Permission denied")
-        return opened(self, *arguments, **options)
+    def refusing(path):
+        locked = path.name == "locked.png"
+        return "cannot be read: Permission denied" if locked else found(path)
 
-    monkeypatch.setattr(Path, "open", refusing)
+    monkeypatch.setattr(formats, "file_problem", refusing)
     return inside
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from keras_dae.errors import printable
+from keras_dae.errors import UsageError, printable
 
 
 def configuration(config_file: Path | None, options: dict[str, Any]) -> Any:
@@ -53,7 +53,7 @@ def look_at(files: Iterable[Path], folders: Iterable[Any] = ()) -> None:
         folders: run folders.
     """
     from keras_dae.images.datasets import check_there
-    from keras_dae.models.gate import inspect
+    from keras_dae.models.gate import inspect, try_out
 
     for folder in folders:
         folder.config()
@@ -61,13 +61,16 @@ def look_at(files: Iterable[Path], folders: Iterable[Any] = ()) -> None:
         check_there(folder.record()["dataset"]["name"])
         if folder.model_path.exists():
             inspect(folder.model_path)
+            try_out(folder.model_path)
     for path in files:
         if path.suffix == ".keras":
             inspect(path)
+            try_out(path)
         elif path.suffix == ".onnx":
-            from keras_dae.evaluation import onnx_files
+            from keras_dae.system.storage import is_file
 
-            onnx_files.inspect(path)
+            if not is_file(path):
+                raise UsageError(f"There is no model file {path}.")
 
 
 def load_splits(config: Any, data_dir: Path | None) -> Any:

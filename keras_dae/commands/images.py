@@ -355,9 +355,9 @@ def _answering(trained: Any, engine: str, uncertainty: bool) -> dict[str, Any]:
 
 def _tile_model(trained: Any, engine: str) -> Any:
     from keras_dae.denoising.tile_model import TileModel
-    from keras_dae.models.files import load
+    from keras_dae.evaluation.walled import open_model
 
-    model = TileModel(load(trained.path), engine)
+    model = TileModel(open_model(trained.path), engine)
     if engine != "keras":
         say(f"{engine}: within {model.max_difference:.1e} of keras's answers")
     return model

@@ -1,6 +1,5 @@
 """Denoise image files: each one read, denoised by tiles, written; a row for each."""
 
-import io
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -12,7 +11,14 @@ import numpy as np
 from keras_dae.denoising.advice import advise, usual
 from keras_dae.denoising.files import Job
 from keras_dae.denoising.measure import clean_pages, measure, units
-from keras_dae.denoising.pages import Task, Tick, denoise_page, no_tick, tiles
+from keras_dae.denoising.pages import (
+    Task,
+    Tick,
+    check_padded,
+    denoise_page,
+    no_tick,
+    tiles,
+)
 from keras_dae.denoising.tile_model import SHADES
 from keras_dae.denoising.trained import card_range
 from keras_dae.denoising.values import describe_values
@@ -22,8 +28,8 @@ from keras_dae.images.estimates import SMALLEST, describe, middle
 from keras_dae.images.io.formats import (
     encoded,
     format_of,
+    read_bytes,
     read_file,
-    read_picture,
 )
 from keras_dae.images.io.pictures import (
     Page,
@@ -133,6 +139,8 @@ def _one(
         clean = clean_pages(task.clean, picture, ranges, task.range, task.megapixels)
     elif task.noise is not None:
         clean = units(originals, picture, ranges)
+    for page in picture.pages:
+        check_padded(page, task)
     tick = begin(job, sum(tiles(page, task) for page in picture.pages))
     for page, limits in zip(picture.pages, ranges, strict=True):
         if task.learn is not None:
@@ -211,7 +219,7 @@ def _limits(page: Page, task: Task) -> tuple[float, float]:
 def _read(job: Job, task: Task, stdin: BinaryIO | None) -> Picture:
     if job.source is None:
         assert stdin is not None  # whoever plans for it gives it
-        return read_picture(io.BytesIO(stdin.read()), None, task.megapixels)
+        return read_bytes(stdin.read(), task.megapixels)
     return read_file(job.source, task.megapixels)
 
 

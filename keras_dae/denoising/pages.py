@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from keras_dae.images.estimates import middle
 from keras_dae.images.io.pictures import (
     MAX_MEGAPIXELS,
     Page,
+    UnreadableError,
     from_unit,
     pad_to,
     to_unit,
@@ -111,6 +113,22 @@ def _tiling(page: Page, task: Task) -> Tiling:
     assert task.model is not None  # chosen by now
     height, width = page.values.shape[:2]
     return task.model.tiling(height, width, task.overlap)
+
+
+def check_padded(page: Page, task: Task) -> None:
+    """Refuse a page so narrow that it becomes too large once it is as wide as a tile.
+
+    Raises:
+        UnreadableError: says how large.
+    """
+    height, width = page.values.shape[:2]
+    total = prod(_tiling(page, task).size) / 1e6
+    if total > task.megapixels:
+        raise UnreadableError(
+            f"holds {width:,} x {height:,} pixels, which are {total:,.0f} megapixels "
+            f"at the size of the model's tiles, more than {task.megapixels:,.0f}",
+            "--max-megapixels allows more",
+        )
 
 
 def tiles(page: Page, task: Task) -> int:

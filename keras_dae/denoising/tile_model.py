@@ -12,8 +12,8 @@ from keras_dae.denoising.tiles import (
 from keras_dae.denoising.turns import over_turns
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.evaluation.engines import difference, model_denoiser
+from keras_dae.evaluation.walled import WalledModel, reach_of
 from keras_dae.images.io.pictures import pad_to, unpad
-from keras_dae.models.reach import reach
 
 # Sides of tiles where the model takes any size. What lies in the margins is computed
 # twice: about a seventh of all at 512 pixels for a model that sees 16 pixels far.
@@ -34,7 +34,7 @@ class TileModel:
             of the same shape.
     """
 
-    def __init__(self, model: keras.Model, engine: str = "keras") -> None:
+    def __init__(self, model: keras.Model | WalledModel, engine: str = "keras") -> None:
         shape, answer = model.input_shape, model.output_shape
         images = isinstance(shape, tuple) and len(shape) == 4
         if not images or shape[-1] not in SHADES or answer != shape:
@@ -46,7 +46,7 @@ class TileModel:
         self._denoise = model_denoiser(model, engine)
         self.max_difference = difference(self._denoise)
         self.sides: tuple[int | None, int | None] = (shape[1], shape[2])
-        self.reach = reach(model) if self.sides == (None, None) else None
+        self.reach = reach_of(model) if self.sides == (None, None) else None
 
     @property
     def tile(self) -> tuple[int, int]:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.evaluation.baselines import Denoiser
+from keras_dae.evaluation.onnx_files import onnx_session
+from keras_dae.evaluation.walled import WalledModel
 from keras_dae.models.batches import images_at_once, widest
 from keras_dae.system import backend
 from keras_dae.system.numerics import float32
@@ -23,7 +24,7 @@ TOLERANCE = 1e-5  # absolute, on answers in [0, 1]
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
-def model_denoiser(model: keras.Model, engine: str = "keras") -> Denoiser:
+def model_denoiser(model: keras.Model | WalledModel, engine: str = "keras") -> Denoiser:
     """Return `model` as a function of arrays (N, H, W, C).
 
     Args:
@@ -37,6 +38,8 @@ def model_denoiser(model: keras.Model, engine: str = "keras") -> Denoiser:
     check(
         engine in ENGINES, f"engine must be one of {', '.join(ENGINES)}.", engine=engine
     )
+    if isinstance(model, WalledModel):
+        return model.engine(engine)
     return InParts(ENGINES[engine](model), widest(model))
 
 
@@ -116,7 +119,7 @@ class ByOnnx:
             warnings.simplefilter("ignore")
             path = Path(folder) / "model.onnx"
             model.export(path, format="onnx", verbose=False)
-            self._session = onnx_session(path)
+            self._session = onnx_session(path, backend.threads())
         self._input = self._session.get_inputs()[0].name
         expected = by_keras(model)(images)
         self.max_difference = float(np.abs(self(images) - expected).max())
@@ -129,22 +132,6 @@ class ByOnnx:
     def __call__(self, noisy: np.ndarray) -> np.ndarray:
         """Return the answers to (N, H, W, C)."""
         return np.asarray(self._session.run(None, {self._input: noisy})[0])
-
-
-def onnx_session(path: Path) -> Any:
-    """Return ONNX Runtime's session of a file, with as many threads as the backend.
-
-    Raises:
-        Exception: of onnxruntime's own, where it cannot read the file.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = backend.threads()
-    options.log_severity_level = 4  # what is wrong is said in one sentence
-    return onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"]
-    )
 
 
 ENGINES: dict[str, Callable[[keras.Model], Denoiser]] = {

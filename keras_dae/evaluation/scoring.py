@@ -17,6 +17,7 @@ from keras_dae.evaluation.engines import (
     model_denoiser,
 )
 from keras_dae.evaluation.metrics import measure_all, mse, summarise
+from keras_dae.evaluation.walled import WalledModel, open_model
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import (
     FROZEN_BLOCK,
@@ -223,13 +224,13 @@ def rebatched(pairs: Iterable[Pair], size: int) -> Iterator[Pair]:
 ImageFigures = dict[str, np.ndarray]  # metric -> one value per image
 
 
-def load_for(splits: Splits, path: Path) -> keras.Model:
+def load_for(splits: Splits, path: Path) -> keras.Model | WalledModel:
     """Return the model of a `.keras` file, if it denoises images of this shape.
 
     Raises:
         KerasDAEError: not a readable model, or one for images of another shape.
     """
-    model = load(path)
+    model = open_model(path)
     check_fits(model, splits, str(path))
     return model
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.errors import KerasDAEError, UsageError, check, legible
 from keras_dae.images.download import Download, NotAvailableError, fetch
 from keras_dae.images.folder import ImageFiles, read_folder
 from keras_dae.images.io.arrays import Arrays, read_idx, read_npz
 from keras_dae.images.patches import Cut
 from keras_dae.images.splits import Splits, split
+from keras_dae.system.own import cache_dir, home
 from keras_dae.system.storage import is_dir, is_file
 
 __all__ = ["DATASETS", "Arrays", "Cut", "Splits", "load", "read", "resolve", "split"]
@@ -154,6 +155,8 @@ def _row(name: str) -> Dataset | None:
     if name in DATASETS:
         return DATASETS[name]
     kind, _, path = name.partition(":")
+    if legible(name) != name:
+        raise UsageError(f"{legible(name)} is not UTF-8, and no record can hold it.")
     check(
         kind in OWN and bool(path),
         f"data must be auto, {', '.join(DATASETS)}, npz:PATH or folder:PATH.",
@@ -181,22 +184,16 @@ OWN: dict[str, Callable[[Path, Cut], Arrays | ImageFiles]] = {
 }
 
 
-def cache_dir() -> Path:
-    """Return the folder that downloads go to: `KERAS_DAE_CACHE`, or the user's."""
-    chosen = os.environ.get("KERAS_DAE_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "keras_dae"
-
-
 def _keras_cache() -> Path:
-    home = os.environ.get("KERAS_HOME")
-    return (Path(home) if home else Path.home() / ".keras") / "datasets"
+    chosen = os.environ.get("KERAS_HOME")
+    return (Path(chosen) if chosen else home() / ".keras") / "datasets"
 
 
 def _read_mnist(data_dir: Path | None, seconds: float) -> Arrays:
-    if data_dir is not None and (data_dir / "mnist.npz").exists():
+    if data_dir is not None and is_file(data_dir / "mnist.npz"):
         return read_npz(data_dir / "mnist.npz")
     for folder in (cache_dir(), _keras_cache()):
-        if (folder / "mnist.npz").exists():
+        if is_file(folder / "mnist.npz"):
             return read_npz(folder / "mnist.npz")
     (path,) = fetch(MNIST_DOWNLOADS, cache_dir(), seconds)
     return read_npz(path)
@@ -206,7 +203,7 @@ def _read_fashion(data_dir: Path | None, seconds: float) -> Arrays:
     named = [] if data_dir is None else [data_dir, data_dir / "fashion-mnist"]
     caches = [cache_dir() / "fashion-mnist", _keras_cache() / "fashion-mnist"]
     for folder in (*named, *caches, DEBIAN_FASHION):
-        if all((folder / name).exists() for name in IDX_FILES):
+        if all(is_file(folder / name) for name in IDX_FILES):
             return Arrays(*(read_idx(folder / name) for name in IDX_FILES))
     paths = fetch(FASHION_DOWNLOADS, cache_dir() / "fashion-mnist", seconds)
     return Arrays(*(read_idx(path) for path in paths))

@@ -33,6 +33,7 @@ HELD_OUT = 0.1  # of the files, to validate; and as many to test
 SMALLEST = 3  # files: one of each part
 # What grey is made of: ITU-R BT.601, as Pillow and most programs make it.
 LUMA = (0.299, 0.587, 0.114)
+MOST_FILES = 500_000  # to look through
 NAMED = 3  # files that a sentence names before it counts
 
 
@@ -177,9 +178,15 @@ def _files(
     def note(error: OSError) -> None:
         problems.append((Path(error.filename), f"cannot be read: {reason(error)}"))
 
-    waiting, seen = [folder], set()
+    waiting, seen, count = [folder], set(), 0
     while waiting:
         for parent, folders, names in os.walk(waiting.pop(0), onerror=note):
+            count += len(names)
+            if count > MOST_FILES:
+                raise UsageError(
+                    f"{legible(folder)} holds more than {MOST_FILES:,} files; name a "
+                    "folder of images."
+                )
             inside = Path(parent)
             kept = []
             if (place := _identity(inside)) not in seen:

@@ -112,29 +112,6 @@ def extremes(images: Images) -> tuple[float, float]:
     return float(np.min(lowest)), float(np.max(highest))
 
 
-def check_length(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-    """Refuse an array whose header says another length than its member has.
-
-    NumPy takes the memory that the header asks for before it reads. What is no array,
-    or one in a format for other things than images, is left to it.
-
-    Raises:
-        ValueError: objects, or another length.
-    """
-    with archive.open(info) as member:
-        if member.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
-            return
-    with archive.open(info) as member:
-        read_header = _HEADERS.get(npy.read_magic(member))
-        if read_header is None:
-            raise ValueError(f"{info.filename} is of a format for other things")
-        shape, _, dtype = read_header(member)
-        start = member.tell()
-    length = math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or min(shape, default=1) < 0 or start + length != info.file_size:
-        raise ValueError(f"{info.filename} holds no plain array of its length")
-
-
 def map_member(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray | None:
     """Return an array of an npz file as a read-only `np.memmap`.
 

@@ -11,8 +11,7 @@ import numpy as np
 from keras_dae.errors import KerasDAEError, UsageError, check, reason
 from keras_dae.interchange.formats import EXPORTS, KEY, SAVED_MODEL
 from keras_dae.interchange.process import Worker
-from keras_dae.models.gate import inspect
-from keras_dae.models.sizes import measure
+from keras_dae.models.gate import input_shape, inspect
 from keras_dae.system.inside import named
 from keras_dae.system.locks import held, temporary
 
@@ -152,7 +151,7 @@ def write_format(
 
 def sample(model: Path) -> np.ndarray:
     """Return float32 images in [0, 1] of the shape that a `.keras` file takes."""
-    shape = [side or 28 for side in measure(inspect(model)).inputs[0]]
+    shape = [side or 28 for side in input_shape(inspect(model))]
     return np.random.default_rng(0).random((IMAGES, *shape), dtype=np.float32)
 
 

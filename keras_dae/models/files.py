@@ -5,14 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.models import gate
 from keras_dae.models.gate import CARD, inspect
 from keras_dae.system.numerics import float32
+from keras_dae.system.own import forget, remember
 from keras_dae.system.private import functional, without_tensorflow
 from keras_dae.system.storage import dump_json, replacing
 
 __all__ = ["ends", "inspect", "load", "save"]
+
+OPEN_SIDE = 64  # pixels, where a model takes images of any size
 
 
 def save(
@@ -53,6 +58,7 @@ def save(
         # A new model over the same layers has no optimizer to save; keras's own
         # include_optimizer is ignored for .keras files.
         saved = keras.Model(*ends(model), name=model.name)
+    forget(path)
     with replacing(path) as temporary:
         try:
             with without_tensorflow():
@@ -62,6 +68,7 @@ def save(
                     archive.writestr(CARD, dump_json(card))
         except Exception as error:
             raise _cause(error) from None
+    remember(path)
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -94,6 +101,27 @@ def load(path: Path | str, *, compiled: bool = False) -> keras.Model:
     """
     path = Path(path)
     inspect(path, compiled=compiled)
+    gate.try_out(path, compiled=compiled)  # as here, but within walls
+    return open_model(path, compiled)
+
+
+def _first_line(error: Exception) -> str:
+    words = str(error).strip("\"' ").splitlines() or [""]
+    return words[0].rstrip(".")[:120]
+
+
+def try_out(path: str, compiled: bool) -> None:
+    """Load a model and let it answer one image, wherever that leads."""
+    model = open_model(Path(path), compiled)
+    given = [
+        np.zeros((1, *(side or OPEN_SIDE for side in tensor.shape[1:])), tensor.dtype)
+        for tensor in model.inputs
+    ]
+    model.predict_on_batch(given[0] if len(given) == 1 else given)
+
+
+def open_model(path: Path, compiled: bool = False) -> keras.Model:
+    """Load a model that `inspect` has looked into; raises as `load` does."""
     try:
         return keras.saving.load_model(
             path,
@@ -102,8 +130,10 @@ def load(path: Path | str, *, compiled: bool = False) -> keras.Model:
             compile=compiled,
             safe_mode=True,
         )
+    except MemoryError:
+        raise
     except Exception as error:  # damage shows as almost any exception in keras
         raise KerasDAEError(
-            f"{path} cannot be loaded: its weights do not fit its architecture, or it "
-            f"holds more than built-in layers ({type(error).__name__})."
+            f"{path} cannot be loaded: it is damaged, or its layers do not fit "
+            f"together or its weights ({type(error).__name__}: {_first_line(error)})."
         ) from error

@@ -167,6 +167,14 @@ def select(device: str = "auto", threads: int | None = None) -> None:
         torch.set_num_threads(threads)
 
 
+def prepare() -> None:
+    """Make ready a process that opens strangers' models: as `select`, and warmed up."""
+    select()
+    import keras
+
+    keras.ops.convert_to_numpy(keras.ops.zeros((1, 1)) + 1)  # makes CUDA's context
+
+
 def import_keras(backend: str) -> None:
     """Import keras without the packages that it can do without, and so do we.
 
@@ -281,6 +289,14 @@ def threads() -> int:
     # OpenMP takes a list too, a number for each level of nested loops.
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(asked) if asked.isdecimal() and int(asked) else available_cores()
+
+
+def use_threads(count: int) -> None:
+    """Let operations of torch use so many CPU threads from here on."""
+    if name() == "torch" and threads() != count:
+        import torch
+
+        torch.set_num_threads(count)
 
 
 def useful_threads(step: int) -> int | None:

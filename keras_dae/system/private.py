@@ -23,8 +23,11 @@ KERAS_FILE_MODULES = (
         )
     ),
 )
-# Modules that `.keras` files name for operations on tensors, as in `x - conv(x)`.
-KERAS_ARRAY_OPERATIONS, KERAS_NN_OPERATIONS = "keras.src.ops.numpy", "keras.src.ops.nn"
+# Modules that `.keras` files name for operations on tensors, as in `x - conv(x)`; those
+# of `core` that take functions get none, since a file may name no function.
+KERAS_OPERATIONS = tuple(
+    f"keras.src.ops.{name}" for name in ("numpy", "nn", "math", "image", "core")
+)
 # torch's operations on lists of tensors; in torch their names begin with "_".
 TORCH_LISTS = (
     *("foreach_add", "foreach_add_", "foreach_div", "foreach_mul_", "foreach_sqrt"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.hostile import data, models, pictures
+from tests.hostile import data, models, more, pictures
 
 DIGITS = data.GOLDEN.parent / "digits.npz"
 MODEL = data.RUN / "model.keras"
@@ -23,11 +23,14 @@ READERS = (
 )
 
 
-def cases(folder: Path) -> Iterator[dict[str, Any]]:
-    """Write every hostile file below `folder`, and yield what is to be run on it."""
+def cases(folder: Path, more: bool = False) -> Iterator[dict[str, Any]]:
+    """Write every hostile file below `folder`, and yield what is to be run on it.
+
+    With `more` those of `more.py` alone, which may be done too.
+    """
     image = folder / "good.png"
     image.write_bytes(pictures.encoded("PNG"))
-    for kind, make in {
+    kinds = {
         "keras": _models,
         "run": _runs,
         "study": _studies,
@@ -37,7 +40,8 @@ def cases(folder: Path) -> Iterator[dict[str, Any]]:
         "idx": _idx,
         "image": _pictures,
         "onnx": _onnx,
-    }.items():
+    }
+    for kind, make in ({"more": _more} if more else kinds).items():
         place = folder / kind
         place.mkdir()
         for name, path, command in make(place):
@@ -48,7 +52,8 @@ def cases(folder: Path) -> Iterator[dict[str, Any]]:
             }
             for word, value in words.items():
                 command = [part.replace(word, value) for part in command]
-            yield {"file": f"{kind}/{name}", "command": command}
+            may = {"may_be_done": True} if kind == "more" else {}
+            yield {"file": f"{kind}/{name}", "command": command, **may}
 
 
 Found = Iterator[tuple[str, Path, list[str]]]
@@ -152,3 +157,32 @@ def _onnx(folder: Path) -> Found:
         data_set = f"npz:{DIGITS}"
         command = ["compare", "--denoiser", "{path}", "--data", data_set]
         yield path.name, path, [*command, "--out", "{out}"]
+
+
+def _more(folder: Path) -> Found:
+    """Files that are refused or done, whichever costs what it may."""
+    for name, make in more.IMAGES_OF.items():
+        make(folder / name)
+        command = ["denoise", "{path}", "--strength", "0", "-o", "{out}/more"]
+        yield f"image-{name}", folder / name, [*command, "--overwrite"]
+    train = ["train", "--epochs", "1", "--out", "{out}", "--resume"]
+    tables: dict[str, tuple[dict[str, Any], str, list[str]]] = {
+        "npz": (more.ARRAYS, ".npz", [*train, "--data", "npz:{path}"]),
+        "toml": (
+            more.SETTINGS,
+            ".toml",
+            ["train", "--config", "{path}", "--out", "{out}"],
+        ),
+        "onnx": (more.ONNX, ".onnx", _compared("{path}")),
+        "keras": (more.MODELS, ".keras", ["evaluate", "{path}"]),
+    }
+    for kind, (makes, suffix, command) in tables.items():
+        for name, make in makes.items():
+            path = folder / f"{kind}-{name}{suffix}"
+            make(path)
+            yield path.name, path, command
+
+
+def _compared(path: str) -> list[str]:
+    data_set = f"npz:{DIGITS}"
+    return ["compare", "--denoiser", path, "--data", data_set, "--out", "{out}"]

@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_dae.denoising.advice import advise, usual
 from keras_dae.denoising.trained import find_model, run_card
-from keras_dae.images.io.arrays import read_idx, read_npz
+from keras_dae.images.io.arrays import open_idx, open_npz
 from keras_dae.images.io.formats import encoded, read_picture
 from keras_dae.images.noise_words import (
     describe_noise,
@@ -25,8 +25,7 @@ from keras_dae.images.noise_words import (
     parse_noise,
     short_label,
 )
-from keras_dae.models.gate import inspect
-from keras_dae.models.layers import LAYERS
+from keras_dae.models.gate import LAYERS, look_into
 from keras_dae.study.report.publish import write_report
 from keras_dae.training.config import (
     RunConfig,
@@ -94,7 +93,7 @@ def config_seeds() -> list[bytes]:
 
 
 def npz(data: bytes, folder: Path) -> None:
-    read_npz(written(folder, "data.npz", data)).sha256()
+    open_npz(str(written(folder, "data.npz", data)))
 
 
 def npz_seeds() -> list[bytes]:
@@ -112,7 +111,7 @@ def npz_seeds() -> list[bytes]:
 def idx(data: bytes, folder: Path) -> None:
     """The first byte says whether the rest is a file, or what a gzip file holds."""
     content = data[1:] if data[:1] != b"\x01" else gzip.compress(data[1:], 1, mtime=0)
-    read_idx(written(folder, "images.gz", content))
+    open_idx(str(written(folder, "images.gz", content)))
 
 
 def idx_seeds() -> list[bytes]:
@@ -206,7 +205,7 @@ def records_seeds() -> list[bytes]:
 def keras_file(data: bytes, folder: Path) -> None:
     """The first byte: all is the file; or the configuration; or the weights."""
     if data[:1] not in (b"\x01", b"\x02"):
-        inspect(written(folder, "model.keras", data[1:]))
+        look_into(str(written(folder, "model.keras", data[1:])), False)
         return
     with zipfile.ZipFile(STUDY / MODEL) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
@@ -215,7 +214,7 @@ def keras_file(data: bytes, folder: Path) -> None:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
-    inspect(written(folder, "model.keras", buffer.getvalue()))
+    look_into(str(written(folder, "model.keras", buffer.getvalue())), False)
 
 
 def keras_seeds() -> list[bytes]:

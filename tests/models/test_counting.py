@@ -5,7 +5,7 @@ from keras import layers
 from keras_dae.models.architectures import paper_specs, plan
 from keras_dae.models.builders import build
 from keras_dae.models.counting import COUNTERS, macs
-from keras_dae.models.layers import LAYERS
+from keras_dae.models.gate import LAYERS
 
 
 def one(shape, *rows):

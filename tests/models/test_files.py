@@ -1,19 +1,24 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+import keras_dae
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.models.architectures import Conv, DAESpec, plan
 from keras_dae.models.builders import build, encoder
 from keras_dae.models.files import inspect, load, save
+from keras_dae.system.own import cache_dir, is_own
 
+PRESETS = Path(keras_dae.__file__).parent / "presets"
 SMALL = DAESpec(6, 1, (Conv(2, 4, 2),))
 IMAGES = np.random.default_rng(0).random((4, 6, 6, 1), dtype=np.float32)
 
@@ -380,3 +385,53 @@ def test_a_file_of_the_nine(tmp_path):
     save(model, path)
     for one, other in zip(model.get_weights(), load(path).get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def residual(image):
+    return image - keras.layers.Conv2D(1, 3, padding="same")(image)
+
+
+def operations(image):
+    x = keras.ops.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    x = keras.ops.concatenate([x, keras.ops.sqrt(keras.ops.abs(x))], axis=-1)
+    x = keras.ops.relu(keras.layers.Conv2D(4, 3)(x))
+    return keras.ops.clip(keras.ops.mean(x, axis=-1, keepdims=True), 0, 1)
+
+
+@pytest.mark.parametrize("body", [residual, operations])
+def test_operations_on_tensors_are_taken(tmp_path, body):
+    """Models that the check of sizes refused for what it did not know."""
+    image = keras.Input((6, 6, 1))
+    foreign = keras.Model(image, body(image))
+    path = tmp_path / "foreign.keras"
+    keras.saving.save_model(foreign, path)
+    assert answer(load(path)) == answer(foreign)
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized:UserWarning")
+def test_a_loss_of_the_user_s_own_is_in_the_way_of_training_alone(saved, tmp_path):
+    model = load(saved)
+    model.compile("adam", lambda truth, answer: keras.ops.mean(truth - answer))
+    path = tmp_path / "own-loss.keras"
+    keras.saving.save_model(model, path)
+    assert answer(load(path)) == answer(model)
+    with pytest.raises(KerasDAEError, match="hold no code"):
+        load(path, compiled=True)
+
+
+def test_what_was_saved_here_is_the_user_s_own(saved, tmp_path):
+    """By its content, wherever it lies; any other file is a stranger's."""
+    moved = shutil.copy(saved, tmp_path / "moved.keras")
+    assert is_own(saved)
+    assert is_own(moved)
+    keras.saving.save_model(load(saved), tmp_path / "other.keras")
+    assert not is_own(tmp_path / "other.keras")
+    assert is_own(PRESETS / "DAE_1_5.keras")
+
+
+def test_a_replaced_file_is_no_longer_on_the_list(model, saved):
+    kept = list((cache_dir() / "own").iterdir())
+    save(model, saved, card={"a": 1})
+    found = list((cache_dir() / "own").iterdir())
+    assert len(found) == len(kept)
+    assert found != kept

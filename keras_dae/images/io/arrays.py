@@ -1,29 +1,27 @@
 """Files of images as arrays: npz and IDX, each looked at before it is believed."""
 
 import gzip
-import lzma
 import math
 import os
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.images.rows import Images, blocks, check_length, extremes, map_member
+from keras_dae.images.rows import Images, blocks, extremes, map_member
+from keras_dae.system.limits import bounds_of
+from keras_dae.system.parcels import carried
 from keras_dae.system.storage import array_sha256, is_file, reason
+from keras_dae.system.walls import FILES
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 # Arrays from this size on stay in their file, where it holds them uncompressed.
 MAPPED_BYTES = 64 * 2**20
-# A compressed array that large may not be that much smaller in its file: images that
-# hold anything are not, and what says so is made to fill the memory.
-MOST_EXPANDED = 100
-MAX_IDX = 64 * 2**20  # bytes; MNIST's kind of files hold 47 million at most
+MAX_IDX = 64 << 20  # bytes; MNIST's kind of files hold 47 million at most
 
 
 @dataclass(frozen=True)
@@ -45,34 +43,87 @@ class Arrays:
         return array_sha256(*(array for array in arrays if array is not None))
 
 
+@carried
+@dataclass(frozen=True)
+class Mapped:
+    """Where an array lies in a file that is mapped rather than read."""
+
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    fortran: bool
+
+    def of(self, path: Path) -> np.ndarray:
+        """Return the array, read-only.
+
+        Raises:
+            KerasDAEError: the file has become shorter.
+        """
+        order: Literal["F", "C"] = "F" if self.fortran else "C"
+        try:
+            return np.memmap(path, self.dtype, "r", self.offset, self.shape, order)
+        except (OSError, ValueError) as error:
+            raise KerasDAEError(f"{path} changed while it was read.") from error
+
+
 def read_npz(path: Path) -> Arrays:
-    """Read `x_train`, `x_test` and, where present, `y_train`, `y_test`.
+    """Read `x_train`, `x_test` and, where present, `y_train`, `y_test` within walls.
 
     Images are (N, H, W) or (N, H, W, C), uint8, or floats within [0, 1]. Arrays of
     `MAPPED_BYTES` or more that `numpy.savez` wrote stay in the file, mapped.
 
     Raises:
         UsageError: no such file.
-        KerasDAEError: damaged, arrays missing, arrays that are no images, or
-            compressed ones that do not fit into memory.
+        KerasDAEError: damaged, arrays missing, or arrays that are no images.
     """
+    found = _within(path, "open_npz", MAPPED_BYTES)
+    parts = [
+        part.of(path) if isinstance(part, Mapped) else part
+        for part in map(found.get, ("x_train", "y_train", "x_test", "y_test"))
+    ]
+    return Arrays(*parts)
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read a gzipped IDX file of unsigned bytes: (N, H, W) images or (N,) labels.
+
+    Raises:
+        UsageError: no such file.
+        KerasDAEError: not gzip, not IDX, or of another length than its header says.
+    """
+    array: np.ndarray = _within(path, "open_idx")
+    return array
+
+
+def _within(path: Path, function: str, *arguments: Any) -> Any:
+    """Return what a function of this module makes of a file, in `walls.FILES`."""
     if not is_file(path):
         raise UsageError(f"There is no data file {path}.")
+    hint = ""
+    if path.suffix == ".npz":
+        hint = "; numpy.savez writes a file that is read as it is needed"
+    return FILES.call(
+        f"{__name__}:{function}",
+        *(str(path), *arguments),
+        bounds=bounds_of(path),
+        refuse=lambda words: KerasDAEError(f"{path} {words}{hint}."),
+    )
+
+
+def open_npz(name: str, mapped: int = MAPPED_BYTES) -> dict[str, Any]:
+    """Read a data set, in the process of `walls.FILES`: arrays, and `Mapped` ones."""
+    path = Path(name)
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            found = {key: _read(path, file, key) for key in NPZ_KEYS if key in file}
-    except KerasDAEError:
-        raise  # a ValueError too, but it says all there is to say
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise KerasDAEError(f"{path} is not a readable npz file.") from error
-    except (zlib.error, lzma.LZMAError) as error:
-        raise KerasDAEError(f"{path} is not a readable npz file.") from error
+            found = {
+                key: _read(path, file, key, mapped) for key in NPZ_KEYS if key in file
+            }
     except OSError as error:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
-    except (TypeError, RuntimeError, MemoryError, SyntaxError, TokenError) as error:
-        # A bare array is no archive; a damaged header claims another format or size, or
-        # is no Python literal.
-        raise KerasDAEError(f"{path} is not a readable npz archive.") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # damage shows as almost any exception in numpy
+        raise KerasDAEError(f"{path} is not a readable npz file.") from error
     # What is no array in the archive comes as bytes.
     found = {k: value for k, value in found.items() if isinstance(value, np.ndarray)}
     missing = [key for key in ("x_train", "x_test") if key not in found]
@@ -89,40 +140,22 @@ def read_npz(path: Path) -> Arrays:
         raise KerasDAEError(
             f"x_train and x_test in {path} must both be uint8 or both be floats."
         )
-    return Arrays(
-        *(found["x_train"], found.get("y_train")),
-        *(found["x_test"], found.get("y_test")),
-    )
+    return {
+        key: Mapped(one.offset, one.dtype, one.shape, not one.flags.c_contiguous)
+        if isinstance(one, np.memmap)
+        else one
+        for key, one in found.items()
+    }
 
 
-def _read(path: Path, file: Any, key: str) -> Any:
+def _read(path: Path, file: Any, key: str, mapped_from: int) -> Any:
     """Return one array of an opened npz file: mapped, if large, or in memory."""
     name = key if key in file.zip.namelist() else f"{key}.npy"
     info = file.zip.getinfo(name)
-    check_length(file.zip, info)
-    if info.file_size < MAPPED_BYTES:
-        return file[key]
-    if info.compress_type == zipfile.ZIP_STORED:
+    if info.file_size >= mapped_from and info.compress_type == zipfile.ZIP_STORED:
         mapped = map_member(path, file.zip, name)
         return file[key] if mapped is None else mapped
-    too_large = KerasDAEError(
-        f"{key} in {path} is compressed and takes {info.file_size / 1e9:,.1f} GB, more "
-        "than fits into memory; save it with numpy.savez in place of "
-        "numpy.savez_compressed, and it is read from the file as needed."
-    )
-    # Read whole, and then split into copies of its rows.
-    if 2 * info.file_size > memory():
-        raise too_large
-    if info.file_size > MOST_EXPANDED * info.compress_size:
-        raise KerasDAEError(
-            f"{key} in {path} takes {info.compress_size:,} bytes there and "
-            f"{info.file_size:,} in memory, more than {MOST_EXPANDED} times as many; "
-            "images are not like that, but numpy.savez writes a file that is read."
-        )
-    try:
-        return file[key]
-    except MemoryError:
-        raise too_large from None
+    return file[key]
 
 
 def memory() -> float:
@@ -164,26 +197,22 @@ def _check_labels(path: Path, part: str, labels: np.ndarray, images: int) -> Non
         )
 
 
-def read_idx(path: Path) -> np.ndarray:
-    """Read a gzipped IDX file of unsigned bytes: (N, H, W) images or (N,) labels.
-
-    Raises:
-        KerasDAEError: not gzip, not IDX, of another length than its header says, or
-            larger than `MAX_IDX`.
-    """
+def open_idx(path: str) -> np.ndarray:
+    """Read a gzipped IDX file, in the process of `walls.FILES`."""
     try:
         with gzip.open(path) as file:
             shape = _idx_shape(file.read(4), file)
-            length = math.prod(shape)
-            # No array of NumPy's has larger axes, not even one without images.
-            bounded = math.prod(max(1, side) for side in shape) <= MAX_IDX
             # One byte more than there should be tells a longer file.
-            raw = file.read(length + 1) if bounded else b""
+            raw = file.read(min(math.prod(shape), MAX_IDX) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise KerasDAEError(f"{path} is not a readable gzip file.") from error
-    if not shape or not bounded or len(raw) != length:
+    if not shape or len(raw) != math.prod(shape):
         raise KerasDAEError(f"{path} is not an IDX file of unsigned bytes.")
-    return np.frombuffer(raw, np.uint8).reshape(shape)
+    try:
+        return np.frombuffer(raw, np.uint8).reshape(shape)
+    except ValueError as error:  # an axis that is longer than any of NumPy's
+        words = f"{path} is not an IDX file of unsigned bytes."
+        raise KerasDAEError(words) from error
 
 
 def _idx_shape(head: bytes, file: Any) -> tuple[int, ...]:

@@ -20,7 +20,9 @@ from keras_dae.images.io.pictures import (
     UnreadableError,
 )
 from keras_dae.images.kinds import check_kind
+from keras_dae.system.limits import Bounds, bounds_of
 from keras_dae.system.storage import reason
+from keras_dae.system.walls import FILES
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,8 @@ def read_picture(
         raise UnreadableError(_misnamed(name, suffix))
     try:
         return FORMATS[name].read(file, megapixels)
-    except UnreadableError:
+    except (UnreadableError, MemoryError):
         raise
-    except MemoryError as error:
-        raise UnreadableError("takes more memory than there is") from error
     except Exception as error:  # damage shows as almost any exception in decoders
         raise UnreadableError(
             f"is a damaged or truncated {name} image ({_first_line(error)})"
@@ -78,16 +78,38 @@ def read_picture(
 
 
 def read_file(path: Path, megapixels: float = MAX_MEGAPIXELS) -> Picture:
-    """Read an image file; raises `UnreadableError` as `read_picture` does."""
+    """Read an image file within walls; raises `UnreadableError` as `read_picture`."""
     check_kind(path)
     problem = file_problem(path)
     if problem:
         raise UnreadableError(problem)
+    return _within(bounds_of(path), "open_file", str(path.absolute()), megapixels)
+
+
+def read_bytes(content: bytes, megapixels: float = MAX_MEGAPIXELS) -> Picture:
+    """Read an image that has no name, as `read_file` does."""
+    return _within(bounds_of(size=len(content)), "open_bytes", content, megapixels)
+
+
+def _within(bounds: Bounds, function: str, *arguments: Any) -> Picture:
+    name = f"{__name__}:{function}"
+    picture = FILES.call(name, *arguments, bounds=bounds, refuse=UnreadableError)
+    assert isinstance(picture, Picture)
+    return picture
+
+
+def open_file(path: str, megapixels: float) -> Picture:
+    """Read an image file, in the process of `walls.FILES`."""
     try:
-        with path.open("rb") as file:
-            return read_picture(file, path.suffix, megapixels)
+        with Path(path).open("rb") as file:
+            return read_picture(file, Path(path).suffix, megapixels)
     except OSError as error:
         raise UnreadableError(f"cannot be read: {reason(error)}") from error
+
+
+def open_bytes(content: bytes, megapixels: float) -> Picture:
+    """Read an image that has no name, in the process of `walls.FILES`."""
+    return read_picture(io.BytesIO(content), None, megapixels)
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_dae.errors import KerasDAEError
+from keras_dae.system.parcels import carried
 
 MAX_MEGAPIXELS = 256
 MAX_PAGES = 65_536
@@ -26,6 +27,7 @@ RANGES = {
 COUNTS = ("int8", "int16", "int32", "int64", "uint32", "uint64")
 
 
+@carried
 class UnreadableError(KerasDAEError):
     """A file that holds no image to read; the sentence lacks only its name.
 
@@ -39,6 +41,7 @@ class UnreadableError(KerasDAEError):
         self.mended = f"{what}; {option}" if option else what
 
 
+@carried
 @dataclass
 class Page:
     """One image of a file.
@@ -62,6 +65,7 @@ class Page:
         return values[..., 0] if values.shape[2] == 1 else values
 
 
+@carried
 @dataclass
 class Picture:
     """The pages of a file with its format.

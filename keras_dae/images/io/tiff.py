@@ -20,6 +20,7 @@ from keras_dae.images.io.pictures import (
     upright,
 )
 from keras_dae.images.tiff_tags import Tags
+from keras_dae.system.parcels import carried
 
 # Offsets of 32 bits end here; a file of more pixels is written as BigTIFF.
 LARGE = 1 << 31
@@ -28,6 +29,7 @@ ALPHA = (1, 2)  # of the kinds of extra samples: associated, and not
 _DNG_VERSION = 50706
 
 
+@carried
 @dataclass(frozen=True)
 class Directory:
     """How one page of a file is written.

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.evaluation import onnx_files
 from keras_dae.evaluation.baselines import Denoiser
-from keras_dae.evaluation.engines import model_denoiser, onnx_session
+from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.scoring import load_for
+from keras_dae.evaluation.walled import ONNX_FILE, WalledModel, macs_of
 from keras_dae.images.splits import Splits
-from keras_dae.models.counting import macs
 from keras_dae.system import backend
 from keras_dae.system.storage import is_file, reason
 
@@ -41,7 +40,7 @@ def load_keras(path: Path, splits: Splits) -> Loaded:
     facts = {
         "parameters": model.count_params(),
         "bytes": path.stat().st_size,
-        "macs": macs(model),
+        "macs": macs_of(model),
     }
     return model_denoiser(model), facts
 
@@ -55,33 +54,29 @@ def load_onnx(path: Path, splits: Splits) -> Loaded:
         KerasDAEError: onnxruntime is absent, not a readable model, or one for images
             of another shape.
     """
-    try:
-        importlib.import_module("onnxruntime")  # its absence is said first
-        onnx_files.inspect(path)
-        session = onnx_session(path)
-    except KerasDAEError:
-        raise
-    except ImportError as error:
-        raise KerasDAEError(
-            f"{path} needs the package onnxruntime, which is not installed; "
-            'pip install "keras-dae[onnx]" brings it.'
-        ) from error
-    except Exception as error:  # its exceptions share no class of their own
-        raise KerasDAEError(f"{path} is not a readable ONNX model.") from error
-    inputs = session.get_inputs()
-    wanted = inputs[0].shape if len(inputs) == 1 else None
+    for name in ("onnx", "onnxruntime"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise KerasDAEError(
+                f"{path} needs the package {name}, which is not installed; "
+                'pip install "keras-dae[onnx]" brings it.'
+            ) from error
+    if not is_file(path):
+        raise UsageError(f"There is no model file {path}.")
+    model = WalledModel(path, ONNX_FILE)
+    wanted = model.input_shape
     height, width, channels = splits.image_shape
     if wanted and _fits(wanted[1:], (height, width, channels)):
         first = False
     elif wanted and _fits(wanted[1:], (channels, height, width)):
         first = True
     else:
-        shapes = ", ".join(str(one.shape) for one in inputs)
         raise KerasDAEError(
-            f"{path} takes {shapes}; {splits.name} holds images of "
+            f"{path} takes {wanted}; {splits.name} holds images of "
             f"{splits.image_shape}."
         )
-    denoise = _onnx_denoiser(session, inputs[0], first)
+    denoise = _onnx_denoiser(model, wanted[0], first)
     facts = {"parameters": None, "bytes": path.stat().st_size, "macs": None}
     return denoise, facts
 
@@ -94,13 +89,13 @@ def _fits(wanted: list[Any], shape: tuple[int, ...]) -> bool:
     )
 
 
-def _onnx_denoiser(session: Any, given: Any, channels_first: bool) -> Denoiser:
-    batch = given.shape[0] if isinstance(given.shape[0], int) else None
-
+def _onnx_denoiser(
+    model: Denoiser, batch: int | None, channels_first: bool
+) -> Denoiser:
     def run(noisy: np.ndarray) -> np.ndarray:
         if channels_first:
             noisy = np.ascontiguousarray(np.moveaxis(noisy, -1, 1))
-        answer = np.asarray(session.run(None, {given.name: noisy})[0])
+        answer = model(noisy)
         return np.moveaxis(answer, 1, -1) if channels_first else answer
 
     def denoise(noisy: np.ndarray) -> np.ndarray:

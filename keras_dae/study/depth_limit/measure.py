@@ -8,9 +8,9 @@ from keras_dae.evaluation.contrasts import FEWEST_SEEDS
 from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.metrics import mse
 from keras_dae.evaluation.scoring import TestBench
+from keras_dae.evaluation.walled import open_model
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import MEASURED, frozen_pairs
-from keras_dae.models.files import load
 from keras_dae.study.common.loaders import file_sha256
 from keras_dae.study.common.store import Store
 from keras_dae.system import backend
@@ -91,7 +91,7 @@ def _row(
     kept = splits.limited(config.train_images)
 
     def measure_run() -> dict[str, float]:
-        denoise = model_denoiser(load(folder.model_path))
+        denoise = model_denoiser(open_model(folder.model_path))
         return {
             "train": _on_training(config, kept, denoise),
             "test": float(bench.errors(denoise).mean()),

@@ -9,7 +9,12 @@ import pytest
 import tifffile
 from PIL import Image, PngImagePlugin
 
-from keras_dae.images.io.formats import encoded, read_file, read_picture
+from keras_dae.images.io.formats import (
+    encoded,
+    open_file,
+    read_file,
+    read_picture,
+)
 from keras_dae.images.io.pictures import (
     RANGES,
     UnreadableError,
@@ -420,4 +425,4 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(path), "open", refused)
     with pytest.raises(UnreadableError, match="Permission denied"):
-        read_file(path)
+        open_file(str(path), 256)

@@ -1,0 +1,101 @@
+"""The process behind `walls.Room`: calls functions within bounds until its end.
+
+python -m keras_dae.system.walled DESCRIPTOR
+"""
+
+import os
+import resource
+import signal
+import socket
+import sys
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from keras_dae.errors import KerasDAEError
+from keras_dae.system import parcels
+from keras_dae.system.lifeline import end_with_parent
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_WASTE = 1 << 30  # bytes more than at the start: a process that keeps them is left
+
+
+def main() -> None:
+    """Answer calls of [function, bounds, arguments] as [state, result].
+
+    The second holds bytes, seconds and the working folder.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what it means
+    end_with_parent()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    link, before = socket.socket(fileno=int(sys.argv[1])), taken()
+    while True:
+        try:
+            function, (memory, seconds, folder), arguments = parcels.receive(link)
+        except EOFError:
+            return
+        module, _, name = function.partition(":")
+        called = getattr(import_module(module), name)
+        with suppress(OSError):
+            os.chdir(folder)
+        confine(memory, seconds)
+        answer = _answer(called, arguments)
+        confine(None, None)
+        _reply(link, answer)
+        if taken() > before + _WASTE:
+            return
+
+
+def _answer(called: Any, arguments: list[Any]) -> list[Any]:
+    try:
+        return ["done", called(*arguments)]
+    except MemoryError:
+        return ["memory", None]
+    except KerasDAEError as error:
+        known = type(error).__name__ in parcels.CARRIED
+        return ["failed", error if known else KerasDAEError(str(error))]
+    except Exception as error:  # of a library that a file surprised
+        words = (str(error).strip().splitlines() or [""])[0][:120]
+        return ["failed", KerasDAEError(f"{type(error).__name__}: {words}")]
+
+
+def _reply(link: socket.socket, answer: list[Any]) -> None:
+    try:
+        parcels.send(link, answer)
+    except MemoryError:
+        parcels.send(link, ["memory", None])
+    except TypeError as error:
+        parcels.send(link, ["failed", KerasDAEError(f"It cannot be read: {error}.")])
+
+
+def confine(memory: int | None, seconds: float | None) -> None:
+    """Bound what this process may take from here on; None lifts a bound.
+
+    Memory is what is private and writable (RLIMIT_DATA), which Linux alone enforces:
+    mapped files and what CUDA reserves do not count. Time is that of all cores.
+    """
+    _set(resource.RLIMIT_DATA, None if memory is None else taken() + memory)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    spent = used.ru_utime + used.ru_stime
+    _set(resource.RLIMIT_CPU, None if seconds is None else int(spent + seconds) + 1)
+
+
+def _set(what: int, bound: int | None) -> None:
+    most = resource.getrlimit(what)[1]
+    soft = most if bound is None else bound
+    if most != resource.RLIM_INFINITY:
+        soft = min(soft, most)
+    resource.setrlimit(what, (soft, most))
+
+
+def taken() -> int:
+    """Return the private writable bytes of this process; 0 where that is not told."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[5]) * _PAGE
+    except OSError:
+        return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""A room with walls: a process of bounded memory and time that opens strangers' files.
+
+Whatever a file makes a decoder, keras or a runtime do, it is done in a process that the
+operating system ends at its bounds. That is one sentence about that file; the next file
+gets a new process. What comes back is plain values (`parcels`), so nothing of the file
+runs here.
+
+The bounds are those of `limits`.
+"""
+
+import atexit
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from keras_dae.errors import KerasDAEError
+from keras_dae.system import parcels
+from keras_dae.system.lifeline import child_environment
+from keras_dae.system.limits import Bounds, bounds_of
+
+START_SECONDS = 120.0
+# By the clock, for each second of computing: a busy machine takes many. A process that
+# does not compute, and waits for nothing that the system knows of, is ended sooner.
+PATIENCE, STEP_SECONDS, IDLE_STEPS = 10.0, 2.0, 3
+
+
+class Room:
+    """A process that calls functions of this package, one at a time, within bounds.
+
+    It is started by its first call, and anew after one that it did not survive.
+
+    Args:
+        prepare: "module:name" of what is called at its start, without bounds.
+    """
+
+    def __init__(self, prepare: str = "") -> None:
+        self._prepare = prepare
+        self._process: subprocess.Popen[bytes] | None = None
+        self._link: socket.socket | None = None
+        self._owner, self._lock = os.getpid(), threading.RLock()
+        self._waiting = False
+
+    def call(
+        self,
+        function: str,
+        *arguments: Any,
+        bounds: Bounds | None = None,
+        refuse: Callable[[str], Exception] = KerasDAEError,
+    ) -> Any:
+        """Call a function there and return its result.
+
+        Args:
+            function: "module:name", of this package.
+            arguments: values that `parcels` sends.
+            bounds: what the call may take.
+            refuse: makes an error of what ended the process, a sentence without the
+                file's name, such as "takes more than 12 s to read".
+
+        Raises:
+            Exception: what the function raised, of `parcels.CARRIED`; or what `refuse`
+                made.
+        """
+        bounds = bounds or bounds_of()
+        within = [bounds.memory, bounds.seconds * bounds.threads, _folder()]
+        with self._lock:
+            self.start()
+            for attempt in range(2):
+                assert self._link is not None
+                try:
+                    parcels.send(self._link, [function, within, list(arguments)])
+                    break
+                except OSError:  # it was ended while it had nothing to do
+                    self.close()
+                    self.start()
+                    if attempt:
+                        raise refuse("cannot be opened: no process starts") from None
+            try:
+                self._prepared(refuse)
+                state, result = self._answer(bounds)
+            except (OSError, EOFError, ValueError) as error:
+                late = isinstance(error, TimeoutError)
+                raise refuse(_why(self.close(), late, bounds)) from None
+            except BaseException:  # an interrupt: the answer would be that of this call
+                self.close()
+                raise
+        if state == "memory":
+            raise refuse(_why(-signal.SIGKILL, False, bounds))
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def start(self) -> None:
+        """Start the process, if there is none; return at once."""
+        here = self._owner == os.getpid()
+        if here and self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        self._owner = os.getpid()
+        ours, there = socket.socketpair()
+        with there:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "keras_dae.system.walled", str(there.fileno())],
+                pass_fds=[there.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=child_environment(),
+            )
+        atexit.register(self.close)
+        self._link, self._waiting = ours, bool(self._prepare)
+        if self._prepare:
+            with suppress(OSError):
+                parcels.send(ours, [self._prepare, [None, None, ""], []])
+
+    def _prepared(self, refuse: Callable[[str], Exception]) -> None:
+        """Wait until a process that was started has done what it does first."""
+        if not self._waiting:
+            return
+        assert self._link is not None
+        self._waiting = False
+        self._link.settimeout(START_SECONDS)
+        state, result = parcels.receive(self._link)
+        if state != "done":
+            self.close()
+            raise refuse(f"cannot be opened: {result}")
+
+    def _answer(self, bounds: Bounds) -> Any:
+        """Wait for an answer as long as the process computes, within its bounds."""
+        assert self._link is not None
+        assert self._process is not None
+        idle, before = 0, _state(self._process.pid)
+        end = time.monotonic() + PATIENCE * bounds.seconds
+        while not select.select([self._link], [], [], STEP_SECONDS)[0]:
+            now = _state(self._process.pid)
+            idle = idle + 1 if now == before and now[:1] == ["S"] else 0
+            if idle == IDLE_STEPS or time.monotonic() > end:
+                raise TimeoutError
+            before = now
+        self._link.settimeout(PATIENCE * bounds.seconds)
+        return parcels.receive(self._link)
+
+    def close(self) -> int:
+        """End the process, if there is one; return its exit code."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        code = 0
+        atexit.unregister(self.close)
+        if self._owner != os.getpid():  # a copy of that process, by fork
+            self._process = None
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(timeout=0.2)
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+        return code
+
+
+def _folder() -> str:
+    """Return the working folder, where relative paths start; empty if it is gone."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return ""
+
+
+def _state(pid: int) -> list[str]:
+    """Return a process's state and the time that it has computed; empty if not told."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+    return [words[0], *words[11:13]]
+
+
+def _why(code: int, late: bool, bounds: Bounds) -> str:
+    """Return what ended a process, to follow the name of a file."""
+    if late or code == -signal.SIGXCPU:
+        return (
+            f"takes more than {bounds.seconds:,.0f} s to read; --time-limit allows more"
+        )
+    if code == -signal.SIGKILL:
+        return (
+            f"takes more than {bounds.memory >> 20:,} MiB of memory to read; "
+            "--memory-limit allows more"
+        )
+    name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return (
+        f"ends the process that reads it ({name}): it is damaged, or takes more than "
+        f"{bounds.memory >> 20:,} MiB of memory"
+    )
+
+
+FILES = Room()  # for images and arrays, which take no backend
+MODELS = Room("keras_dae.system.backend:prepare")
