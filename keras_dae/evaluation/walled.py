@@ -20,6 +20,7 @@ from keras_dae.evaluation import onnx_files
 from keras_dae.models import files
 from keras_dae.models.counting import macs
 from keras_dae.models.gate import inspect
+from keras_dae.models.live_maps import live_maps
 from keras_dae.models.reach import Reach, reach
 from keras_dae.system import backend
 from keras_dae.system.limits import Bounds, bounds_of
@@ -104,6 +105,11 @@ class WalledModel:
         ]
         return np.concatenate(parts)
 
+    def live_maps(self, noisy: np.ndarray) -> list[float]:
+        """Return what `models.live_maps.live_maps` counts, of float32 (N, H, W, C)."""
+        found: list[float] = self._call("count_live", noisy.nbytes, len(noisy), noisy)
+        return found
+
     def _call(self, function: str, size: int, images: int, *arguments: Any) -> Any:
         alone, threads = bounds_of(self.path), backend.threads()
         bounds = Bounds(
@@ -142,6 +148,19 @@ def reach_of(model: "keras.Model | WalledModel") -> Reach | None:
 def macs_of(model: "keras.Model | WalledModel") -> int | None:
     """Return the multiply-adds for an image, None where a size is open."""
     return model.facts.macs if isinstance(model, WalledModel) else macs(model)
+
+
+def live_maps_of(model: "keras.Model | WalledModel", noisy: np.ndarray) -> list[float]:
+    """Return the share of images in which each latent map is above 0."""
+    if isinstance(model, WalledModel):
+        return model.live_maps(noisy)
+    return live_maps(model, noisy)
+
+
+def count_live(path: str, kind: str, threads: int, noisy: np.ndarray) -> list[float]:
+    """Return the share of images in which each of a file's latent maps is above 0."""
+    backend.use_threads(threads)
+    return live_maps(files.open_model(Path(path)), noisy)
 
 
 def look(path: str, kind: str, threads: int) -> Facts:

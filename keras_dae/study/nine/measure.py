@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_dae.denoiser import Denoiser
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.metrics import added_metrics, psnr_of
 from keras_dae.evaluation.scoring import (
@@ -15,12 +14,13 @@ from keras_dae.evaluation.scoring import (
     ImageFigures,
     TestBench,
     run_row,
+    score_model,
 )
+from keras_dae.evaluation.walled import live_maps_of, open_model
 from keras_dae.images.datasets import load
 from keras_dae.images.frozen import images_held
 from keras_dae.models.architectures import DAESpec, architecture_row
-from keras_dae.models.files import load as load_model
-from keras_dae.models.live_maps import dead_maps, live_maps
+from keras_dae.models.live_maps import dead_maps
 from keras_dae.study.nine.references import references
 from keras_dae.system import backend
 from keras_dae.system.storage import is_file, read_json, replacing
@@ -135,7 +135,7 @@ def evaluate_files(
     rows, images = [], []
     for path in paths:
         say(f"scoring {path}")
-        row, of_images = Denoiser.from_preset(path).measure(bench, engine)
+        row, of_images = score_model(bench, open_model(path), engine, str(path))
         rows.append({"name": path.stem, "file": str(path), **row})
         images.append(of_images)
     return Scored(_results(bench, rows), images, {}, [], bench)
@@ -173,7 +173,8 @@ def _score(
     specs: dict[str, DAESpec] = {}
     for folder in folders:
         say(f"scoring {folder.path.name}")
-        scored, of_images = Denoiser.from_preset(folder.path).measure(bench, engine)
+        model = open_model(folder.model_path)
+        scored, of_images = score_model(bench, model, engine, str(folder.model_path))
         row = run_row(folder, scored)
         rows.append(row)
         images.append(of_images)
@@ -194,7 +195,7 @@ def _live_maps(
     most = images_held(bench.splits.image_shape)
     count = min(LIVE_IMAGES, len(bench.splits.test), most)
     noisy, _ = bench.take(np.arange(count))
-    shares = live_maps(load_model(folder.model_path), noisy)
+    shares = live_maps_of(open_model(folder.model_path), noisy)
     if told := dead_maps(shares, f"{count:,} test images"):
         say(f"{folder.path.name}: {told}")
     return shares
