@@ -16,7 +16,8 @@ from keras_dae.models.photo import PhotoSpec, build_photo, initial_weights
 from keras_dae.system.numerics import float32
 from keras_dae.training import fitting
 from keras_dae.training.config import RunConfig, make_config, read_toml
-from keras_dae.training.fitting import fit, validation_arrays
+from keras_dae.training.feeding import validation_arrays
+from keras_dae.training.fitting import fit
 from keras_dae.training.length import by_epochs
 from keras_dae.training.losses import FLOOR, LOSSES, LogMSE
 from keras_dae.training.photo_recipe import OF_FOLDERS, RECIPE
