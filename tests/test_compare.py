@@ -164,7 +164,7 @@ def test_a_ceiling_resumes_and_is_not_overwritten(out, data):
     [
         (
             ["--model", "vgg"],
-            "equal-parameters, equal-macs, unet, dncnn. Received: model='vgg'",
+            "equal-macs, unet, dncnn, photo. Received: model='vgg'",
         ),
         (["--model", "unet", "--filters", "0"], "filters=0"),
     ],

@@ -87,7 +87,7 @@ def test_a_loss_of_ones_own_is_no_matter_for_answers(tmp_path):
     noisy = np.ones((2, 8, 8, 1), "float32")
     found = load(tmp_path / "own.keras")
     np.testing.assert_array_equal(found.predict(noisy), model.predict(noisy))
-    with pytest.raises(KerasDAEError, match=r"own_loss.*Accepted are"):
+    with pytest.raises(KerasDAEError, match=r"own_loss.*A file may name"):
         load(tmp_path / "own.keras", compiled=True)
 
 
@@ -97,6 +97,7 @@ def operations(x, y):
         "residual": x - y,
         "clipped": ops.clip(x + y, 0, 1),
         "numbers": 1 - 2 * y / 3 + x**2,
+        "repeated": ops.repeat(x, 2, axis=1)[:, ::2] - y,
         "chain": ops.leaky_relu(ops.maximum(-x, ops.abs(y)), 0.1),
     }
 
@@ -112,19 +113,11 @@ def test_operations_on_tensors_are_loaded(tmp_path, name):
     np.testing.assert_array_equal(found, model.predict(noisy, verbose=0))
 
 
-def test_other_operations_are_refused_by_name(tmp_path):
-    start = keras.Input((8, 8, 1))
-    model = keras.Model(start, keras.ops.repeat(start, 1000, axis=1))
-    model.save(tmp_path / "ops.keras")
-    with pytest.raises(KerasDAEError, match=r"'Repeat'\. Accepted are"):
-        load(tmp_path / "ops.keras")
-
-
 def test_an_operation_takes_tensors_and_numbers_alone(tmp_path):
     start = keras.Input((8, 8, 1))
     model = keras.Model(start, start + np.ones((8, 8, 1), "float32"))
     model.save(tmp_path / "ops.keras")
-    with pytest.raises(KerasDAEError, match="'Add' on other values"):
+    with pytest.raises(KerasDAEError, match="holds '__numpy__'"):
         load(tmp_path / "ops.keras")
 
 

@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,12 @@ class Forked(_real_popen):  # type: ignore[type-arg]
         if list(args[:2]) == [sys.executable, "-m"]:
             environment = options.get("env") or dict(os.environ)
 
+            kept = options.get("pass_fds", ())
+
             def run() -> None:
-                os.closerange(3, 1024)
+                for number in set(range(3, 1024)) - set(kept):
+                    with suppress(OSError):
+                        os.close(number)
                 os.environ.clear()
                 os.environ.update(environment)
                 be_new()

@@ -58,8 +58,11 @@ class LatentCoder:
         """Return latents (N, ...) as bytes; equal latents give equal bytes.
 
         Example:
-            >>> coder = fit_coder(training_latents, step=0.5)
-            >>> coder.dequantise(coder.decode(coder.encode(latents), len(latents)))
+            >>> latents = np.array([[[[0.2]], [[1.1]]], [[[0.6]], [[0.9]]]], "float32")
+            >>> coder = fit_coder(latents, step=0.5)
+            >>> coder.dequantise(coder.decode(coder.encode(latents), 2))
+            array([[0. , 1. ],
+                   [0.5, 1. ]], dtype=float32)
         """
         numbers = self.quantise(latents)
         predicted = self.weights @ numbers.astype(np.float64)

@@ -32,7 +32,7 @@ def is_below(losses: np.ndarray, risk: float, delta: float) -> bool:
         UsageError: losses outside [0, 1].
 
     Example:
-        >>> is_below(np.zeros(22), 0.1, 0.1), is_below(np.zeros(21), 0.1, 0.1)
+        >>> is_below(np.zeros(25), 0.1, 0.1), is_below(np.zeros(24), 0.1, 0.1)
         (True, False)
     """
     losses = np.asarray(losses, np.float64)

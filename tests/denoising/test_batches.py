@@ -50,9 +50,9 @@ def test_a_name_that_is_too_long_is_one_row(folder, tmp_path):
     save(folder / f"{'n' * 245}.png")
     code, found = denoise(folder, "-o", tmp_path / "out")
     assert (code, found["done"], found["failed"]) == (1, 1, 1)
-    assert (
-        "cannot be written: File name too long"
-        in rows(found)["n" * 245 + ".png"]["reason"]
+    reason = rows(found)["n" * 245 + ".png"]["reason"]
+    assert reason.startswith("Cannot write ") and reason.endswith(
+        ": File name too long"
     )
     code, found = denoise("x" * 300 + ".png", folder / "ok.png", "-o", tmp_path / "b")
     assert (code, found["done"]) == (1, 1)

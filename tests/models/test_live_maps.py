@@ -30,9 +30,9 @@ def test_dead_maps_are_told_in_one_sentence(monkeypatch):
     bench = SimpleNamespace(
         splits=SimpleNamespace(test=np.zeros(3)), take=lambda index: (index, index)
     )
-    monkeypatch.setattr(scored, "load_model", lambda path: None)
+    monkeypatch.setattr(scored, "open_model", lambda path: None)
     for shares in ([0.0, 1.0, 0.5, 0.0], [1.0, 1.0, 0.5, 1.0]):
-        monkeypatch.setattr(scored, "live_maps", lambda *_, shares=shares: shares)
+        monkeypatch.setattr(scored, "live_maps_of", lambda *_, shares=shares: shares)
         folder = SimpleNamespace(path=Path("a/run"), model_path=None)
         assert scored._live_maps(folder, bench, told.append) == shares
     assert told == ["run: 2 of 4 latent maps answer 0 for all of 3 test images."]

@@ -131,14 +131,3 @@ def test_an_array_of_a_version_that_is_not_for_images(tmp_path):
         np.lib.format.write_array(file, GREY, version=(3, 0))
     with pytest.raises(UnreadableError, match=r"NPY version \(3, 0\)"):
         read_file(tmp_path / "a.npy")
-
-
-def test_an_array_without_a_place_in_memory(monkeypatch):
-    """A decoder that finds no memory is one sentence too."""
-
-    def none_left(*_, **__):
-        raise MemoryError
-
-    monkeypatch.setattr(tifffile.TiffPage, "asarray", none_left)
-    with pytest.raises(UnreadableError, match="more memory than there is"):
-        read(tiff(GREY))

@@ -191,7 +191,7 @@ def test_the_command(tmp_path, monkeypatch):
     ("runs", "code", "says"),
     [
         (["DAE_9_9"], 2, "There is no model DAE_9_9"),
-        (["photo-gray"], 1, "denoises images of shape (None, None, 1)"),
+        (["photo-gray"], 1, "has no layer named 'latent'"),
         (["{here}"], 2, "no run"),
         (["DAE_1_5", "--images", "0"], 2, "--images"),
     ],
