@@ -7,7 +7,8 @@
   ICML 2019).
 
 Both score against `unbiased.target_of` the noise, so that clipping does not bias what
-is learnt. The noisy input is the one that training on clean targets draws.
+is learnt. The noisy input is the one that training on clean targets draws. Where
+`noisy_images` says that the images have the noise already, they are the input.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import numpy as np
 
 from keras_dae.errors import check
 from keras_dae.images.frozen import FROZEN_BLOCK, FrozenPairs
-from keras_dae.images.noise import Noise
+from keras_dae.images.noise import Gaussian, Noise
 from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.rows import Images
 from keras_dae.images.unbiased import check_mean, target_of
@@ -65,16 +66,21 @@ TARGETS: dict[str, Callable[..., Batch]] = {
 
 
 def training_pairs(
-    targets: str, images: Images, noise: Noise, **options: Any
+    targets: str,
+    images: Images,
+    noise: Noise,
+    *,
+    noisy_images: bool = False,
+    **options: Any,
 ) -> NoisyCleanPairs:
-    """Return the training batches for `targets`; see `NoisyCleanPairs` for the rest.
+    """Return the training batches for `targets`; see `TargetPairs` for the rest.
 
     Raises:
-        UsageError: unknown targets.
+        UsageError: unknown targets, or some that noisy images do not have.
     """
-    if targets == CLEAN:
+    if targets == CLEAN and not noisy_images:
         return NoisyCleanPairs(images, noise, **options)
-    return TargetPairs(targets, images, noise, **options)
+    return TargetPairs(targets, images, noise, noisy_images=noisy_images, **options)
 
 
 class TargetPairs(NoisyCleanPairs):
@@ -87,17 +93,25 @@ class TargetPairs(NoisyCleanPairs):
         targets: a row of `TARGETS`.
         images: as of `NoisyCleanPairs`, with the rest.
         noise: noise that `unbiased.target_of` takes.
+        noisy_images: whether the images have this noise already; none is added.
 
     Raises:
-        UsageError: unknown targets, or noise whose mean cannot be undone.
+        UsageError: unknown targets, noise whose mean cannot be undone, or targets
+            that noisy images do not have.
     """
 
     def __init__(
-        self, targets: str, images: Images, noise: Noise, **options: Any
+        self,
+        targets: str,
+        images: Images,
+        noise: Noise,
+        *,
+        noisy_images: bool = False,
+        **options: Any,
     ) -> None:
-        check_targets(targets, noise)
-        super().__init__(images, noise, **options)
-        self.targets = targets
+        check_targets(targets, noise, noisy_images)
+        super().__init__(images, _added(noise, noisy_images), **options)
+        self.targets, self.made_with = targets, noise
 
     def _item(self, epoch: int, index: int) -> Any:
         noisy, clean = super()._item(epoch, index)
@@ -106,7 +120,7 @@ class TargetPairs(NoisyCleanPairs):
             TARGETS[self.targets](
                 noisy[start : start + self.batch_size],
                 clean[start : start + self.batch_size],
-                self.noise,
+                self.made_with,
                 stream("targets", self.seed, epoch, first + number),
             )
             for number, start in enumerate(range(0, len(noisy), self.batch_size))
@@ -130,20 +144,27 @@ class FrozenTargets(FrozenPairs):
         targets: a row of `TARGETS`.
         images: as of `FrozenPairs`, with the rest.
         noise: noise that `unbiased.target_of` takes.
+        noisy_images: as of `TargetPairs`.
     """
 
     def __init__(
-        self, targets: str, images: Images, noise: Noise, **options: Any
+        self,
+        targets: str,
+        images: Images,
+        noise: Noise,
+        *,
+        noisy_images: bool = False,
+        **options: Any,
     ) -> None:
-        check_targets(targets, noise)
-        super().__init__(images, noise, **options)
-        self.targets = targets
+        check_targets(targets, noise, noisy_images)
+        super().__init__(images, _added(noise, noisy_images), **options)
+        self.targets, self.made_with = targets, noise
 
     def block(self, number: int) -> Any:
         """Draw block `number` as a row of `TARGETS` returns it."""
         noisy, clean = super().block(number)
         rng = stream("frozen targets", self.seed, number)
-        return TARGETS[self.targets](noisy, clean, self.noise, rng)
+        return TARGETS[self.targets](noisy, clean, self.made_with, rng)
 
     def arrays(self) -> Batch:
         """Return all of them, each part as one array."""
@@ -151,15 +172,26 @@ class FrozenTargets(FrozenPairs):
         return _joined([self.block(number) for number in blocks])
 
 
-def check_targets(targets: str, noise: Noise) -> None:
-    """Refuse targets that are unknown, or that `noise` does not allow.
+def check_targets(targets: str, noise: Noise, noisy_images: bool = False) -> None:
+    """Refuse targets that are unknown, or that noise or images do not allow.
 
     Raises:
         UsageError: says which are.
     """
     known = (CLEAN, *TARGETS)
     check(targets in known, f"targets are {', '.join(known)}.", targets=targets)
+    check(
+        not noisy_images or targets == "blind-spot",
+        "Noisy images have targets=blind-spot alone: there is no clean image and no "
+        "second noisy copy.",
+        targets=targets,
+    )
     check_mean(targets, noise)
+
+
+def _added(noise: Noise, noisy_images: bool) -> Noise:
+    """Return the noise that is added to the images: none to noisy ones."""
+    return Gaussian(0.0) if noisy_images else noise
 
 
 def _joined(batches: list[Batch]) -> Batch:

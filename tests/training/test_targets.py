@@ -109,7 +109,7 @@ def test_no_clean_image_reaches_training_or_validation(
 
 
 def test_blind_spot_steps_are_keras_own(tmp_path, splits, monkeypatch):
-    def never(*given):
+    def never(*given, **options):
         raise AssertionError("the lean steps take no weights")
 
     monkeypatch.setattr(fitting, "use_fast_steps", never)
