@@ -279,8 +279,10 @@ class Denoiser:
             targets: `"clean"`: the model is scored against the clean images.
                 `"noisy"`: against a second noisy copy of each (Noise2Noise).
                 `"blind-spot"`: against hidden pixels of the one noisy copy
-                (Noise2Self). The last two are corrected for clipping, so that the
-                model learns clean values; `card["targets"]` says how. See
+                (Noise2Self). Both are corrected for clipping, so that the model
+                learns clean values. `"r2r"`: against the one noisy copy less further
+                noise (Recorrupted-to-Recorrupted), of unclipped Gaussian noise.
+                `card["targets"]` says what was used. See
                 `docs/without-clean-images.md`.
             epochs: passes over the images.
             batch_size: images per step.

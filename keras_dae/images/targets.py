@@ -5,8 +5,11 @@
 - `blind-spot`: there is one noisy copy of each image. Some of its pixels are hidden
   from the model and are all that it is scored at (J. Batson and L. Royer, "Noise2Self",
   ICML 2019).
+- `r2r`: there is one noisy copy of each image, and its noise is not clipped. More noise
+  is added to it, and subtracted from it as the target (T. Pang et al., "Recorrupted-to-
+  Recorrupted", CVPR 2021).
 
-Both score against `unbiased.target_of` the noise, so that clipping does not bias what
+All score against `unbiased.target_of` the noise, so that clipping does not bias what
 is learnt. The noisy input is the one that training on clean targets draws. Where
 `noisy_images` says that the images have the noise already, they are the input.
 """
@@ -25,6 +28,7 @@ from keras_dae.images.unbiased import check_mean, target_of
 from keras_dae.system.streams import stream
 
 CLEAN = "clean"
+ALPHA = 0.5  # share of the noise that r2r adds to what the model sees
 GRID = 4  # one pixel in GRID x GRID is hidden
 MEASURED_IMAGES = 4096  # targets of so many give their mean to within 0.001
 Batch = tuple[np.ndarray, ...]
@@ -59,9 +63,29 @@ def blind_spot_targets(
     return masked, target_of(noise)(noisy), hidden / share
 
 
+def recorrupted_targets(
+    noisy: np.ndarray, clean: np.ndarray, noise: Noise, rng: np.random.Generator
+) -> Batch:
+    """Return (noisier, target) from one noisy copy alone, with independent noise.
+
+    With z drawn as the noise n was, the two are y + `ALPHA` z and y - z / `ALPHA`.
+    Their noises n + `ALPHA` z and n - z / `ALPHA` are not correlated, and of Gaussian
+    noise independent.
+
+    Args:
+        noisy: (N, H, W, C).
+        clean: not used.
+        noise: what `noisy` was made with; Gaussian and not clipped.
+        rng: draws the second noise.
+    """
+    drawn = noise(np.zeros_like(noisy), rng)
+    return noisy + np.float32(ALPHA) * drawn, noisy - drawn / np.float32(ALPHA)
+
+
 TARGETS: dict[str, Callable[..., Batch]] = {
     "noisy": noisy_targets,
     "blind-spot": blind_spot_targets,
+    "r2r": recorrupted_targets,
 }
 
 
@@ -183,7 +207,7 @@ def check_targets(targets: str, noise: Noise, noisy_images: bool = False) -> Non
     check(
         not noisy_images or targets == "blind-spot",
         "Noisy images have targets=blind-spot alone: there is no clean image and no "
-        "second noisy copy.",
+        "second noisy copy, and their noise is clipped.",
         targets=targets,
     )
     check_mean(targets, noise)

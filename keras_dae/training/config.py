@@ -63,7 +63,8 @@ class RunConfig(BaseModel):
     noise: str = "gaussian"
     sigma: float = Field(PAPER_SIGMA, ge=0, le=MAX_SIGMA)
     clip: bool = True
-    targets: Literal["clean", "noisy", "blind-spot"] = "clean"  # a row of TARGETS
+    # A row of TARGETS.
+    targets: Literal["clean", "noisy", "blind-spot", "r2r"] = "clean"
     noisy_files: bool = False  # the folder's files have the noise already
     train_images: int | None = Field(None, ge=1, le=MAX_SEED)  # None takes all
     validation_images: int | None = Field(None, ge=1, le=MAX_SEED)
@@ -209,7 +210,7 @@ class RunConfig(BaseModel):
         check(
             self.targets == "blind-spot",
             "noisy_files takes targets=blind-spot alone: of a noisy file there is no "
-            "clean image and no second noisy copy.",
+            "clean image and no second noisy copy, and its noise is clipped.",
             targets=self.targets,
         )
         check(
