@@ -12,7 +12,7 @@ from keras_dae.images.datasets import load
 from keras_dae.images.patches import Cut
 from keras_dae.training.config import make_config
 from keras_dae.training.feeding import training_data, validation_data
-from keras_dae.training.noisy_files import estimated_sigma
+from keras_dae.training.noisy_files import estimated_sigma, with_sigma
 from keras_dae.training.runs import RunFolder
 from tests.commands import run, sentence
 
@@ -117,6 +117,19 @@ def test_a_told_sigma_wins_and_the_estimate_is_said_beside(noisy, tmp_path):
     assert 0.09 < float(line.split("estimate is ")[1].split(";")[0]) < 0.11
     (folder,) = tmp_path.iterdir()
     assert RunFolder(folder).record()["noise"]["sigma"] == 0.2
+
+
+def test_the_library_estimates_sigma_where_none_is_told(noisy):
+    data = f"folder:{noisy}"
+    given = {"data": data, "size": 16, "targets": "blind-spot", "noisy_files": True}
+    splits = load(data, cut=Cut(16))
+    estimated = with_sigma(make_config(given), splits)
+    assert estimated.sigma == estimated_sigma(splits) == pytest.approx(SIGMA, rel=0.05)
+    assert with_sigma(estimated, splits) == estimated
+    # The default's own value counts where it is told.
+    for told in ({"sigma": 0.5}, {"noise": "gaussian:0.5"}):
+        config = make_config(given, told)
+        assert with_sigma(config, splits) == config
 
 
 def test_sweep_takes_noisy_files(noisy, tmp_path):

@@ -183,13 +183,6 @@ class RunConfig(BaseModel):
             targets=self.targets,
         )
         check(
-            self.targets == "clean" or self.loss == "mse",
-            "loss must be mse for other targets than clean: what is noisy has the "
-            "clean image as its mean, which other losses do not learn.",
-            loss=self.loss,
-            targets=self.targets,
-        )
-        check(
             not self.augment or self.noise_on == "host",
             "noise_on must be host where images are augmented.",
             noise_on=self.noise_on,
@@ -204,7 +197,14 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _of_noisy_files(self) -> "RunConfig":
-        """Refuse what cannot be learnt from noisy files alone."""
+        """Refuse what cannot be learnt from noisy targets, or from noisy files."""
+        check(
+            self.targets == "clean" or self.loss == "mse",
+            "loss must be mse for other targets than clean: what is noisy has the "
+            "clean image as its mean, which other losses do not learn.",
+            loss=self.loss,
+            targets=self.targets,
+        )
         if not self.noisy_files:
             return self
         check(
