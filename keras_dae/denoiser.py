@@ -21,6 +21,7 @@ from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.ranges import range_of
 from keras_dae.images.rows import as_images
 from keras_dae.images.splits import Splits
+from keras_dae.images.targets import CLEAN, TargetPairs, training_pairs
 from keras_dae.interchange.export import export
 from keras_dae.interchange.formats import format_of
 from keras_dae.models import files
@@ -256,6 +257,7 @@ class Denoiser:
         images: np.ndarray,
         *,
         validation_data: Any = None,
+        targets: str = CLEAN,
         epochs: int = 15,
         batch_size: int = 64,
         optimizer: Any = None,
@@ -266,14 +268,22 @@ class Denoiser:
         fast: bool = True,
         verbose: Any = "auto",
     ) -> keras.callbacks.History:
-        """Train on clean images with fresh noise in each epoch.
+        """Train on images with fresh noise in each epoch.
 
         A second call goes on from the weights, with a new optimizer.
 
         Args:
             images: clean training images, (N, H, W, C) or (N, H, W).
-            validation_data: clean images, which get noise once, or a pair of arrays
-                (noisy, clean), float32 in [0, 1].
+            validation_data: clean images, which get noise once and are scored as
+                `targets` says, or a pair of arrays (noisy, clean), float32 in [0, 1].
+            targets: `"clean"`: the model is scored against the clean images.
+                `"noisy"`: against a second noisy copy of each (Noise2Noise).
+                `"blind-spot"`: against hidden pixels of the one noisy copy
+                (Noise2Self). Both are corrected for clipping, so that the model
+                learns clean values. `"r2r"`: against the one noisy copy less further
+                noise (Recorrupted-to-Recorrupted), of unclipped Gaussian noise.
+                `card["targets"]` says what was used. See
+                `docs/without-clean-images.md`.
             epochs: passes over the images.
             batch_size: images per step.
             optimizer: what `keras.Model.compile` takes; by default Adam with a warm-up
@@ -289,8 +299,8 @@ class Denoiser:
             The Keras history. `card["training"]` says what was trained and how.
 
         Raises:
-            UsageError: no noise, images of another shape than the model's, or a value
-                out of range.
+            UsageError: no noise, images of another shape than the model's, a value
+                out of range, or noise that `targets` does not allow.
 
         Example:
             >>> denoiser = Denoiser(plan(depth=1, latent=5), noise="gaussian:0.5")
@@ -299,7 +309,8 @@ class Denoiser:
             ['loss']
         """
         low, high = self.value_range or (None, None)
-        pairs = NoisyCleanPairs(
+        pairs = training_pairs(
+            targets,
             images,
             self._needed_noise(),
             batch_size=batch_size,
@@ -311,8 +322,7 @@ class Denoiser:
         self._check_shape(pairs.images)
         validation = frozen_validation(validation_data, pairs, self._check_shape)
         if self._spec is not None:
-            mean = mean_pixel(pairs.images, pairs.low, pairs.high)
-            self.model = self._start(output_bias(mean))
+            self.model = self._start(output_bias(_start_mean(pairs)))
             self._spec, self._tiles = None, None
         optimizer = choose_optimizer(
             *(self.model, optimizer, learning_rate, epochs, pairs)
@@ -325,8 +335,9 @@ class Denoiser:
             fast=fast,
             verbose=verbose,
         )
+        for key in (KEY, "targets"):  # they were of the weights of before
+            self.card.pop(key, None)
         self.card |= card
-        self.card.pop(KEY, None)  # it was of the weights of before
         return history
 
     def evaluate(
@@ -429,6 +440,13 @@ class Denoiser:
             "plan(..., image_shape=(H, W, C)) plans for another.",
             image_shape=given,
         )
+
+
+def _start_mean(pairs: NoisyCleanPairs) -> float:
+    """Return the mean target, as far as these targets show it."""
+    if isinstance(pairs, TargetPairs):
+        return pairs.mean_target()
+    return mean_pixel(pairs.images, pairs.low, pairs.high)
 
 
 def _load_handle(handle: str) -> keras.Model:

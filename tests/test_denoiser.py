@@ -11,7 +11,8 @@ from PIL import Image
 
 import keras_dae as kd
 from keras_dae.denoising.tile_model import TileModel
-from keras_dae.images.frozen import TEST, frozen_arrays
+from keras_dae.images.frozen import TEST, VALIDATION, frozen_arrays
+from keras_dae.images.targets import FrozenTargets, training_pairs
 from tests.commands import run
 
 TEN_LINES = """
@@ -228,3 +229,70 @@ def test_images_that_are_not_square(tmp_path):
     again = kd.Denoiser.from_preset(tmp_path / "wide.keras")
     np.testing.assert_array_equal(again.denoise(images), denoiser.denoise(images))
     assert again.denoise(np.zeros((30, 25), np.uint8)).shape == (30, 25)
+
+
+@pytest.mark.parametrize("targets", ["noisy", "blind-spot"])
+def test_without_clean_images_the_answer_is_unbiased(tmp_path, targets):
+    """Of one clean value: whoever learns clipped noise itself answers 0.305 for 0.2."""
+    images = np.full((256, 8, 8), 51, np.uint8)
+    denoiser = kd.Denoiser(kd.plan(1, 4, (8, 8, 1)), noise="gaussian:0.5")
+    history = denoiser.fit(
+        images, validation_data=images[:64], targets=targets, epochs=4, verbose=0
+    )
+    assert len(history.history["val_loss"]) == 4
+    denoiser.save(tmp_path / "mine.keras")
+    again = kd.Denoiser.from_preset(tmp_path / "mine.keras")
+    noise = np.random.default_rng(7).normal(0, 0.5, (256, 8, 8))
+    noisy = (0.2 + noise).clip(0, 1)
+    assert abs(again.denoise(noisy).mean() - 0.2) < 0.03
+    assert noisy.mean() - 0.2 > 0.1
+    recorded = again.card["targets"]
+    assert (recorded["kind"], recorded["correction"]) == (targets, "h(y)")
+    assert 0 < recorded["bias"] < 0.002
+    fast = keras.backend.backend() == "torch" and targets == "noisy"
+    assert again.card["training"]["fast_steps"] is fast
+
+
+def test_fit_learns_from_what_a_run_learns_from(tiny, monkeypatch):
+    """Training and validation batches of `fit` are those of `train --targets`."""
+    seen = []
+
+    def keep(model, pairs, validation_data=None, **options):
+        seen.append([*pairs[0], *validation_data])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras.Model, "fit", keep)
+    images, noise = np.asarray(tiny.train), kd.Gaussian(0.5)
+    options = {"low": 0, "high": 255, "seed": 3}
+    for targets in ("noisy", "blind-spot"):
+        denoiser = kd.Denoiser(kd.plan(1, 4, (8, 8, 1)), noise=noise, seed=3)
+        with pytest.raises(KeyboardInterrupt):
+            denoiser.fit(images, validation_data=images[:5], targets=targets)
+        wanted = training_pairs(targets, images, noise, **options)[0]
+        held = FrozenTargets(
+            targets, images[:5], noise, split=VALIDATION, **options
+        ).arrays()
+        for one, other in zip(seen.pop(), [*wanted, *held], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_later_fit_on_clean_images_drops_the_targets(tiny):
+    images = np.asarray(tiny.train)
+    denoiser = kd.Denoiser(kd.plan(1, 4, (8, 8, 1)), noise="gaussian:0.5")
+    denoiser.fit(images, targets="noisy", epochs=1, verbose=0)
+    assert denoiser.card["targets"]["kind"] == "noisy"
+    denoiser.fit(images, epochs=1, verbose=0)
+    assert "targets" not in denoiser.card
+
+
+@pytest.mark.parametrize(
+    ("targets", "noise", "named"),
+    [
+        ("cleaner", "gaussian:0.5", "targets are clean, noisy, blind-spot"),
+        ("noisy", "salt-pepper:0.2", "takes gaussian noise of one sigma"),
+    ],
+)
+def test_targets_that_cannot_be_are_refused(tiny, targets, noise, named):
+    denoiser = kd.Denoiser(kd.plan(1, 4, (8, 8, 1)), noise=noise)
+    with pytest.raises(kd.UsageError, match=named):
+        denoiser.fit(np.asarray(tiny.train), targets=targets)

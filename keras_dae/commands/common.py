@@ -120,6 +120,7 @@ def grid(
     **options: Any,
 ) -> tuple[list[Any], Any]:
     """Return the checked configurations of a grid, the data set named, and its data."""
+    from keras_dae.commands.training import noise_of_files
     from keras_dae.errors import check
     from keras_dae.models.families import FAMILIES
     from keras_dae.training.config import longest_first
@@ -133,6 +134,8 @@ def grid(
     )
     splits = load_splits(first, data_dir)
     named = {**options, "data": splits.name}
+    if first.noisy_files:
+        named["sigma"] = noise_of_files(first, splits).sigma
     configs = [
         configuration(
             config_file,

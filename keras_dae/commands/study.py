@@ -120,6 +120,7 @@ def train(
         check_bfloat16,
         in_time,
         look_for_noise,
+        noise_of_files,
     )
     from keras_dae.system import backend
     from keras_dae.training.progress import FitProgress
@@ -128,6 +129,7 @@ def train(
     if resume:
         config, out = resumed(Path(resume), options)
     splits = load_splits(config, data_dir)  # before keras, which takes seconds
+    config = noise_of_files(config, splits)
     spec = config.plan(splits.image_shape)
     step = spec.macs * config.batch_size
     backend.select(device, threads or backend.useful_threads(step))

@@ -24,7 +24,7 @@ def asked(config_file: Path | None, options: dict[str, Any]) -> Any:
 
 
 def look_for_noise(config: Any, splits: Any) -> None:
-    """Say that a folder's images must be clean, and warn where they look noisy."""
+    """Say what is taken to be clean; warn where a folder's images look noisy."""
     from keras_dae.images.estimates import SMALLEST, median_sigma
     from keras_dae.images.patches import Patches
 
@@ -37,9 +37,24 @@ def look_for_noise(config: Any, splits: Any) -> None:
         say(
             f"Warning: the images of {splits.name} look noisy: half of them have an "
             f"estimated noise of {255 * sigma:.1f} of 255 or more. A model learns to "
-            "keep what noise they have; take clean images, or --targets noisy or "
+            "keep what noise they have; take clean images, or --noisy-files --targets "
             "blind-spot."
         )
+
+
+def noise_of_files(config: Any, splits: Any) -> Any:
+    """Return the configuration with the sigma of noisy files, and say which it is."""
+    from keras_dae.training.noisy_files import estimated_sigma, with_sigma
+
+    if not config.noisy_files:
+        return config
+    told, config = config.tells_sigma(), with_sigma(config, splits)
+    estimate = estimated_sigma(splits)
+    beside = "cannot be estimated here" if estimate is None else f"is {estimate:g}"
+    sigma = config.make_noise().sigma
+    how = f"told; an estimate {beside}" if told else "estimated from them"
+    say(f"Their noise has sigma {sigma:g} of 0 to 1, {how}; none is added")
+    return config
 
 
 def in_time(config: Any, splits: Any, seconds: float | None, out: Path) -> Any:

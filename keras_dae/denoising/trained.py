@@ -119,7 +119,7 @@ def card_range(
 def run_card(run: RunFolder) -> dict[str, Any]:
     """Return what a run folder says of its training."""
     record = run.record()
-    wanted = ("image_shape", "input", "values")
+    wanted = ("image_shape", "input", "values", "targets")
     known = {key: record[key] for key in wanted if record.get(key)}
     card = {"data": record["dataset"]["name"], "noise": record["noise"], **known}
     with believed(run.config_path):

@@ -5,9 +5,13 @@
 - `blind-spot`: there is one noisy copy of each image. Some of its pixels are hidden
   from the model and are all that it is scored at (J. Batson and L. Royer, "Noise2Self",
   ICML 2019).
+- `r2r`: there is one noisy copy of each image, and its noise is not clipped. More noise
+  is added to it, and subtracted from it as the target (T. Pang et al., "Recorrupted-to-
+  Recorrupted", CVPR 2021).
 
-Both score against `unbiased.target_of` the noise, so that clipping does not bias what
-is learnt. The noisy input is the one that training on clean targets draws.
+All score against `unbiased.target_of` the noise, so that clipping does not bias what
+is learnt. The noisy input is the one that training on clean targets draws. Where
+`noisy_images` says that the images have the noise already, they are the input.
 """
 
 from collections.abc import Callable
@@ -17,13 +21,14 @@ import numpy as np
 
 from keras_dae.errors import check
 from keras_dae.images.frozen import FROZEN_BLOCK, FrozenPairs
-from keras_dae.images.noise import Noise
+from keras_dae.images.noise import Gaussian, Noise
 from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.rows import Images
 from keras_dae.images.unbiased import check_mean, target_of
 from keras_dae.system.streams import stream
 
 CLEAN = "clean"
+ALPHA = 0.5  # share of the noise that r2r adds to what the model sees
 GRID = 4  # one pixel in GRID x GRID is hidden
 MEASURED_IMAGES = 4096  # targets of so many give their mean to within 0.001
 Batch = tuple[np.ndarray, ...]
@@ -58,23 +63,48 @@ def blind_spot_targets(
     return masked, target_of(noise)(noisy), hidden / share
 
 
+def recorrupted_targets(
+    noisy: np.ndarray, clean: np.ndarray, noise: Noise, rng: np.random.Generator
+) -> Batch:
+    """Return (noisier, target) from one noisy copy alone, with independent noise.
+
+    With z drawn as the noise n was, the two are y + `ALPHA` z and y - z / `ALPHA`.
+    Their noises n + `ALPHA` z and n - z / `ALPHA` are not correlated, and of Gaussian
+    noise independent.
+
+    Args:
+        noisy: (N, H, W, C).
+        clean: not used.
+        noise: what `noisy` was made with; Gaussian and not clipped.
+        rng: draws the second noise.
+    """
+    drawn = noise(np.zeros_like(noisy), rng)
+    return noisy + np.float32(ALPHA) * drawn, noisy - drawn / np.float32(ALPHA)
+
+
 TARGETS: dict[str, Callable[..., Batch]] = {
     "noisy": noisy_targets,
     "blind-spot": blind_spot_targets,
+    "r2r": recorrupted_targets,
 }
 
 
 def training_pairs(
-    targets: str, images: Images, noise: Noise, **options: Any
+    targets: str,
+    images: Images,
+    noise: Noise,
+    *,
+    noisy_images: bool = False,
+    **options: Any,
 ) -> NoisyCleanPairs:
-    """Return the training batches for `targets`; see `NoisyCleanPairs` for the rest.
+    """Return the training batches for `targets`; see `TargetPairs` for the rest.
 
     Raises:
-        UsageError: unknown targets.
+        UsageError: unknown targets, or some that noisy images do not have.
     """
-    if targets == CLEAN:
+    if targets == CLEAN and not noisy_images:
         return NoisyCleanPairs(images, noise, **options)
-    return TargetPairs(targets, images, noise, **options)
+    return TargetPairs(targets, images, noise, noisy_images=noisy_images, **options)
 
 
 class TargetPairs(NoisyCleanPairs):
@@ -87,17 +117,25 @@ class TargetPairs(NoisyCleanPairs):
         targets: a row of `TARGETS`.
         images: as of `NoisyCleanPairs`, with the rest.
         noise: noise that `unbiased.target_of` takes.
+        noisy_images: whether the images have this noise already; none is added.
 
     Raises:
-        UsageError: unknown targets, or noise whose mean cannot be undone.
+        UsageError: unknown targets, noise whose mean cannot be undone, or targets
+            that noisy images do not have.
     """
 
     def __init__(
-        self, targets: str, images: Images, noise: Noise, **options: Any
+        self,
+        targets: str,
+        images: Images,
+        noise: Noise,
+        *,
+        noisy_images: bool = False,
+        **options: Any,
     ) -> None:
-        check_targets(targets, noise)
-        super().__init__(images, noise, **options)
-        self.targets = targets
+        check_targets(targets, noise, noisy_images)
+        super().__init__(images, _added(noise, noisy_images), **options)
+        self.targets, self.made_with = targets, noise
 
     def _item(self, epoch: int, index: int) -> Any:
         noisy, clean = super()._item(epoch, index)
@@ -106,7 +144,7 @@ class TargetPairs(NoisyCleanPairs):
             TARGETS[self.targets](
                 noisy[start : start + self.batch_size],
                 clean[start : start + self.batch_size],
-                self.noise,
+                self.made_with,
                 stream("targets", self.seed, epoch, first + number),
             )
             for number, start in enumerate(range(0, len(noisy), self.batch_size))
@@ -130,20 +168,27 @@ class FrozenTargets(FrozenPairs):
         targets: a row of `TARGETS`.
         images: as of `FrozenPairs`, with the rest.
         noise: noise that `unbiased.target_of` takes.
+        noisy_images: as of `TargetPairs`.
     """
 
     def __init__(
-        self, targets: str, images: Images, noise: Noise, **options: Any
+        self,
+        targets: str,
+        images: Images,
+        noise: Noise,
+        *,
+        noisy_images: bool = False,
+        **options: Any,
     ) -> None:
-        check_targets(targets, noise)
-        super().__init__(images, noise, **options)
-        self.targets = targets
+        check_targets(targets, noise, noisy_images)
+        super().__init__(images, _added(noise, noisy_images), **options)
+        self.targets, self.made_with = targets, noise
 
     def block(self, number: int) -> Any:
         """Draw block `number` as a row of `TARGETS` returns it."""
         noisy, clean = super().block(number)
         rng = stream("frozen targets", self.seed, number)
-        return TARGETS[self.targets](noisy, clean, self.noise, rng)
+        return TARGETS[self.targets](noisy, clean, self.made_with, rng)
 
     def arrays(self) -> Batch:
         """Return all of them, each part as one array."""
@@ -151,15 +196,26 @@ class FrozenTargets(FrozenPairs):
         return _joined([self.block(number) for number in blocks])
 
 
-def check_targets(targets: str, noise: Noise) -> None:
-    """Refuse targets that are unknown, or that `noise` does not allow.
+def check_targets(targets: str, noise: Noise, noisy_images: bool = False) -> None:
+    """Refuse targets that are unknown, or that noise or images do not allow.
 
     Raises:
         UsageError: says which are.
     """
     known = (CLEAN, *TARGETS)
     check(targets in known, f"targets are {', '.join(known)}.", targets=targets)
+    check(
+        not noisy_images or targets == "blind-spot",
+        "Noisy images have targets=blind-spot alone: there is no clean image and no "
+        "second noisy copy, and their noise is clipped.",
+        targets=targets,
+    )
     check_mean(targets, noise)
+
+
+def _added(noise: Noise, noisy_images: bool) -> Noise:
+    """Return the noise that is added to the images: none to noisy ones."""
+    return Gaussian(0.0) if noisy_images else noise
 
 
 def _joined(batches: list[Batch]) -> Batch:

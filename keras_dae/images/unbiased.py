@@ -132,13 +132,20 @@ def target_of(noise: Noise) -> Target:
 
 
 def check_mean(targets: str, noise: Noise) -> None:
-    """Refuse targets other than clean ones for noise that `target_of` does not take.
+    """Refuse targets other than clean ones for noise that they do not take.
 
     Raises:
-        UsageError: as `target_of` says.
+        UsageError: as `target_of` says; or noise for r2r that is not Gaussian of one
+            sigma, or is clipped.
     """
     if targets != "clean":
         target_of(noise)
+    check(
+        targets != "r2r" or (isinstance(noise, Gaussian) and not noise.clip),
+        "targets=r2r takes gaussian noise of one sigma with --no-clip: no other noise, "
+        "and none that is clipped, can be split into two independent ones.",
+        noise=noise,
+    )
 
 
 def describe_targets(targets: str, noise: Noise) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from keras_dae.images.frozen import VALIDATION, frozen_arrays
 from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.rows import Images, as_images
+from keras_dae.images.targets import CLEAN, FrozenTargets, TargetPairs
+from keras_dae.images.unbiased import describe_targets
 from keras_dae.models.counting import macs
 from keras_dae.system import backend
 from keras_dae.system.numerics import float32
@@ -43,6 +45,8 @@ def fit_arrays(
         verbose: what `keras.Model.fit` takes.
     """
     model.compile(**compiled)
+    # The fast steps take no weights of pixels.
+    fast = targets_of(pairs) != "blind-spot" and fast
     fast = fast and use_fast_steps(model, batch_size=pairs.batch_size)
     callbacks = list(callbacks)
     if not callbacks and verbose == 0:  # nobody is told of each batch
@@ -70,6 +74,7 @@ def _card_of(
         "image_shape": list(images.shape[1:]),
         "values": {"dtype": images.dtype.name, "low": pairs.low, "high": pairs.high},
         "noise": describe_noise(pairs.noise),
+        **describe_targets(targets_of(pairs), pairs.noise),
         "training": {
             "images": len(images),
             "epochs": len(history.epoch),
@@ -81,6 +86,11 @@ def _card_of(
             "last": last,
         },
     }
+
+
+def targets_of(pairs: NoisyCleanPairs) -> str:
+    """Return what these pairs are scored against, as `training_pairs` calls it."""
+    return pairs.targets if isinstance(pairs, TargetPairs) else CLEAN
 
 
 def choose_optimizer(
@@ -124,19 +134,20 @@ def frozen_validation(
     """Return validation pairs: those that were given, or noise drawn once.
 
     Args:
-        given: clean images, a pair of arrays (noisy, clean), or None.
-        pairs: the training pairs, whose noise, range and seed are used.
+        given: images, a pair of arrays (noisy, clean), or None.
+        pairs: the training pairs, whose noise, targets, range and seed are used.
         check_shape: raises where images are of another shape than the model's.
     """
     if given is None or isinstance(given, tuple | list):
         return given
     images = as_images(given)
     check_shape(images)
-    return frozen_arrays(
-        images,
-        pairs.noise,
-        seed=pairs.seed,
-        split=VALIDATION,
-        low=pairs.low,
-        high=pairs.high,
-    )
+    options: dict[str, Any] = {
+        "seed": pairs.seed,
+        "split": VALIDATION,
+        "low": pairs.low,
+        "high": pairs.high,
+    }
+    if isinstance(pairs, TargetPairs):
+        return FrozenTargets(pairs.targets, images, pairs.noise, **options).arrays()
+    return frozen_arrays(images, pairs.noise, **options)

@@ -63,7 +63,9 @@ class RunConfig(BaseModel):
     noise: str = "gaussian"
     sigma: float = Field(PAPER_SIGMA, ge=0, le=MAX_SIGMA)
     clip: bool = True
-    targets: Literal["clean", "noisy", "blind-spot"] = "clean"  # a row of TARGETS
+    # A row of TARGETS.
+    targets: Literal["clean", "noisy", "blind-spot", "r2r"] = "clean"
+    noisy_files: bool = False  # the folder's files have the noise already
     train_images: int | None = Field(None, ge=1, le=MAX_SEED)  # None takes all
     validation_images: int | None = Field(None, ge=1, le=MAX_SEED)
     augment: bool = False  # turn, mirror and darken training images
@@ -193,6 +195,42 @@ class RunConfig(BaseModel):
         )
         return self
 
+    @model_validator(mode="after")
+    def _of_noisy_files(self) -> "RunConfig":
+        """Refuse what cannot be learnt from noisy targets, or from noisy files."""
+        check(
+            self.targets == "clean" or self.loss == "mse",
+            "loss must be mse for other targets than clean: what is noisy has the "
+            "clean image as its mean, which other losses do not learn.",
+            loss=self.loss,
+            targets=self.targets,
+        )
+        if not self.noisy_files:
+            return self
+        check(
+            self.targets == "blind-spot",
+            "noisy_files takes targets=blind-spot alone: of a noisy file there is no "
+            "clean image and no second noisy copy, and its noise is clipped.",
+            targets=self.targets,
+        )
+        check(
+            self.data.startswith("folder:"),
+            "noisy_files is for data=folder:PATH.",
+            data=self.data,
+        )
+        check(
+            self.clip and not self.augment,
+            "noisy_files takes neither clip=false, since files are clipped, nor "
+            "augment, which changes the noise.",
+            clip=self.clip,
+            augment=self.augment,
+        )
+        return self
+
+    def tells_sigma(self) -> bool:
+        """Tell whether the strength of gaussian noise was given, not the default."""
+        return "sigma" in self.model_fields_set or ":" in self.noise
+
     def make_cut(self) -> Cut | None:
         """Return how the images of a folder become patches; None for other data."""
         if self.size is None or self.channels is None:
@@ -200,7 +238,7 @@ class RunConfig(BaseModel):
         return Cut(self.size, self.channels, self.patches)
 
     def make_noise(self) -> Noise:
-        """Return the noise that training and evaluation add."""
+        """Return the noise that training and evaluation add, or that files have."""
         return parse_noise(self.noise, sigma=self.sigma, clip=self.clip)
 
     def plan(self, image_shape: tuple[int, int, int]) -> Spec:
@@ -305,6 +343,7 @@ OPTIONS = {
     "sigma": "--sigma",
     "clip": "--clip/--no-clip",
     "targets": "--targets",
+    "noisy_files": "--noisy-files/--no-noisy-files",
     "train_images": "--train-images",
     "validation_images": "--validation-images",
     "augment": "--augment/--no-augment",

@@ -45,6 +45,7 @@ def step_seconds(config: RunConfig, splits: Splits) -> float:
         low=splits.low,
         high=splits.high,
         augment=config.augment,
+        noisy_images=config.noisy_files,
     )
     with float32(tf32=config.precision == "tf32"):
         fresh = config.model_copy(update={"start": None})

@@ -43,6 +43,7 @@ def training_data(config: RunConfig, splits: Splits) -> NoisyCleanPairs:
     options["augment"] = config.augment
     carried = is_on_cuda()
     options["prefetch"] = _ahead(splits) if carried else 1
+    options["noisy_images"] = config.noisy_files
     pairs = training_pairs(config.targets, splits.train, noise, **options)
     if carried:
         from keras_dae.training.fast.device_pairs import Carrier
@@ -70,6 +71,7 @@ def validation_data(config: RunConfig, splits: Splits, batch_size: int) -> Any:
             low=splits.low,
             high=splits.high,
             batch_size=batch_size,
+            noisy_images=config.noisy_files,
         )
         return frozen.arrays() if is_held(splits.validation) else frozen
     if is_held(splits.validation):

@@ -35,6 +35,7 @@ from keras_dae.training.loop import (
 )
 from keras_dae.training.losses import LOSSES
 from keras_dae.training.machine import MachineRecord, check_machine
+from keras_dae.training.noisy_files import with_sigma
 from keras_dae.training.optimizers import make_optimizer
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.recorder import Recorder, first_images
@@ -78,7 +79,7 @@ def fit(
             the loss became NaN.
     """
     named(out)
-    config = by_epochs(config, splits)
+    config = with_sigma(by_epochs(config, splits), splits)
     splits = splits.limited(config.train_images, validation=config.validation_images)
     spec = config.plan(splits.image_shape)
     folder = RunFolder(Path(out) / run_name(config, splits.name))

@@ -16,6 +16,7 @@ RECIPE: dict[str, Any] = {
     "averaging": 0.999,
 }
 OF_FOLDERS: dict[str, Any] = {"size": 128, "channels": 3}
+OF_CLEAN = ("noise", "clip", "augment", "loss")  # what noisy files have not
 # From weights that are good already: smaller steps, and fewer of them.
 FROM_WEIGHTS: dict[str, Any] = {
     "learning_rate": 3e-4,
@@ -28,7 +29,7 @@ def photo_recipe(given: dict[str, Any]) -> dict[str, Any]:
     """Return the values that model=photo has, before those that are given.
 
     Args:
-        given: what is asked for: `data` and `start` count.
+        given: what is asked for: `data`, `start`, `sigma` and `noisy_files` count.
     """
     recipe = dict(RECIPE)
     if str(given.get("data")).startswith("folder:"):
@@ -37,4 +38,6 @@ def photo_recipe(given: dict[str, Any]) -> dict[str, Any]:
         recipe |= FROM_WEIGHTS
     if "sigma" in given and "noise" not in given:
         del recipe["noise"]
+    if given.get("noisy_files"):
+        recipe = {key: value for key, value in recipe.items() if key not in OF_CLEAN}
     return recipe

@@ -9,11 +9,13 @@ from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.datasets import Splits
 from keras_dae.images.estimates import SMALLEST, measure_ranges, middle
 from keras_dae.images.frozen import FROZEN_BLOCK, MEASURED, FrozenPairs
+from keras_dae.images.noise import Gaussian, Noise
 from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.patches import Patches, unit
 from keras_dae.images.unbiased import describe_targets
 from keras_dae.system.streams import stream
 from keras_dae.training.config import RunConfig, Spec
+from keras_dae.training.noisy_files import estimated_sigma
 from keras_dae.training.runs import RunFolder
 from keras_dae.training.starting import start_sha256
 
@@ -28,10 +30,18 @@ def record_of(config: RunConfig, splits: Splits, spec: Spec) -> dict[str, Any]:
         "noise": describe_noise(config.make_noise()),
         "model": spec.name,
         "parameters": spec.parameters,
-        **describe_targets(config.targets, config.make_noise()),
+        **_targets(config, splits),
         **({"files": splits.files} if splits.files else {}),
         **({"start_sha256": start_sha256(config.start)} if config.start else {}),
     }
+
+
+def _targets(config: RunConfig, splits: Splits) -> dict[str, Any]:
+    """Return what is recorded of targets, and of noisy files their estimated noise."""
+    described = describe_targets(config.targets, config.make_noise())
+    if config.noisy_files:
+        described["targets"]["estimated_sigma"] = estimated_sigma(splits)
+    return described
 
 
 def input_ranges(config: RunConfig, splits: Splits) -> dict[str, list[float]] | None:
@@ -42,7 +52,8 @@ def input_ranges(config: RunConfig, splits: Splits) -> dict[str, list[float]] | 
     """
     if min(splits.image_shape[:2]) < SMALLEST:
         return None
-    noise, seed = config.make_noise(), config.data_seed
+    noise: Noise = Gaussian(0.0) if config.noisy_files else config.make_noise()
+    seed = config.data_seed
     frozen = FrozenPairs(
         splits.train,
         noise,
@@ -84,14 +95,20 @@ def check_same_run(folder: RunFolder, record: dict[str, Any], resume: bool) -> N
 
 
 def check_data(folder: RunFolder, splits: Splits) -> None:
-    """Refuse to measure a run on data that has changed since.
+    """Refuse to measure a run on data that has changed since, or that is noisy.
 
     The test images might be those that the run was trained on: a folder's files would
     be split anew, and the splits of a file may have changed places.
 
     Raises:
-        KerasDAEError: the images are not those of the run.
+        KerasDAEError: the images are not those of the run, or not clean.
     """
+    if folder.config().noisy_files:
+        raise KerasDAEError(
+            f"{folder.path} was trained on noisy files, which have no clean images to "
+            f"measure against; evaluate {folder.model_path} --data folder:CLEAN "
+            "measures it on others."
+        )
     then = folder.record()["dataset"]
     if then["sha256"] == splits.sha256:
         return

@@ -5,17 +5,19 @@ import pytest
 
 from keras_dae.errors import UsageError
 from keras_dae.images.frozen import FROZEN_BLOCK, FrozenPairs
-from keras_dae.images.noise import Gaussian, SaltPepper
+from keras_dae.images.noise import Gaussian, SaltPepper, Uniform
 from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.targets import (
     TARGETS,
     FrozenTargets,
     TargetPairs,
     blind_spot_targets,
+    recorrupted_targets,
     training_pairs,
 )
 
 NOISE = Gaussian(0.5)
+UNCLIPPED = Gaussian(0.5, clip=False)
 FROZEN = {"seed": 3, "split": "validation", "low": 0, "high": 255}
 
 
@@ -24,10 +26,14 @@ def images(count=40, side=12, channels=1, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
+def noise_of(targets):
+    return UNCLIPPED if targets == "r2r" else NOISE
+
+
 def make(targets, given=None, **options):
     given = images() if given is None else given
     return training_pairs(
-        targets, given, NOISE, **{"batch_size": 8, "seed": 1, **options}
+        targets, given, noise_of(targets), **{"batch_size": 8, "seed": 1, **options}
     )
 
 
@@ -135,12 +141,13 @@ def test_weights_are_one_on_average_and_every_pixel_has_its_turn():
 @pytest.mark.parametrize("targets", TARGETS)
 def test_frozen_targets_are_the_same_in_batches_and_whole(targets):
     given = images(FROZEN_BLOCK + 30, 6)
-    frozen = FrozenTargets(targets, given, NOISE, batch_size=64, **FROZEN)
+    noise = noise_of(targets)
+    frozen = FrozenTargets(targets, given, noise, batch_size=64, **FROZEN)
     whole = frozen.arrays()
     batches = [frozen[index] for index in range(len(frozen))]
     for part, wanted in zip(zip(*batches, strict=True), whole, strict=True):
         assert np.concatenate(part).tobytes() == wanted.tobytes()
-    plain = FrozenPairs(given, NOISE, **FROZEN).block(1)
+    plain = FrozenPairs(given, noise, **FROZEN).block(1)
     if targets == "noisy":
         assert whole[0][FROZEN_BLOCK:].tobytes() == plain[0].tobytes()
     assert whole[1][FROZEN_BLOCK:].tobytes() != plain[1].tobytes()
@@ -155,6 +162,31 @@ def test_no_clean_image_is_needed_for_the_mean(targets):
         pairs = make(targets, given, batch_size=64)
         pairs.at_once = at_once
         assert pairs.mean_target() == pytest.approx(mean, abs=0.01)
+
+
+def test_recorrupted_noises_are_independent_and_of_the_clean_mean():
+    clean = np.full((200, 20, 20, 1), 0.2, np.float32)
+    noisy = UNCLIPPED(clean, np.random.default_rng(0))
+    noisier, target = recorrupted_targets(
+        noisy, clean, UNCLIPPED, np.random.default_rng(1)
+    )
+    count = noisy.size
+    # Variances by hand: 0.25 (1 + 0.25) and 0.25 (1 + 4); the mean square of the
+    # product is their product, if they are independent.
+    one, other = (part.astype(float) - 0.2 for part in (noisier, target))
+    assert one.var() == pytest.approx(0.3125, rel=5 * np.sqrt(2 / count))
+    assert other.var() == pytest.approx(1.25, rel=5 * np.sqrt(2 / count))
+    assert abs(np.mean(one * other)) < 4 * np.sqrt(0.3125 * 1.25 / count)
+    assert abs(other.mean()) < 4 * np.sqrt(1.25 / count)
+    # The copy itself as the target would share the noise of the input.
+    assert np.mean(one * (noisy - 0.2)) == pytest.approx(0.25, rel=0.05)
+
+
+def test_r2r_refuses_clipped_noise_with_the_reason():
+    with pytest.raises(UsageError, match="can be split into two independent ones"):
+        TargetPairs("r2r", images(), NOISE, batch_size=8, seed=0)
+    with pytest.raises(UsageError, match="takes gaussian noise of one sigma with"):
+        TargetPairs("r2r", images(), Uniform(0.5, clip=False), batch_size=8, seed=0)
 
 
 def test_refused():

@@ -1,0 +1,52 @@
+"""Noisy files without clean ones: how strong their noise is."""
+
+from itertools import islice
+
+import numpy as np
+
+from keras_dae.errors import UsageError
+from keras_dae.images.estimates import median_sigma, middle
+from keras_dae.images.pairs import normalise
+from keras_dae.images.patches import Patches, unit
+from keras_dae.images.splits import Splits
+from keras_dae.training.config import RunConfig
+
+LOOKED_AT = 256  # images
+# Share of black and white pixels from which an estimate is too low: half of the noise
+# of what is black is clipped away.
+MOST_CLIPPED = 0.1
+
+
+def with_sigma(config: RunConfig, splits: Splits) -> RunConfig:
+    """Return the configuration with the sigma of its noisy files.
+
+    Where the configuration does not tell sigma, it is estimated from training images.
+
+    Raises:
+        UsageError: it cannot be estimated, see `estimated_sigma`.
+    """
+    if not config.noisy_files or config.tells_sigma():
+        return config
+    sigma = estimated_sigma(splits)
+    if sigma is None:
+        raise UsageError(
+            f"The noise of {splits.name} cannot be estimated: it shows none, or more "
+            f"than {MOST_CLIPPED:.0%} of the pixels are black or white; --sigma tells "
+            "it."
+        )
+    return config.model_copy(update={"sigma": sigma})
+
+
+def estimated_sigma(splits: Splits) -> float | None:
+    """Return the median noise of training images, on the scale of 0 to 1.
+
+    None where there is none, or where too many pixels are black or white for an
+    estimate. Of a folder's files, `estimates.SIDE` pixels a side are looked at.
+    """
+    if isinstance(splits.train, Patches):
+        images = [unit(middle(one)) for one in islice(splits.train.images, LOOKED_AT)]
+    else:
+        images = [*normalise(splits.train[:LOOKED_AT], splits.low, splits.high)]
+    clipped = np.mean([np.mean((one <= 0) | (one >= 1)) for one in images])
+    sigma = round(median_sigma(images), 4)
+    return sigma if sigma > 0 and clipped <= MOST_CLIPPED else None
