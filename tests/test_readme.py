@@ -169,7 +169,8 @@ def test_the_readme_is_of_one_screen():
     assert len(text.split()) <= 650
     assert text.count("![") == 1
     (example,), (shell,) = blocks(text, "python"), blocks(text, "sh")
-    assert len(example.splitlines()) == len(shell.splitlines()) == 5
+    lines = [line for line in example.splitlines() if line]
+    assert len(lines) == len(shell.splitlines()) == 5
     assert len(re.findall(r"^\|[-|:]+\|$", text, re.MULTILINE)) == 1
 
 
