@@ -44,12 +44,12 @@ SHORTER = {
     "plot": ["--threads", "1"],
     "models": [],
     "denoise": ["--threads", "1"],
-    "compare": ["--threads", "1"],
     "export": [],
     "page": [],
 }
-# These have tests of their own: tests/study/test_study.py, tests/interchange.
-ELSEWHERE = {"reproduce", "parity"}
+# These take long and have tests of their own: tests/study/test_study.py,
+# tests/test_folder_cli.py, tests/interchange.
+ELSEWHERE = {"reproduce", "compare", "parity"}
 # Made by commands; not in a checkout.
 MADE = ("artifacts/runs", "artifacts/quick", "artifacts/study")
 
