@@ -8,6 +8,7 @@
 # make mutants:   small faults put into a few modules, and how many the tests notice
 # make hostile:   hostile and damaged files, each handed to the command that reads it
 # make fuzz:      coverage-guided fuzzing of each parser, ten minutes of CPU each
+# make docs:     the documentation as HTML, in build/docs; warnings are errors
 # make audit:     the pinned versions, asked of a database of known vulnerabilities
 # make faults:    kills and full disks at random moments; what was lost, what came back
 
@@ -19,6 +20,7 @@ RUN := $(VENV)/.current
 DEV := $(VENV)/.current-dev
 LOWEST := .venv-lowest
 QUALITY := $(VENV)/.current-quality
+DOCS := $(VENV)/.current-docs
 FUZZ := $(VENV)/.current-fuzz
 PARSERS := noise config npz idx image json keras
 OLD_TESTS := tests/system tests/models tests/system/test_concurrency.py tests/system/test_storage.py \
@@ -26,7 +28,7 @@ OLD_TESTS := tests/system tests/models tests/system/test_concurrency.py tests/sy
 OSV := https://api.osv.dev/v1/query
 
 .PHONY: reproduce test test-lowest paper bench faults wheel coverage mutants hostile fuzz audit lint \
-	format clean
+	format docs clean
 
 reproduce: $(RUN)
 	$(BIN)/python cli.py reproduce --config configs/quick.toml --seeds 1 --out artifacts/quick
@@ -68,6 +70,10 @@ fuzz: $(FUZZ)
 	for name in $(PARSERS); do $(BIN)/python -m tests.hostile.fuzz $$name --minutes 10 || exit 1; done
 	$(BIN)/python -m tests.hostile.shrink $(PARSERS)
 
+docs: $(DOCS)
+	$(BIN)/python -m sphinx -W -E --keep-going -q -c docs . build/docs
+	@echo build/docs/docs/index.html
+
 # Each version is pinned, so nothing has to be resolved; one that is not found fails.
 audit: $(DEV)
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt \
@@ -103,6 +109,10 @@ $(FUZZ): $(DEV)
 
 $(QUALITY): $(DEV)
 	$(PIP) -e ".[quality]"
+	touch $@
+
+$(DOCS): $(RUN)
+	$(PIP) -e ".[docs]"
 	touch $@
 
 $(LOWEST)/.current: pyproject.toml constraints-lowest.txt
