@@ -53,7 +53,7 @@ def look_at(files: Iterable[Path], folders: Iterable[Any] = ()) -> None:
         folders: run folders.
     """
     from keras_dae.images.datasets import check_there
-    from keras_dae.models.gate import inspect, try_out
+    from keras_dae.models.gate import inspect, look_at_onnx, try_out
 
     for folder in folders:
         folder.config()
@@ -71,6 +71,7 @@ def look_at(files: Iterable[Path], folders: Iterable[Any] = ()) -> None:
 
             if not is_file(path):
                 raise UsageError(f"There is no model file {path}.")
+            look_at_onnx(path)
 
 
 def load_splits(config: Any, data_dir: Path | None) -> Any:

@@ -90,6 +90,11 @@ class WalledModel:
         """Return how many numbers its layers hold."""
         return self.facts.parameters
 
+    def get_weights(self) -> list[np.ndarray]:
+        """Return the arrays of its weights, as a Keras model does."""
+        found: list[np.ndarray] = self._call("weights", 0, 0)
+        return found
+
     def engine(self, name: str) -> "WalledModel":
         """Return the model as another engine answers it."""
         return self if name == self.kind else WalledModel(self.path, name)
@@ -161,6 +166,11 @@ def count_live(path: str, kind: str, threads: int, noisy: np.ndarray) -> list[fl
     """Return the share of images in which each of a file's latent maps is above 0."""
     backend.use_threads(threads)
     return live_maps(files.open_model(Path(path)), noisy)
+
+
+def weights(path: str, kind: str, threads: int) -> list[np.ndarray]:
+    """Return the arrays of a file's weights."""
+    return [np.asarray(one) for one in files.open_model(Path(path)).get_weights()]
 
 
 def look(path: str, kind: str, threads: int) -> Facts:

@@ -6,6 +6,7 @@ tensors), and every array must lie in the file. How large the model is, and how 
 takes, is bounded by the process that loads it (`system/walls.py`).
 """
 
+import importlib.util
 import io
 import lzma
 import re
@@ -107,6 +108,21 @@ def try_out(path: Path | str, *, compiled: bool = False) -> None:
         MODELS.call(
             "keras_dae.models.files:try_out",
             *(str(path), compiled),
+            bounds=bounds_of(path),
+            refuse=lambda words: KerasDAEError(f"{path} {words}."),
+        )
+
+
+def look_at_onnx(path: Path) -> None:
+    """Open a stranger's ONNX file within walls, where onnxruntime is there.
+
+    Raises:
+        KerasDAEError: it cannot be read, or takes more than the bounds.
+    """
+    if all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
+        FILES.call(
+            "keras_dae.evaluation.onnx_files:look",
+            *(str(path), 1),
             bounds=bounds_of(path),
             refuse=lambda words: KerasDAEError(f"{path} {words}."),
         )

@@ -115,7 +115,8 @@ def judged(
     lines = [line for line in said.splitlines() if line.strip()]
     wrong = []
     done = code == 0 and case.get("may_be_done", False)
-    if case.get("may_be_done"):  # a command may have begun before it refuses
+    # A command may have begun before it refuses; `compare` asks each model in turn.
+    if case.get("may_be_done") or case["command"][0] == "compare":
         lines = [line for line in lines if line.startswith("Error: ")]
     if done:
         lines = []
