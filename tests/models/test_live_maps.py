@@ -28,7 +28,8 @@ def test_a_dead_map_and_one_of_half_the_images_by_construction():
 def test_dead_maps_are_told_in_one_sentence(monkeypatch):
     told = []
     bench = SimpleNamespace(
-        splits=SimpleNamespace(test=np.zeros(3)), take=lambda index: (index, index)
+        splits=SimpleNamespace(test=np.zeros(3), image_shape=(1, 1, 1)),
+        take=lambda index: (index, index),
     )
     monkeypatch.setattr(scored, "open_model", lambda path: None)
     for shares in ([0.0, 1.0, 0.5, 0.0], [1.0, 1.0, 0.5, 1.0]):
