@@ -1,5 +1,6 @@
 """`.keras` files: written whole, and looked at before keras builds anything."""
 
+import importlib
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,9 @@ def try_out(path: str, compiled: bool) -> None:
 
 def open_model(path: Path, compiled: bool = False) -> keras.Model:
     """Load a model that `inspect` has looked into; raises as `load` does."""
+    if compiled:  # it may name this package's own classes, registered on import
+        for module in {module for module, _, _ in gate.OWN}:
+            importlib.import_module(module)
     try:
         return keras.saving.load_model(
             path,
