@@ -44,10 +44,13 @@ def look_for_noise(config: Any, splits: Any) -> None:
 
 def noise_of_files(config: Any, splits: Any) -> Any:
     """Return the configuration with the sigma of noisy files, and say which it is."""
-    from keras_dae.training.noisy_files import estimated_sigma, with_sigma
-
     if not config.noisy_files:
         return config
+    from keras_dae.system import backend
+
+    backend.select()  # before keras is imported
+    from keras_dae.training.noisy_files import estimated_sigma, with_sigma
+
     told, config = config.tells_sigma(), with_sigma(config, splits)
     estimate = estimated_sigma(splits)
     beside = "cannot be estimated here" if estimate is None else f"is {estimate:g}"

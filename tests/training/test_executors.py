@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,8 +105,9 @@ def test_runs_are_spread_and_the_same_to_the_bit(home, reference, cluster):
     options = ["--latents", "13,5", "--out", "ray", "--executor", "ray"]
     result = run(home, *options, "--address", cluster.address)
     assert states(result) == ["done", "done"], result.stderr
-    # A line a run, and nothing of Ray's own.
-    said = result.stderr.splitlines()
+    # An estimate of the time, a line per run, and nothing of Ray's own.
+    expected, *said = result.stderr.splitlines()
+    assert re.fullmatch(r"2 runs take about \d+ s here", expected)
     assert sorted(line.split(":")[0] for line in said) == sorted(
         f"{name}" for name in NAMES
     )
@@ -114,9 +116,10 @@ def test_runs_are_spread_and_the_same_to_the_bit(home, reference, cluster):
     for name in NAMES:
         ours, theirs = home / "ray" / name, reference / name
         assert_same_weights(ours, theirs)
-        assert (ours / "config.json").read_text() == (
-            theirs / "config.json"
-        ).read_text()
+        configs = [
+            json.loads((one / "config.json").read_text()) for one in (ours, theirs)
+        ]
+        assert configs[0] == configs[1]
         assert {path.name for path in ours.iterdir()} == {
             path.name for path in theirs.iterdir()
         }
@@ -142,6 +145,7 @@ def test_a_run_whose_node_dies_goes_on_elsewhere(home, reference, cluster):
     cluster.remove_node(doomed, allow_graceful=False)
     stdout, stderr = process.communicate()
     assert process.returncode == 0, stderr
+    assert stdout.startswith("["), stdout[:2000]
     assert [row["state"] for row in json.loads(stdout)] == ["done", "done"]
     assert [epochs(out / name) for name in NAMES] == [EPOCHS, EPOCHS]
     logs = [(out / name / "train.log").read_text() for name in NAMES]
@@ -166,8 +170,8 @@ def test_a_second_call_runs_the_rest_and_a_failure_stops_no_other(
     options = ["--latents", "13,5,8", "--out", "second", "--executor", "ray"]
     result = run(home, *options, "--address", cluster.address)
     assert result.returncode == 1
-    assert states(result) == ["skipped", "failed", "done"]
-    reason = json.loads(result.stdout)[1]["reason"]
+    assert states(result) == ["skipped", "done", "failed"]  # latents 13, 8 and 5
+    reason = json.loads(result.stdout)[2]["reason"]
     assert reason.startswith("Error: ")
     assert f"second/{NAMES[1]}/model.keras" in reason
     assert (out / NAMES[0] / "model.keras").stat().st_mtime_ns == finished
