@@ -208,7 +208,7 @@ def test_paths_modules_and_targets_exist(page):
 
 
 def test_the_index_lists_each_page():
-    listed = re.findall(r"\]\((\w+\.md)\)", read("docs/index.md"))
+    listed = re.findall(r"\]\(([\w-]+\.md)\)", read("docs/index.md"))
     assert sorted(f"docs/{name}" for name in listed) == [
         page for page in DOCS if page != "docs/index.md"
     ]
