@@ -96,8 +96,8 @@ def train(data: Path, runs: Path, steps: int | None) -> dict[str, Any]:
     from keras_dae.system import backend
 
     backend.select("cpu", 1)
-    from keras_dae.denoiser import Denoiser
-    from keras_dae.evaluation.scoring import TestBench
+    from keras_dae.evaluation.scoring import TestBench, score_model
+    from keras_dae.evaluation.walled import open_model
     from keras_dae.images.datasets import load
     from keras_dae.training.config import make_config
     from keras_dae.training.fitting import fit
@@ -124,7 +124,7 @@ def train(data: Path, runs: Path, steps: int | None) -> dict[str, Any]:
         pass
     else:
         bench = TestBench(splits, config.make_noise())
-        row, _ = Denoiser.from_preset(folder.path).measure(bench)
+        row, _ = score_model(bench, open_model(folder.model_path))
         val_loss = folder.history()["val_loss"][-1]
         figures = {"val_loss": val_loss, "test_mse": row["test"]["mse"]}
     return {

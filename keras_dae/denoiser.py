@@ -14,7 +14,6 @@ from keras_dae.denoising.trained import card_range, find_model
 from keras_dae.denoising.widths import uncertainty_of
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.evaluation.arrays import Scores, bench_of, score
-from keras_dae.evaluation.scoring import ImageFigures, TestBench, score_model
 from keras_dae.images.noise import Noise
 from keras_dae.images.noise_words import as_noise, describe_noise, noise_label
 from keras_dae.images.pairs import NoisyCleanPairs
@@ -85,7 +84,6 @@ class Denoiser:
         self.card: dict[str, Any] = dict(card or {})
         self.seed, self.value_range = seed, value_range
         self.run: Any = None
-        self.source = "The model"
         if value_range is not None:
             range_of(np.zeros(1), *value_range)  # says what is wrong with it
         found = self.card.get("noise") if noise is None else noise
@@ -115,9 +113,7 @@ class Denoiser:
         if str(named).startswith(HANDLES):
             return cls(_load_handle(str(named)))
         found = find_model(named)
-        denoiser = cls(files.load(found.path), card=found.card)
-        denoiser.source = str(found.path)
-        return denoiser
+        return cls(files.load(found.path), card=found.card)
 
     @classmethod
     def train(
@@ -365,24 +361,6 @@ class Denoiser:
         self._check_shape(clean)
         bench = bench_of(clean, used, self._range(clean), seed)
         return score(bench, self.answer)
-
-    def measure(
-        self, bench: TestBench, engine: str = "keras"
-    ) -> tuple[dict[str, Any], ImageFigures]:
-        """Return figures of the test images of a bench, as `keras-dae evaluate` does.
-
-        Args:
-            bench: the noisy and clean test images.
-            engine: a row of `ENGINES`. One other than keras is named in the figures,
-                with its largest difference from keras.
-
-        Returns:
-            `parameters` and `test` (each metric); and per metric one value per image.
-
-        Raises:
-            KerasDAEError: images of another shape than the model's.
-        """
-        return score_model(bench, self.model, engine, self.source)
 
     def save(self, path: Path | str) -> None:
         """Save model and card to one `.keras` file, whole or not at all.

@@ -11,10 +11,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_dae.denoiser import Denoiser
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.baselines import BASELINES
-from keras_dae.evaluation.scoring import TestBench, rebatched
+from keras_dae.evaluation.scoring import TestBench, rebatched, score_model
 from keras_dae.images import frozen as frozen_module
 from keras_dae.images import rows
 from keras_dae.images.datasets import Arrays, load, split
@@ -215,12 +214,12 @@ def test_a_reader_may_hand_over_images_of_its_own(tmp_path, large):
     arrays = Arrays(train, None, test, None)
     splits = split("own", arrays, arrays.sha256(), 0)
     own = fit(make_config(SMALL), splits, tmp_path / "own")
-    row, _ = Denoiser.from_preset(own.path).measure(TestBench(splits, Gaussian()))
+    row, _ = score_model(TestBench(splits, Gaussian()), load_model(own.model_path))
     held = Arrays(train.images, None, test.images, None)
     splits = split("own", held, held.sha256(), 0)
     plain = fit(make_config(SMALL), splits, tmp_path / "plain")
     assert figures(own) == figures(plain)
-    again, _ = Denoiser.from_preset(plain.path).measure(TestBench(splits, Gaussian()))
+    again, _ = score_model(TestBench(splits, Gaussian()), load_model(plain.model_path))
     assert row["test"] == again["test"]
     assert 100 <= train.asked < 1500  # never all of them
     assert 100 <= test.asked < 600
@@ -238,7 +237,7 @@ def trained(path, out):
     splits = load(f"npz:{path}")
     folder = fit(make_config(SMALL), splits, out)
     bench = TestBench(splits, Gaussian())
-    row, errors = Denoiser.from_preset(folder.path).measure(bench)
+    row, errors = score_model(bench, load_model(folder.model_path))
     median, _ = bench.measure(BASELINES["median 3x3"](splits))
     mean, _ = bench.measure(BASELINES["mean image"](splits))
     said = [bench.describe_noise(), row["test"], median, mean, splits.describe()]

@@ -1,29 +1,16 @@
-"""docs/photographs.md: its commands have these options, its figures are kept ones."""
+"""docs/photographs.md: its figures are kept ones."""
 
 import json
 import re
-import shlex
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean
 
-import click
 import pytest
-
-from keras_dae.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "photographs.md").read_text()
-COMMANDS = re.findall(r"^keras-dae (.*)$", PAGE, re.MULTILINE)
 SIGMAS = (15, 25, 50)
-
-
-@pytest.mark.parametrize("line", COMMANDS)
-def test_commands_have_these_options(line):
-    name, *words = shlex.split(line)
-    context = click.Context(main)
-    command = main.get_command(context, name)
-    command.make_parser(click.Context(command)).parse_args(words)
 
 
 def test_the_python_example_runs(capsys):

@@ -81,15 +81,13 @@ def bits(
 def _found(runs: tuple[str, ...], out: Path) -> tuple[dict[str, Path], list[Any]]:
     """Return name -> model file, and run folders."""
     from keras_dae.denoising.trained import find_model
-    from keras_dae.models.architectures import DEPTHS, LATENTS
+    from keras_dae.models.architectures import paper_specs
     from keras_dae.system.storage import is_dir
     from keras_dae.training.runs import find_all
 
     if not runs:
         own = out / "bits" / "runs"
-        names = [
-            f"DAE_{depth}_{side}" for depth in reversed(DEPTHS) for side in LATENTS
-        ]
+        names = [spec.name for spec in paper_specs()]
         return {name: find_model(name).path for name in names}, (
             find_all([own]) if is_dir(own) else []
         )

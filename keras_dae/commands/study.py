@@ -145,9 +145,14 @@ def train(
     going_on = resume is not None
     with FitProgress(spec.name, epochs=config.epochs, images=len(splits.train)) as bar:
         trained = Denoiser.train(config, splits, out, resume=going_on, progress=bar)
-    history = trained.run.history()
+    _tell_trained(config, spec, trained.run, as_json)
+
+
+def _tell_trained(config: Any, spec: Any, run: Any, as_json: bool) -> None:
+    """Print what a run has reached, as JSON or as a sentence."""
+    history = run.history()
     row = {
-        "run": str(trained.run.path),
+        "run": str(run.path),
         "name": spec.name,
         "parameters": spec.parameters,
         "epochs": len(history["loss"]),

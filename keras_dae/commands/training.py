@@ -46,9 +46,6 @@ def noise_of_files(config: Any, splits: Any) -> Any:
     """Return the configuration with the sigma of noisy files, and say which it is."""
     if not config.noisy_files:
         return config
-    from keras_dae.system import backend
-
-    backend.select()  # before keras is imported
     from keras_dae.training.noisy_files import estimated_sigma, with_sigma
 
     told, config = config.tells_sigma(), with_sigma(config, splits)

@@ -22,8 +22,6 @@ from keras_dae.commands.options import (
     test_options,
 )
 
-NINE = [f"DAE_{depth}_{latent}" for depth in (5, 3, 1) for latent in (13, 8, 5)]
-
 
 @click.command()
 @click.argument("model")
@@ -100,13 +98,14 @@ def calibrate(
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.evaluation.engines import model_denoiser
+    from keras_dae.evaluation.scoring import check_shape
     from keras_dae.models.files import load
     from keras_dae.training.progress import Steps
     from keras_dae.uncertainty.calibrate import calibrate as carry_out
     from keras_dae.uncertainty.records import to_json
 
     network = load(found.path)
-    _check_shape(found.name, network, splits)
+    check_shape(network, splits, found.name)
     denoise = model_denoiser(network)
     with Steps() as steps:
         result = carry_out(denoise, splits, noise, seed=seed, progress=steps, **chosen)
@@ -126,16 +125,22 @@ def calibrate(
         summary["report"] = shifts(denoise, result, splits, noise, seed)
     if as_json:
         echo_json(summary)
-        return
-    if with_report:
+    else:
+        _tell(summary)
+
+
+def _tell(summary: dict[str, Any]) -> None:
+    """Print what was calibrated, after the tables of its report if there is one."""
+    name = summary["model"]
+    if report := summary.get("report"):
         from keras_dae.study.uncertainty.section import parts_table, report_table
 
-        print_table(report_table(found.name, summary["report"]))
-        print_table(parts_table(found.name, summary["report"][0]))
+        print_table(report_table(name, report))
+        print_table(parts_table(name, report[0]))
     click.echo(
-        f"{found.name}: {result.level:.0%} of an image's pixels, with probability "
-        f"{result.confidence:.0%}, from {result.facts['images']['validation']:,} "
-        f"validation images; {target}"
+        f"{name}: {summary['level']:.0%} of an image's pixels, with probability "
+        f"{summary['confidence']:.0%}, from {summary['images']['validation']:,} "
+        f"validation images; {summary['out']}"
     )
 
 
@@ -187,17 +192,6 @@ def _data_of(
     return splits, noise or as_noise(card["noise"]), config.data_seed
 
 
-def _check_shape(name: str, network: Any, splits: Any) -> None:
-    from keras_dae.errors import KerasDAEError
-
-    wanted, there = tuple(network.input_shape[1:]), splits.image_shape
-    pairs = zip(wanted, there, strict=False)
-    if len(wanted) != 3 or any(one not in (None, other) for one, other in pairs):
-        raise KerasDAEError(
-            f"{name} denoises images of shape {wanted}; {splits.name} holds {there}."
-        )
-
-
 def _keep(
     target: Path, network: Any, card: dict[str, Any], record: dict[str, Any]
 ) -> None:
@@ -245,10 +239,12 @@ def uncertainty(
     goes on.
     """
     from keras_dae.denoising.trained import find_model
+    from keras_dae.models.architectures import paper_specs
     from keras_dae.system import backend
     from keras_dae.training.progress import Steps
 
-    found = [find_model(name) for name in models or NINE]
+    nine = [spec.name for spec in paper_specs()]
+    found = [find_model(name) for name in models or nine]
     look_at([one.path for one in found])
     backend.select(device, threads)
     say(backend.summary())

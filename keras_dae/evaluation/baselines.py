@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from keras_dae.images.datasets import Splits
-from keras_dae.images.pairs import normalise
+from keras_dae.images.rows import normalise
 
 Denoiser = Callable[[np.ndarray], np.ndarray]
 

@@ -236,15 +236,24 @@ def load_for(splits: Splits, path: Path) -> keras.Model | WalledModel:
 
 
 def check_fits(model: keras.Model, splits: Splits, named: str) -> None:
-    """Refuse a model whose input, open sides apart, has another shape than the images.
+    """Refuse a model for other images than these, or where none is to be tested on.
 
     Raises:
-        KerasDAEError: says which shapes, or that there are no test images.
+        KerasDAEError: as `check_shape`, or says that there are no test images.
     """
     if not len(splits.test):
         raise KerasDAEError(
             f"{splits.name} holds no test images: put some into its folder test."
         )
+    check_shape(model, splits, named)
+
+
+def check_shape(model: keras.Model | WalledModel, splits: Splits, named: str) -> None:
+    """Refuse a model whose input, open sides apart, has another shape than the images.
+
+    Raises:
+        KerasDAEError: says which shapes.
+    """
     expected, shape = tuple(model.input_shape[1:]), splits.image_shape
     open_sides = len(expected) == len(shape) and all(
         side in (None, given) for side, given in zip(expected, shape, strict=True)

@@ -14,8 +14,8 @@ import numpy as np
 
 from keras_dae.errors import check
 from keras_dae.images.noise import Noise
-from keras_dae.images.pairs import Pair, normalise
-from keras_dae.images.rows import Images
+from keras_dae.images.pairs import Pair
+from keras_dae.images.rows import Images, normalise
 from keras_dae.system.streams import stream
 
 VALIDATION, TEST = "validation", "test"

@@ -22,33 +22,13 @@ from keras_dae.images.noise import Noise
 from keras_dae.images.noise_words import as_noise
 from keras_dae.images.patches import Patches
 from keras_dae.images.ranges import range_of
-from keras_dae.images.rows import Images, as_images, whole_numbers
+from keras_dae.images.rows import Images, as_images, normalise, whole_numbers
 from keras_dae.system.streams import of_32_bits, stream, words
 
 Pair = tuple[np.ndarray, np.ndarray]
 # Streams made at once for the batches to come: one made alone, between two draws that
 # fill the processor's caches, costs ten times as much.
 STREAMS_AHEAD = 32
-
-
-def normalise(images: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return `images` as float32, max-min normalised to [0, 1] (paper, section 2.2).
-
-    Args:
-        images: any real dtype and shape.
-        low: value that becomes 0; smaller ones are clipped to it.
-        high: value that becomes 1; larger ones are clipped to it.
-    """
-    scaled, reach = np.empty(images.shape, np.float32), np.float32(high - low)
-    # Converted to float32 on the way into the first operation, not in a pass before.
-    if low == 0:
-        np.divide(images, reach, out=scaled, dtype=np.float32)
-    else:
-        np.subtract(images, np.float32(low), out=scaled, dtype=np.float32)
-        scaled /= reach
-    if images.dtype == np.uint8 and low <= 0 and high >= 255:
-        return scaled  # nothing there to clip
-    return np.clip(scaled, 0.0, 1.0, out=scaled)
 
 
 class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untyped

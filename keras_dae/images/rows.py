@@ -151,3 +151,23 @@ def map_member(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray | 
     order: Literal["F", "C"] = "F" if fortran else "C"
     mapped: np.ndarray = np.memmap(path, dtype, "r", offset, shape, order)
     return mapped
+
+
+def normalise(images: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return `images` as float32, max-min normalised to [0, 1] (paper, section 2.2).
+
+    Args:
+        images: any real dtype and shape.
+        low: value that becomes 0; smaller ones are clipped to it.
+        high: value that becomes 1; larger ones are clipped to it.
+    """
+    scaled, reach = np.empty(images.shape, np.float32), np.float32(high - low)
+    # Converted to float32 on the way into the first operation, not in a pass before.
+    if low == 0:
+        np.divide(images, reach, out=scaled, dtype=np.float32)
+    else:
+        np.subtract(images, np.float32(low), out=scaled, dtype=np.float32)
+        scaled /= reach
+    if images.dtype == np.uint8 and low <= 0 and high >= 255:
+        return scaled  # nothing there to clip
+    return np.clip(scaled, 0.0, 1.0, out=scaled)

@@ -260,7 +260,7 @@ def _normals(words, place, stream, step, room):
 def _add(images, rows, low, reach, sigma, clip, normals, done, noisy, clean):
     """Write the pixels, noisy and clean, that `normals` are for, from `done` on.
 
-    A value is scaled as `pairs.normalise` does it.
+    A value is scaled as `rows.normalise` does it.
     """
     first, size = 0, images.shape[1]
     while first < len(normals):

@@ -61,41 +61,34 @@ def _ahead(splits: Splits) -> int:
 
 def validation_data(config: RunConfig, splits: Splits, batch_size: int) -> Any:
     """Return the frozen validation pairs as arrays, or in batches where too many."""
+    held, drawn = is_held(splits.validation), _drawn(config, splits)
     if config.targets != CLEAN:
         frozen = FrozenTargets(
             config.targets,
-            splits.validation,
-            config.make_noise(),
-            seed=config.data_seed,
-            split=VALIDATION,
-            low=splits.low,
-            high=splits.high,
+            **drawn,
             batch_size=batch_size,
             noisy_images=config.noisy_files,
         )
-        return frozen.arrays() if is_held(splits.validation) else frozen
-    if is_held(splits.validation):
+        return frozen.arrays() if held else frozen
+    if held:
         return validation_arrays(config, splits)
-    return FrozenPairs(
-        splits.validation,
-        config.make_noise(),
-        seed=config.data_seed,
-        split=VALIDATION,
-        low=splits.low,
-        high=splits.high,
-        batch_size=batch_size,
-    )
+    return FrozenPairs(**drawn, batch_size=batch_size)
 
 
 def validation_arrays(
     config: RunConfig, splits: Splits
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the frozen (noisy, clean) validation arrays of shape (N, H, W, C)."""
-    return frozen_arrays(
-        splits.validation,
-        config.make_noise(),
-        seed=config.data_seed,
-        split=VALIDATION,
-        low=splits.low,
-        high=splits.high,
-    )
+    return frozen_arrays(**_drawn(config, splits))
+
+
+def _drawn(config: RunConfig, splits: Splits) -> dict[str, Any]:
+    """Return the validation images, and what their noise is drawn from."""
+    return {
+        "images": splits.validation,
+        "noise": config.make_noise(),
+        "seed": config.data_seed,
+        "split": VALIDATION,
+        "low": splits.low,
+        "high": splits.high,
+    }

@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.datasets import Splits
-from keras_dae.images.pairs import NoisyCleanPairs, normalise
-from keras_dae.images.rows import Images
+from keras_dae.images.pairs import NoisyCleanPairs
+from keras_dae.images.rows import Images, normalise
 from keras_dae.images.targets import TargetPairs
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.builders import build, output_bias

@@ -6,8 +6,8 @@ import numpy as np
 
 from keras_dae.errors import UsageError
 from keras_dae.images.estimates import median_sigma, middle
-from keras_dae.images.pairs import normalise
 from keras_dae.images.patches import Patches, unit
+from keras_dae.images.rows import normalise
 from keras_dae.images.splits import Splits
 from keras_dae.training.config import RunConfig
 

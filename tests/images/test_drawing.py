@@ -9,8 +9,8 @@ import pytest
 
 from keras_dae.images import drawing
 from keras_dae.images.noise import Gaussian, Speckle
-from keras_dae.images.pairs import NoisyCleanPairs, normalise
-from keras_dae.images.rows import Rows
+from keras_dae.images.pairs import NoisyCleanPairs
+from keras_dae.images.rows import Rows, normalise
 from keras_dae.system.streams import stream
 
 numba = pytest.importorskip("numba")

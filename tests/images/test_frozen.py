@@ -10,7 +10,7 @@ from keras_dae.images.frozen import (
     noise_sha256,
 )
 from keras_dae.images.noise import Gaussian
-from keras_dae.images.pairs import normalise
+from keras_dae.images.rows import normalise
 
 
 def frozen(images, split=TEST, seed=0):

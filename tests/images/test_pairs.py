@@ -4,7 +4,8 @@ import pytest
 
 from keras_dae.errors import UsageError
 from keras_dae.images.noise import Gaussian
-from keras_dae.images.pairs import EpochClock, NoisyCleanPairs, normalise
+from keras_dae.images.pairs import EpochClock, NoisyCleanPairs
+from keras_dae.images.rows import normalise
 from keras_dae.system.streams import stream
 
 

@@ -1,4 +1,3 @@
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,9 +30,7 @@ def test_dead_maps_are_told_in_one_sentence(monkeypatch):
         splits=SimpleNamespace(test=np.zeros(3), image_shape=(1, 1, 1)),
         take=lambda index: (index, index),
     )
-    monkeypatch.setattr(scored, "open_model", lambda path: None)
     for shares in ([0.0, 1.0, 0.5, 0.0], [1.0, 1.0, 0.5, 1.0]):
         monkeypatch.setattr(scored, "live_maps_of", lambda *_, shares=shares: shares)
-        folder = SimpleNamespace(path=Path("a/run"), model_path=None)
-        assert scored._live_maps(folder, bench, told.append) == shares
+        assert scored._live_maps(None, "run", bench, told.append) == shares
     assert told == ["run: 2 of 4 latent maps answer 0 for all of 3 test images."]

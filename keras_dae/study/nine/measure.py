@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError
@@ -16,7 +17,7 @@ from keras_dae.evaluation.scoring import (
     run_row,
     score_model,
 )
-from keras_dae.evaluation.walled import live_maps_of, open_model
+from keras_dae.evaluation.walled import WalledModel, live_maps_of, open_model
 from keras_dae.images.datasets import load
 from keras_dae.images.frozen import images_held
 from keras_dae.models.architectures import DAESpec, architecture_row
@@ -181,7 +182,7 @@ def _score(
         spec = folder.config().plan(bench.splits.image_shape)
         if isinstance(spec, DAESpec):
             specs[row["name"]] = spec
-            row["live_maps"] = _live_maps(folder, bench, say)
+            row["live_maps"] = _live_maps(model, folder.path.name, bench, say)
     results = _results(bench, rows, affine)
     results["trained_with"] = _trained_with(folders)
     results["architectures"] = [architecture_row(spec) for spec in specs.values()]
@@ -189,15 +190,18 @@ def _score(
 
 
 def _live_maps(
-    folder: RunFolder, bench: TestBench, say: Callable[[str], None]
+    model: keras.Model | WalledModel,
+    name: str,
+    bench: TestBench,
+    say: Callable[[str], None],
 ) -> list[float]:
-    """Return the run's `live_maps` on the first test images; tell of dead ones."""
+    """Return a run's `live_maps` on the first test images; tell of dead ones."""
     most = images_held(bench.splits.image_shape)
     count = min(LIVE_IMAGES, len(bench.splits.test), most)
     noisy, _ = bench.take(np.arange(count))
-    shares = live_maps_of(open_model(folder.model_path), noisy)
+    shares = live_maps_of(model, noisy)
     if told := dead_maps(shares, f"{count:,} test images"):
-        say(f"{folder.path.name}: {told}")
+        say(f"{name}: {told}")
     return shares
 
 

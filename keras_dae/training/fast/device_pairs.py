@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from keras_dae.images.noise import Noise
-from keras_dae.images.pairs import NoisyCleanPairs, normalise
-from keras_dae.images.rows import Images
+from keras_dae.images.pairs import NoisyCleanPairs
+from keras_dae.images.rows import Images, normalise
 from keras_dae.system.private import torch_device
 from keras_dae.training.fast.noise import add_noise, check_noise
 from keras_dae.training.fast.philox import Draw
