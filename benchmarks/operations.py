@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as torch_nn
 from torch import Tensor
 
+from keras_dae.system.backend import keep_freed_memory
 from keras_dae.training.fast.convolutions import (
     _convolution,
     _rounded,
@@ -24,7 +25,6 @@ from keras_dae.training.fast.convolutions import (
     by_phase,
     folded,
 )
-from keras_dae.training.fast.steps import _keep_freed_memory
 
 BATCH = 64
 # channels in, channels out, side of the input, kernel, stride: the nine's transposes
@@ -186,7 +186,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if not options.fresh_pages:
-        _keep_freed_memory()
+        keep_freed_memory("torch")
     transposes()
     few_channels()
     layouts()

@@ -160,7 +160,7 @@ def select(device: str = "auto", threads: int | None = None) -> None:
             )
         os.environ["KERAS_TORCH_DEVICE"] = "mps"
     import_keras(backend)
-    _keep_freed_memory(backend)
+    keep_freed_memory(backend)
     if backend == "torch" and threads is not None:
         import torch
 
@@ -210,7 +210,7 @@ def import_keras(backend: str) -> None:
             gc.enable()
 
 
-def _keep_freed_memory(backend: str) -> None:
+def keep_freed_memory(backend: str) -> None:
     """Ask glibc to keep what a step of torch frees: the next one needs as much.
 
     By default each step returns its largest blocks to the system and touches fresh
