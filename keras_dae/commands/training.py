@@ -76,6 +76,9 @@ def in_time(config: Any, splits: Any, seconds: float | None, out: Path) -> Any:
     there = folder.config() if folder.config_path.exists() else None
     if seconds is not None and there is not None:
         return config.model_copy(update={"epochs": there.epochs})
+    done = len(folder.history()["loss"]) if there is not None else 0
+    if done >= config.epochs:
+        return config  # nothing is left to estimate
     from keras_dae.training.duration import time_words
     from keras_dae.training.estimate import epoch_seconds
 
@@ -84,11 +87,9 @@ def in_time(config: Any, splits: Any, seconds: float | None, out: Path) -> Any:
     if seconds is not None:
         epochs = max(1, round(seconds / epoch))
         config = config.model_copy(update={"epochs": epochs})
-    done = len(folder.history()["loss"]) if there is not None else 0
-    left = max(0, config.epochs - done)
+    left = config.epochs - done
     what = "1 epoch takes" if left == 1 else f"{left:,} epochs take"
-    if left:
-        say(f"{what} about {time_words(left * epoch)} here")
+    say(f"{what} about {time_words(left * epoch)} here")
     return config
 
 
