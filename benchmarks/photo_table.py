@@ -207,12 +207,11 @@ def installed(package: str) -> bool:
 
 def work(images: int) -> Iterator[tuple[int, Cell]]:
     """Yield what is to be measured: fast methods first in each third of the images."""
-    for mode in MODES:
-        for first, slow in product(range(THIRD), (False, True)):
-            for number in range(first, images, THIRD):
-                for name, sigma, noise in product(METHODS, SIGMAS, NOISES):
-                    if (name in SLOW) == slow:
-                        yield number, (name, mode, sigma, noise)
+    for first, slow, mode in product(range(THIRD), (False, True), MODES):
+        for number in range(first, images, THIRD):
+            for name, sigma, noise in product(METHODS, SIGMAS, NOISES):
+                if (name in SLOW) == slow:
+                    yield number, (name, mode, sigma, noise)
 
 
 def read(path: Path, mode: str) -> np.ndarray:

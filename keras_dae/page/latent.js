@@ -198,6 +198,7 @@ const Latent = (() => {
       return;
     }
     busy = true;
+    $("changed").setAttribute("aria-busy", "true");
     const question = { model: model.name, latent: values };
     const { answer } = await pool.ask(question, true);
     busy = false;
@@ -216,6 +217,7 @@ const Latent = (() => {
       again = false;
       refresh();
     }
+    $("changed").setAttribute("aria-busy", String(busy));
   }
 
   function start(shared) {
