@@ -275,9 +275,10 @@ class Denoiser:
             targets: `"clean"`: the model is scored against the clean images.
                 `"noisy"`: against a second noisy copy of each (Noise2Noise).
                 `"blind-spot"`: against hidden pixels of the one noisy copy
-                (Noise2Self). Both are corrected for clipping, so that the model
-                learns clean values. `"r2r"`: against the one noisy copy less further
-                noise (Recorrupted-to-Recorrupted), of unclipped Gaussian noise.
+                (Noise2Self). `"split"`: the one Gaussian noisy copy is split into an
+                input and a target. All are corrected for clipping, so that the model
+                learns clean values. `"r2r"`: `"split"` of unclipped noise
+                (Recorrupted-to-Recorrupted).
                 `card["targets"]` says what was used. See
                 `docs/without-clean-images.md`.
             epochs: passes over the images.

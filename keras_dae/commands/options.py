@@ -178,14 +178,14 @@ recipe_options = _apply(
         click.option(
             "--targets",
             help="What to learn from: clean images; noisy, a second noisy copy of "
-            "each; blind-spot, one noisy copy; r2r, one that is not clipped.  "
+            "each; blind-spot or split, one noisy copy; r2r, one that is not clipped.  "
             "[default: clean]",
         ),
         click.option(
             "--noisy-files/--no-noisy-files",
             default=None,
             help="A folder's files have the noise already; none is added. For "
-            "blind-spot; without --sigma it is estimated.",
+            "blind-spot and split; without --sigma it is estimated.",
         ),
         click.option("--filters", type=int, help="Channels between image and latent."),
         click.option(

@@ -104,6 +104,27 @@ def denoise_jobs(
         yield result
 
 
+@dataclass
+class _Opened:
+    """A file that was read, with all that its answer depends on.
+
+    Attributes:
+        picture: its pages, of which the values are replaced by the answers.
+        task: the task, with the model that was chosen for this file.
+        ranges: per page, the values that become 0 and 1.
+        gaps: per page, what `fill_gaps` filled.
+        noisy: per page, the values that are denoised.
+        clean: per page, the clean values on [0, 1], or None where nobody knows them.
+    """
+
+    picture: Picture
+    task: Task
+    ranges: list[tuple[float, float]]
+    gaps: list[Any]
+    noisy: list[np.ndarray]
+    clean: list[np.ndarray] | None
+
+
 def _one(
     job: Job,
     number: int,
@@ -114,6 +135,32 @@ def _one(
     views: bool,
     begin: Callable[[Job, int], Tick],
 ) -> Result:
+    """Denoise one file and write the answer; fill the row on the way."""
+    one = _open(job, number, task, row, stdin)
+    picture = one.picture
+    maps: list[Path] = []
+    if task.uncertainty is not None:
+        maps = width_paths(job.target, len(picture.pages))
+        check_free(maps, task.overwrite)
+    tick = begin(job, sum(tiles(page, one.task) for page in picture.pages))
+    widths = _answer(one, tick, row)
+    shown = _measure(one, row) if views or one.clean is not None else None
+    for page, gaps in zip(picture.pages, one.gaps, strict=True):
+        page.values = put_back(page.values, gaps)
+    _write(picture, job.target, stdout)
+    for path, width in zip(maps, widths, strict=True):
+        write_widths(path, width)
+    if maps:
+        row["widths"] = [str(path) for path in maps]
+        row["mean_width"] = float(np.mean([width.mean() for width in widths]))
+    row["output"] = "standard output" if job.target is None else str(job.target)
+    return Result(row, shown if views else None)
+
+
+def _open(
+    job: Job, number: int, task: Task, row: dict[str, Any], stdin: BinaryIO | None
+) -> _Opened:
+    """Read a file, add the noise that is asked for, and choose its model."""
     picture = _read(job, task, stdin)
     if job.target is not None and format_of(job.target) != picture.format:
         raise UnreadableError(
@@ -128,12 +175,7 @@ def _one(
         _add_noise(picture, task.noise, ranges, [task.noise_seed, number])
     task = _with_model(picture.pages[0], ranges[0], task, row)
     row |= _look(picture.pages[0], ranges[0], task.card)
-    inputs = [page.values for page in picture.pages]
-    maps: list[Path] = []
-    if task.uncertainty is not None:
-        maps = width_paths(job.target, len(inputs))
-        check_free(maps, task.overwrite)
-    widths: list[np.ndarray] = []
+    noisy = [page.values for page in picture.pages]
     clean = None
     if task.clean is not None:
         clean = clean_pages(task.clean, picture, ranges, task.range, task.megapixels)
@@ -141,32 +183,34 @@ def _one(
         clean = units(originals, picture, ranges)
     for page in picture.pages:
         check_padded(page, task)
-    tick = begin(job, sum(tiles(page, task) for page in picture.pages))
-    for page, limits in zip(picture.pages, ranges, strict=True):
+    return _Opened(picture, task, ranges, gaps, noisy, clean)
+
+
+def _answer(one: _Opened, tick: Tick, row: dict[str, Any]) -> list[np.ndarray]:
+    """Denoise each page in place; return the widths of the intervals asked for."""
+    task, widths = one.task, []
+    for page, limits in zip(one.picture.pages, one.ranges, strict=True):
         if task.learn is not None:
             task = replace(task, model=task.learn(page, limits))
         if task.uncertainty is None:
             page.values = denoise_page(page, limits, task, tick)
         else:
             widths.append(_denoise_with_width(page, limits, task, tick, row))
-    shown = None
-    if views or clean is not None:
-        before = units(inputs, picture, ranges)
-        after = units([page.values for page in picture.pages], picture, ranges)
-        shown = (None if clean is None else clean[0], before[0], after[0])
-    if clean is not None:
-        row["input_metrics"] = measure(clean, before)
-        row["metrics"] = measure(clean, after)
-    for page, before_filling in zip(picture.pages, gaps, strict=True):
-        page.values = put_back(page.values, before_filling)
-    _write(picture, job.target, stdout)
-    for path, width in zip(maps, widths, strict=True):
-        write_widths(path, width)
-    if maps:
-        row["widths"] = [str(path) for path in maps]
-        row["mean_width"] = float(np.mean([width.mean() for width in widths]))
-    row["output"] = "standard output" if job.target is None else str(job.target)
-    return Result(row, shown if views else None)
+    return widths
+
+
+def _measure(
+    one: _Opened, row: dict[str, Any]
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """Return the first page's views; measure the answers where clean ones are known."""
+    before = units(one.noisy, one.picture, one.ranges)
+    answers = [page.values for page in one.picture.pages]
+    after = units(answers, one.picture, one.ranges)
+    if one.clean is None:
+        return None, before[0], after[0]
+    row["input_metrics"] = measure(one.clean, before)
+    row["metrics"] = measure(one.clean, after)
+    return one.clean[0], before[0], after[0]
 
 
 def _denoise_with_width(

@@ -5,13 +5,15 @@
 - `blind-spot`: there is one noisy copy of each image. Some of its pixels are hidden
   from the model and are all that it is scored at (J. Batson and L. Royer, "Noise2Self",
   ICML 2019).
-- `r2r`: there is one noisy copy of each image, and its noise is not clipped. More noise
-  is added to it, and subtracted from it as the target (T. Pang et al., "Recorrupted-to-
+- `split`: there is one noisy copy of each image. More noise is added to it, and the
+  target is unbiased given the sum; see `keras_dae.images.split`.
+- `r2r`: `split` where noise is not clipped (T. Pang et al., "Recorrupted-to-
   Recorrupted", CVPR 2021).
 
-All score against `unbiased.target_of` the noise, so that clipping does not bias what
-is learnt. The noisy input is the one that training on clean targets draws. Where
-`noisy_images` says that the images have the noise already, they are the input.
+`noisy` and `blind-spot` score against `unbiased.target_of` the noise, so that clipping
+does not bias what is learnt. The noisy copy is the one that training on clean targets
+draws; where `noisy_images` says that the images have the noise already, it is the image
+itself.
 """
 
 from collections.abc import Callable
@@ -24,11 +26,12 @@ from keras_dae.images.frozen import FROZEN_BLOCK, FrozenPairs
 from keras_dae.images.noise import Gaussian, Noise
 from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.rows import Images
+from keras_dae.images.split import recorrupt, split_target
 from keras_dae.images.unbiased import check_mean, target_of
 from keras_dae.system.streams import stream
 
 CLEAN = "clean"
-ALPHA = 0.5  # share of the noise that r2r adds to what the model sees
+ONE_COPY = ("blind-spot", "split")  # what one noisy copy of an image is enough for
 GRID = 4  # one pixel in GRID x GRID is hidden
 MEASURED_IMAGES = 4096  # targets of so many give their mean to within 0.001
 Batch = tuple[np.ndarray, ...]
@@ -63,29 +66,27 @@ def blind_spot_targets(
     return masked, target_of(noise)(noisy), hidden / share
 
 
-def recorrupted_targets(
+def split_targets(
     noisy: np.ndarray, clean: np.ndarray, noise: Noise, rng: np.random.Generator
 ) -> Batch:
-    """Return (noisier, target) from one noisy copy alone, with independent noise.
-
-    With z drawn as the noise n was, the two are y + `ALPHA` z and y - z / `ALPHA`.
-    Their noises n + `ALPHA` z and n - z / `ALPHA` are not correlated, and of Gaussian
-    noise independent.
+    """Return (noisier, target) from one noisy copy alone; see `keras_dae.images.split`.
 
     Args:
         noisy: (N, H, W, C).
         clean: not used.
-        noise: what `noisy` was made with; Gaussian and not clipped.
-        rng: draws the second noise.
+        noise: what `noisy` was made with; Gaussian of one sigma.
+        rng: draws the further noise.
     """
-    drawn = noise(np.zeros_like(noisy), rng)
-    return noisy + np.float32(ALPHA) * drawn, noisy - drawn / np.float32(ALPHA)
+    if isinstance(noise, Gaussian) and noise.clip and noise.sigma > 0:
+        return split_target(noise.sigma)(noisy, rng)
+    return recorrupt(noisy, noise(np.zeros_like(noisy), rng))
 
 
 TARGETS: dict[str, Callable[..., Batch]] = {
     "noisy": noisy_targets,
     "blind-spot": blind_spot_targets,
-    "r2r": recorrupted_targets,
+    "split": split_targets,
+    "r2r": split_targets,
 }
 
 
@@ -205,8 +206,8 @@ def check_targets(targets: str, noise: Noise, noisy_images: bool = False) -> Non
     known = (CLEAN, *TARGETS)
     check(targets in known, f"targets are {', '.join(known)}.", targets=targets)
     check(
-        not noisy_images or targets == "blind-spot",
-        "Noisy images have targets=blind-spot alone: there is no clean image and no "
+        not noisy_images or targets in ONE_COPY,
+        "Noisy images take targets=blind-spot or split: there is no clean image and no "
         "second noisy copy, and their noise is clipped.",
         targets=targets,
     )

@@ -19,6 +19,7 @@ import numpy as np
 
 from keras_dae.errors import UsageError, check
 from keras_dae.images.noise import Gaussian, Noise, Poisson, Ranged, Speckle, Uniform
+from keras_dae.images.split import split_target
 
 # Its mean is the clean image as long as it is not clipped.
 MEAN_ZERO = (Gaussian, Speckle, Uniform, Poisson)
@@ -135,15 +136,21 @@ def check_mean(targets: str, noise: Noise) -> None:
     """Refuse targets other than clean ones for noise that they do not take.
 
     Raises:
-        UsageError: as `target_of` says; or noise for r2r that is not Gaussian of one
-            sigma, or is clipped.
+        UsageError: as `target_of` says; or noise for split or r2r that is not Gaussian
+            of one sigma, or for r2r that is clipped.
     """
     if targets != "clean":
         target_of(noise)
     check(
+        targets != "split" or isinstance(noise, Gaussian),
+        "targets=split takes gaussian noise of one sigma.",
+        noise=noise,
+    )
+    check(
         targets != "r2r" or (isinstance(noise, Gaussian) and not noise.clip),
         "targets=r2r takes gaussian noise of one sigma with --no-clip: no other noise, "
-        "and none that is clipped, can be split into two independent ones.",
+        "and none that is clipped, can be split into two independent ones. "
+        "targets=split takes clipped noise.",
         noise=noise,
     )
 
@@ -152,10 +159,12 @@ def describe_targets(targets: str, noise: Noise) -> dict[str, Any]:
     """Return what a run's record says of its targets; nothing of clean ones."""
     if targets == "clean":
         return {}
-    target = target_of(noise)
+    target: Any = target_of(noise)
     described: dict[str, Any] = {"kind": targets, "correction": None}
     if isinstance(target, UnbiasedTarget):
         described["correction"] = "h(y)"
+        if targets == "split":
+            target, described["correction"] = split_target(target.sigma), "t(y, y1)"
         for key in ("bias", "std"):
             described[key] = float(f"{getattr(target, key):.4g}")
     return {"targets": described}

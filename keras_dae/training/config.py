@@ -64,7 +64,7 @@ class RunConfig(BaseModel):
     sigma: float = Field(PAPER_SIGMA, ge=0, le=MAX_SIGMA)
     clip: bool = True
     # A row of TARGETS.
-    targets: Literal["clean", "noisy", "blind-spot", "r2r"] = "clean"
+    targets: Literal["clean", "noisy", "blind-spot", "split", "r2r"] = "clean"
     noisy_files: bool = False  # the folder's files have the noise already
     train_images: int | None = Field(None, ge=1, le=MAX_SEED)  # None takes all
     validation_images: int | None = Field(None, ge=1, le=MAX_SEED)
@@ -208,9 +208,9 @@ class RunConfig(BaseModel):
         if not self.noisy_files:
             return self
         check(
-            self.targets == "blind-spot",
-            "noisy_files takes targets=blind-spot alone: of a noisy file there is no "
-            "clean image and no second noisy copy, and its noise is clipped.",
+            self.targets in ("blind-spot", "split"),
+            "noisy_files takes targets=blind-spot or split: of a noisy file there is "
+            "no clean image and no second noisy copy, and its noise is clipped.",
             targets=self.targets,
         )
         check(

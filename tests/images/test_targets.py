@@ -12,7 +12,7 @@ from keras_dae.images.targets import (
     FrozenTargets,
     TargetPairs,
     blind_spot_targets,
-    recorrupted_targets,
+    split_targets,
     training_pairs,
 )
 
@@ -167,9 +167,7 @@ def test_no_clean_image_is_needed_for_the_mean(targets):
 def test_recorrupted_noises_are_independent_and_of_the_clean_mean():
     clean = np.full((200, 20, 20, 1), 0.2, np.float32)
     noisy = UNCLIPPED(clean, np.random.default_rng(0))
-    noisier, target = recorrupted_targets(
-        noisy, clean, UNCLIPPED, np.random.default_rng(1)
-    )
+    noisier, target = split_targets(noisy, clean, UNCLIPPED, np.random.default_rng(1))
     count = noisy.size
     # Variances by hand: 0.25 (1 + 0.25) and 0.25 (1 + 4); the mean square of the
     # product is their product, if they are independent.

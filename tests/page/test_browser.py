@@ -218,7 +218,9 @@ def test_latent_maps_are_changed(page):
         )
     page.wait(f"{same}.includes('changed maps')")
     # The decoder answers to each slider; its answer to the last is drawn when it rests.
-    page.wait("document.getElementById('changed').getAttribute('aria-busy') === 'false'")
+    page.wait(
+        "document.getElementById('changed').getAttribute('aria-busy') === 'false'"
+    )
     assert np.abs(pixels(page, "changed") - before).max() > 20
     page.click("#reset")
     page.wait(f"{same}.includes('as they are')")

@@ -19,7 +19,7 @@ from keras_dae.training.runs import find_runs, run_name
 
 SMALL = {"depth": 1, "latent": 5, "epochs": 3, "batch_size": 16, "warmup_steps": 2}
 QUICK = {"depth": 1, "latent": 13, "epochs": 2, "warmup_steps": 10}
-WITHOUT_CLEAN = ["noisy", "blind-spot"]
+WITHOUT_CLEAN = ["noisy", "blind-spot", "split"]
 
 
 @pytest.fixture
