@@ -67,7 +67,7 @@ def test_bias_and_spread_are_the_ones_reported(sigma):
     assert np.sqrt(spread) == pytest.approx(found.std, rel=0.03)
     # No target that occurs is so large that a single pixel outweighs a batch.
     largest = max(np.abs(one - 0.5).max() for one in targets)
-    assert largest < 0.5 + 8 * found.std
+    assert largest < 0.5 + 10 * found.std
 
 
 def test_it_is_symmetric():
