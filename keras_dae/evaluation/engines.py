@@ -15,6 +15,7 @@ from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.evaluation.onnx_files import onnx_session
 from keras_dae.evaluation.walled import WalledModel
 from keras_dae.models.batches import images_at_once, widest
+from keras_dae.models.builders import decoder, encoder
 from keras_dae.system import backend
 from keras_dae.system.numerics import float32
 
@@ -41,6 +42,17 @@ def model_denoiser(model: keras.Model | WalledModel, engine: str = "keras") -> D
     if isinstance(model, WalledModel):
         return model.engine(engine)
     return InParts(ENGINES[engine](model), widest(model))
+
+
+def halves(model: keras.Model | WalledModel) -> tuple[Denoiser, Denoiser]:
+    """Return encoder and decoder of an autoencoder, as functions of arrays.
+
+    Raises:
+        KerasDAEError: the model has no layer named 'latent'.
+    """
+    if isinstance(model, WalledModel):
+        return model.engine("encoder"), model.engine("decoder")
+    return model_denoiser(encoder(model)), model_denoiser(decoder(model))
 
 
 class InParts:

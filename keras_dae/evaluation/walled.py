@@ -18,9 +18,10 @@ import numpy as np
 from keras_dae.errors import KerasDAEError
 from keras_dae.evaluation import onnx_files
 from keras_dae.models import files
+from keras_dae.models.builders import decoder, encoder
 from keras_dae.models.counting import macs
 from keras_dae.models.gate import inspect
-from keras_dae.models.live_maps import live_maps
+from keras_dae.models.live_maps import alive, live_maps
 from keras_dae.models.reach import Reach, reach
 from keras_dae.system import backend
 from keras_dae.system.limits import Bounds, bounds_of
@@ -29,6 +30,7 @@ from keras_dae.system.parcels import carried
 from keras_dae.system.walls import FILES, MODELS
 
 ONNX_FILE = "onnx file"
+HALVES = {"encoder": encoder, "decoder": decoder}
 IMAGES, VALUES = 500, 1 << 22  # of one call, at most
 SECONDS_AN_IMAGE = 0.05
 carried(Reach)
@@ -63,7 +65,7 @@ class WalledModel:
 
     Args:
         path: the file.
-        kind: a row of `ENGINES` for a `.keras` file, or `ONNX_FILE`.
+        kind: a row of `ENGINES` or of `HALVES` for a `.keras` file, or `ONNX_FILE`.
 
     Attributes:
         facts: what it is.
@@ -92,11 +94,10 @@ class WalledModel:
 
     def get_weights(self) -> list[np.ndarray]:
         """Return the arrays of its weights, as a Keras model does."""
-        found: list[np.ndarray] = self._call("weights", 0, 0)
-        return found
+        return [one for part in files.weights(self.path).values() for one in part]
 
     def engine(self, name: str) -> "WalledModel":
-        """Return the model as another engine answers it."""
+        """Return the model as another engine answers it, or one of its `HALVES`."""
         return self if name == self.kind else WalledModel(self.path, name)
 
     def __call__(self, noisy: np.ndarray) -> np.ndarray:
@@ -109,11 +110,6 @@ class WalledModel:
             for part in (noisy[i : i + most] for i in range(0, len(noisy), most))
         ]
         return np.concatenate(parts)
-
-    def live_maps(self, noisy: np.ndarray) -> list[float]:
-        """Return what `models.live_maps.live_maps` counts, of float32 (N, H, W, C)."""
-        found: list[float] = self._call("count_live", noisy.nbytes, len(noisy), noisy)
-        return found
 
     def _call(self, function: str, size: int, images: int, *arguments: Any) -> Any:
         alone, threads = bounds_of(self.path), backend.threads()
@@ -158,19 +154,8 @@ def macs_of(model: "keras.Model | WalledModel") -> int | None:
 def live_maps_of(model: "keras.Model | WalledModel", noisy: np.ndarray) -> list[float]:
     """Return the share of images in which each latent map is above 0."""
     if isinstance(model, WalledModel):
-        return model.live_maps(noisy)
+        return alive(model.engine("encoder")(noisy))
     return live_maps(model, noisy)
-
-
-def count_live(path: str, kind: str, threads: int, noisy: np.ndarray) -> list[float]:
-    """Return the share of images in which each of a file's latent maps is above 0."""
-    backend.use_threads(threads)
-    return live_maps(files.open_model(Path(path)), noisy)
-
-
-def weights(path: str, kind: str, threads: int) -> list[np.ndarray]:
-    """Return the arrays of a file's weights."""
-    return [np.asarray(one) for one in files.open_model(Path(path)).get_weights()]
 
 
 def look(path: str, kind: str, threads: int) -> Facts:
@@ -189,8 +174,9 @@ def answer(path: str, kind: str, threads: int, noisy: np.ndarray) -> np.ndarray:
 def _opened(path: str, kind: str) -> tuple[Facts, Callable[[np.ndarray], Any]]:
     from keras_dae.evaluation.engines import difference, model_denoiser
 
-    model = files.open_model(Path(path))
-    sees = None
+    model, sees = files.open_model(Path(path)), None
+    if kind in HALVES:
+        model, kind = HALVES[kind](model), "keras"
     if isinstance(model.input_shape, tuple) and None in model.input_shape[1:3]:
         sees = reach(model)
     denoise = model_denoiser(model, kind)

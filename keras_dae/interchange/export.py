@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError, check, reason
 from keras_dae.interchange.formats import EXPORTS, KEY, SAVED_MODEL
-from keras_dae.interchange.process import Worker
+from keras_dae.interchange.process import Worker, bounds_for
 from keras_dae.models.gate import input_shape, inspect
 from keras_dae.system.inside import named
+from keras_dae.system.limits import Bounds
 from keras_dae.system.locks import held, temporary
 
 TOLERANCE = 1e-5  # absolute, on answers in [0, 1]
 IMAGES = 70  # more than one batch, and the last one of another size
+VALUES = 1 << 24  # of them together, at most
 PREPROCESSING = (
     "input: float32, (batch, height, width, channels), image values scaled to [0, 1] "
     "by the range of their type; output: denoised, of the same shape and range"
@@ -100,13 +103,12 @@ def _export(
     """Write, read again and compare in `folder`, then move it all to `out`."""
     made = folder / "made" / out.name
     made.parent.mkdir()
-    images = folder / "images.npy"
-    np.save(images, looked_at)
+    bounds = bounds_for(model)
     with Worker(EXPORTS[name].backend, threads) as worker:
-        write_format(worker, model, name, made, card)
-        given, speed = answers(worker, made, name, images)
+        write_format(worker, bounds, model, name, made, card)
+        given, speed = answers(worker, bounds, made, name, looked_at)
     with Worker("torch", threads) as worker:
-        expected, _ = answers(worker, model, "keras", images)
+        expected, _ = answers(worker, bounds, model, "keras", looked_at)
     if EXPORTS[name].clips:
         expected = expected.clip(0, 1)
     difference = float(np.abs(given - expected).max())
@@ -136,49 +138,47 @@ def require(name: str) -> None:
 
 
 def write_format(
-    worker: Worker, model: Path, name: str, out: Path, card: dict[str, Any]
+    worker: Worker,
+    bounds: Bounds,
+    model: Path,
+    name: str,
+    out: Path,
+    card: dict[str, Any],
 ) -> None:
     """Write a format in a process of the backend that exports it."""
-    task = {
-        "do": "export",
-        "model": str(model),
-        "format": name,
-        "out": str(out),
-        "card": {**card, "preprocessing": PREPROCESSING},
-    }
-    worker.do(task)
+    described = {**card, "preprocessing": PREPROCESSING}
+    worker.do("export", bounds, model, name, str(out), described)
 
 
 def sample(model: Path) -> np.ndarray:
     """Return float32 images in [0, 1] of the shape that a `.keras` file takes."""
     shape = [side or 28 for side in input_shape(inspect(model))]
-    return np.random.default_rng(0).random((IMAGES, *shape), dtype=np.float32)
+    count = max(1, min(IMAGES, VALUES // max(1, prod(shape))))
+    return np.random.default_rng(0).random((count, *shape), dtype=np.float32)
 
 
 def answers(
-    worker: Worker, model: Path, name: str, images: Path, repeats: int = 1
+    worker: Worker,
+    bounds: Bounds,
+    model: Path,
+    name: str,
+    images: np.ndarray,
+    repeats: int = 1,
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Return what a model's file answers in another process, and how fast.
 
     Args:
         worker: the process.
+        bounds: what it may take.
         model: the file.
         name: its format: 'keras' or a row of `EXPORTS`.
-        images: an NPY file of float32 (N, H, W, C).
+        images: float32 (N, H, W, C).
         repeats: timed passes.
     """
-    place = images.parent / "answers.npy"
-    task = {
-        "do": "answer",
-        "model": str(model),
-        "format": name,
-        "images": str(images),
-        "answers": str(place),
-        "threads": worker.threads,
-        "repeats": repeats,
-    }
-    speed = worker.do(task)
-    return np.load(place), speed
+    found, speed = worker.do(
+        "answer", bounds, model, name, images, worker.threads, repeats
+    )
+    return found, {"milliseconds_per_image": speed}
 
 
 def _move(folder: Path, out: Path, aside: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,23 +14,26 @@ import numpy as np
 from keras_dae.errors import KerasDAEError
 from keras_dae.interchange.export import TOLERANCE, answers, sample, write_format
 from keras_dae.interchange.formats import EXPORTS, GENERAL
-from keras_dae.interchange.process import Worker
+from keras_dae.interchange.process import Worker, bounds_for
+from keras_dae.system.limits import Bounds
 
 REFERENCE = "torch"
 # Backends that keras 3 answers with, and the package each one needs.
 ANSWERING = {"jax": "jax", "tensorflow": "tensorflow", "numpy": "numpy"}
 BACKEND = "backend"  # a row's form: this, or exported
-IMAGES, EXPECTED = "images.npy", "expected.npy"  # in the folder of a case
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model, and the folder of what it is asked and of what it is to answer."""
+    """A model, what it is asked and to answer, and a folder for its exports."""
 
     name: str
     path: Path
     folder: Path
+    images: np.ndarray
+    bounds: Bounds
+    expected: list[np.ndarray] = field(default_factory=list)
 
     @cached_property
     def sha256(self) -> str:
@@ -68,15 +71,14 @@ def parity(
         for number, (name, path) in enumerate(models):
             folder = Path(place) / str(number)
             folder.mkdir()
-            np.save(folder / IMAGES, sample(path))
-            cases.append(Case(name, path, folder))
+            cases.append(Case(name, path, folder, sample(path), bounds_for(path)))
         with Worker(REFERENCE, threads) as worker:
             for case in cases:
                 begin(case.name, REFERENCE)
                 expected, speed = answers(
-                    worker, case.path, "keras", case.folder / IMAGES, 2
+                    worker, case.bounds, case.path, "keras", case.images, 2
                 )
-                np.save(case.folder / EXPECTED, expected)
+                case.expected.append(expected)
                 yield _row(case.row(REFERENCE, BACKEND), 0.0, speed)
         for target in (*ANSWERING, *formats):
             backend = target if target in ANSWERING else EXPORTS[target].backend
@@ -103,18 +105,15 @@ def _compare(worker: Worker, case: Case, target: str) -> Row:
     missing = _missing(target)
     if missing:
         return {**failure, "state": "absent", "reason": f"needs {', '.join(missing)}"}
-    images = case.folder / IMAGES
+    made, name = case.path, "keras"
     try:
-        if target in ANSWERING:
-            given, speed = answers(worker, case.path, "keras", images, 2)
-        else:
-            out = case.folder / f"{target}{EXPORTS[target].suffix}"
-            write_format(worker, case.path, target, out, {})
-            given, speed = answers(worker, out, target, images, 2)
+        if target in EXPORTS:
+            made, name = case.folder / f"{target}{EXPORTS[target].suffix}", target
+            write_format(worker, case.bounds, case.path, target, made, {})
+        given, speed = answers(worker, case.bounds, made, name, case.images, 2)
     except KerasDAEError as error:
         return {**failure, "state": "failed", "reason": str(error)}
-    expected = np.load(case.folder / EXPECTED)
-    return _row(who, float(np.abs(given - expected).max()), speed)
+    return _row(who, float(np.abs(given - case.expected[0]).max()), speed)
 
 
 def _missing(target: str) -> list[str]:

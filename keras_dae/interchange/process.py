@@ -1,17 +1,20 @@
 """A process of one keras backend that does one task of `worker` after the other."""
 
-import json
-import subprocess
-import sys
-import tempfile
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from keras_dae.errors import KerasDAEError
-from keras_dae.system.lifeline import child_environment
+from keras_dae.system.limits import UNBOUNDED, Bounds, bounds_of
+from keras_dae.system.own import is_own
+from keras_dae.system.walls import Room
+
+# How much more a task may take than opening the file.
+MEMORY_TIMES, TIME_TIMES = 4, 12
 
 
-class Worker:
-    """A process of one backend, on the CPU; started by its first task.
+class Worker(Room):
+    """A process with walls, of one backend, on the CPU; started by its first task.
 
     Importing a backend takes longer than most tasks, so tasks of one backend share it.
     A task that kills the process fails alone: the next one starts another.
@@ -22,58 +25,9 @@ class Worker:
     """
 
     def __init__(self, backend: str, threads: int = 1) -> None:
-        self.backend, self.threads = backend, threads
-        self._process: subprocess.Popen[str] | None = None
-        self._words = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by close)
-
-    def __enter__(self) -> "Worker":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the process."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-        self._words.close()
-
-    def do(self, task: dict[str, Any]) -> dict[str, Any]:
-        """Do one task and return its result.
-
-        Raises:
-            KerasDAEError: it failed; the last line of what it said.
-        """
-        process = self._process or self._start()
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(task) + "\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-        except OSError:  # it died before it read
-            line = ""
-        if not line:
-            process.communicate()  # which closes its pipes too
-            code, self._process = process.returncode, None
-            self._words.seek(0)
-            said = self._words.read().strip().splitlines()
-            raise self._failure(task, said[-1] if said else f"exit code {code}")
-        result: dict[str, Any] = json.loads(line)
-        if "error" in result:
-            raise self._failure(task, result["error"])
-        return result
-
-    def _failure(self, task: dict[str, Any], why: str) -> KerasDAEError:
-        what = f"{task['format']} on {self.backend} failed to {task['do']}"
-        return KerasDAEError(f"{what}: {why[:300]}")
-
-    def _start(self) -> "subprocess.Popen[str]":
-        count = str(self.threads)
+        count = str(threads)
         environment = {
-            **child_environment(),
-            "KERAS_BACKEND": self.backend,
+            "KERAS_BACKEND": backend,
             "KERAS_TORCH_DEVICE": "cpu",
             "JAX_PLATFORMS": "cpu",
             "CUDA_VISIBLE_DEVICES": "-1",
@@ -82,12 +36,45 @@ class Worker:
             "TF_NUM_INTRAOP_THREADS": count,
             "TF_NUM_INTEROP_THREADS": count,
         }
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "keras_dae.interchange.worker"],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._words,
-            text=True,
-        )
-        return self._process
+        super().__init__("keras_dae.interchange.worker:prepare", environment)
+        self.backend, self.threads = backend, threads
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def do(
+        self, task: str, bounds: Bounds, model: Path, name: str, *arguments: Any
+    ) -> Any:
+        """Do one task and return its result.
+
+        Args:
+            task: a function of `worker`.
+            bounds: what it may take; see `bounds_for`.
+            model: the file that it begins with.
+            name: the format that it writes or reads.
+            arguments: what else it takes.
+
+        Raises:
+            KerasDAEError: it failed, or took more than the bounds.
+        """
+        try:
+            return self.call(
+                f"keras_dae.interchange.worker:{task}",
+                *(str(model), name, *arguments),
+                bounds=replace(bounds, threads=self.threads),
+                refuse=lambda words: KerasDAEError(f"{model} {words}."),
+            )
+        except KerasDAEError as error:
+            what = f"{name} on {self.backend} failed to {task}"
+            raise KerasDAEError(f"{what}: {error}") from None
+
+
+def bounds_for(model: Path) -> Bounds:
+    """Return what each task of a model may take; the user's own is not bounded."""
+    if is_own(model):
+        return UNBOUNDED
+    opening = bounds_of(model)
+    return Bounds(MEMORY_TIMES * opening.memory, TIME_TIMES * opening.seconds)

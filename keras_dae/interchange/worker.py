@@ -1,21 +1,18 @@
 """What one process does for `export` and `parity`: write a format, or answer images.
 
-    echo '{"do": "answer", ...}' | python -m keras_dae.interchange.worker
-
-Takes tasks, one line of JSON each, until its input ends; `process.Worker` talks to it.
+`process.Worker` calls these functions in a process with walls, of one backend.
 """
 
-import json
 import os
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_dae.errors import KerasDAEError
 from keras_dae.interchange.formats import EXPORTS, Answer
-from keras_dae.system.lifeline import end_with_parent
 from keras_dae.system.numerics import float32
 
 BATCH = 64
@@ -27,28 +24,37 @@ NO_OPEN_SIDES = (
 )
 
 
-def export(task: dict[str, Any]) -> dict[str, Any]:
-    """Write `task["model"]` to `task["out"]` in `task["format"]`, with its card."""
-    from keras_dae.models.files import load
+def prepare() -> None:
+    """Import keras, whose memory and time are no file's."""
+    import keras
 
-    row, out = EXPORTS[task["format"]], Path(task["out"])
-    model = load(Path(task["model"]))
+    assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
+
+
+def export(model: str, name: str, out: str, card: dict[str, Any]) -> None:
+    """Write the `.keras` file `model` to `out` in the format `name`, with its card.
+
+    Raises:
+        KerasDAEError: torch cannot keep open sides open.
+    """
+    from keras_dae.models.files import open_model
+
+    row, loaded = EXPORTS[name], open_model(Path(model))
     if row.write is not None:
-        row.write(model, out, task["card"])
-        return {}
+        row.write(loaded, Path(out), card)
+        return
     # keras exports what was called before; an open side stays open.
-    shape = [side or OPEN_SIDE for side in model.input_shape[1:]]
-    model.predict_on_batch(np.zeros((2, *shape), np.float32))
-    sides = model.input_shape[1:3]
-    options = _options(task["format"], sides)
+    shape = [side or OPEN_SIDE for side in loaded.input_shape[1:]]
+    loaded.predict_on_batch(np.zeros((2, *shape), np.float32))
+    sides = loaded.input_shape[1:3]
+    options = _options(name, sides)
     try:
-        model.export(str(out), format=row.keras_name, verbose=False, **options)
+        loaded.export(out, format=row.keras_name, verbose=False, **options)
     except Exception as error:
-        if task["format"] == "torch" and None in sides:
-            raise RuntimeError(NO_OPEN_SIDES) from error
+        if name == "torch" and None in sides:
+            raise KerasDAEError(NO_OPEN_SIDES) from error
         raise
-    row.describe(out, task["card"])
-    return {}
+    row.describe(Path(out), card)
 
 
 def _options(name: str, sides: tuple[int | None, ...]) -> dict[str, Any]:
@@ -64,58 +70,37 @@ def _options(name: str, sides: tuple[int | None, ...]) -> dict[str, Any]:
     return {"dynamic_shapes": (shapes,)}
 
 
-def answer(task: dict[str, Any]) -> dict[str, Any]:
-    """Answer the images of a file, one batch at a time, and time the fastest pass."""
-    reader = _reader(task)
-    images = np.load(task["images"])
+def answer(
+    model: str, name: str, images: np.ndarray, threads: int, repeats: int
+) -> tuple[np.ndarray, float]:
+    """Answer images by a file of the format `name`, one batch at a time.
+
+    Returns:
+        The answers, float32, and the milliseconds an image took in the fastest of
+        `repeats` passes.
+    """
+    read: Callable[[Path, int], Answer] = _read_keras
+    if name in EXPORTS:
+        read = EXPORTS[name].reader
+    reader = read(Path(model), threads)
     batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
     seconds = []
-    for _ in range(1 + task["repeats"]):  # the first pass compiles
+    for _ in range(1 + repeats):  # the first pass compiles
         began = time.perf_counter()
         answers = np.concatenate([reader(batch) for batch in batches])
         seconds.append(time.perf_counter() - began)
-    np.save(task["answers"], answers.astype(np.float32))
-    return {"milliseconds_per_image": 1000 * min(seconds[1:]) / len(images)}
+    return answers.astype(np.float32), 1000 * min(seconds[1:]) / len(images)
 
 
-def _reader(task: dict[str, Any]) -> Answer:
-    path = Path(task["model"])
-    if task["format"] in EXPORTS:
-        return EXPORTS[task["format"]].reader(path, task["threads"])
+def _read_keras(path: Path, threads: int) -> Answer:
     import keras
 
-    from keras_dae.models.files import load
+    from keras_dae.models.files import open_model
 
-    model = load(path)
+    model = open_model(path)
 
     @float32()
     def predict(images: np.ndarray) -> np.ndarray:
         return np.asarray(keras.ops.convert_to_numpy(model.predict_on_batch(images)))
 
     return predict
-
-
-DO = {"export": export, "answer": answer}
-
-
-def main() -> None:
-    """Do the tasks that standard input holds, one line of JSON each.
-
-    Prints one line for each: its result, or `{"error": sentence}`. What libraries
-    print meanwhile goes to standard error.
-    """
-    end_with_parent()
-    results = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    for line in sys.stdin:
-        task = json.loads(line)
-        try:
-            result = DO[task["do"]](task)
-        except Exception as error:
-            words = str(error).strip().splitlines() or [""]
-            result = {"error": f"{type(error).__name__}: {words[-1]}"}
-        print(json.dumps(result), file=results, flush=True)
-
-
-if __name__ == "__main__":
-    main()

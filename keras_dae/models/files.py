@@ -12,11 +12,11 @@ from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.models import gate
 from keras_dae.models.gate import CARD, inspect
 from keras_dae.system.numerics import float32
-from keras_dae.system.own import forget, remember
+from keras_dae.system.own import forget, is_own, remember
 from keras_dae.system.private import functional, without_tensorflow
 from keras_dae.system.storage import dump_json, replacing
 
-__all__ = ["ends", "inspect", "load", "save"]
+__all__ = ["ends", "inspect", "load", "save", "weights"]
 
 OPEN_SIDE = 64  # pixels, where a model takes images of any size
 
@@ -104,6 +104,24 @@ def load(path: Path | str, *, compiled: bool = False) -> keras.Model:
     inspect(path, compiled=compiled)
     gate.try_out(path, compiled=compiled)  # as here, but within walls
     return open_model(path, compiled)
+
+
+def weights(path: Path | str) -> dict[str, list[np.ndarray]]:
+    """Return the arrays of each layer in a `.keras` file, by the layer's name.
+
+    Those of a stranger's file are read within walls. Raises as `load` does.
+    """
+    inspect(path)
+    if is_own(path):
+        return weights_in(str(path))
+    found: dict[str, list[np.ndarray]] = gate.call_with_keras(path, "weights_in")
+    return found
+
+
+def weights_in(path: str) -> dict[str, list[np.ndarray]]:
+    """Do what `weights` says, in a process of any kind."""
+    layers = open_model(Path(path)).layers
+    return {one.name: kept for one in layers if (kept := one.get_weights())}
 
 
 def _first_line(error: Exception) -> str:

@@ -105,12 +105,17 @@ def try_out(path: Path | str, *, compiled: bool = False) -> None:
         KerasDAEError: it cannot be loaded, or takes more than the bounds.
     """
     if not is_own(path):
-        MODELS.call(
-            "keras_dae.models.files:try_out",
-            *(str(path), compiled),
-            bounds=bounds_of(path),
-            refuse=lambda words: KerasDAEError(f"{path} {words}."),
-        )
+        call_with_keras(path, "try_out", compiled)
+
+
+def call_with_keras(path: Path | str, function: str, *arguments: Any) -> Any:
+    """Call a function of `models.files` on a file, within walls."""
+    return MODELS.call(
+        f"keras_dae.models.files:{function}",
+        *(str(path), *arguments),
+        bounds=bounds_of(path),
+        refuse=lambda words: KerasDAEError(f"{path} {words}."),
+    )
 
 
 def look_at_onnx(path: Path) -> None:

@@ -25,7 +25,11 @@ def live_maps(model: keras.Model, noisy: np.ndarray) -> list[float]:
 
 def live_shares(half: keras.Model, noisy: np.ndarray) -> list[float]:
     """Return what `live_maps` does, of an encoder that was taken apart before."""
-    latent = np.asarray(half.predict(noisy, batch_size=128, verbose=0))
+    return alive(np.asarray(half.predict(noisy, batch_size=128, verbose=0)))
+
+
+def alive(latent: np.ndarray) -> list[float]:
+    """Return the share of images in which each map of (N, H, W, maps) is above 0."""
     return [float(share) for share in (latent > 0).any(axis=(1, 2)).mean(axis=0)]
 
 

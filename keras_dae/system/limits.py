@@ -29,6 +29,9 @@ class Bounds:
     threads: int = 1
 
 
+UNBOUNDED = Bounds(1 << 60, 1e8)  # as good as none
+
+
 def bounds_of(path: Path | str | None = None, size: int = 0) -> Bounds:
     """Return the bounds for a file, in proportion to the bytes that it has on the disk.
 
@@ -56,6 +59,6 @@ def _limit(name: str) -> float | None:
         value = float(text) if text else None
     except ValueError:
         value = 0.0
-    if value is not None and not 0 < value < 1e9:
+    if value is not None and not 0 < value < 1e8:
         raise UsageError(f"{name} must be a number above 0. Received: {text!r}.")
     return value

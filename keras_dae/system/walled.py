@@ -4,6 +4,7 @@ python -m keras_dae.system.walled DESCRIPTOR
 """
 
 import os
+import re
 import resource
 import signal
 import socket
@@ -18,6 +19,11 @@ from keras_dae.system import parcels
 from keras_dae.system.lifeline import end_with_parent
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+# How torch, XLA and tensorflow, ONNX Runtime and C++ say that no memory is left.
+_NO_MEMORY = re.compile(
+    "can't allocate memory|RESOURCE_EXHAUSTED|[Oo]ut of memory|[Ff]ailed to allocate"
+    "|bad_?[Aa]lloc"
+)
 _WASTE = 1 << 30  # bytes more than at the start: a process that keeps them is left
 
 
@@ -43,7 +49,9 @@ def main() -> None:
         answer = _answer(called, arguments)
         confine(None, None)
         _reply(link, answer)
-        if taken() > before + _WASTE:
+        if memory is None:
+            before = taken()  # what was prepared stays
+        elif taken() > before + _WASTE:
             return
 
 
@@ -56,8 +64,10 @@ def _answer(called: Any, arguments: list[Any]) -> list[Any]:
         known = type(error).__name__ in parcels.CARRIED
         return ["failed", error if known else KerasDAEError(str(error))]
     except Exception as error:  # of a library that a file surprised
+        if _NO_MEMORY.search(str(error)):
+            return ["memory", None]
         words = (str(error).strip().splitlines() or [""])[0][:120]
-        return ["failed", KerasDAEError(f"{type(error).__name__}: {words}")]
+        return ["surprised", f"{type(error).__name__}: {words}"]
 
 
 def _reply(link: socket.socket, answer: list[Any]) -> None:
@@ -66,7 +76,7 @@ def _reply(link: socket.socket, answer: list[Any]) -> None:
     except MemoryError:
         parcels.send(link, ["memory", None])
     except TypeError as error:
-        parcels.send(link, ["failed", KerasDAEError(f"It cannot be read: {error}.")])
+        parcels.send(link, ["surprised", str(error)])
 
 
 def confine(memory: int | None, seconds: float | None) -> None:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ START_SECONDS = 120.0
 # By the clock, for each second of computing: a busy machine takes many. A process that
 # does not compute, and waits for nothing that the system knows of, is ended sooner.
 PATIENCE, STEP_SECONDS, IDLE_STEPS = 10.0, 2.0, 3
+LONGEST = 1e8  # seconds by the clock, in any case
 
 
 class Room:
@@ -40,10 +41,13 @@ class Room:
 
     Args:
         prepare: "module:name" of what is called at its start, without bounds.
+        environment: variables that differ there.
     """
 
-    def __init__(self, prepare: str = "") -> None:
-        self._prepare = prepare
+    def __init__(
+        self, prepare: str = "", environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._prepare, self._environment = prepare, dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
         self._owner, self._lock = os.getpid(), threading.RLock()
@@ -94,6 +98,8 @@ class Room:
                 raise
         if state == "memory":
             raise refuse(_why(-signal.SIGKILL, False, bounds))
+        if state == "surprised":
+            raise refuse(f"cannot be read ({result.rstrip('.')})")
         if isinstance(result, Exception):
             raise result
         return result
@@ -113,7 +119,7 @@ class Room:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=child_environment(),
+                env={**child_environment(), **self._environment},
             )
         atexit.register(self.close)
         self._link, self._waiting = ours, bool(self._prepare)
@@ -138,14 +144,15 @@ class Room:
         assert self._link is not None
         assert self._process is not None
         idle, before = 0, _state(self._process.pid)
-        end = time.monotonic() + PATIENCE * bounds.seconds
+        patience = min(PATIENCE * bounds.seconds, LONGEST)
+        end = time.monotonic() + patience
         while not select.select([self._link], [], [], STEP_SECONDS)[0]:
             now = _state(self._process.pid)
             idle = idle + 1 if now == before and now[:1] == ["S"] else 0
             if idle == IDLE_STEPS or time.monotonic() > end:
                 raise TimeoutError
             before = now
-        self._link.settimeout(PATIENCE * bounds.seconds)
+        self._link.settimeout(patience)
         return parcels.receive(self._link)
 
     def close(self) -> int:

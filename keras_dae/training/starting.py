@@ -87,10 +87,9 @@ def take_weights(model: "keras.Model", named: str) -> None:
     Raises:
         UsageError: a layer of another shape, or one that the start lacks.
     """
-    from keras_dae.models.files import load
+    from keras_dae.models.files import weights as weights_in
 
-    layers = load(start_file(named)).layers
-    source = {one.name: kept for one in layers if (kept := one.get_weights())}
+    source = weights_in(start_file(named))
     for layer in model.layers:
         weights = layer.get_weights()
         given = source.pop(layer.name, None) if weights else []

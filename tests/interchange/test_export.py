@@ -18,6 +18,7 @@ from keras_dae.interchange import formats, parity
 from keras_dae.interchange.formats import EXPORTS, KEY
 from keras_dae.interchange.process import Worker
 from keras_dae.models.files import save
+from keras_dae.system.limits import UNBOUNDED
 from tests.commands import run, sentence
 
 MODEL = PRETRAINED / "DAE_1_5.keras"
@@ -78,7 +79,7 @@ def test_onnx_carries_the_card(onnx_file):
 def test_parity_of_torch_and_onnx(onnx_file, monkeypatch):
     """What was exported before is compared again, which saves exporting it twice."""
 
-    def copy(worker, model, name, out, card):
+    def copy(worker, bounds, model, name, out, card):
         assert (model, name) == (MODEL, "onnx")
         out.write_bytes(onnx_file[0].read_bytes())
 
@@ -129,12 +130,12 @@ def played(monkeypatch):
     monkeypatch.setattr(formats, "find_spec", lambda name: True)
     differences = {"onnx": 0.0, "jax": 0.0}
 
-    def write(worker, model, name, out, card):
+    def write(worker, bounds, model, name, out, card):
         Path(out).write_text(name)
 
-    def answers(worker, model, name, images, repeats=1):
+    def answers(worker, bounds, model, name, images, repeats=1):
         difference = differences.get(name, differences.get(worker.backend, 0.0))
-        return np.load(images) + difference, {"milliseconds_per_image": 1.0}
+        return images + difference, {"milliseconds_per_image": 1.0}
 
     for module in (exporting, parity):
         monkeypatch.setattr(module, "write_format", write)
@@ -217,7 +218,7 @@ def test_parity_says_what_differs_fails_or_is_absent(played, monkeypatch):
     played["jax"] = 3e-5
     monkeypatch.setattr(parity, "find_spec", lambda name: name != "tensorflow")
 
-    def fails(worker, model, name, out, card):
+    def fails(worker, bounds, model, name, out, card):
         raise KerasDAEError(f"{name} on torch failed to export: no words.")
 
     monkeypatch.setattr(parity, "write_format", fails)
@@ -274,9 +275,8 @@ def test_open_sides_stay_open_in_every_format(tmp_path, name):
     out = tmp_path / f"any{EXPORTS[name].suffix}"
     exporting.export(path, name, out, {})
     images = np.random.default_rng(0).random((3, 20, 36, 1), dtype=np.float32)
-    np.save(tmp_path / "images.npy", images)
     with Worker(EXPORTS[name].backend, 1) as worker:
-        found, _ = exporting.answers(worker, out, name, tmp_path / "images.npy")
+        found, _ = exporting.answers(worker, UNBOUNDED, out, name, images)
     wanted = keras.ops.convert_to_numpy(model(images))
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 

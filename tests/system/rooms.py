@@ -49,7 +49,11 @@ def crash():
 
 def fail(kind):
     """Raise."""
-    raise {"usage": UsageError("a mistake"), "other": RuntimeError("a\nsurprise")}[kind]
+    raise {
+        "usage": UsageError("a mistake"),
+        "other": RuntimeError("a\nsurprise"),
+        "memory": RuntimeError("in a layer\nCPUAllocator: can't allocate memory"),
+    }[kind]
 
 
 def odd():

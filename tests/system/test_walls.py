@@ -93,10 +93,15 @@ def test_a_process_that_was_killed_while_idle_is_replaced(room):
 def test_errors_come_back(room):
     with pytest.raises(UsageError, match="a mistake"):
         call(room, "fail", "usage")
-    with pytest.raises(KerasDAEError, match=r"RuntimeError: a$"):
+    with pytest.raises(KerasDAEError, match=r"^cannot be read \(RuntimeError: a\)$"):
         call(room, "fail", "other")
-    with pytest.raises(KerasDAEError, match="a object is not sent"):
+    with pytest.raises(KerasDAEError, match=r"cannot be read \(a object is not sent"):
         call(room, "odd")
+
+
+def test_memory_that_a_library_lacks_is_named_with_what_allows_more(room):
+    with pytest.raises(KerasDAEError, match=r"64 MiB of memory.*--memory-limit"):
+        call(room, "fail", "memory")
 
 
 def test_an_error_keeps_what_mends_it(room):

@@ -8,14 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.evaluation.bits import LatentCoder, fit_coder
-from keras_dae.evaluation.engines import model_denoiser
+from keras_dae.evaluation.engines import halves
 from keras_dae.evaluation.metrics import mse
+from keras_dae.evaluation.walled import WalledModel
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import MEASURED, TEST, VALIDATION, frozen_arrays
 from keras_dae.images.noise import Noise
-from keras_dae.models.builders import decoder, encoder
 
 # Bits by pixels; of 28x28 pixels 49 to 1,109 bits.
 RATES = tuple(float(rate) for rate in 2.0 ** np.arange(-4, 1, 0.5))
@@ -60,9 +59,8 @@ class LatentBench:
         KerasDAEError: a model without such a layer.
     """
 
-    def __init__(self, model: keras.Model, samples: Samples) -> None:
-        encode = model_denoiser(encoder(model))
-        self.decode: Denoiser = model_denoiser(decoder(model))
+    def __init__(self, model: keras.Model | WalledModel, samples: Samples) -> None:
+        encode, self.decode = halves(model)
         self.clean = {"validation": samples.validation[1], "test": samples.test[1]}
         self.pixels = int(np.prod(samples.train.shape[1:]))
         self.train = encode(samples.train)

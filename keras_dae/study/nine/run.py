@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_dae.errors import UsageError
-from keras_dae.evaluation.engines import model_denoiser
+from keras_dae.evaluation.engines import halves, model_denoiser
 from keras_dae.evaluation.scoring import TestBench
+from keras_dae.evaluation.walled import open_model
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import Gaussian
-from keras_dae.models.builders import decoder, encoder
 from keras_dae.models.files import load as load_model
 from keras_dae.models.files import save as save_model
 from keras_dae.study.nine import figures
@@ -114,10 +114,9 @@ def stages(
     unclipped: np.ndarray | None = None,
 ) -> figures.Stages:
     """Return one image at each stage of `model`: clean, noisy, latent, denoised."""
-    latent = encoder(model).predict(noisy[np.newaxis], verbose=0)
-    denoised = decoder(model).predict(latent, verbose=0)
-    answers = np.asarray(latent)[0], np.asarray(denoised)[0]
-    return figures.Stages(clean, noisy, *answers, unclipped)
+    encode, decode = halves(model)
+    latent = encode(noisy[np.newaxis])
+    return figures.Stages(clean, noisy, latent[0], decode(latent)[0], unclipped)
 
 
 def unclipped_image(bench: TestBench, index: int) -> np.ndarray | None:
@@ -149,7 +148,7 @@ def draw(scored: Scored, best: dict[str, RunFolder]) -> dict[str, Figure]:
     shown = shown_images(scored.bench.splits)
     noisy, clean = scored.bench.take(shown)
     lowest = min(rows, key=lambda row: row["val_loss"])["name"]
-    models = {name: load_model(folder.model_path) for name, folder in best.items()}
+    models = {name: open_model(folder.model_path) for name, folder in best.items()}
     denoised = {name: model_denoiser(model)(noisy) for name, model in models.items()}
     spec = scored.specs[lowest]
     before = unclipped_image(scored.bench, int(shown[-1]))

@@ -14,10 +14,10 @@ import numpy as np
 
 from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.evaluation.engines import model_denoiser
+from keras_dae.evaluation.walled import open_model
 from keras_dae.images.noise import Noise
 from keras_dae.images.noise_words import describe_noise, noise_label, parse_noise
 from keras_dae.images.splits import Splits
-from keras_dae.models.files import load
 from keras_dae.study.common.loaders import file_sha256
 from keras_dae.study.common.store import Store
 from keras_dae.system import backend
@@ -124,7 +124,7 @@ def measure(
 
 def _row(name: str, path: Path, given: Settings, told: Progress) -> dict[str, Any]:
     began = time.process_time()
-    model = load(path)
+    model = open_model(path)
     denoise = model_denoiser(model)
     found = calibrate(
         denoise,

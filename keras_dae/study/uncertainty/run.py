@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_dae.evaluation.engines import model_denoiser
+from keras_dae.evaluation.walled import open_model
 from keras_dae.images.datasets import load
-from keras_dae.models import files
 from keras_dae.study.common.progress import Progress, quiet
 from keras_dae.study.common.store import Store
 from keras_dae.study.report.publish import publish
@@ -54,7 +54,7 @@ def uncertainty(
 
 def _example(name: str, path: Path, given: Settings, folder: Path) -> figures.Example:
     """Return the first test images with the intervals of a calibrated model."""
-    model = files.load(path)
+    model = open_model(path)
     denoise = model_denoiser(model)
     found = from_json(read_json(folder / f"{name}.json"), model)
     seen = answers_to(denoise, given.splits, "test", given.noise, given.seed, SHOWN)
