@@ -59,7 +59,8 @@ def non_local_means(noisy: np.ndarray, sigma: float, settings: Settings) -> np.n
 
     options = {**settings, "h": settings["h"] * sigma, "sigma": sigma}
     answer = denoise_nl_means(noisy, channel_axis=-1, **options)
-    return np.asarray(answer).reshape(noisy.shape)  # a single channel comes back as none
+    # A single channel comes back as none.
+    return np.asarray(answer).reshape(noisy.shape)
 
 
 def total_variation(noisy: np.ndarray, sigma: float, settings: Settings) -> np.ndarray:
