@@ -185,7 +185,7 @@ recipe_options = _apply(
             "--noisy-files/--no-noisy-files",
             default=None,
             help="A folder's files have the noise already; none is added. For "
-            "blind-spot and split; without --sigma it is estimated.",
+            "blind-spot; without --sigma it is estimated.",
         ),
         click.option("--filters", type=int, help="Channels between image and latent."),
         click.option(

@@ -208,9 +208,9 @@ class RunConfig(BaseModel):
         if not self.noisy_files:
             return self
         check(
-            self.targets in ("blind-spot", "split"),
-            "noisy_files takes targets=blind-spot or split: of a noisy file there is "
-            "no clean image and no second noisy copy, and its noise is clipped.",
+            self.targets == "blind-spot",
+            "noisy_files takes targets=blind-spot alone: of a noisy file there is no "
+            "clean image and no second noisy copy, and its sigma is not known exactly.",
             targets=self.targets,
         )
         check(
