@@ -54,12 +54,18 @@ def _optimizers() -> Any:
     return OPTIMIZERS
 
 
+def families() -> Any:
+    """Return the names of the families of autoencoders."""
+    from keras_dae.models.families import FAMILIES
+
+    return FAMILIES
+
+
 def _models() -> Any:
     from keras_dae.models.ceilings import CEILINGS
-    from keras_dae.models.families import FAMILIES
     from keras_dae.models.photo_spec import PHOTO
 
-    return [*FAMILIES, *CEILINGS, PHOTO]
+    return [*families(), *CEILINGS, PHOTO]
 
 
 def _strength(text: str) -> float | str:

@@ -21,10 +21,12 @@ from keras_dae.commands.common import (
 from keras_dae.commands.options import (
     DEFAULT_RUNS,
     DEFAULT_STUDY,
+    TableOption,
     as_json,
     data_dir,
     engine_option,
     executor_options,
+    families,
     grid_options,
     machine_options,
     model_options,
@@ -44,9 +46,18 @@ from keras_dae.commands.options import (
     "--channels", default=1, show_default=True, help="Channels of the images."
 )
 @click.option("--filters", type=int, help="Channels between image and latent.")
+@click.option(
+    "--model",
+    "family",
+    cls=TableOption,
+    rows=families,
+    default="dae",
+    help="A family: {rows}.  [default: dae]",
+)
 @click.option("--pretrained", is_flag=True, help="Those that the package brings.")
 def models(
     as_json: bool,
+    family: str,
     pretrained: bool,
     depths: list[int],
     latents: list[int],
@@ -59,8 +70,8 @@ def models(
         DEPTHS,
         LATENTS,
         architecture_row,
-        plan,
     )
+    from keras_dae.models.families import plan_family
     from keras_dae.study.report.tables import architecture_table, pretrained_table
 
     if pretrained:
@@ -73,7 +84,9 @@ def models(
             print_table(pretrained_table(cards))
         return
     rows = [
-        architecture_row(plan(depth, latent, (size, size, channels), filters))
+        architecture_row(
+            plan_family(family, depth, latent, (size, size, channels), filters)
+        )
         for depth in depths or reversed(DEPTHS)
         for latent in latents or LATENTS
     ]

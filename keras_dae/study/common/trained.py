@@ -24,7 +24,7 @@ from keras_dae.training.runs import RunFolder, model_name
 
 # What a configuration's `model` stands for; every other one is a ceiling.
 MODEL_KINDS = {
-    **dict.fromkeys(("dae", "equal-parameters", "equal-macs"), "dae"),
+    **dict.fromkeys(("dae", "residual", "equal-parameters", "equal-macs"), "dae"),
     "best": "best",
 }
 
