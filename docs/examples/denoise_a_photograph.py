@@ -60,8 +60,8 @@ for axes, (title, image) in zip(grid, shown.items(), strict=True):
 plt.show()
 
 # %%
-# A ``strength`` below 1 keeps a share of what would be removed. Here the best PSNR is at
-# about 0.9: with the noise, a little detail comes back.
+# A ``strength`` below 1 keeps a share of what would be removed. Here the best PSNR is
+# at about 0.9: with the noise, a little detail comes back.
 
 strengths = np.linspace(0, 1, 11)
 values = [psnr(denoiser.denoise(noisy, strength=s)) for s in strengths]
