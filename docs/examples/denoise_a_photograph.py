@@ -60,15 +60,15 @@ for axes, (title, image) in zip(grid, shown.items(), strict=True):
 plt.show()
 
 # %%
-# ``strength`` keeps a share of the noise. The full strength has the highest PSNR here.
-# Many people prefer an image that keeps some grain.
+# A ``strength`` below 1 keeps a share of what would be removed. Here the best PSNR is
+# at about 0.9: with the noise, a little detail comes back.
 
 strengths = np.linspace(0, 1, 11)
 values = [psnr(denoiser.denoise(noisy, strength=s)) for s in strengths]
 figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
 axes.plot(strengths, values, marker="o")
 axes.set(
-    title="How much noise to remove",
+    title="A little less than the full strength is best",
     xlabel="strength",
     ylabel="PSNR, dB",
 )

@@ -27,7 +27,7 @@ for part in ("train", "validation", "test"):
 
 denoiser = kd.Denoiser(kd.plan(depth=3, latent=8), noise="gaussian:0.5")
 history = denoiser.fit(
-    data.train, validation_data=data.validation, epochs=6, verbose=0
+    data.train, validation_data=data.validation, epochs=4, verbose=0
 ).history
 print(denoiser)
 

@@ -24,8 +24,8 @@ TARGETS = ("clean", "noisy", "blind-spot", "split")
 data = kd.load_data("mnist5k")
 denoisers = {}
 for targets in TARGETS:
-    denoiser = kd.Denoiser(kd.plan(depth=3, latent=8), noise="gaussian:0.5")
-    denoiser.fit(data.train[:1600], targets=targets, epochs=6, verbose=0)
+    denoiser = kd.Denoiser(kd.plan(depth=1, latent=8), noise="gaussian:0.5")
+    denoiser.fit(data.train[:1600], targets=targets, epochs=3, verbose=0)
     denoisers[targets] = denoiser
 
 # %%
