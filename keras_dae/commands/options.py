@@ -228,7 +228,16 @@ recipe_options = _apply(
             help="Muon's learning rate of biases over that of kernels.  [default: 1]",
         ),
         click.option("--warmup-steps", type=int, help="Steps until the full rate."),
-        click.option("--schedule", help="cosine, linear or constant."),
+        click.option(
+            "--schedule",
+            help="cosine, linear, constant, or with --patience plateau.",
+        ),
+        click.option(
+            "--patience",
+            type=int,
+            help="Hold the rate; after N epochs without a lower validation loss lower "
+            "it, the third time end. Saves the best epoch.  [default: 0, not used]",
+        ),
         click.option(
             "--clip-norm", type=float, help="Largest norm of all gradients together."
         ),

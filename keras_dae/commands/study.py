@@ -163,14 +163,18 @@ def train(
 
 def _tell_trained(config: Any, spec: Any, run: Any, as_json: bool) -> None:
     """Print what a run has reached, as JSON or as a sentence."""
+    from keras_dae.training.patience import saved_epoch
+
     history = run.history()
+    kept = saved_epoch(config, history["val_loss"])
     row = {
         "run": str(run.path),
         "name": spec.name,
         "parameters": spec.parameters,
         "epochs": len(history["loss"]),
-        "loss": history["loss"][-1],
-        "val_loss": history["val_loss"][-1],
+        **({"saved_epoch": kept + 1} if config.patience else {}),
+        "loss": history["loss"][kept],
+        "val_loss": history["val_loss"][kept],
         "seconds": round(sum(history["seconds"]), 1),
     }
     if as_json:
