@@ -94,11 +94,17 @@ def test_robustness(runs, study):
 def test_depth_limit(data, study):
     options = ["--latent", 6, "--filters", 4, "--steps", 6, "--seeds", 1, "--jobs", 2]
     words = ["depth-limit", "--data", data, "--train-images", "32", *options]
-    done = run(*words, "--depths", "1,2", *QUICK, "--out", study)
+    done = run(*words, "--depths", "1,4", *QUICK, "--out", study)
     assert done.exit_code == 0, done.output
     results = read_json(study / "depth_limit.json")
-    (finding,) = results["findings"]
-    assert (finding["train_images"], finding["depths"]) == (32, [1, 2])
+    found = {one["net"]: one for one in results["findings"]}
+    assert found["plain"]["depths"] == found["residual"]["depths"] == [1, 4]
+    assert {one["train_images"] for one in found.values()} == {32}
+    assert [(row["net"], row["depth"], row["blocks"]) for row in results["rows"]] == [
+        *(("plain", 1, 0), ("plain", 4, 1), ("residual", 4, 1)),
+    ]
+    (told,) = results["trainability"]
+    assert told["verdict"] == "not decided"  # one seed
     assert "depth-limit" in figures(study)
     again = run(*words, "--depths", "1", *QUICK, "--out", study, "--json")
     # The depth that is not asked for again is finished, and still shown.
