@@ -54,12 +54,18 @@ def _optimizers() -> Any:
     return OPTIMIZERS
 
 
+def families() -> Any:
+    """Return the names of the families of autoencoders."""
+    from keras_dae.models.families import FAMILIES
+
+    return FAMILIES
+
+
 def _models() -> Any:
     from keras_dae.models.ceilings import CEILINGS
-    from keras_dae.models.families import FAMILIES
     from keras_dae.models.photo_spec import PHOTO
 
-    return [*FAMILIES, *CEILINGS, PHOTO]
+    return [*families(), *CEILINGS, PHOTO]
 
 
 def _strength(text: str) -> float | str:
@@ -187,7 +193,7 @@ recipe_options = _apply(
             "--noisy-files/--no-noisy-files",
             default=None,
             help="A folder's files have the noise already; none is added. For "
-            "blind-spot and split; without --sigma it is estimated.",
+            "blind-spot; without --sigma it is estimated.",
         ),
         click.option("--filters", type=int, help="Channels between image and latent."),
         click.option(
@@ -224,7 +230,16 @@ recipe_options = _apply(
             help="Muon's learning rate of biases over that of kernels.  [default: 1]",
         ),
         click.option("--warmup-steps", type=int, help="Steps until the full rate."),
-        click.option("--schedule", help="cosine, linear or constant."),
+        click.option(
+            "--schedule",
+            help="cosine, linear, constant, or with --patience plateau.",
+        ),
+        click.option(
+            "--patience",
+            type=int,
+            help="Hold the rate; after N epochs without a lower validation loss lower "
+            "it, the third time end. Saves the best epoch.  [default: 0, not used]",
+        ),
         click.option(
             "--clip-norm", type=float, help="Largest norm of all gradients together."
         ),
