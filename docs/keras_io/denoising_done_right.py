@@ -23,7 +23,8 @@ habits are common in tutorials, and each of them hides something:
    can still be the wrong digit.
 
 This example trains one network twice, with noise that is drawn once and with noise that
-is new in each epoch. Everything else is equal. It takes about a minute on 2 CPU cores.
+is new in each epoch. Everything else is equal. It is meant to take less than 5 minutes
+on 2 CPU cores.
 """
 
 """
@@ -37,7 +38,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-EPOCHS = 30
+EPOCHS = 20
 BATCH = 64
 SIGMA = 0.5
 
