@@ -43,7 +43,7 @@ faults: $(RUN)
 	$(BIN)/python -m benchmarks.faults --out artifacts/faults.json
 
 test: $(DEV)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 	$(BIN)/python -m pytest -m cuda
 
 # Warnings that old versions give of one another are no errors here.

@@ -58,7 +58,9 @@ def non_local_means(noisy: np.ndarray, sigma: float, settings: Settings) -> np.n
     from skimage.restoration import denoise_nl_means
 
     options = {**settings, "h": settings["h"] * sigma, "sigma": sigma}
-    return np.asarray(denoise_nl_means(noisy, channel_axis=-1, **options))
+    answer = denoise_nl_means(noisy, channel_axis=-1, **options)
+    # A single channel comes back as none.
+    return np.asarray(answer).reshape(noisy.shape)
 
 
 def total_variation(noisy: np.ndarray, sigma: float, settings: Settings) -> np.ndarray:
@@ -75,9 +77,10 @@ def wavelets(noisy: np.ndarray, sigma: float, settings: Settings) -> np.ndarray:
 
     options = {**settings, "sigma": settings["sigma"] * sigma}
     colour = noisy.shape[2] == 3
-    return np.asarray(
-        denoise_wavelet(noisy, channel_axis=-1, convert2ycbcr=colour, **options)
-    )
+    answer = denoise_wavelet(noisy, channel_axis=-1, convert2ycbcr=colour, **options)
+    return np.asarray(answer).reshape(
+        noisy.shape
+    )  # a single channel comes back as none
 
 
 def bm3d(noisy: np.ndarray, sigma: float, settings: Settings) -> np.ndarray:

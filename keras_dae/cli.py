@@ -20,6 +20,7 @@ from keras_dae.commands import (
     page,
     study,
     uncertainty,
+    without_clean,
 )
 from keras_dae.errors import KerasDAEError, legible, one_line, reason
 from keras_dae.system.lifeline import (
@@ -46,6 +47,7 @@ COMMANDS = (
     bits.bits,
     uncertainty.calibrate,
     uncertainty.uncertainty,
+    without_clean.without_clean,
     images.denoise,
     page.page,
     interchange.export,

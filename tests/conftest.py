@@ -34,6 +34,9 @@ def pytest_configure(config):
     if config.option.markexpr != "cuda":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         os.environ["KERAS_TORCH_DEVICE"] = "cpu"
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Each of several processes computes on one core, or they wait for each other.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_runtest_setup(item):

@@ -237,6 +237,15 @@ def test_train_says_beforehand_how_long_it_takes(tmp_path, data):
     assert [time_words(n) for n in (0.2, 89, 7200)] == ["1 s", "89 s", "2.0 h"]
 
 
+def test_models_lists_a_family():
+    told = run("models", "--model", "residual", "--depth", 9, "--latent", 5, "--json")
+    (row,) = json.loads(told.stdout)
+    assert (row["name"], row["layers"].split("; ")[1]) == (
+        *("RES_9_5", "residual blocks: 3"),
+    )
+    assert "should be one of dae" in sentence(run("models", "--model", "resnet"), 2)
+
+
 def test_models_and_sweep_take_each_others_spelling(tmp_path):
     one = run("models", "--depths", "2,3", "--latent", 8, "--json")
     other = run("models", "--depth", 2, "--depth", 3, "--latents", "8", "--json")

@@ -1,4 +1,4 @@
-"""The worked examples of CONTRIBUTING.md run as they stand there."""
+"""The worked examples of docs/extend.md run as they stand there."""
 
 import re
 import sys
@@ -29,7 +29,7 @@ def examples(request, monkeypatch):
     for module in ("noise", "noise_words"):
         monkeypatch.setattr(f"keras_dae.images.{module}.NOISES", noises)
     monkeypatch.setattr("keras_dae.evaluation.filters.FILTERS", dict(FILTERS))
-    text = (request.config.rootpath / "CONTRIBUTING.md").read_text()
+    text = (request.config.rootpath / "docs" / "extend.md").read_text()
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""`classify`, `robustness` and `depth-limit` from end to end, on small images."""
+"""The commands that go beyond the paper, from end to end, on small images."""
 
 import json
 
@@ -94,11 +94,17 @@ def test_robustness(runs, study):
 def test_depth_limit(data, study):
     options = ["--latent", 6, "--filters", 4, "--steps", 6, "--seeds", 1, "--jobs", 2]
     words = ["depth-limit", "--data", data, "--train-images", "32", *options]
-    done = run(*words, "--depths", "1,2", *QUICK, "--out", study)
+    done = run(*words, "--depths", "1,4", *QUICK, "--out", study)
     assert done.exit_code == 0, done.output
     results = read_json(study / "depth_limit.json")
-    (finding,) = results["findings"]
-    assert (finding["train_images"], finding["depths"]) == (32, [1, 2])
+    found = {one["net"]: one for one in results["findings"]}
+    assert found["plain"]["depths"] == found["residual"]["depths"] == [1, 4]
+    assert {one["train_images"] for one in found.values()} == {32}
+    assert [(row["net"], row["depth"], row["blocks"]) for row in results["rows"]] == [
+        *(("plain", 1, 0), ("plain", 4, 1), ("residual", 4, 1)),
+    ]
+    (told,) = results["trainability"]
+    assert told["verdict"] == "not decided"  # one seed
     assert "depth-limit" in figures(study)
     again = run(*words, "--depths", "1", *QUICK, "--out", study, "--json")
     # The depth that is not asked for again is finished, and still shown.
@@ -129,3 +135,24 @@ def test_runs_of_two_noises_are_not_read_together(data, runs, tmp_path):
     assert run("train", "--data", data, *options, *QUICK, "--out", other).exit_code == 0
     result = run("classify", runs[0], other, "--out", tmp_path / "out", "--threads", 1)
     assert "runs of 2 noises" in sentence(result, 2)
+
+
+def test_without_clean(data, study, tmp_path):
+    out = tmp_path / "runs"
+    options = ["--depth", 1, "--latent", 6, "--epochs", 1, "--sigma", 0.3]
+    for targets in ("noisy", "split"):
+        words = ["train", "--data", data, *options, *QUICK, "--targets", targets]
+        assert run(*words, "--out", out).exit_code == 0
+    words = ["without-clean", out, "--out", study, "--threads", "1"]
+    done = run(*words)
+    assert done.exit_code == 0, done.output
+    results = read_json(study / "without-clean" / "without_clean.json")
+    assert {row["targets"] for row in results["rows"]} == {"noisy", "split"}
+    assert "without-clean" in figures(study)
+    again = json.loads(run(*words, "--json").stdout)
+    assert again["rows"] == results["rows"]
+
+
+def test_without_clean_needs_runs(tmp_path):
+    said = sentence(run("without-clean", "--out", tmp_path), 2)
+    assert "There is no run in" in said

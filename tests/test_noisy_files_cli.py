@@ -178,7 +178,7 @@ def test_images_that_show_no_noise_or_much_black_need_a_sigma(tmp_path):
     [
         ({"targets": "noisy"}, "no clean image and no second noisy copy"),
         ({"targets": "clean"}, "no clean image and no second noisy copy"),
-        ({"targets": "r2r"}, "and its noise is clipped"),
+        ({"targets": "split"}, "its sigma is not known exactly"),
         ({"data": "mnist5k"}, "is for data=folder:PATH"),
         ({"clip": False}, "takes neither clip=false"),
         ({"augment": True}, "nor augment"),

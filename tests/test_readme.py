@@ -34,7 +34,7 @@ PAGES = [
 # Pages whose commands run here, each in a folder of its own, one after the other.
 RUN = [
     *("README.md", "docs/denoise.md", "docs/export.md", "docs/reproducibility.md"),
-    *("docs/study.md", "docs/train.md"),
+    *("docs/study.md", "docs/ten-minutes.md", "docs/train.md"),
 ]
 # What a command is shortened by, so that the test ends soon.
 SHORTER = {
@@ -51,7 +51,7 @@ SHORTER = {
 # tests/test_folder_cli.py, tests/interchange.
 ELSEWHERE = {"reproduce", "compare", "parity"}
 # Made by commands; not in a checkout.
-MADE = ("artifacts/runs", "artifacts/quick", "artifacts/study")
+MADE = ("artifacts/runs", "artifacts/quick", "artifacts/study", "artifacts/figures")
 
 
 def read(page: str) -> str:

@@ -15,5 +15,5 @@ def test_the_python_examples_run(capsys):
 
 def test_the_tests_that_are_named_exist():
     named = re.findall(r"`(tests/[\w/]+\.py)`", PAGE)
-    assert len(named) == 3
+    assert len(named) == 4
     assert all((ROOT / name).is_file() for name in named)

@@ -190,9 +190,7 @@ def _numbers(
 
 @click.command("depth-limit")
 @test_options
-@numbers_option(
-    "depth", "1,2,3,4,5,6,7,8,9,10,11,12", "Depths, by commas or given again."
-)
+@numbers_option("depth", "3,5,9,17", "Depths, by commas or given again.")
 # Filters are alike at every depth, since depth should be all that differs.
 @click.option("--latent", default=5, show_default=True, help="Side of the latent.")
 @click.option(
@@ -201,7 +199,7 @@ def _numbers(
 @click.option(
     "--train-images",
     "sizes",
-    default="1000,5000",
+    default="1000,5000,all",
     show_default=True,
     callback=_numbers,
     help="Numbers of training images, by commas; 'all' for all.",
@@ -214,14 +212,22 @@ def _numbers(
 @click.option(
     "--epochs",
     callback=_numbers,
-    help="Passes over each of --train-images, by commas.  [default: by --steps]",
+    help="Most passes over each of --train-images, by commas.  [default: by --steps]",
 )
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
-    default=4000,
+    default=12_000,
     show_default=True,
-    help="Steps of every training, whatever its number of images.",
+    help="Most steps of a training, whatever its number of images.",
+)
+@click.option(
+    "--patience",
+    type=click.IntRange(min=1),
+    default=500,
+    show_default=True,
+    help="Steps, and at least 2 epochs, without a lower validation loss until the rate "
+    "falls; the third time training ends.",
 )
 @click.option("--batch-size", type=int, help="Images per step.  [default: 64]")
 @click.option("--lr", "learning_rate", type=float, help="Adam's learning rate.")
@@ -241,6 +247,7 @@ def depth_limit(
     sizes: list[int | None],
     epochs: list[int],
     steps: int,
+    patience: int,
     seeds: int,
     jobs: int | None,
     data_dir: Path | None,
@@ -252,6 +259,7 @@ def depth_limit(
 ) -> None:
     """Find how deep a model can be before it overfits, by number of training images.
 
+    Plain and residual nets are trained until validation stops improving.
     Finished runs are skipped; a second start goes on. What is drawn are all finished
     runs of these settings in the folder, so that one size may have more depths than
     another.
@@ -274,12 +282,12 @@ def depth_limit(
         [size or whole for size in sizes],
         depths,
         seeds,
+        image_shape=splits.image_shape,
         whole=whole,
         epochs=epochs,
         steps=steps,
+        patience=patience,
     )
-    for config in configs:
-        config.plan(splits.image_shape)  # says at once what has no schedule
     with Steps() as bar:
         results = limit_depth(
             configs,

@@ -54,12 +54,18 @@ def _optimizers() -> Any:
     return OPTIMIZERS
 
 
+def families() -> Any:
+    """Return the names of the families of autoencoders."""
+    from keras_dae.models.families import FAMILIES
+
+    return FAMILIES
+
+
 def _models() -> Any:
     from keras_dae.models.ceilings import CEILINGS
-    from keras_dae.models.families import FAMILIES
     from keras_dae.models.photo_spec import PHOTO
 
-    return [*FAMILIES, *CEILINGS, PHOTO]
+    return [*families(), *CEILINGS, PHOTO]
 
 
 def _strength(text: str) -> float | str:
@@ -140,7 +146,9 @@ test_options = _apply(
             "--size", type=int, help="Side of a folder's patches.  [default: 64]"
         ),
         click.option(
-            "--channels", type=int, help="Of them: 1 grey, 3 RGB.  [default: 1]"
+            "--channels",
+            type=int,
+            help="Channels of the patches: 1 grey, 3 RGB.  [default: 1]",
         ),
         click.option(
             "--patches",
@@ -163,7 +171,7 @@ test_options = _apply(
         click.option(
             "--clip/--no-clip", default=None, help="Clip noisy images to [0, 1]."
         ),
-        click.option("--data-seed", type=int, help="Draws split and test noise."),
+        click.option("--data-seed", type=int, help="Seed of split and test noise."),
     ]
 )
 recipe_options = _apply(
@@ -172,7 +180,7 @@ recipe_options = _apply(
             "--config",
             "config_file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="TOML file of configuration keys; options win over it.",
+            help="TOML file of configuration keys; options override it.",
         ),
         test_options,
         click.option(
@@ -185,7 +193,7 @@ recipe_options = _apply(
             "--noisy-files/--no-noisy-files",
             default=None,
             help="A folder's files have the noise already; none is added. For "
-            "blind-spot and split; without --sigma it is estimated.",
+            "blind-spot; without --sigma it is estimated.",
         ),
         click.option("--filters", type=int, help="Channels between image and latent."),
         click.option(
@@ -215,14 +223,23 @@ recipe_options = _apply(
             rows=_optimizers,
             help="{rows}.  [default: adam]",
         ),
-        click.option("--lr", "learning_rate", type=float, help="Its learning rate."),
+        click.option("--lr", "learning_rate", type=float, help="Learning rate."),
         click.option(
             "--bias-lr-ratio",
             type=float,
             help="Muon's learning rate of biases over that of kernels.  [default: 1]",
         ),
         click.option("--warmup-steps", type=int, help="Steps until the full rate."),
-        click.option("--schedule", help="cosine, linear or constant."),
+        click.option(
+            "--schedule",
+            help="cosine, linear, constant, or with --patience plateau.",
+        ),
+        click.option(
+            "--patience",
+            type=int,
+            help="Hold the rate; after N epochs without a lower validation loss lower "
+            "it, the third time end. Saves the best epoch.  [default: 0, not used]",
+        ),
         click.option(
             "--clip-norm", type=float, help="Largest norm of all gradients together."
         ),
@@ -266,20 +283,22 @@ model_options = _apply(
             rows=_models,
             help="{rows}.  [default: dae]",
         ),
-        click.option("--depth", type=int, help="Convolutions a side.  [default: 5]"),
+        click.option(
+            "--depth", type=int, help="Convolutions in the encoder.  [default: 5]"
+        ),
         click.option("--latent", type=int, help="Side of the latent.  [default: 13]"),
         click.option("--blocks", type=int, help="Blocks of photo.  [default: 3]"),
         click.option(
             "--start",
             help="Begin with the weights of a model: a name, a .keras file or a run.",
         ),
-        click.option("--seed", type=int, help="Draws weights, order and noise."),
+        click.option("--seed", type=int, help="Seed of weights, order and noise."),
     ]
 )
 grid_options = _apply(
     [
-        numbers_option("depth", "5,3,1", "Depths, by commas or given again."),
-        numbers_option("latent", "13,8,5", "Sides, by commas or given again."),
+        numbers_option("depth", "5,3,1", "Depths, separated by commas or repeated."),
+        numbers_option("latent", "13,8,5", "Sides, separated by commas or repeated."),
         click.option(
             "--seeds",
             type=click.IntRange(min=1),
@@ -290,7 +309,7 @@ grid_options = _apply(
         click.option(
             "--jobs",
             type=click.IntRange(min=1),
-            help="Runs at a time.  [default: one a core; up to three a GPU]",
+            help="Runs at the same time.  [default: one per core; up to three per GPU]",
         ),
     ]
 )

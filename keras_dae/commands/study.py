@@ -21,10 +21,12 @@ from keras_dae.commands.common import (
 from keras_dae.commands.options import (
     DEFAULT_RUNS,
     DEFAULT_STUDY,
+    TableOption,
     as_json,
     data_dir,
     engine_option,
     executor_options,
+    families,
     grid_options,
     machine_options,
     model_options,
@@ -44,9 +46,18 @@ from keras_dae.commands.options import (
     "--channels", default=1, show_default=True, help="Channels of the images."
 )
 @click.option("--filters", type=int, help="Channels between image and latent.")
+@click.option(
+    "--model",
+    "family",
+    cls=TableOption,
+    rows=families,
+    default="dae",
+    help="A family: {rows}.  [default: dae]",
+)
 @click.option("--pretrained", is_flag=True, help="Those that the package brings.")
 def models(
     as_json: bool,
+    family: str,
     pretrained: bool,
     depths: list[int],
     latents: list[int],
@@ -59,8 +70,8 @@ def models(
         DEPTHS,
         LATENTS,
         architecture_row,
-        plan,
     )
+    from keras_dae.models.families import plan_family
     from keras_dae.study.report.tables import architecture_table, pretrained_table
 
     if pretrained:
@@ -73,7 +84,9 @@ def models(
             print_table(pretrained_table(cards))
         return
     rows = [
-        architecture_row(plan(depth, latent, (size, size, channels), filters))
+        architecture_row(
+            plan_family(family, depth, latent, (size, size, channels), filters)
+        )
         for depth in depths or reversed(DEPTHS)
         for latent in latents or LATENTS
     ]
@@ -150,14 +163,18 @@ def train(
 
 def _tell_trained(config: Any, spec: Any, run: Any, as_json: bool) -> None:
     """Print what a run has reached, as JSON or as a sentence."""
+    from keras_dae.training.patience import saved_epoch
+
     history = run.history()
+    kept = saved_epoch(config, history["val_loss"])
     row = {
         "run": str(run.path),
         "name": spec.name,
         "parameters": spec.parameters,
         "epochs": len(history["loss"]),
-        "loss": history["loss"][-1],
-        "val_loss": history["val_loss"][-1],
+        **({"saved_epoch": kept + 1} if config.patience else {}),
+        "loss": history["loss"][kept],
+        "val_loss": history["val_loss"][kept],
         "seconds": round(sum(history["seconds"]), 1),
     }
     if as_json:

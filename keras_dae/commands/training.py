@@ -67,6 +67,7 @@ def in_time(config: Any, splits: Any, seconds: float | None, out: Path) -> Any:
         out: folder of runs; one that is there keeps its length.
     """
     from keras_dae.training.length import by_epochs
+    from keras_dae.training.patience import has_ended
     from keras_dae.training.runs import RunFolder, run_name
 
     if seconds is not None:
@@ -76,8 +77,9 @@ def in_time(config: Any, splits: Any, seconds: float | None, out: Path) -> Any:
     there = folder.config() if folder.config_path.exists() else None
     if seconds is not None and there is not None:
         return config.model_copy(update={"epochs": there.epochs})
-    done = len(folder.history()["loss"]) if there is not None else 0
-    if done >= config.epochs:
+    losses = folder.history()["val_loss"] if there is not None else []
+    done = len(losses)
+    if has_ended(losses, config.epochs, config.patience):
         return config  # nothing is left to estimate
     from keras_dae.training.duration import time_words
     from keras_dae.training.estimate import epoch_seconds
@@ -89,7 +91,8 @@ def in_time(config: Any, splits: Any, seconds: float | None, out: Path) -> Any:
         config = config.model_copy(update={"epochs": epochs})
     left = config.epochs - done
     what = "1 epoch takes" if left == 1 else f"{left:,} epochs take"
-    say(f"{what} about {time_words(left * epoch)} here")
+    most = "at most " if config.patience else ""
+    say(f"{what} {most}about {time_words(left * epoch)} here")
     return config
 
 

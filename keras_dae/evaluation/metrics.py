@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from keras_dae.errors import check
 
@@ -76,6 +75,8 @@ def ssim(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
 
 def _window(images: np.ndarray) -> np.ndarray:
     sigma = (0, SSIM_SIGMA, SSIM_SIGMA, 0)
+    from scipy.ndimage import gaussian_filter  # `models` and `--help` do without
+
     filtered: np.ndarray = gaussian_filter(images, sigma, truncate=3.5)
     return filtered
 

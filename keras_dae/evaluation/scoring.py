@@ -34,6 +34,7 @@ from keras_dae.images.pairs import Pair
 from keras_dae.models.batches import images_at_once
 from keras_dae.models.files import load
 from keras_dae.models.gate import holds_optimizer
+from keras_dae.training.patience import saved_epoch
 from keras_dae.training.runs import RunFolder, model_name
 
 # Of the test noise, in figures that are published: a single draw may be a lucky one.
@@ -328,7 +329,7 @@ def run_row(folder: RunFolder, scored: dict[str, Any]) -> dict[str, Any]:
         "seed": config.seed,
         "parameters": scored["parameters"],
         "epochs": len(history["loss"]),
-        "val_loss": history["val_loss"][-1],
+        "val_loss": history["val_loss"][saved_epoch(config, history["val_loss"])],
         "test": scored["test"],
         **({"test_draws": scored["test_draws"]} if "test_draws" in scored else {}),
         **({"engine": scored["engine"]} if "engine" in scored else {}),

@@ -31,7 +31,6 @@ from keras_dae.images.unbiased import check_mean, target_of
 from keras_dae.system.streams import stream
 
 CLEAN = "clean"
-ONE_COPY = ("blind-spot", "split")  # what one noisy copy of an image is enough for
 GRID = 4  # one pixel in GRID x GRID is hidden
 MEASURED_IMAGES = 4096  # targets of so many give their mean to within 0.001
 Batch = tuple[np.ndarray, ...]
@@ -206,9 +205,9 @@ def check_targets(targets: str, noise: Noise, noisy_images: bool = False) -> Non
     known = (CLEAN, *TARGETS)
     check(targets in known, f"targets are {', '.join(known)}.", targets=targets)
     check(
-        not noisy_images or targets in ONE_COPY,
-        "Noisy images take targets=blind-spot or split: there is no clean image and no "
-        "second noisy copy, and their noise is clipped.",
+        not noisy_images or targets == "blind-spot",
+        "Noisy images have targets=blind-spot alone: there is no clean image and no "
+        "second noisy copy, and their sigma is not known exactly.",
         targets=targets,
     )
     check_mean(targets, noise)

@@ -66,6 +66,7 @@ class DAESpec:
         layers: the encoder's convolutions in order; the last one gives the latent.
         family: what the name begins with.
         image_width: width of the image, in pixels; None for a square one.
+        residual: whether layers of equal shape form residual blocks, see `blocks`.
     """
 
     image_size: int
@@ -73,6 +74,7 @@ class DAESpec:
     layers: tuple[Conv, ...]
     family: str = "DAE"
     image_width: int | None = None
+    residual: bool = False
 
     @property
     def depth(self) -> int:
@@ -107,6 +109,23 @@ class DAESpec:
     def widths(self) -> tuple[int, ...]:
         """Channels of the feature maps from the image to the latent."""
         return (self.channels, *(layer.filters for layer in self.layers))
+
+    @cached_property
+    def blocks(self) -> tuple[int, ...]:
+        """Places in `layers`, from 0, of the first layers of residual blocks.
+
+        A block is two neighbouring layers that leave the shape as it is, with a
+        connection around both; its mirror in the decoder is one too. The first layer,
+        whose mirror gives the image, and the last one, which gives the latent, belong
+        to none: nothing passes by the latent. Empty unless `residual`.
+        """
+        shapes = list(zip(self.sizes, self._across, self.widths, strict=True))
+        found, place = [], 1
+        while self.residual and place + 2 < self.depth:
+            same = len({*shapes[place : place + 3]}) == 1
+            found += [place] * same
+            place += 2 if same else 1
+        return tuple(found)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -322,13 +341,16 @@ def _counted(texts: list[str]) -> Iterator[str]:
 
 def architecture_row(spec: DAESpec) -> dict[str, Any]:
     """Return a row of table 1, with what the paper leaves open beside it."""
+    layers = ", ".join(_counted([str(layer) for layer in spec.layers]))
+    if spec.residual:
+        layers += f"; residual blocks: {len(spec.blocks)}"
     return {
         "name": spec.name,
         "depth": spec.depth,
         "latent": min(spec.latent_shape[:2]),
         "latent_shape": list(spec.latent_shape),
         "latent_ratio": spec.latent_ratio,
-        "layers": ", ".join(_counted([str(layer) for layer in spec.layers])),
+        "layers": layers,
         "filters": spec.layers[0].filters,
         "parameters": spec.parameters,
         "macs": spec.macs,

@@ -1,5 +1,6 @@
 """From a `DAESpec` to a plain functional Keras model, and to its two halves."""
 
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 from math import log, prod, sqrt
 
@@ -36,7 +37,8 @@ def build(
     """Build the denoising autoencoder that `spec` describes (paper, section 3.2).
 
     Input and output are float32 of shape (batch, H, W, C), the output in (0, 1).
-    ReLU follows each layer but the last, whose activation is a sigmoid. The model
+    ReLU follows each layer but the last, whose activation is a sigmoid. A residual
+    block is ReLU(x + second(first(x))), ReLU between the two layers. The model
     holds built-in layers only, so `keras.models.load_model` opens its file; the
     bottleneck is `model.get_layer("latent")`.
 
@@ -50,34 +52,15 @@ def build(
         >>> build(plan(depth=5, latent=13)).output_shape
         (None, 28, 28, 1)
     """
-    noisy = x = keras.Input(spec.image_shape, name="noisy")
-    for number, row in enumerate(spec.layers, 1):
-        x = layers.Conv2D(
-            row.filters,
-            row.kernel_size,
-            strides=row.strides,
-            padding=row.padding,
-            activation="relu",
-            kernel_initializer="he_normal",
-            data_format="channels_last",
-            name="latent" if number == spec.depth else f"encoder_{number}",
-        )(x)
-    mirrored = zip(reversed(spec.layers), reversed(spec.widths[:-1]), strict=True)
-    for number, (row, filters) in enumerate(mirrored, 1):
-        last = number == spec.depth
-        x = layers.Conv2DTranspose(
-            filters,
-            row.kernel_size,
-            strides=row.strides,
-            padding=row.padding,
-            # With an exact division the mirrored transpose needs no extra rows;
-            # keras's default would add some where the kernel is below the stride.
-            output_padding=0 if row.padding == "valid" else None,
-            activation="sigmoid" if last else "relu",
-            kernel_initializer="he_normal",
-            data_format="channels_last",
-            name="denoised" if last else f"decoder_{number}",
-        )(x)
+    noisy = x = taken = keras.Input(spec.image_shape, name="noisy")
+    begin = {*spec.blocks, *(2 * spec.depth - 2 - place for place in spec.blocks)}
+    for place, layer in enumerate(_layers(spec, begin)):
+        if place in begin:
+            taken = x
+        x = layer(x)
+        if place - 1 in begin:
+            x = layers.Add(name=f"{layer.name}_sum")([taken, x])
+            x = layers.Activation("relu", name=f"{layer.name}_relu")(x)
     model = keras.Model(noisy, x, name=spec.name)
     model.set_weights(
         initial_weights(
@@ -87,6 +70,37 @@ def build(
     return model
 
 
+def _layers(spec: DAESpec, begin: Collection[int]) -> Iterator[layers.Layer]:
+    """Yield convolutions, then their mirrors; after one of `begin` none has a ReLU."""
+    for place, row in enumerate(spec.layers):
+        yield layers.Conv2D(
+            row.filters,
+            row.kernel_size,
+            strides=row.strides,
+            padding=row.padding,
+            activation="linear" if place - 1 in begin else "relu",
+            kernel_initializer="he_normal",
+            data_format="channels_last",
+            name="latent" if place + 1 == spec.depth else f"encoder_{place + 1}",
+        )
+    mirrored = zip(reversed(spec.layers), reversed(spec.widths[:-1]), strict=True)
+    for number, (row, filters) in enumerate(mirrored, 1):
+        second, last = spec.depth + number - 2 in begin, number == spec.depth
+        yield layers.Conv2DTranspose(
+            filters,
+            row.kernel_size,
+            strides=row.strides,
+            padding=row.padding,
+            # With an exact division the mirrored transpose needs no extra rows;
+            # keras's default would add some where the kernel is below the stride.
+            output_padding=0 if row.padding == "valid" else None,
+            activation="sigmoid" if last else "linear" if second else "relu",
+            kernel_initializer="he_normal",
+            data_format="channels_last",
+            name="denoised" if last else f"decoder_{number}",
+        )
+
+
 def initial_weights(
     spec: DAESpec, *, seed: int, output_bias: float, latent_bias: float | None = None
 ) -> list[np.ndarray]:
@@ -94,8 +108,9 @@ def initial_weights(
 
     He's normal initialisation, each kernel centred (see `he_normal`), with the
     fan-in of a transposed convolution counted as what one output pixel sees:
-    `in * (kernel / strides)**2`. Drawn in NumPy, so that every backend starts from
-    the same numbers.
+    `in * (kernel / strides)**2`. The last kernel of a residual block starts at 0, so
+    that the block begins as the identity. Drawn in NumPy,
+    so that every backend starts from the same numbers.
     """
     rng = stream("weights", seed)
     weights: list[np.ndarray] = []
@@ -113,6 +128,9 @@ def initial_weights(
         seen = given * (row.kernel_size / row.strides) ** 2
         kernel = he_normal(rng, shape, seen, inputs=3)
         weights += [kernel, np.zeros(made, "float32")]
+    for place in spec.blocks:  # a kernel and a bias per layer
+        for second in (place + 1, 2 * spec.depth - 1 - place):
+            weights[2 * second][:] = 0
     weights[-2] *= np.float32(OUTPUT_SCALE)
     weights[-1] += np.float32(output_bias)
     return weights
@@ -165,10 +183,14 @@ def decoder(model: keras.Model) -> keras.Model:
     """
     latent = _latent(model)
     after = model.layers[model.layers.index(latent) + 1 :]
-    x = start = keras.Input(latent.output.shape[1:], name="latent_values")
+    start = keras.Input(latent.output.shape[1:], name="latent_values")
+    made = {id(latent.output): start}  # of each tensor, the one that stands for it
     for layer in after:
-        x = layer(x)
-    return keras.Model(start, x, name=f"{model.name}_decoder")
+        several = isinstance(layer.input, list)
+        given = [made[id(x)] for x in (layer.input if several else [layer.input])]
+        made[id(layer.output)] = layer(given if several else given[0])
+    (denoised,) = model.outputs
+    return keras.Model(start, made[id(denoised)], name=f"{model.name}_decoder")
 
 
 def _latent(model: keras.Model) -> keras.layers.Layer:

@@ -1,9 +1,10 @@
 """Families of autoencoders: how depth and latent become a geometry; `FAMILIES`.
 
 The study's own family chooses its widths by hand. The others answer questions about
-it: how good one can be (`best`), and whether a claim is about depth and latent or
-about what comes with them: parameters (`equal-parameters`) or multiply-adds
-(`equal-macs`). `docs/families.md` states the rule of the last two.
+it: how good one can be (`best`), whether a deep one is hard to train (`residual`), and
+whether a claim is about depth and latent or about what comes with them: parameters
+(`equal-parameters`) or multiply-adds (`equal-macs`). `docs/families.md` states the rule
+of the last two.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import pairwise
 
-from keras_dae.errors import UsageError
+from keras_dae.errors import UsageError, check
 from keras_dae.models.architectures import Conv, DAESpec, plan
 
 # What the members of the balanced families are as near to as their geometry allows.
@@ -34,6 +35,21 @@ class Family:
 
     prefix: str
     plan: Callable[[int, int, Shape, int | None], DAESpec]
+
+
+def plan_residual(
+    depth: int, latent: int, image_shape: Shape, filters: int | None = None
+) -> DAESpec:
+    """Return the autoencoder of `plan` with residual blocks, of equal parameters.
+
+    Raises:
+        UsageError: as `plan` does.
+
+    Example:
+        >>> plan_residual(9, 5, (28, 28, 1)).blocks
+        (2, 4, 6)
+    """
+    return replace(plan(depth, latent, image_shape, filters), residual=True)
 
 
 def plan_balanced(
@@ -121,6 +137,7 @@ def _neighbours(sizes: Sequence[int], count: int) -> Iterator[list[int]]:
 FAMILIES = {
     "dae": Family("DAE", plan),
     "best": Family("BEST", plan),
+    "residual": Family("RES", plan_residual),
     "equal-parameters": Family(
         "EQP",
         partial(plan_balanced, attribute="parameters", target=BALANCED_PARAMETERS),
@@ -137,8 +154,11 @@ def plan_family(
     """Return the member of a row of `FAMILIES`, named by it.
 
     Raises:
-        UsageError: as the family's planner does.
+        UsageError: no such row, or as the family's planner does.
     """
+    check(
+        name in FAMILIES, f"model should be one of {', '.join(FAMILIES)}.", model=name
+    )
     family = FAMILIES[name]
     spec = family.plan(depth, latent, image_shape, filters)
     return replace(spec, family=family.prefix)

@@ -73,7 +73,7 @@ MODULES = {"keras", *(f"keras.{name}" for name in _PLACES), *KERAS_FILE_MODULES}
 # This package's own (module, class, name it is registered by): plain numbers too.
 OWN = {
     ("keras_dae.training.optimizers", name, f"keras_dae>{name}")
-    for name in ("KernelMuon", "LinearDecay")
+    for name in ("KernelMuon", "LinearDecay", "HeldRate")
 } | {("keras_dae.training.losses", "LogMSE", "keras_dae>LogMSE")}
 TENSOR = "__keras_tensor__"
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9]*")

@@ -77,7 +77,9 @@ class RunConfig(BaseModel):
     learning_rate: float = Field(3e-3, gt=0)  # the default is the optimizer's own
     bias_lr_ratio: float = Field(1, gt=0)  # biases' learning rate over kernels'; muon's
     warmup_steps: int = Field(500, ge=0, le=MAX_SEED)
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "constant", "plateau"] = "cosine"
+    # Epochs without a lower validation loss, see `patience`; 0 trains all epochs.
+    patience: int = Field(0, ge=0, le=MAX_COUNT)
     clip_norm: float | None = Field(None, gt=0)  # of all gradients together
     averaging: float = Field(0, ge=0, lt=1)  # what an average of weights keeps a step
     # Of convolutions while training; "tf32" lets CUDA round what they take.
@@ -113,6 +115,14 @@ class RunConfig(BaseModel):
             # What is no optimizer is refused after this, by its own field.
             one, deeper = OPTIMIZERS.get(str(name), OPTIMIZERS["adam"]).rates
             return {**values, "learning_rate": one if depth == 1 else deeper}
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _schedule_of_patience(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Hold the rate until validation stops improving, where patience is given."""
+        if values.get("patience") and values.get("schedule") is None:
+            return {**values, "schedule": "plateau"}
         return values
 
     @model_validator(mode="before")
@@ -188,6 +198,13 @@ class RunConfig(BaseModel):
             noise_on=self.noise_on,
         )
         check(
+            (self.schedule == "plateau") == (self.patience > 0),
+            "patience and schedule=plateau go together: under another schedule "
+            "the rate does not wait for validation.",
+            patience=self.patience,
+            schedule=self.schedule,
+        )
+        check(
             self.blocks is None or self.model == PHOTO,
             "blocks is for model=photo.",
             blocks=self.blocks,
@@ -208,9 +225,9 @@ class RunConfig(BaseModel):
         if not self.noisy_files:
             return self
         check(
-            self.targets in ("blind-spot", "split"),
-            "noisy_files takes targets=blind-spot or split: of a noisy file there is "
-            "no clean image and no second noisy copy, and its noise is clipped.",
+            self.targets == "blind-spot",
+            "noisy_files takes targets=blind-spot alone: of a noisy file there is no "
+            "clean image and no second noisy copy, and its sigma is not known exactly.",
             targets=self.targets,
         )
         check(
@@ -356,6 +373,7 @@ OPTIONS = {
     "bias_lr_ratio": "--bias-lr-ratio",
     "warmup_steps": "--warmup-steps",
     "schedule": "--schedule",
+    "patience": "--patience",
     "clip_norm": "--clip-norm",
     "averaging": "--averaging",
     "precision": "--precision",

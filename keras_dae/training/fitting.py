@@ -131,6 +131,7 @@ def _train(
         *(folder, history, config.epochs, progress),
         collect=not fast,
         probe=first_images(validation) if isinstance(spec, DAESpec) else None,
+        patience=config.patience,
     )
     train_epochs(
         model,

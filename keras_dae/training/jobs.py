@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 from keras_dae.errors import KerasDAEError
 from keras_dae.system.inside import read
 from keras_dae.training.config import RunConfig, table_order
+from keras_dae.training.patience import has_ended
 from keras_dae.training.runs import RunFolder
 
 
@@ -75,11 +76,14 @@ class Executor(Protocol):
 
 
 def epochs_done(job: Job) -> int:
-    """Return the epochs that the job's folder holds."""
+    """Return the epochs that the job's folder holds; all where patience ended it."""
     try:
-        return len(job.folder.history()["loss"])
+        losses = job.folder.history()["val_loss"]
     except KerasDAEError:
         return 0
+    config = job.config
+    ended = has_ended(losses, config.epochs, config.patience)
+    return config.epochs if config.patience and ended else len(losses)
 
 
 def last_lines(job: Job, count: int = 5) -> list[str]:

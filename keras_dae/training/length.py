@@ -37,7 +37,7 @@ def begun(folder: RunFolder) -> int:
 def lengthen(folder: RunFolder, config: RunConfig) -> None:
     """Begin another round of a finished run, if `config` only asks for more epochs."""
     before = folder.config()
-    more = config.epochs > before.epochs
+    more = config.epochs > before.epochs and not config.patience
     same = before.model_copy(update={"epochs": config.epochs}) == config
     if more and same and folder.finished(before):
         record = folder.record()

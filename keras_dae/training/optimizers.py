@@ -5,10 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dae.system.private import learning_rate
 from keras_dae.training.config import RunConfig
 from keras_dae.training.optimizer_table import OPTIMIZERS
 
-__all__ = ["OPTIMIZERS", "KernelMuon", "LinearDecay", "make_optimizer"]
+__all__ = [
+    *("OPTIMIZERS", "HeldRate", "KernelMuon", "LinearDecay"),
+    *("hold", "make_optimizer"),
+]
 
 
 @keras.saving.register_keras_serializable("keras_dae")
@@ -69,6 +73,45 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ign
         }
 
 
+@keras.saving.register_keras_serializable("keras_dae")
+class HeldRate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # keras is untyped
+    """A learning rate that rises from 0 over the warm-up, then is held.
+
+    Args:
+        rate: what is held.
+        warmup_steps: of the rise.
+        share: of the rate that is in force; `hold` changes it between epochs.
+    """
+
+    def __init__(self, rate: float, warmup_steps: int, share: float = 1.0) -> None:
+        super().__init__()
+        self.rate, self.warmup_steps, self.share = rate, warmup_steps, share
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate of a step, a tensor or a number."""
+        risen = ops.cast(step, "float32") / max(self.warmup_steps, 1)
+        held = self.rate * self.share
+        return held * ops.minimum(risen, 1.0) if self.warmup_steps else held
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what the schedule is made again from."""
+        return {
+            "rate": self.rate,
+            "warmup_steps": self.warmup_steps,
+            "share": self.share,
+        }
+
+
+def hold(model: keras.Model, share: float) -> None:
+    """Train `model`, whose schedule is `HeldRate`, on at this share of its rate."""
+    schedule = learning_rate(model.optimizer)
+    if schedule.share == share:
+        return
+    schedule.share = share
+    if keras.backend.backend() != "torch":  # the others have compiled the old share
+        model.make_train_function(force=True)
+
+
 def make_optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
     """Return the optimizer, whose rate rises, then is held or falls to 0.
 
@@ -79,7 +122,9 @@ def make_optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
     total = steps * config.epochs
     warmup = min(config.warmup_steps, total // 2)
     rate: Any
-    if config.schedule == "linear":
+    if config.schedule == "plateau":
+        rate = HeldRate(config.learning_rate, warmup)
+    elif config.schedule == "linear":
         rate = LinearDecay(config.learning_rate, total, warmup)
     else:
         rate = keras.optimizers.schedules.CosineDecay(

@@ -9,9 +9,11 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError
 from keras_dae.models.builders import encoder
-from keras_dae.models.files import save
+from keras_dae.models.files import open_model, save
 from keras_dae.models.live_maps import dead_maps, live_shares
 from keras_dae.system.lifeline import asked_to_end
+from keras_dae.training.optimizers import hold
+from keras_dae.training.patience import FALLS, has_ended, plateaus, rate_share
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.runs import LIVE_MAPS, RunFolder
 
@@ -34,6 +36,9 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
     With `collect` the garbage collector runs after each epoch: keras's own step on
     torch keeps each batch in a reference cycle, and the lean one does not.
 
+    With `patience` it ends training and sets the rate, see `training.patience`; the
+    finished model is then that of the lowest validation loss.
+
     With `probe`, noisy images, the latent maps that answer them are counted after each
     epoch, and the first time that one is dead `progress` says so.
     """
@@ -47,11 +52,13 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
         *,
         collect: bool = True,
         probe: np.ndarray | None = None,
+        patience: int = 0,
     ) -> None:
         super().__init__()
         self.folder, self.history = folder, history
         self.epochs, self.progress, self.collect = epochs, progress, collect
         self.probe, self._warned = probe, False
+        self.patience = patience
         if probe is not None:  # a run that an older version began has none
             history.setdefault(LIVE_MAPS, [[] for _ in history["loss"]])
 
@@ -64,6 +71,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
         """Start the clock and note the learning rate of the epoch's first step."""
         if asked_to_end():  # and a library lost it
             raise KeyboardInterrupt
+        if self.patience:
+            hold(self.model, rate_share(self.history["val_loss"], self.patience))
         self._rate = float(self.model.optimizer.learning_rate)
         self._began = self._fitted = time.perf_counter()
 
@@ -97,15 +106,34 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
         best = min(self.history["val_loss"], default=float("inf"))
         for key, value in entry.items():
             self.history[key].append(value)
-        self.folder.write_history(self.history)
+        losses = self.history["val_loss"]
+        last = has_ended(losses, self.epochs, self.patience)
+        ending = self._ending(losses) if last and self.patience else None
+        self.folder.write_history(self.history, ending)
         if entry["val_loss"] < best:
             save(self.model, self.folder.best_path)
-        last = epoch + 1 == self.epochs
-        save(self.model, self.folder.model_path, optimizer=not last)
+        if ending is None:
+            save(self.model, self.folder.model_path, optimizer=not last)
+        else:
+            save(open_model(self.folder.best_path), self.folder.model_path)
+            self.model.stop_training = True
         if self.progress is not None:
             self.progress.epoch(epoch + 1, entry)
+            if ending is not None:
+                self.progress.say(
+                    f"Ended after epoch {epoch + 1} by {ending['by']}; the weights of "
+                    f"epoch {ending['saved_epoch']} are saved"
+                )
         if self.collect:
             gc.collect()
+
+    def _ending(self, losses: list[float]) -> dict[str, Any]:
+        """Return where and why training ended, and what epoch is saved, from 1."""
+        return {
+            "after_epoch": len(losses),
+            "saved_epoch": 1 + losses.index(min(losses)),
+            "by": "patience" if plateaus(losses, self.patience) > FALLS else "epochs",
+        }
 
     def _live_maps(self, noisy: np.ndarray, epoch: int) -> list[float]:
         """Return the share of `noisy` that each latent map answers; warn of dead ones.

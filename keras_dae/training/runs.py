@@ -4,9 +4,11 @@ DIR/<data>-<model>-seed<seed>/
     config.json       the checked configuration, the data and noise really used
     environment.json  versions, backend, device, threads, commit, command
     history.json      one entry per epoch; for a model with a latent also the share of
-                      validation images in which each latent map is above 0
+                      validation images in which each latent map is above 0; with
+                      patience, where it ended and which epoch is saved
     model.keras       the weights after the last finished epoch; with the
-                      optimizer's state until all epochs are done
+                      optimizer's state until training has ended; then, with
+                      patience, those of best.keras
     best.keras        the weights of the epoch with the lowest validation loss
     uncertainty.json  what `calibrate` found of model.keras
 """
@@ -34,6 +36,7 @@ from keras_dae.system.storage import (
     write_json,
 )
 from keras_dae.training.config import RunConfig, make_config
+from keras_dae.training.patience import has_ended
 
 DEFAULT_RUNS = Path("artifacts/runs")
 LONGEST_LABEL = 48  # characters; four bytes each still leave a name that can be
@@ -160,16 +163,28 @@ class RunFolder:
             columns[LIVE_MAPS] = shares
         return columns  # type: ignore[return-value]
 
-    def write_history(self, history: dict[str, list[Any]]) -> None:
-        """Write the history whole or not at all."""
-        write_json(self.history_path, dict(history))
+    def write_history(
+        self, history: dict[str, list[Any]], ended: dict[str, Any] | None = None
+    ) -> None:
+        """Write the history whole or not at all.
+
+        Args:
+            history: the columns.
+            ended: of an ended run with patience, after which epoch, by what, and which
+                epoch is saved.
+        """
+        write_json(
+            self.history_path, {**history, **({"ended": ended} if ended else {})}
+        )
 
     def finished(self, config: RunConfig) -> bool:
         """Tell whether this folder holds all epochs of exactly this configuration."""
         if not (self.config_path.exists() and self.model_path.exists()):
             return False
-        same = self.config() == config
-        return same and len(self.history()["loss"]) == config.epochs and self._final()
+        losses = self.history()["val_loss"]
+        ended = has_ended(losses, config.epochs, config.patience)
+        whole = ended and len(losses) <= config.epochs
+        return self.config() == config and whole and self._final()
 
     def _final(self) -> bool:
         """Tell whether the model is that of the last epoch: saved without optimizer.

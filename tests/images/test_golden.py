@@ -24,7 +24,8 @@ def sha256(arrays):
     digest = hashlib.sha256()
     for array in arrays:
         assert array.dtype == np.float32
-        digest.update(np.ascontiguousarray(array).data)
+        # NumPy below 2.4 clips -0 to 0; the two are the same value.
+        digest.update(np.ascontiguousarray(array + np.float32(0)).data)
     return digest.hexdigest()
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ from keras_dae.images.frozen import TEST, frozen_arrays
 from keras_dae.images.noise import Gaussian
 from keras_dae.models.architectures import Conv, DAESpec, paper_specs, plan
 from keras_dae.models.builders import build, decoder, encoder, output_bias
+from keras_dae.models.counting import macs
+from keras_dae.models.families import plan_family
 
 NINE = paper_specs()
 SPECS = [
@@ -272,3 +276,95 @@ def test_the_first_answer_is_about_the_mean_pixel(spec, digits):
 def test_output_bias(mean, bias):
     assert output_bias(mean) == pytest.approx(bias, abs=1e-7)
     assert build(plan(1, 5), output_bias=bias).get_weights()[-1] == np.float32([bias])
+
+
+# Residual blocks
+
+
+RESIDUAL = [
+    plan_family("residual", depth, 5, (28, 28, 1), 6) for depth in (2, 3, 5, 6, 9)
+]
+each_residual = pytest.mark.parametrize("spec", RESIDUAL, ids=lambda spec: spec.name)
+
+
+@each_residual
+def test_residual_blocks_change_neither_shapes_nor_counts(spec):
+    model, plain = build(spec), replace(spec, residual=False)
+    assert model.count_params() == spec.parameters == plain.parameters
+    assert macs(model) == spec.macs == plain.macs
+    assert spec.receptive_field == plain.receptive_field
+    assert [w.shape for w in model.get_weights()] == [
+        w.shape for w in build(plain).get_weights()
+    ]
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds.count("Add") == kinds.count("Activation") == 2 * len(spec.blocks)
+
+
+def test_a_residual_block_starts_as_the_identity():
+    """So a deep model starts as the shallow one of its other layers."""
+    deep, flat = (
+        build(plan_family("residual", depth, 5, (28, 28, 1), 6)) for depth in (9, 3)
+    )
+    for mine, its in (
+        *(("encoder_1", "encoder_1"), ("encoder_2", "encoder_2")),
+        *(("latent", "latent"), ("decoder_1", "decoder_1")),
+        *(("decoder_8", "decoder_2"), ("denoised", "denoised")),
+    ):
+        flat.get_layer(its).set_weights(deep.get_layer(mine).get_weights())
+    images = np.random.default_rng(0).random((3, 28, 28, 1), dtype=np.float32)
+    np.testing.assert_allclose(
+        answer(deep, images), answer(flat, images), rtol=0, atol=1e-6
+    )
+    for name in ("encoder_4", "encoder_8", "decoder_3", "decoder_7"):
+        kernel = deep.get_layer(name).get_weights()[0]
+        assert not kernel.any(), name
+    assert deep.get_layer("encoder_3").get_weights()[0].any()
+
+
+@pytest.mark.parametrize("depth", [5, 6])
+def test_residual_blocks_equal_loops(depth):
+    spec = plan_family("residual", depth, 5, (28, 28, 1), 2)
+    rng = np.random.default_rng(1)
+    model = build(spec)
+    drawn = [rng.normal(0.05, 0.3, part.shape) for part in model.get_weights()]
+    model.set_weights(drawn)
+    image, weights = rng.random(spec.image_shape), iter(drawn)
+    expected, taken = image.astype(float), None
+    for place, row in enumerate(spec.layers):
+        taken = expected if place in spec.blocks else taken
+        expected = loop_conv(expected, next(weights), next(weights), row)
+        expected += taken if place - 1 in spec.blocks else 0
+        expected = np.maximum(0, expected)
+    for place in reversed(range(depth)):
+        size, row = spec.sizes[place], spec.layers[place]
+        taken = expected if place - 1 in spec.blocks else taken
+        expected = loop_transpose(expected, next(weights), next(weights), row, size)
+        expected += taken if place in spec.blocks else 0
+        expected = np.maximum(0, expected) if place else sigmoid(expected)
+    assert np.ptp(expected) > 0.1
+    denoised = answer(model, image[None].astype(np.float32))[0]
+    np.testing.assert_allclose(denoised, expected, rtol=0, atol=2e-6)
+
+
+@each_residual
+def test_nothing_passes_by_the_latent(spec):
+    """A latent of zeros gives one answer, whatever the image shows."""
+    model = build(spec)
+    kernel, bias = model.get_layer("latent").get_weights()
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.3, w.shape) for w in model.get_weights()])
+    model.get_layer("latent").set_weights([0 * kernel, 0 * bias - 1])
+    one, other = answer(model, rng.random((2, 28, 28, 1), dtype=np.float32))
+    np.testing.assert_array_equal(one, other)
+    assert np.ptp(one) > 0
+
+
+@each_residual
+def test_residual_halves_are_the_model(spec):
+    model = build(spec)
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.3, w.shape) for w in model.get_weights()])
+    images = rng.random((3, 28, 28, 1), dtype=np.float32)
+    for _ in range(2):  # halves can be taken more than once
+        again = answer(decoder(model), answer(encoder(model), images))
+        np.testing.assert_array_equal(again, answer(model, images))

@@ -17,6 +17,7 @@ from keras_dae.study.common.candidates import Candidate
 from keras_dae.study.common.progress import Progress, quiet
 from keras_dae.study.common.store import Store
 from keras_dae.study.report.publish import publish
+from keras_dae.training.patience import saved_epoch
 from keras_dae.training.runs import RunFolder
 
 
@@ -75,10 +76,10 @@ def classify(
 
 
 def _steps(folder: RunFolder) -> int:
-    """Return the steps of a run's training."""
-    config = folder.config()
+    """Return the steps of a run's training, up to the weights that are saved."""
+    config, losses = folder.config(), folder.history()["val_loss"]
     images = int(folder.record()["dataset"]["train"])
-    return config.epochs * -(-images // config.batch_size)
+    return (1 + saved_epoch(config, losses)) * -(-images // config.batch_size)
 
 
 def _worst(

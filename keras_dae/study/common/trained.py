@@ -19,12 +19,13 @@ from keras_dae.study.common.loaders import (
 )
 from keras_dae.system import backend
 from keras_dae.training.config import RunConfig
+from keras_dae.training.patience import saved_epoch
 from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder, model_name
 
 # What a configuration's `model` stands for; every other one is a ceiling.
 MODEL_KINDS = {
-    **dict.fromkeys(("dae", "equal-parameters", "equal-macs"), "dae"),
+    **dict.fromkeys(("dae", "residual", "equal-parameters", "equal-macs"), "dae"),
     "best": "best",
 }
 
@@ -52,7 +53,7 @@ def _run(folder: RunFolder, splits: Splits, names: dict[str, str]) -> Candidate:
     history, group = folder.history()["val_loss"], _group(config)
     facts: dict[str, Any] = {
         **{"model": config.model, "seed": config.seed, "file": str(path)},
-        "val_loss": history[-1] if history else None,
+        "val_loss": history[saved_epoch(config, history)] if history else None,
     }
     if config.model in FAMILIES:
         facts |= {"depth": config.depth, "latent": config.latent}

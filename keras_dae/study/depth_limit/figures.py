@@ -6,29 +6,39 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import LogLocator
 
+from keras_dae.study.depth_limit.section import is_of
+from keras_dae.study.depth_limit.verdicts import NETS, read_back
 from keras_dae.study.nine.diagrams import BLUE, GREEN, GREY, INK, ORANGE, styled
 
-LOSSES = {"train": BLUE, "validation": ORANGE, "test": GREEN}
-MARKS = {"train": "o", "validation": "s", "test": "^"}
+LOSSES = {"fitted": BLUE, "validation": ORANGE, "test": GREEN}
+MARKS = {"fitted": "o", "validation": "s", "test": "^"}
+WORDS = {"fitted": "training, last epoch"}
 
 
 @styled
 def depth_limit(results: Mapping[str, Any]) -> Figure:
-    """Draw losses over depth, one panel a number of training images.
+    """Draw losses over depth: a column per number of training images, a row per net.
 
     Means over seeds, in a band from the lowest to the highest.
 
     Args:
         results: what `depth_limit.json` holds.
     """
+    results = read_back(results)
     found = results["findings"]
-    figure = Figure(figsize=(4.7 * len(found) + 0.6, 4.6), layout="constrained")
-    panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
-    for axes, finding in zip(panels, found, strict=True):
-        size, depths = finding["train_images"], finding["depths"]
-        own = [row for row in results["rows"] if row["train_images"] == size]
+    sizes = sorted({one["train_images"] for one in found})
+    nets = [net for net in NETS if any(one["net"] == net for one in found)]
+    size = (4.7 * len(sizes) + 0.6, 3.9 * len(nets) + 0.7)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(
+        len(nets), len(sizes), sharex=True, sharey=True, squeeze=False
+    )
+    for finding in found:
+        place = nets.index(finding["net"]), sizes.index(finding["train_images"])
+        axes, depths = grid[place], finding["depths"]
+        own = [r for r in results["rows"] if any(is_of(r, finding, d) for d in depths)]
         for part, colour in LOSSES.items():
             values = [[r[part] for r in own if r["depth"] == d] for d in depths]
             look = {"color": colour, "marker": MARKS[part], "ms": 4.5}
@@ -36,16 +46,23 @@ def depth_limit(results: Mapping[str, Any]) -> Figure:
             low, high = [min(v) for v in values], [max(v) for v in values]
             axes.fill_between(depths, low, high, color=colour, alpha=0.18, lw=0)
         _marks(axes, finding)
-        axes.set(title=f"{size:,} training images", xlabel="depth")
+        title = f"{finding['train_images']:,} training images, {finding['net']}"
+        axes.set(title=title, xlabel="depth")
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         axes.minorticks_off()
-        axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+        axes.set_xticks(sorted({row["depth"] for row in results["rows"]}))
         axes.grid(axis="y")
-    panels[0].set_ylabel("mean squared error (mean over pixels)")
+    for axes in grid.flat:
+        axes.set_visible(bool(axes.lines))
+    for axes in grid[:, 0]:
+        axes.set_ylabel("mean squared error (mean over pixels)")
     handles = [
-        *(Line2D([], [], color=LOSSES[p], marker=MARKS[p], label=p) for p in LOSSES),
+        *(
+            Line2D([], [], color=LOSSES[p], marker=MARKS[p], label=WORDS.get(p, p))
+            for p in LOSSES
+        ),
         Line2D([], [], color=INK, ls="--", label="deeper stops helping"),
     ]
     if any(finding["opens"] is not None for finding in found):

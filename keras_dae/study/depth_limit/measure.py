@@ -1,32 +1,47 @@
 """How deep before it overfits (paper, section 5.4): depth by number of images."""
 
 from collections.abc import Callable, Iterable
-from statistics import mean, stdev, variance
+from dataclasses import replace
 from typing import Any
 
-from keras_dae.evaluation.contrasts import FEWEST_SEEDS
 from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.metrics import mse
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.evaluation.walled import open_model
 from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import MEASURED, frozen_pairs
+from keras_dae.models.architectures import DAESpec
 from keras_dae.study.common.loaders import file_sha256
 from keras_dae.study.common.store import Store
+from keras_dae.study.depth_limit.verdicts import PLAIN, RESIDUAL, findings, trainability
 from keras_dae.system import backend
-from keras_dae.training.config import RunConfig
+from keras_dae.training.config import RunConfig, Spec
+from keras_dae.training.patience import saved_epoch
 from keras_dae.training.runs import RunFolder
 
-DEPTHS = tuple(range(1, 13))
-LATENT = 5  # the smallest of the study; it has a schedule for every depth to 12
-# Every size is trained for the same number of steps, so that what differs between
-# sizes is the images and not how long the weights moved. 4,000 steps of 64 images are
-# 250 passes over 1,000 images and 51 over 5,000: often enough to learn the images by
-# heart, where the capacity is there, although the noise is fresh in each pass.
-STEPS = 4000
-PARTS = ("train", "validation", "best_validation", "test")
-GAP = 0.1
-CHANCE = 3.0  # standard errors of a difference over seeds
+# None, 1, 3 and 7 residual blocks a side; the first two convolutions and the last one
+# are alike at each depth, so that depth is all that differs.
+DEPTHS = (3, 5, 9, 17)
+SIZES = (1000, 5000, 48_000)
+LATENT = 5  # the smallest of the study; it has a schedule for every depth from 2
+STEPS = 12_000  # at most; 16 epochs of 48,000 images
+PATIENCE = 500  # steps without a lower validation loss, at least 2 epochs
+WARMUP = 100  # steps per convolution of the encoder: at depth 5 the recipe's 500
+MODELS = {"dae": PLAIN, "residual": RESIDUAL}
+
+
+def warmup_steps(depth: int) -> int:
+    """Return the steps until the full learning rate: a deeper net takes longer.
+
+    Early steps at the full rate are what a deep net bears least; the same steps per
+    layer leave depth 5 as the study has it. Plain and residual nets have the same.
+    """
+    return WARMUP * depth
+
+
+def default_patience(train_images: int, batch_size: int, steps: int = PATIENCE) -> int:
+    """Return the epochs of so many steps, at least 2."""
+    return max(2, round(steps / -(-train_images // batch_size)))
 
 
 def default_epochs(train_images: int, batch_size: int, steps: int = STEPS) -> int:
@@ -37,16 +52,19 @@ def default_epochs(train_images: int, batch_size: int, steps: int = STEPS) -> in
 def comparable(folder: RunFolder, configs: Iterable[RunConfig]) -> bool:
     """Tell whether a finished run differs from `configs` only by what is studied.
 
-    That is depth, the learning rate that follows from it, number of images and seed;
-    and the epochs, where the number of images is none of theirs.
+    That is depth, what follows from it, residual blocks, number of images and seed; and
+    epochs and patience, where the number of images is none of theirs.
     """
     own, configs = folder.config(), list(configs)
     if not folder.finished(own):
         return False
+    if own.model not in MODELS:
+        return False
     free: dict[str, Any] = {"depth": 1, "seed": 0, "learning_rate": 1.0}
+    free |= {"model": "dae", "warmup_steps": 0}
     same_size = [c for c in configs if c.train_images == own.train_images]
     if not same_size:
-        free |= {"train_images": None, "epochs": 1}
+        free |= {"train_images": None, "epochs": 1, "patience": 0}
     other = (same_size or configs)[0]
     return own.model_copy(update=free) == other.model_copy(update=free)
 
@@ -79,8 +97,14 @@ def measure(
         "backend": backend.versions(),
         "latent": first.latent,
         "rows": rows,
-        "findings": findings(rows),
+        "findings": (found := findings(rows)),
+        "trainability": trainability(rows, found),
     }
+
+
+def blocks_of(spec: Spec) -> int:
+    """Return the residual blocks of an encoder, or those that it has room for."""
+    return len(replace(spec, residual=True).blocks) if isinstance(spec, DAESpec) else 0
 
 
 def _row(
@@ -103,18 +127,28 @@ def _row(
         "train_images": len(kept.train),
     }
     found = store.figures(folder.path.name, depends, measure_run)
+    losses, spec = history["val_loss"], config.plan(splits.image_shape)
+    saved, per_epoch = (
+        saved_epoch(config, losses),
+        -(-len(kept.train) // config.batch_size),
+    )
     return {
+        "net": MODELS[config.model],
         "depth": config.depth,
+        "blocks": blocks_of(spec),  # that it has, or has room for
         "latent": config.latent,
         "train_images": len(kept.train),
         "seed": config.seed,
-        "parameters": config.plan(splits.image_shape).parameters,
-        "epochs": len(history["loss"]),
-        "steps": len(history["loss"]) * -(-len(kept.train) // config.batch_size),
+        "parameters": spec.parameters,
+        "warmup_steps": config.warmup_steps,
+        "epochs": len(losses),
+        "steps": len(losses) * per_epoch,
+        "best_epoch": 1 + saved,
+        "best_steps": (1 + saved) * per_epoch,
+        "most_steps": len(losses) >= config.epochs,
         "train": found["train"],
-        "validation": history["val_loss"][-1],
-        "best_validation": min(history["val_loss"]),
-        "best_epoch": 1 + history["val_loss"].index(min(history["val_loss"])),
+        "fitted": history["loss"][-1],
+        "validation": losses[saved],
         "test": found["test"],
         "seconds": round(sum(history["seconds"]) + sum(history["val_seconds"]), 1),
     }
@@ -132,92 +166,3 @@ def _on_training(config: RunConfig, splits: Splits, denoise: Any) -> float:
     )
     total = sum(float(mse(clean, denoise(noisy)).sum()) for noisy, clean in pairs)
     return total / len(splits.train)
-
-
-def findings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return for each number of training images where depth stops helping.
-
-    Each finding holds `train_images`, `seeds`, and by depth the means over seeds
-    (`means`) and the standard deviation of the validation loss (`spread`, None for
-    one seed); and
-
-    - `best`: the depth with the lowest final validation loss;
-    - `enough`: the smallest depth from which no deeper one is better by more than the
-      spread over seeds (of the two depths, added in squares; 0 for one seed);
-    - `gap`: validation less training loss, by depth;
-    - `opens`: the smallest depth whose validation loss is over `GAP` above its
-      training loss, None if there is none;
-    - `overfits`: the smallest depth beyond `best` at which the training loss has fallen
-      and the validation loss risen, each by more than `CHANCE` standard errors over
-      seeds; None if there is none, also for fewer than `FEWEST_SEEDS` seeds. A depth at
-      which the training loss rises as well is harder to train, and does not overfit.
-    """
-    found = []
-    for size in sorted({row["train_images"] for row in rows}):
-        own = [row for row in rows if row["train_images"] == size]
-        depths = sorted({row["depth"] for row in own})
-        of = {depth: [r for r in own if r["depth"] == depth] for depth in depths}
-        means = {
-            part: {depth: mean(r[part] for r in of[depth]) for depth in depths}
-            for part in PARTS
-        }
-        several = min(len(runs) for runs in of.values()) > 1
-        spread = {
-            depth: stdev(r["validation"] for r in of[depth]) if several else None
-            for depth in depths
-        }
-        losses = means["validation"]
-        gap = {depth: losses[depth] - means["train"][depth] for depth in depths}
-        opened = [d for d in depths if gap[d] > GAP * means["train"][d]]
-        found.append(
-            {
-                "train_images": size,
-                "seeds": min(len(runs) for runs in of.values()),
-                "depths": depths,
-                "means": {part: list(means[part].values()) for part in PARTS},
-                "spread": list(spread.values()),
-                "best": min(depths, key=losses.__getitem__),
-                "enough": _enough(depths, losses, spread),
-                "gap": list(gap.values()),
-                "opens": opened[0] if opened else None,
-                "overfits": _overfits(of, means),
-            }
-        )
-    return found
-
-
-def _overfits(
-    of: dict[int, list[dict[str, Any]]], means: dict[str, dict[int, float]]
-) -> int | None:
-    """Return the first depth that overfits, see `findings`."""
-    if min(len(runs) for runs in of.values()) < FEWEST_SEEDS:
-        return None
-    best = min(of, key=means["validation"].__getitem__)
-
-    def change(part: str, depth: int) -> float:
-        """Return the change from the best depth in standard errors."""
-        error = sum(
-            variance(run[part] for run in of[one]) / len(of[one])
-            for one in (best, depth)
-        )
-        difference = means[part][depth] - means[part][best]
-        return float(difference / max(error**0.5, 1e-12))
-
-    for depth in sorted(one for one in of if one > best):
-        if change("train", depth) < -CHANCE and change("validation", depth) > CHANCE:
-            return depth
-    return None
-
-
-def _enough(
-    depths: list[int], losses: dict[int, float], spread: dict[int, float | None]
-) -> int:
-    for depth in depths:
-        deeper = [other for other in depths if other > depth]
-        chance = {
-            other: ((spread[depth] or 0) ** 2 + (spread[other] or 0) ** 2) ** 0.5
-            for other in deeper
-        }
-        if all(losses[depth] - losses[other] <= chance[other] for other in deeper):
-            return depth
-    return depths[-1]

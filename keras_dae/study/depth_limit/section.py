@@ -1,55 +1,96 @@
 """The section of the report on depth, and its terminal table."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from statistics import mean
 from typing import Any
 
 import rich.table
 
 from keras_dae.evaluation.contrasts import FEWEST_SEEDS
+from keras_dae.study.depth_limit.verdicts import counts, read_back
 from keras_dae.study.report.report import Table, Written
 from keras_dae.study.report.tables import setting, text_table
 
 # File name without ending -> caption, in the order of the report.
 FIGURES = {
-    "depth-limit": "Training, validation and test loss over depth, after the last "
-    "epoch; bands from the lowest to the highest seed.",
+    "depth-limit": "Training loss of the last epoch, and validation and test loss of "
+    "the saved model, over depth; bands from the lowest to the highest seed.",
+}
+ENDED = (
+    "Each net was trained until validation stopped improving, and is measured with the "
+    "weights of its best epoch; the loss of the last epoch is that of its own steps."
+)
+TRAINABILITY = {
+    "repaired": "residual connections repair it: the training loss rises with depth in "
+    "plain nets and not in residual ones",
+    "not repaired": "residual connections do not repair it: the training loss rises "
+    "with depth in plain nets, and residual ones are not shown to be better",
+    "not needed": "plain nets train at every depth: their training loss does not rise",
+    "not decided": "not decided, for want of seeds or of one of the nets",
 }
 
 
 def write(results: dict[str, Any]) -> Written:
-    """Return title, paragraph and table of `depth_limit.json`."""
-    heads = ["training images", "depth", "parameters", "steps", "training loss"]
-    heads += ["validation", "best epoch", "test", "gap"]
+    """Return title, paragraphs and table of `depth_limit.json`, old ones included."""
+    said = list(_sentences(results))
+    if "trainability" in results:
+        said.insert(0, ENDED)
+    results = read_back(results)
+    heads = ["training images", "net", "depth", "parameters", "steps", "best after"]
+    heads += ["training", "last epoch", "validation", "test", "gap"]
     cells = []
     for finding in results["findings"]:
         for index, depth in enumerate(finding["depths"]):
-            runs = [
-                row
-                for row in results["rows"]
-                if (row["train_images"], row["depth"])
-                == (finding["train_images"], depth)
-            ]
+            runs = [row for row in results["rows"] if is_of(row, finding, depth)]
             means = {part: values[index] for part, values in finding["means"].items()}
+            counts = [mean(_steps(row, at) for row in runs) for at in (False, True)]
             cells.append(
                 [
-                    *(f"{finding['train_images']:,}", str(depth)),
-                    *(f"{runs[0]['parameters']:,}", f"{runs[0]['steps']:,}"),
-                    *(f"{means['train']:.5f}", f"{means['validation']:.5f}"),
-                    f"{mean(row['best_epoch'] for row in runs):.0f} of "
-                    f"{runs[0]['epochs']}",
+                    *(f"{finding['train_images']:,}", finding["net"], str(depth)),
+                    *(f"{runs[0]['parameters']:,}", f"{counts[0]:,.0f}"),
+                    *(f"{counts[1]:,.0f}", f"{means['train']:.5f}"),
+                    *(f"{means['fitted']:.5f}", f"{means['validation']:.5f}"),
                     *(f"{means['test']:.5f}", f"{finding['gap'][index]:+.5f}"),
                 ]
             )
+    depths = [row["depth"] for row in results["rows"]]
     text = (
-        f"Depth from {min(r['depth'] for r in results['rows'])} to "
-        f"{max(r['depth'] for r in results['rows'])} at a latent of "
+        f"Depth from {min(depths)} to {max(depths)} at a latent of "
         f"{results['latent']}x{results['latent']} (paper, section 5.4). The training "
         "loss is measured after training, on the training images under noise that no "
         f"step was made on; the gap is the validation loss less it. {setting(results)}"
     )
-    paragraph = " ".join(depth_sentence(one) for one in results["findings"])
-    return "How deep before it overfits", [text, paragraph], [Table(heads, cells)]
+    return "How deep before it overfits", [text, " ".join(said)], [Table(heads, cells)]
+
+
+def is_of(row: Mapping[str, Any], finding: Mapping[str, Any], depth: int) -> bool:
+    """Tell whether a finding counts a row at this depth."""
+    place = (row["train_images"], row["depth"]) == (finding["train_images"], depth)
+    return place and counts(row, finding["net"])
+
+
+def _steps(row: Mapping[str, Any], best: bool) -> float:
+    """Return the steps of a run, all or those until its best epoch."""
+    share = row["best_epoch"] / row["epochs"] if best else 1
+    return float(row["steps"] * share)
+
+
+def _sentences(results: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what depth does; whether it hinders training; which runs ended too early.
+
+    A file of before residual nets names no net.
+    """
+    yield from map(depth_sentence, results["findings"])
+    for one in results.get("trainability", []):
+        yield (
+            f"On {one['train_images']:,} images, of training at depth: "
+            f"{TRAINABILITY[one['verdict']]}."
+        )
+    if cut := sum(row.get("most_steps", False) for row in results["rows"]):
+        yield (
+            f"{cut} of {len(results['rows'])} runs were ended by the largest number of "
+            "steps, before their validation loss had stopped improving."
+        )
 
 
 def depth_sentence(finding: Mapping[str, Any]) -> str:
@@ -58,9 +99,10 @@ def depth_sentence(finding: Mapping[str, Any]) -> str:
     best, enough = depths.index(finding["best"]), depths.index(finding["enough"])
     seeds = finding["seeds"]
     chance = f"the spread over {seeds} seeds" if seeds > 1 else "0 (one seed)"
+    whose = f" of {finding['net']} nets" if "net" in finding else ""
     text = (
-        f"On {finding['train_images']:,} images the validation loss is lowest at depth "
-        f"{finding['best']} ({means['validation'][best]:.5f}); beyond depth "
+        f"On {finding['train_images']:,} images the validation loss{whose} is lowest "
+        f"at depth {finding['best']} ({means['validation'][best]:.5f}); beyond depth "
         f"{finding['enough']} ({means['validation'][enough]:.5f}) no deeper model is "
         f"better by more than {chance}. "
     )
@@ -83,18 +125,18 @@ def _overfitting(finding: Mapping[str, Any]) -> str:
         return "Whether deeper models overfit was not decided."
     if finding["overfits"] is None:
         return (
-            "No deeper model overfits: at none has the training loss fallen and the "
-            "validation loss risen."
+            "No deeper model overfits: at none has the training loss of the last epoch "
+            "fallen and the validation loss risen."
         )
     return (
         f"From depth {finding['overfits']} on deeper models overfit: the training loss "
-        "has fallen and the validation loss risen."
+        "of the last epoch has fallen and the validation loss risen."
     )
 
 
 def depth_table(results: dict[str, Any]) -> rich.table.Table:
     """Return the losses by number of images and depth, for a terminal."""
     (rows,) = write(results)[2]
-    caption = " ".join(depth_sentence(one) for one in results["findings"])
+    caption = " ".join(_sentences(results))
     title = "Depth by number of training images"
     return text_table(title, rows.heads, rows.rows, caption)

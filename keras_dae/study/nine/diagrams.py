@@ -115,6 +115,9 @@ def scheme(spec: DAESpec, stages: Stages) -> Figure:
         colour = BLUE if index < spec.depth else GREEN
         middle = 0.9 + (index + 0.5) * step
         axes.text(middle, 2.45, _kernel(layer), color=colour, ha="center")
+    for place in spec.blocks:
+        for first, colour in ((place, BLUE), (2 * spec.depth - 2 - place, GREEN)):
+            _connection(axes, 0.9 + first * step, 0.9 + (first + 2) * step, colour)
     _halves(axes, spec, 0.9, step)
     return figure
 
@@ -190,6 +193,12 @@ def _arrow(
             start, end, mutation_scale=11, lw=1.3, shrinkA=0, shrinkB=0, **shown
         )
     )
+
+
+def _connection(axes: Axes, start: float, end: float, colour: str) -> None:
+    """Draw the connection around the two layers of a residual block."""
+    bent = {"connectionstyle": "arc3,rad=-0.1", "color": colour, "zorder": 4}
+    _arrow(axes, (start, 2.2), (end, 2.2), **bent)
 
 
 def _halves(axes: Axes, spec: DAESpec, first: float, step: float) -> None:

@@ -16,6 +16,7 @@ from keras_dae.study.nine.intervals import family_claims, turned
 from keras_dae.study.report.report import Section, Written
 from keras_dae.study.robustness import section as robustness
 from keras_dae.study.uncertainty import section as uncertainty
+from keras_dae.study.without_clean import section as without_clean
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ EXPERIMENTS = {
     "bits": Experiment("bits/bits.json", bits.write, bits.FIGURES),
     "uncertainty": Experiment(
         "uncertainty/uncertainty.json", uncertainty.write, uncertainty.FIGURES
+    ),
+    "without_clean": Experiment(
+        "without-clean/without_clean.json", without_clean.write, without_clean.FIGURES
     ),
 }
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from keras_dae.system.private import adam_moments, learning_rate, torch_lists
-from keras_dae.training.optimizers import KernelMuon, LinearDecay
+from keras_dae.training.optimizers import HeldRate, KernelMuon, LinearDecay
 
 LISTS = torch_lists()
 Tensors = list[Tensor] | tuple[Tensor, ...]
@@ -170,6 +170,9 @@ def rate_at(schedule: Any, step: int) -> float:
     """Return the learning rate of `step`; our schedules' in plain Python, for speed."""
     if type(schedule) is LinearDecay:
         return float(schedule.rate * max(min(schedule.slopes(step)), 0))
+    if type(schedule) is HeldRate:
+        risen = min(step / schedule.warmup_steps, 1) if schedule.warmup_steps else 1
+        return float(schedule.rate * schedule.share * risen)
     if type(schedule) is not keras.optimizers.schedules.CosineDecay:
         rate = schedule(step) if callable(schedule) else schedule
         return float(rate)

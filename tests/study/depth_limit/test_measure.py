@@ -1,5 +1,6 @@
 import dataclasses
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,21 +16,24 @@ from keras_dae.study.depth_limit.measure import (
     LATENT,
     comparable,
     default_epochs,
-    findings,
+    default_patience,
+    warmup_steps,
 )
-from keras_dae.study.depth_limit.section import depth_sentence
-from keras_dae.system.storage import write_json
+from keras_dae.study.depth_limit.run import depth_configs
+from keras_dae.study.depth_limit.section import depth_sentence, write
+from keras_dae.study.depth_limit.verdicts import findings, read_back, trainability
+from keras_dae.system.storage import read_json, write_json
 from keras_dae.training.config import make_config
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
 
+GOLDEN = Path(__file__).parents[2] / "golden" / "study" / "depth_limit.json"
 
-def row(depth, train, validation, seed=0, size=1000):
-    row = {"depth": depth, "train": train, "validation": validation, "seed": seed}
-    return row | {
-        "train_images": size,
-        "best_validation": validation,
-        "test": validation,
-    }
+
+def row(depth, train, validation, seed=0, size=1000, net="plain", blocks=1):
+    """Return what the verdicts read of a run; the last epoch's loss is `train`."""
+    losses = {"train": train, "fitted": train, "validation": validation}
+    place = {"depth": depth, "seed": seed, "train_images": size}
+    return {**place, **losses, "test": validation, "net": net, "blocks": blocks}
 
 
 def test_findings_by_hand():
@@ -82,14 +86,45 @@ def test_runs_are_comparable_that_differ_by_what_is_studied(tmp_path):
     longer = finished_run(tmp_path, depth=2, train_images=50, epochs=9)
     assert not comparable(longer, [few])
     assert not comparable(finished_run(tmp_path, depth=7, filters=3), [few])
+    residual = {"model": "residual", "warmup_steps": 900}
+    assert comparable(finished_run(tmp_path, depth=9, **residual), [few])
+    assert not comparable(finished_run(tmp_path, depth=9, model="best"), [few])
     whole.model_path.unlink()
     assert not comparable(whole, [few])
 
 
-def test_epochs_make_equal_steps():
-    assert default_epochs(1000, 64) * 16 == 4000
-    assert default_epochs(48_000, 64) == 5  # 5 * 750 steps
+def test_epochs_and_patience_make_equal_steps():
+    assert default_epochs(1000, 64, 4000) * 16 == 4000
+    assert default_epochs(48_000, 64, 4000) == 5  # 5 * 750 steps
     assert default_epochs(10**6, 1, steps=10) == 1
+    assert default_patience(1000, 64) == 31  # of 16 steps
+    assert default_patience(5000, 64) == 6  # of 79
+    assert default_patience(48_000, 64) == 2  # of 750: never fewer than 2
+
+
+def test_the_warm_up_grows_with_depth_from_the_recipes():
+    recipe = make_config().warmup_steps
+    assert [warmup_steps(d) for d in (1, 5, 10)] == [recipe // 5, recipe, 2 * recipe]
+
+
+def test_residual_nets_are_run_beside_plain_ones_where_they_differ():
+    def make(**fields):
+        return make_config({"latent": 5, "filters": 4}, fields)
+
+    found = depth_configs(
+        make, [1000, 4000], [3, 9], 2, image_shape=(28, 28, 1), whole=4000
+    )
+    kinds = [(c.seed, c.train_images, c.depth, c.model) for c in found]
+    assert kinds == [
+        (seed, size, depth, model)
+        for seed in (0, 1)
+        for size in (1000, None)
+        for depth, model in ((3, "dae"), (9, "dae"), (9, "residual"))
+    ]
+    assert {(c.schedule, c.validation_images) for c in found} == {("plateau", None)}
+    for one in found:
+        assert one.warmup_steps == warmup_steps(one.depth)
+        assert one.patience == default_patience(one.train_images or 4000, 64)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -133,3 +168,56 @@ def test_overfitting_is_told_from_poor_training(deeper, verdict):
     (found,) = findings([one for one in rows if one["seed"] < 2])
     assert found["overfits"] is None  # two seeds decide nothing
     assert "not decided" in depth_sentence(found)
+
+
+SEEDS = tuple(enumerate((-0.02, 0, 0.02)))
+
+
+def rows_of(net, losses):
+    """Return three seeds of each depth, 0.02 apart; depth 3 has no room for a block."""
+    return [
+        row(depth, loss + noise, 3 + noise, seed, net=net, blocks=int(depth > 3))
+        for depth, loss in losses.items()
+        for seed, noise in SEEDS
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plain", "residual", "verdict"),
+    [
+        ({3: 1.0, 9: 0.9, 17: 1.5}, {9: 0.9, 17: 0.8}, "repaired"),
+        ({3: 1.0, 9: 0.9, 17: 1.5}, {9: 0.9, 17: 1.4}, "not repaired"),
+        ({3: 1.0, 9: 0.9, 17: 0.8}, {9: 0.9, 17: 0.8}, "not needed"),
+        ({3: 1.0, 9: 0.9, 17: 0.92}, {9: 0.9, 17: 0.8}, "not needed"),  # by chance
+        ({3: 1.0, 9: 1.5, 17: 1.4}, {9: 1.0, 17: 1.4}, "not repaired"),
+        ({3: 1.0, 9: 1.5}, {}, "not decided"),
+    ],
+)
+def test_trainability_is_told_from_the_training_loss(plain, residual, verdict):
+    rows = rows_of("plain", plain) + rows_of("residual", residual)
+    (told,) = trainability(rows, findings(rows))
+    assert (told["train_images"], told["verdict"]) == (1000, verdict)
+    few = [one for one in rows if one["seed"] < 2]
+    assert trainability(few, findings(few))[0]["verdict"] == "not decided"
+
+
+def test_residual_nets_begin_with_plain_ones_that_have_no_block():
+    rows = rows_of("plain", {3: 1.0, 9: 2.0}) + rows_of("residual", {9: 0.5})
+    plain, residual = findings(rows)
+    assert (plain["net"], plain["depths"], plain["harder"]) == ("plain", [3, 9], 9)
+    assert (residual["net"], residual["harder"]) == ("residual", None)
+    assert residual["depths"] == [3, 9]
+    assert residual["means"]["fitted"] == pytest.approx([1.0, 0.5])
+
+
+def test_a_file_of_before_residual_nets_is_read():
+    results = read_json(GOLDEN)
+    assert all("net" not in one for one in results["findings"])
+    back = read_back(results)
+    assert {one["net"] for one in back["findings"]} == {"plain"}
+    for one in back["findings"]:
+        assert one["means"]["fitted"] == one["means"]["train"]
+    _, (_, said), (table,) = write(results)
+    assert "images the validation loss is lowest at depth" in said
+    assert "residual" not in said
+    assert len(table.rows) == sum(len(one["depths"]) for one in results["findings"])

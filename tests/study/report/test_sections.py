@@ -7,6 +7,7 @@ from keras_dae.study.classification import figures as reading
 from keras_dae.study.classification.section import accuracy_rows, reading_table
 from keras_dae.study.depth_limit import figures as depth_figures
 from keras_dae.study.depth_limit.section import depth_sentence, depth_table
+from keras_dae.study.depth_limit.verdicts import findings
 from keras_dae.study.report.experiments import EXPERIMENTS, section
 from keras_dae.study.robustness import figures as limits
 from keras_dae.study.robustness.section import filter_sentence, gains_table
@@ -202,12 +203,30 @@ def test_the_limit_of_depth_is_marked(found):
     results = found["depth_limit"]
     figure = depth_figures.depth_limit(results)
     for axes, finding in zip(figure.axes, results["findings"], strict=True):
-        assert axes.get_title() == f"{finding['train_images']:,} training images"
+        assert axes.get_title() == f"{finding['train_images']:,} training images, plain"
         lines = [list(line.get_ydata()) for line in axes.lines]
-        assert lines[:3] == [finding["means"][part] for part in depth_figures.LOSSES]
+        # A file of before residual nets: the training loss is of the last weights.
+        parts = ("train", "validation", "test")
+        assert lines[:3] == [finding["means"][part] for part in parts]
         uprights = [line.get_xdata()[0] for line in axes.lines[3:]]
         marks = [finding["enough"], finding["opens"]]
         expected = [mark for mark in marks if mark is not None]
         # Two marks at one depth stand beside each other, so that both are seen.
         assert uprights == pytest.approx(expected, abs=0.13)
         assert len(set(uprights)) == len(expected)
+
+
+def test_plain_and_residual_nets_have_panels_of_their_own():
+    def row(net, depth, loss, blocks):
+        losses = dict.fromkeys(("train", "fitted", "validation", "test"), loss)
+        place = {"net": net, "depth": depth, "blocks": blocks, "train_images": 1000}
+        return {**place, **losses, "seed": 0}
+
+    rows = [row("plain", 3, 0.04, 0), row("plain", 9, 0.05, 3)]
+    rows.append(row("residual", 9, 0.03, 3))
+    figure = depth_figures.depth_limit({"rows": rows, "findings": findings(rows)})
+    drawn = {axes.get_title(): list(axes.lines[0].get_ydata()) for axes in figure.axes}
+    assert drawn == {
+        "1,000 training images, plain": [0.04, 0.05],
+        "1,000 training images, residual": [0.04, 0.03],
+    }

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 
 import keras
 import numpy as np
@@ -102,7 +103,9 @@ ROWS = [
 
 
 def named(value):
-    return getattr(value, "__name__", None) or str(value)
+    """Return a name that is the same in every process: no address."""
+    named = getattr(value, "__name__", None)
+    return named or re.sub(r"<.*?(\w+) object at .*>", r"\1", str(value))
 
 
 def row_name(row):

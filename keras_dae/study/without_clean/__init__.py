@@ -1,0 +1,1 @@
+"""How near training without clean images comes to training with them."""

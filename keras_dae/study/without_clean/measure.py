@@ -1,0 +1,157 @@
+"""Test errors of models that never saw a clean image, beside those of clean targets."""
+
+from collections.abc import Callable, Iterable, Mapping
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+
+from keras_dae.evaluation.engines import model_denoiser
+from keras_dae.evaluation.metrics import mse
+from keras_dae.evaluation.scoring import TestBench
+from keras_dae.evaluation.walled import open_model
+from keras_dae.images.clipping import clipped_mean
+from keras_dae.images.datasets import Splits
+from keras_dae.images.noise import Gaussian
+from keras_dae.images.noise_words import noise_label
+from keras_dae.study.common.loaders import file_sha256
+from keras_dae.study.common.store import Store
+from keras_dae.system import backend
+from keras_dae.training.records import check_data
+from keras_dae.training.runs import RunFolder, model_name
+
+Row = dict[str, Any]
+
+
+def measure(
+    folders: Iterable[RunFolder],
+    clean: Mapping[str, Any] | None,
+    splits: Splits,
+    store: Store,
+    progress: Callable[[str, float], None] = lambda what, share: None,
+) -> dict[str, Any]:
+    """Return what `without_clean.json` holds; no run is measured twice.
+
+    Args:
+        folders: finished runs of one data set, of any targets and noise.
+        clean: what the study's `results.json` holds. Its rows stand for clean targets
+            where they were measured on the same noisy test images; None has none.
+        splits: the data set.
+        store: keeps what is measured.
+        progress: told what is being done and how much of all is done, from 0 to 1.
+    """
+    folders = list(folders)
+    benches: dict[str, TestBench] = {}
+    rows: list[Row] = []
+    for number, folder in enumerate(folders):
+        progress(f"measuring {folder.path.name}", number / len(folders))
+        check_data(folder, splits)
+        config = folder.config()
+        bench = TestBench(splits, config.make_noise(), config.data_seed)
+        label = noise_label(bench.describe_noise())
+        rows.append(_row(folder, benches.setdefault(label, bench), label, store))
+    names = {row["model"] for row in rows}
+    for label, bench in benches.items():
+        rows += [r for r in _clean_rows(clean, bench, label) if r["model"] in names]
+    return {
+        "dataset": splits.describe(),
+        "hardware": backend.hardware(),
+        "backend": backend.versions(),
+        "noises": [_noise(bench, label) for label, bench in benches.items()],
+        "rows": rows,
+        "groups": groups(rows),
+    }
+
+
+def _row(folder: RunFolder, bench: TestBench, label: str, store: Store) -> Row:
+    """Return the test error of one run."""
+    config, history = folder.config(), folder.history()
+
+    def measured() -> float:
+        return float(bench.errors(model_denoiser(open_model(folder.model_path))).mean())
+
+    depends = {"model": file_sha256(folder.model_path), "test": bench.fingerprint}
+    return {
+        **{"model": model_name(config), "targets": config.targets, "noise": label},
+        **{"seed": config.seed, "epochs": len(history["loss"])},
+        "mse": store.figures(folder.path.name, depends, measured),
+        "seconds": round(sum(history["seconds"]) + sum(history["val_seconds"]), 1),
+    }
+
+
+def _clean_rows(
+    study: Mapping[str, Any] | None, bench: TestBench, label: str
+) -> list[Row]:
+    """Return the rows of a study that were measured on the noisy images of `bench`."""
+    noise = bench.describe_noise()["test_sha256"]
+    if study is None or study["noise"].get("test_sha256") != noise:
+        return []
+    return [
+        {
+            **{"model": row["name"], "targets": "clean", "noise": label},
+            **{"seed": row["seed"], "epochs": row["epochs"]},
+            **{"mse": row["test"]["mse"], "seconds": row["seconds"]},
+        }
+        for row in study["models"]
+    ]
+
+
+def _noise(bench: TestBench, label: str) -> dict[str, Any]:
+    """Return a noise with its error, and the least error of naive noisy targets."""
+    naive, noisy = None, 0.0
+    if isinstance(bench.noise, Gaussian):
+        naive, sigma = 0.0, bench.noise.sigma if bench.noise.clip else 0.0
+    for seen, clean in bench.batches():
+        noisy += float(mse(clean, seen).sum())
+        if naive is not None and sigma:
+            bias = clipped_mean(clean, sigma) - clean
+            naive += float(np.square(bias).mean(axis=(1, 2, 3)).sum())
+    images = len(bench.splits.test)
+    return {
+        "noise": label,
+        **bench.describe_noise(),
+        "noisy": noisy / images,
+        "naive": None if naive is None else naive / images,
+    }
+
+
+def groups(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Return the mean over seeds of each noise, model and kind of targets.
+
+    Each group holds `noise`, `model`, `targets`, `epochs`, `seeds`, `mse` and `spread`
+    (the standard deviation over seeds, None for one); and, over the seeds that clean
+    targets of as many epochs have too, `excess`: the error above that of clean targets,
+    as a share of it, with its standard error (None for one seed). Both are None where
+    there is no such run.
+    """
+    found: dict[tuple[str, str, str, int], dict[int, float]] = {}
+    for row in rows:
+        key = row["noise"], row["model"], row["targets"], row["epochs"]
+        found.setdefault(key, {})[row["seed"]] = row["mse"]
+    answer = []
+    for (noise, model, targets, epochs), errors in found.items():
+        clean = found.get((noise, model, "clean", epochs), {})
+        seeds = sorted(set(errors) & set(clean)) if targets != "clean" else []
+        shares = [errors[seed] / clean[seed] - 1 for seed in seeds]
+        answer.append(
+            {
+                **{"noise": noise, "model": model, "targets": targets},
+                **{"epochs": epochs, "seeds": sorted(errors)},
+                "mse": mean(errors.values()),
+                "spread": stdev(errors.values()) if len(errors) > 1 else None,
+                "excess": _over(errors, clean, seeds),
+                "excess_error": stdev(shares) / len(shares) ** 0.5
+                if len(shares) > 1
+                else None,
+            }
+        )
+    return answer
+
+
+def _over(
+    errors: dict[int, float], clean: dict[int, float], seeds: list[int]
+) -> float | None:
+    """Return how much larger the mean error is than that of clean targets."""
+    if not seeds:
+        return None
+    return mean(errors[s] for s in seeds) / mean(clean[s] for s in seeds) - 1

@@ -1,0 +1,129 @@
+"""Figures in the pages are those of the committed files of results.
+
+Each test computes sentences or rows of a table from a file, and looks for them in the
+page. If the file is made anew, the test says which text of the page is out of date.
+`tests/test_readme.py` does so for the nine models and the claims.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from keras_dae.system.storage import read_json
+
+ROOT = Path(__file__).parents[1]
+PAPER = ROOT / "artifacts" / "paper"
+STUDY = "docs/study.md"
+# How docs/study.md calls rows of board.json.
+BOARD = {
+    "unet": "U-Net, no bottleneck",
+    "BEST_7_13": "BEST_7_13, the best autoencoder that we found",
+    "BEST_7_8": "BEST_7_8",
+    "BEST_7_5": "BEST_7_5",
+    "affine, full rank": "best affine map, full rank",
+    "affine, rank 100": "best affine map of rank 100, as many numbers as a 5x5 latent",
+    "median, tuned": "median, its size tuned on validation, not corrected",
+    "BM3D, tuned": "BM3D, tuned, not corrected (first 500 images)",
+}
+BASELINES = (
+    *("noisy input", "all black", "mean image", "median 3x3"),
+    *("affine, rank 100", "affine, full rank"),
+)
+
+
+def missing(page, texts):
+    """Return the texts that a page does not hold, whatever its line breaks."""
+    words = " ".join((ROOT / page).read_text().split())
+    return [text for text in texts if text not in words]
+
+
+@pytest.fixture(scope="module")
+def board():
+    return {row["name"]: row for row in read_json(PAPER / "board.json")["rows"]}
+
+
+def test_the_board(board):
+    lines = []
+    for name, said in BOARD.items():
+        test, count = board[name]["test"], board[name]["parameters"]
+        figures = f"{test['mse']:.5f} | {test['psnr']:.2f} | {test['ssim']:.3f}"
+        lines.append(f"| {said} | {count:,} | {figures} |")
+    assert missing(STUDY, lines) == []
+
+
+def test_baselines(board):
+    lines = [f"| {name} | {board[name]['test']['mse']:.4f} |" for name in BASELINES]
+    assert missing(STUDY, lines) == []
+    noisy = board["noisy input"]["test"]["mse"]
+    assert missing("README.md", [f"an MSE of {noisy:.4f}."]) == []
+
+
+def test_classifiers():
+    rows = read_json(PAPER / "classification.json")["rows"]
+    found = {
+        (row["classifier"], row["trained_on"], row["tested_on"]): row for row in rows
+    }
+
+    def accuracies(classifier):
+        kinds = ("clean", "noisy", "DAE_5_13")
+        shown = [found[classifier, "clean", one]["accuracy"] for one in kinds]
+        return " | ".join(f"{100 * value:.1f} %" for value in shown)
+
+    recovered = found["cnn", "clean", "DAE_5_13"]["recovered"]
+    taught = found["cnn", "noisy", "noisy"]["accuracy"]
+    assert (
+        missing(
+            STUDY,
+            [
+                f"| convolutional network | {accuracies('cnn')} |",
+                f"| multiclass logistic regression | {accuracies('logistic')} |",
+                f"recovers {100 * recovered:.0f} % of what the noise took",
+                f"the network reads {100 * taught:.1f} %",
+            ],
+        )
+        == []
+    )
+
+
+def test_the_first_epoch():
+    rows = read_json(PAPER / "first_epoch.json")["rows"]
+    assert max(row["val_loss"] for row in rows) <= 0.020
+    assert missing(STUDY, ["no model of seeds 0 to 4 is above 0.020"]) == []
+    assert {row["seed"] for row in rows} == {0, 1, 2, 3, 4}
+
+
+def test_bits():
+    rows = read_json(PAPER / "bits" / "bits.json")["rows"]
+    lines = [
+        f"| {row['name']} | {row['values']} | {row['mse']:.5f} |"
+        for row in rows
+        if row["kind"] == "model"
+    ]
+    assert len(lines) == 10
+    assert missing("docs/bits.md", lines) == []
+
+
+def test_the_wheel():
+    record = read_json(ROOT / "artifacts" / "wheel.json")
+    peak = record["photograph"]["peak_bytes"] / 1e6
+    high, wide = record["photograph"]["size"]
+    assert (
+        missing(
+            "docs/install.md", [f"{high}x{wide} pixels, in {peak:.0f} MB of memory"]
+        )
+        == []
+    )
+    assert 12.5 < record["digits"]["times_better"] < 13.5
+    assert missing("docs/install.md", ["to a thirteenth"]) == []
+
+
+def test_parity():
+    rows = read_json(ROOT / "artifacts" / "parity.json")["rows"]
+    worst = max(row["max_difference"] or 0 for row in rows if row["state"] == "same")
+    assert worst <= 2.5e-6
+    assert missing("docs/export.md", ["answer within 2.5e-6"]) == []
+
+
+def test_a_changed_figure_is_seen(board):
+    noisy = board["noisy input"]["test"]["mse"] + 1e-4
+    assert missing("README.md", [f"an MSE of {noisy:.4f}."]) != []
