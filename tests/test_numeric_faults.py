@@ -157,8 +157,8 @@ def test_the_loss_is_of_the_epoch_of_the_weights(tmp_path, data, monkeypatch):
     """As a kill between history and model leaves a run."""
     written = RunFolder.write_history
 
-    def write(folder, history):
-        written(folder, history)
+    def write(folder, history, *ended):
+        written(folder, history, *ended)
         if len(history["loss"]) == 3:
             raise KeyboardInterrupt
 

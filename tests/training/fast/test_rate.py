@@ -84,8 +84,8 @@ def test_an_interrupted_run_ends_at_the_same_weights(trained, tmp_path, monkeypa
     whole, _ = trained("whole", 0.1)
     write = RunFolder.write_history
 
-    def killed(folder, history):
-        write(folder, history)
+    def killed(folder, history, *ended):
+        write(folder, history, *ended)
         if len(history["loss"]) == 3:
             raise KeyboardInterrupt
 
