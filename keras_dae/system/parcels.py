@@ -42,12 +42,11 @@ def send(link: socket.socket, value: Any) -> None:
         TypeError: another value.
         OSError: nobody receives.
     """
-    held: list[memoryview] = []
+    held = _Held()
     words = json.dumps(_packed(value, held)).encode()
-    size = sum(_up(part.nbytes) for part in held)
-    shared = _shared(held) if held else None
+    shared = _shared(held.parts) if held.parts else None
     try:
-        head = _LENGTH.pack(len(words), size)
+        head = _LENGTH.pack(len(words), held.size)
         if shared is None:
             link.sendall(head)
         else:
@@ -130,15 +129,24 @@ def _mapped(shared: int, size: int) -> memoryview:
     return memoryview(content)
 
 
-def _hold(data: Any, held: list[memoryview]) -> list[int]:
-    """Add bytes to those that are shared; return where they lie, and how many."""
-    start = sum(_up(part.nbytes) for part in held)
-    flat = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
-    held.append(flat)
-    return [start, flat.nbytes]
+@dataclasses.dataclass
+class _Held:
+    """What is to be shared: parts, and the bytes that all of them take."""
+
+    parts: list[memoryview] = dataclasses.field(default_factory=list)
+    size: int = 0
+
+    def add(self, data: Any) -> list[int]:
+        """Add bytes to those that are shared; return where they lie, and how many."""
+        whole = memoryview(data)
+        flat = whole.cast("B") if whole.nbytes else memoryview(b"")
+        start = self.size
+        self.parts.append(flat)
+        self.size += _up(flat.nbytes)
+        return [start, flat.nbytes]
 
 
-def _packed(value: Any, held: list[memoryview]) -> Any:
+def _packed(value: Any, held: _Held) -> Any:
     """Return a value as JSON, with what is shared put aside."""
     if value is None or isinstance(value, bool | str | float):
         return value
@@ -149,13 +157,13 @@ def _packed(value: Any, held: list[memoryview]) -> Any:
     if isinstance(value, list):
         return [_packed(one, held) for one in value]
     if isinstance(value, bytes):
-        return {"bytes": _hold(value, held)}
+        return {"bytes": held.add(value)}
     if isinstance(value, np.dtype):
         return {"type": value.str}
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in _KINDS:
             raise TypeError(f"an array of {value.dtype} is not sent")
-        place = _hold(np.ascontiguousarray(value).reshape(-1).view(np.uint8), held)
+        place = held.add(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
         return {"array": [*place, value.dtype.str, list(value.shape)]}
     if isinstance(value, tuple):
         return {"tuple": [_packed(one, held) for one in value]}

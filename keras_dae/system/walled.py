@@ -46,9 +46,8 @@ def main() -> None:
         with suppress(OSError):
             os.chdir(folder)
         confine(memory, seconds)
-        answer = _answer(called, arguments)
+        _reply(link, _answer(called, arguments))  # what is packed is bounded, too
         confine(None, None)
-        _reply(link, answer)
         if memory is None:
             before = taken()  # what was prepared stays
         elif taken() > before + _WASTE:

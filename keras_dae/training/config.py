@@ -74,7 +74,7 @@ class RunConfig(BaseModel):
     batch_size: int = Field(64, ge=1, le=MAX_COUNT)
     loss: Literal["mse", "log-mse"] = "mse"  # a row of LOSSES
     optimizer: str = "adam"  # a row of OPTIMIZERS
-    learning_rate: float = Field(3e-3, gt=0)  # the default is the optimizer's own
+    learning_rate: float = Field(3e-3, ge=1e-8)  # the default is the optimizer's own
     bias_lr_ratio: float = Field(1, gt=0)  # biases' learning rate over kernels'; muon's
     warmup_steps: int = Field(500, ge=0, le=MAX_SEED)
     schedule: Literal["cosine", "linear", "constant", "plateau"] = "cosine"

@@ -59,3 +59,8 @@ def fail(kind):
 def odd():
     """Return what cannot be sent."""
     return object()
+
+
+def many(count):
+    """Return more parts than can be packed in time."""
+    return [bytes(1)] * count

@@ -77,6 +77,17 @@ def test_time_is_bounded(room, name):
     call(room, "pid")
 
 
+def test_many_parts_cost_no_more_than_their_number(room):
+    began = time.process_time()
+    assert len(room.call(f"{ROOMS}:many", 20_000, bounds=Bounds(1 << 30, 5))) == 20_000
+    assert time.process_time() - began < 5
+
+
+def test_time_to_pack_the_answer_is_bounded(room):
+    with pytest.raises(KerasDAEError, match="more than 1 s to read"):
+        room.call(f"{ROOMS}:many", 20_000_000, bounds=Bounds(8 << 30, 1))
+
+
 def test_a_crash_is_one_sentence_and_the_next_file_gets_a_new_process(room):
     before = call(room, "pid")
     with pytest.raises(UnreadableError, match="SIGSEGV"):
