@@ -64,7 +64,7 @@ mutants: $(QUALITY)
 
 hostile: $(DEV)
 	$(BIN)/python -m tests.hostile.campaign --out artifacts/hostile.json
-	$(BIN)/python -m tests.hostile.campaign --more
+	$(BIN)/python -m tests.hostile.campaign --more --out artifacts/hostile-more.json
 
 fuzz: $(FUZZ)
 	for name in $(PARSERS); do $(BIN)/python -m tests.hostile.fuzz $$name --minutes 10 || exit 1; done

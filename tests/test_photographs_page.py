@@ -41,7 +41,7 @@ def test_figures_are_those_that_were_measured():
                 fmean(row["psnr"] for row in rows), abs=0.0051
             )
             compared += 1
-    assert compared == 30
+    assert compared == 36
 
 
 def test_paths_exist():
