@@ -152,7 +152,9 @@ def _working_folder_first() -> Any:
 
 def _said(error: BaseException) -> str:
     """Return an exception as part of one sentence."""
-    first = str(error).strip().splitlines()
+    first = str(error).strip().rstrip(".").splitlines()
+    if isinstance(error, KerasDAEError) and first:
+        return first[0]  # a sentence already
     return f"{type(error).__name__}: {first[0]}" if first else type(error).__name__
 
 

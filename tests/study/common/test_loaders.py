@@ -72,6 +72,10 @@ def spoiled(noisy):
     return answer
 
 
+def says_why(noisy):
+    raise KerasDAEError("mine.onnx cannot be read (a reason).")
+
+
 def fails(noisy):
     raise RuntimeError("out of luck\nand more")
 
@@ -89,6 +93,7 @@ def fails(noisy):
         (spoiled, "mine answers values that are not finite"),
         (changes, "mine changes its input"),
         (fails, "mine failed: RuntimeError: out of luck.$"),
+        (says_why, r"mine failed: mine.onnx cannot be read \(a reason\)\.$"),
     ],
 )
 def test_misbehaviour_is_one_sentence(denoise, says):
