@@ -89,7 +89,7 @@ def split_target(sigma: float) -> SplitTarget:
         >>> print(f"bias {split.bias:.3f}, standard deviation {split.std:.1f}")
         bias 0.006, standard deviation 1.3
     """
-    check(0 < sigma < np.inf, "sigma must be a positive number.", sigma=sigma)
+    check_sigma(sigma)
     first = _shares(CLEAN_LEVELS, sigma)  # P(y | x)
     second = _inputs_given_noisy(sigma)  # P(y1 | y)
     columns = [_column(first * second[:, cell]) for cell in range(CELLS + 2)]
@@ -98,13 +98,23 @@ def split_target(sigma: float) -> SplitTarget:
     )
     weights = first @ second  # P(y1 | x)
     largest = float(np.sqrt((weights * bias**2).sum(axis=1).max()))
+    check_bias(largest, MAX_BIAS, sigma)
+    spread = float(np.sqrt((weights * variance).sum(axis=1).mean()))
+    return SplitTarget(sigma, table.astype(np.float32), largest, spread)
+
+
+def check_sigma(sigma: float) -> None:
+    """Refuse a sigma that is not a positive number."""
+    check(0 < sigma < np.inf, "sigma must be a positive number.", sigma=sigma)
+
+
+def check_bias(bias: float, most: float, sigma: float) -> None:
+    """Refuse noise for which no target has a bias of at most `most`."""
     check(
-        largest <= MAX_BIAS,
+        bias <= most,
         "Clipped noise as strong as this leaves too little of a pixel to learn from.",
         sigma=sigma,
     )
-    spread = float(np.sqrt((weights * variance).sum(axis=1).mean()))
-    return SplitTarget(sigma, table.astype(np.float32), largest, spread)
 
 
 def _column(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

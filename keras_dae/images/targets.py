@@ -27,7 +27,7 @@ from keras_dae.images.noise import Gaussian, Noise
 from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.rows import Images
 from keras_dae.images.split import recorrupt, split_target
-from keras_dae.images.unbiased import check_mean, target_of
+from keras_dae.images.unbiased import check_mean, is_clipped, target_of
 from keras_dae.system.streams import stream
 
 CLEAN = "clean"
@@ -76,7 +76,7 @@ def split_targets(
         noise: what `noisy` was made with; Gaussian of one sigma.
         rng: draws the further noise.
     """
-    if isinstance(noise, Gaussian) and noise.clip and noise.sigma > 0:
+    if is_clipped(noise):
         return split_target(noise.sigma)(noisy, rng)
     return recorrupt(noisy, noise(np.zeros_like(noisy), rng))
 

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import ceil
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from keras_dae.errors import UsageError, check
 from keras_dae.images.noise import Gaussian, Noise, Poisson, Ranged, Speckle, Uniform
-from keras_dae.images.split import split_target
+from keras_dae.images.split import check_bias, check_sigma, split_target
 
 # Its mean is the clean image as long as it is not clipped.
 MEAN_ZERO = (Gaussian, Speckle, Uniform, Poisson)
@@ -88,7 +88,7 @@ def unbiased_target(sigma: float) -> UnbiasedTarget:
         >>> print(f"{h.at_zero:.2f}, {h.at_one:.2f}, {h.std:.2f}")
         -0.57, 1.57, 0.61
     """
-    check(0 < sigma < np.inf, "sigma must be a positive number.", sigma=sigma)
+    check_sigma(sigma)
     count = min(max(ceil(PER_SIGMA / sigma), FEWEST), MOST)
     levels = np.linspace(0, 1, count + 1)
     weights = _weights(CLEAN_LEVELS, sigma, levels)
@@ -99,11 +99,7 @@ def unbiased_target(sigma: float) -> UnbiasedTarget:
     mean = weights @ centred
     bias = float(np.abs(mean - wanted[: len(mean)]).max())
     variance = np.mean(weights @ centred**2 - mean**2)
-    check(
-        bias <= MAX_BIAS,
-        "Clipped noise as strong as this leaves too little of a pixel to learn from.",
-        sigma=sigma,
-    )
+    check_bias(bias, MAX_BIAS, sigma)
     at_zero, *values, at_one = centred + 0.5
     return UnbiasedTarget(
         *(sigma, levels, np.array(values), float(at_zero), float(at_one)),
@@ -120,7 +116,7 @@ def target_of(noise: Noise) -> Target:
     Raises:
         UsageError: noise whose mean cannot be undone here.
     """
-    if isinstance(noise, Gaussian) and noise.clip and noise.sigma > 0:
+    if is_clipped(noise):
         return unbiased_target(noise.sigma)
     one = noise.weak if isinstance(noise, Ranged) else noise
     if (isinstance(one, MEAN_ZERO) and not one.clip) or _is_nothing(noise):
@@ -130,6 +126,11 @@ def target_of(noise: Noise) -> Target:
         "--no-clip gaussian, speckle, uniform or poisson noise. "
         f"Received: noise={noise!r}."
     )
+
+
+def is_clipped(noise: Noise) -> TypeGuard[Gaussian]:
+    """Tell whether noise is Gaussian of one sigma above 0, and clipped."""
+    return isinstance(noise, Gaussian) and noise.clip and noise.sigma > 0
 
 
 def check_mean(targets: str, noise: Noise) -> None:

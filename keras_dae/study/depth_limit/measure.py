@@ -41,7 +41,7 @@ def warmup_steps(depth: int) -> int:
 
 def default_patience(train_images: int, batch_size: int, steps: int = PATIENCE) -> int:
     """Return the epochs of so many steps, at least 2."""
-    return max(2, round(steps / -(-train_images // batch_size)))
+    return max(2, default_epochs(train_images, batch_size, steps))
 
 
 def default_epochs(train_images: int, batch_size: int, steps: int = STEPS) -> int:
@@ -128,10 +128,8 @@ def _row(
     }
     found = store.figures(folder.path.name, depends, measure_run)
     losses, spec = history["val_loss"], config.plan(splits.image_shape)
-    saved, per_epoch = (
-        saved_epoch(config, losses),
-        -(-len(kept.train) // config.batch_size),
-    )
+    saved = saved_epoch(config, losses)
+    per_epoch = -(-len(kept.train) // config.batch_size)
     return {
         "net": MODELS[config.model],
         "depth": config.depth,

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable, Mapping
 from statistics import mean, stdev
 from typing import Any
 
-import numpy as np
-
 from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.metrics import mse
 from keras_dae.evaluation.scoring import TestBench
@@ -13,7 +11,8 @@ from keras_dae.evaluation.walled import open_model
 from keras_dae.images.clipping import clipped_mean
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import Gaussian
-from keras_dae.images.noise_words import noise_label
+from keras_dae.images.noise_words import describe_noise, noise_label
+from keras_dae.images.unbiased import is_clipped
 from keras_dae.study.common.loaders import file_sha256
 from keras_dae.study.common.store import Store
 from keras_dae.system import backend
@@ -47,9 +46,11 @@ def measure(
         progress(f"measuring {folder.path.name}", number / len(folders))
         check_data(folder, splits)
         config = folder.config()
-        bench = TestBench(splits, config.make_noise(), config.data_seed)
-        label = noise_label(bench.describe_noise())
-        rows.append(_row(folder, benches.setdefault(label, bench), label, store))
+        noise = config.make_noise()
+        label = noise_label(describe_noise(noise))
+        if label not in benches:  # one for all runs: it draws each test image's noise
+            benches[label] = TestBench(splits, noise, config.data_seed)
+        rows.append(_row(folder, benches[label], label, store))
     names = {row["model"] for row in rows}
     for label, bench in benches.items():
         rows += [r for r in _clean_rows(clean, bench, label) if r["model"] in names]
@@ -98,20 +99,17 @@ def _clean_rows(
 
 def _noise(bench: TestBench, label: str) -> dict[str, Any]:
     """Return a noise with its error, and the least error of naive noisy targets."""
-    naive, noisy = None, 0.0
-    if isinstance(bench.noise, Gaussian):
-        naive, sigma = 0.0, bench.noise.sigma if bench.noise.clip else 0.0
+    sigma = bench.noise.sigma if is_clipped(bench.noise) else 0.0
+    naive, noisy = 0.0, 0.0
     for seen, clean in bench.batches():
         noisy += float(mse(clean, seen).sum())
-        if naive is not None and sigma:
-            bias = clipped_mean(clean, sigma) - clean
-            naive += float(np.square(bias).mean(axis=(1, 2, 3)).sum())
+        naive += float(mse(clean, clipped_mean(clean, sigma)).sum())
     images = len(bench.splits.test)
     return {
         "noise": label,
         **bench.describe_noise(),
         "noisy": noisy / images,
-        "naive": None if naive is None else naive / images,
+        "naive": naive / images if isinstance(bench.noise, Gaussian) else None,
     }
 
 
