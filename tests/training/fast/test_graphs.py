@@ -179,6 +179,7 @@ def test_a_model_of_keras_steps_says_why():
 
 
 @pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore:.*Profiler clears events:UserWarning")
 def test_replays_launch_nothing_else():
     """Ten steps are ten launches of a graph, and what fills its tensors."""
     import torch
