@@ -129,12 +129,23 @@ def card(name: str, packed: Path, clean: list[np.ndarray]) -> dict[str, Any]:
     }
 
 
-def measured(packed: Path, clean: list[np.ndarray], sigma: int) -> dict[str, Any]:
-    """Return MSE, PSNR and SSIM, means over photographs, for unclipped noise."""
+def measured(
+    packed: Path, clean: list[np.ndarray], sigma: int, *, clipped: bool = False
+) -> dict[str, Any]:
+    """Return MSE, PSNR and SSIM, means over photographs.
+
+    Args:
+        packed: the model's file.
+        clean: photographs of shape (H, W, C), float32 in [0, 1].
+        sigma: of the Gaussian noise, on the scale of 0 to 255.
+        clipped: whether noisy images are clipped and rounded to 8 bits.
+    """
     model, rows = load(packed), []
     for number, image in enumerate(clean):
         drawn = np.random.default_rng([number, sigma]).standard_normal(image.shape)
         noisy = image + np.float32(sigma / 255) * drawn.astype(np.float32)
+        if clipped:
+            noisy = np.rint(noisy.clip(0, 1) * 255) / np.float32(255)
         answer = np.asarray(model.predict_on_batch(noisy[None]))
         pair = image[None], np.clip(answer, 0, 1)
         rows.append([float(metric(*pair)[0]) for metric in (mse, psnr, ssim)])

@@ -127,3 +127,15 @@ def test_parity():
 def test_a_changed_figure_is_seen(board):
     noisy = board["noisy input"]["test"]["mse"] + 1e-4
     assert missing("README.md", [f"an MSE of {noisy:.4f}."]) != []
+
+
+def test_training_without_clean_images():
+    found = read_json(PAPER / "without-clean" / "without_clean.json")
+    lines = []
+    for row in found["groups"]:
+        figure = f"{row['mse']:.5f}"
+        if row["targets"] != "clean":
+            figure += f" (+{100 * row['excess']:.1f} %, {len(row['seeds'])} seeds)"
+        lines.append(f"| {figure} |")
+    assert len(lines) == 9
+    assert missing("docs/without-clean-images.md", lines) == []
