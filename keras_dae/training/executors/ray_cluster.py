@@ -124,9 +124,10 @@ class RayCluster:
         finally:
             if in_main:  # ray puts its own in its place
                 signal.signal(signal.SIGTERM, handler)
-        self._leaving.callback(_leave)
-        # Ray tells of nodes that died on standard output, where results belong.
+        # Ray tells of nodes that died on standard output, where results belong. It does
+        # so while it is left too, so this ends after that.
         self._leaving.enter_context(redirect_stdout(sys.stderr))
+        self._leaving.callback(_leave)
 
     def _start_local(self) -> str:
         """Start a cluster of one node on this machine and return its address."""
