@@ -47,6 +47,7 @@ def test_figures_are_those_that_were_measured():
 def test_the_larger_network_is_as_its_figures_say():
     found = json.loads((ROOT / "artifacts/photo/validation.json").read_text())
     kinds = [f"{kind}, sigma {n}" for kind in ("unclipped", "8 bits") for n in SIGMAS]
+    assert len(found["psnr"]) == 2
     for row in found["psnr"]:
         figures = " | ".join(f"{row[kind]:.2f}" for kind in kinds)
         assert f"{row['parameters']:,} weights | {figures} |" in PAGE
