@@ -23,6 +23,7 @@ from keras_dae.images.patches import Cut
 from keras_dae.images.ranges import by_data, fill_gaps, value_range
 from keras_dae.system.storage import array_sha256, is_dir, reason
 from keras_dae.system.streams import stream
+from keras_dae.system.waiting import Waiting
 
 DONE = ".denoised"  # what the name of a denoised image ends in
 PARTS = ("train", "validation", "test")
@@ -110,7 +111,9 @@ def read_folder(folder: Path, cut: Cut) -> ImageFiles:
     seen: dict[str, str] = {}  # hash of pixels -> name
     held, small, counts = 0, [], []
     named = ((legible(p.relative_to(folder).as_posix()), p) for p in paths)
-    for name, path in sorted(named):
+    waiting, where = Waiting(), legible(folder)
+    for number, (name, path) in enumerate(sorted(named)):
+        waiting(f"Reading images below {where}: {number:,} of {len(paths):,}.")
         try:
             read = read_file(path).pages
             pages = tuple(_image(page, cut.channels) for page in read)
@@ -178,10 +181,12 @@ def _files(
     def note(error: OSError) -> None:
         problems.append((Path(error.filename), f"cannot be read: {reason(error)}"))
 
-    waiting, seen, count = [folder], set(), 0
-    while waiting:
-        for parent, folders, names in os.walk(waiting.pop(0), onerror=note):
+    queue, seen, count = [folder], set(), 0
+    waiting, where = Waiting(), legible(folder)
+    while queue:
+        for parent, folders, names in os.walk(queue.pop(0), onerror=note):
             count += len(names)
+            waiting(f"Looking for images below {where}: {count:,} files so far.")
             if count > MOST_FILES:
                 raise UsageError(
                     f"{legible(folder)} holds more than {MOST_FILES:,} files; name a "
@@ -195,7 +200,7 @@ def _files(
                 shown = (n for n in sorted(folders) if not n.startswith("."))
                 kept = [name for name in shown if not skip(inside / name)]
             links = [name for name in kept if (inside / name).is_symlink()]
-            waiting += [inside / name for name in links]
+            queue += [inside / name for name in links]
             folders[:] = [name for name in kept if name not in links]
 
 

@@ -1,21 +1,23 @@
-"""Images that stay where they are: in a mapped file, read a few rows at a time.
+"""Images that stay where they are: in a file, read a few rows at a time.
 
-What a data set larger than memory needs: `map_member` maps an array of an npz file,
-`Rows` stands for some of its images, and `blocks` walks through all of them in memory
-that does not grow with their number.
+What a data set larger than memory needs: `find_member` tells where an npz file holds an
+array, `Stored` reads rows of it, `Rows` stands for some of its images, and `blocks`
+walks through all of them in memory that does not grow with their number.
 """
 
 import math
+import os
 import struct
+import weakref
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.lib import format as npy
 
-from keras_dae.errors import check
+from keras_dae.errors import KerasDAEError, check
 
 BLOCK_BYTES = 2**24
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -51,6 +53,72 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, key: Any, /) -> Any: ...
+
+
+class Stored:
+    """An array in a file, in C order; its rows are read when they are asked for.
+
+    The file is read, not mapped: of one that becomes shorter, a mapping ends the
+    process.
+
+    Args:
+        path: the file, which stays open.
+        offset: where in the file the array starts, bytes.
+        dtype: type of a value.
+        shape: (N, ...).
+    """
+
+    def __init__(
+        self, path: Path, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...]
+    ) -> None:
+        self.path, self.offset, self.dtype, self.shape = path, offset, dtype, shape
+        self.ndim, self.size = len(shape), math.prod(shape)
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.offset, self.dtype, self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def with_channel(self) -> Self:
+        """Return the same array with a last axis of length 1."""
+        return type(self)(self.path, self.offset, self.dtype, (*self.shape, 1))
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Return the rows of a slice or of whole numbers, or one row, as a new array.
+
+        Raises:
+            KerasDAEError: the file has become shorter.
+        """
+        if isinstance(key, slice):
+            rows: Any = range(len(self))[key]
+        else:
+            rows = np.asarray(key, np.int64)
+            if rows.size and not -len(self) <= rows.min() <= rows.max() < len(self):
+                raise IndexError(f"rows of an array of {len(self):,}")
+            rows = rows % len(self)
+        if isinstance(rows, range) and rows.step == 1:
+            found = np.empty((len(rows), *self.shape[1:]), self.dtype)
+            self._read(found, rows.start)
+            return found
+        found = np.empty((*np.shape(rows), *self.shape[1:]), self.dtype)
+        flat = found.reshape(-1, *self.shape[1:])
+        for place, row in zip(flat, np.ravel(rows).tolist(), strict=True):
+            self._read(place, row)
+        return found
+
+    def _read(self, into: np.ndarray, row: int) -> None:
+        """Fill an array with what the file holds from a row on."""
+        length = math.prod(self.shape[1:]) * self.dtype.itemsize
+        left: Any = memoryview(into.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+        place = self.offset + row * length
+        while left.nbytes:
+            count = os.preadv(self._file, [left], place)
+            if not count:
+                raise KerasDAEError(f"{self.path} changed while it was read.")
+            left, place = left[count:], place + count
 
 
 class Rows:
@@ -102,6 +170,8 @@ def as_images(images: Images) -> Images:
     )
     if images.ndim == 4:
         return images
+    if isinstance(images, Stored):
+        return images.with_channel()
     with_channel: Images = images[..., np.newaxis]
     return with_channel
 
@@ -112,8 +182,10 @@ def extremes(images: Images) -> tuple[float, float]:
     return float(np.min(lowest)), float(np.max(highest))
 
 
-def map_member(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray | None:
-    """Return an array of an npz file as a read-only `np.memmap`.
+def find_member(
+    path: Path, archive: zipfile.ZipFile, name: str
+) -> tuple[int, np.dtype[Any], tuple[int, ...]] | None:
+    """Return where an npz file holds an array: offset in bytes, type and shape.
 
     The member is read once, in pieces, since its checksum is the archive's only word
     on whether it is whole.
@@ -124,7 +196,8 @@ def map_member(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray | 
         name: a member that is stored uncompressed.
 
     Returns:
-        None where the member is in a format for other things than images.
+        None where the array is in Fortran's order, or in a format for other things
+        than images.
 
     Raises:
         ValueError: objects, or another length than the header says.
@@ -148,9 +221,7 @@ def map_member(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray | 
     length = math.prod(shape) * dtype.itemsize
     if dtype.hasobject or offset - start + length != info.file_size:
         raise ValueError(f"{name} holds no plain array of its length")
-    order: Literal["F", "C"] = "F" if fortran else "C"
-    mapped: np.ndarray = np.memmap(path, dtype, "r", offset, shape, order)
-    return mapped
+    return None if fortran or not shape else (offset, dtype, shape)
 
 
 def normalise(images: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -21,7 +21,7 @@ VALIDATION_SHARE = 0.2
 class Splits:
     """A data set split for a study; images as stored, (N, H, W, C), labels (N,).
 
-    Images are arrays, `Rows` of a mapped file where the data set is large, or `Patches`
+    Images are arrays, `Rows` of a file where the data set is large, or `Patches`
     of a folder's images.
 
     Attributes:
@@ -213,5 +213,5 @@ def _split_files(name: str, found: ImageFiles, digest: str, seed: int) -> Splits
 
 
 def _rows(images: Images, index: np.ndarray) -> Images:
-    in_memory = type(images) is np.ndarray  # a mapped array is of a type of its own
+    in_memory = type(images) is np.ndarray  # and no subclass
     return images[index] if in_memory else Rows(images, index)

@@ -53,7 +53,7 @@ def training_data(config: RunConfig, splits: Splits) -> NoisyCleanPairs:
 
 
 def _ahead(splits: Splits) -> int:
-    """Return the items to draw ahead on CUDA; a mapped file is read by one thread."""
+    """Return the items to draw ahead on CUDA; a file is read by one thread."""
     if not isinstance(splits.train, np.ndarray):
         return 1
     return max(1, min(MOST_AHEAD, backend.available_cores() - 1))

@@ -7,12 +7,12 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError
-from keras_dae.images.rows import Images, blocks, extremes, map_member
+from keras_dae.images.rows import Images, Stored, blocks, extremes, find_member
 from keras_dae.system.limits import bounds_of
 from keras_dae.system.parcels import carried
 from keras_dae.system.storage import array_sha256, is_file, reason
@@ -20,7 +20,7 @@ from keras_dae.system.walls import FILES
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 # Arrays from this size on stay in their file, where it holds them uncompressed.
-MAPPED_BYTES = 64 * 2**20
+STORED_BYTES = 64 * 2**20
 MAX_IDX = 64 << 20  # bytes; MNIST's kind of files hold 47 million at most
 
 
@@ -45,24 +45,22 @@ class Arrays:
 
 @carried
 @dataclass(frozen=True)
-class Mapped:
-    """Where an array lies in a file that is mapped rather than read."""
+class Place:
+    """Where a file holds an array that is read row by row."""
 
     offset: int
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    fortran: bool
 
-    def of(self, path: Path) -> np.ndarray:
-        """Return the array, read-only.
+    def of(self, path: Path) -> Stored:
+        """Return the array.
 
         Raises:
-            KerasDAEError: the file has become shorter.
+            KerasDAEError: the file is gone.
         """
-        order: Literal["F", "C"] = "F" if self.fortran else "C"
         try:
-            return np.memmap(path, self.dtype, "r", self.offset, self.shape, order)
-        except (OSError, ValueError) as error:
+            return Stored(path, self.offset, self.dtype, self.shape)
+        except OSError as error:
             raise KerasDAEError(f"{path} changed while it was read.") from error
 
 
@@ -70,15 +68,15 @@ def read_npz(path: Path) -> Arrays:
     """Read `x_train`, `x_test` and, where present, `y_train`, `y_test` within walls.
 
     Images are (N, H, W) or (N, H, W, C), uint8, or floats within [0, 1]. Arrays of
-    `MAPPED_BYTES` or more that `numpy.savez` wrote stay in the file, mapped.
+    `STORED_BYTES` or more that `numpy.savez` wrote stay in the file.
 
     Raises:
         UsageError: no such file.
         KerasDAEError: damaged, arrays missing, or arrays that are no images.
     """
-    found = _within(path, "open_npz", MAPPED_BYTES)
-    parts = [
-        part.of(path) if isinstance(part, Mapped) else part
+    found = _within(path, "open_npz", STORED_BYTES)
+    parts: list[Any] = [
+        part.of(path) if isinstance(part, Place) else part
         for part in map(found.get, ("x_train", "y_train", "x_test", "y_test"))
     ]
     return Arrays(*parts)
@@ -110,13 +108,13 @@ def _within(path: Path, function: str, *arguments: Any) -> Any:
     )
 
 
-def open_npz(name: str, mapped: int = MAPPED_BYTES) -> dict[str, Any]:
-    """Read a data set, in the process of `walls.FILES`: arrays, and `Mapped` ones."""
+def open_npz(name: str, stored: int = STORED_BYTES) -> dict[str, Any]:
+    """Read a data set, in the process of `walls.FILES`: arrays, or their `Place`."""
     path = Path(name)
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             found = {
-                key: _read(path, file, key, mapped) for key in NPZ_KEYS if key in file
+                key: _read(path, file, key, stored) for key in NPZ_KEYS if key in file
             }
     except OSError as error:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
@@ -125,7 +123,8 @@ def open_npz(name: str, mapped: int = MAPPED_BYTES) -> dict[str, Any]:
     except Exception as error:  # damage shows as almost any exception in numpy
         raise KerasDAEError(f"{path} is not a readable npz file.") from error
     # What is no array in the archive comes as bytes.
-    found = {k: value for k, value in found.items() if isinstance(value, np.ndarray)}
+    kinds = (np.ndarray, Stored)
+    found = {key: value for key, value in found.items() if isinstance(value, kinds)}
     missing = [key for key in ("x_train", "x_test") if key not in found]
     if missing:
         raise KerasDAEError(
@@ -141,20 +140,19 @@ def open_npz(name: str, mapped: int = MAPPED_BYTES) -> dict[str, Any]:
             f"x_train and x_test in {path} must both be uint8 or both be floats."
         )
     return {
-        key: Mapped(one.offset, one.dtype, one.shape, not one.flags.c_contiguous)
-        if isinstance(one, np.memmap)
-        else one
+        key: Place(one.offset, one.dtype, one.shape) if isinstance(one, Stored) else one
         for key, one in found.items()
     }
 
 
-def _read(path: Path, file: Any, key: str, mapped_from: int) -> Any:
-    """Return one array of an opened npz file: mapped, if large, or in memory."""
+def _read(path: Path, file: Any, key: str, stored_from: int) -> Any:
+    """Return one array of an opened npz file: `Stored`, if large, or in memory."""
     name = key if key in file.zip.namelist() else f"{key}.npy"
     info = file.zip.getinfo(name)
-    if info.file_size >= mapped_from and info.compress_type == zipfile.ZIP_STORED:
-        mapped = map_member(path, file.zip, name)
-        return file[key] if mapped is None else mapped
+    large = key.startswith("x_") and info.file_size >= stored_from
+    if large and info.compress_type == zipfile.ZIP_STORED:
+        place = find_member(path, file.zip, name)
+        return file[key] if place is None else Stored(path, *place)
     return file[key]
 
 

@@ -25,6 +25,7 @@ from keras_dae.system.parcels import carried
 # Offsets of 32 bits end here; a file of more pixels is written as BigTIFF.
 LARGE = 1 << 31
 MAX_SAMPLES = 64
+MAX_PAGES = 16_384  # reading and writing one takes about half a millisecond
 ALPHA = (1, 2)  # of the kinds of extra samples: associated, and not
 _DNG_VERSION = 50706
 
@@ -54,7 +55,7 @@ def read(file: BinaryIO, megapixels: float) -> Picture:
     size = file.seek(0, 2)
     file.seek(0)
     with _quiet(), tifffile.TiffFile(file) as tif:
-        check_size([(0, 0)] * len(tif.pages), megapixels)  # pages are slow to look at
+        _check_count(len(tif.pages))  # before any of them is looked at
         directories: list[Any] = list(tif.pages)
         _check_sizes(directories, megapixels, size)
         if tif.is_imagej and len(directories) < _imagej_images(tif):
@@ -101,13 +102,23 @@ def _check_sizes(directories: list[Any], megapixels: float, size: int) -> None:
                 f"holds a page of {samples} samples a pixel, "
                 f"{directory.bitspersample} bits each"
             )
+    images = [max(1, directory.samplesperpixel - 3) for directory in directories]
+    _check_count(sum(images))
     check_size(
         [
-            (d.imagewidth * max(1, d.samplesperpixel - 3), d.imagelength)
-            for d in directories
+            (d.imagewidth * count, d.imagelength)
+            for d, count in zip(directories, images, strict=True)
         ],
         megapixels,
     )
+
+
+def _check_count(pages: int) -> None:
+    if pages > MAX_PAGES:
+        raise UnreadableError(
+            f"is a TIFF file of {pages:,} pages, more than {MAX_PAGES:,}",
+            "an array (.npy) may hold more",
+        )
 
 
 def _imagej_images(tif: Any) -> int:

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
+from keras_dae.images.io import tiff as tiff_module
 from keras_dae.images.io.formats import encoded, read_file, read_picture
 from keras_dae.images.io.pictures import UnreadableError
 
@@ -64,12 +65,25 @@ BAD = {
         "65 samples a pixel",
     ),
     "stack": (imagej_stack, "an ImageJ stack"),
+    "pages": (
+        lambda: tiff(np.zeros((9, 1, 2, 3), np.uint8), photometric="rgb"),
+        "9 pages, more than 8",
+    ),
+    "channels": (
+        lambda: tiff(
+            np.zeros((2, 11, 12), np.uint8),
+            photometric="minisblack",
+            planarconfig="contig",
+        ),
+        "18 pages, more than 8",
+    ),
     "no page": (no_page, "TIFF"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_refused_is_one_sentence(name):
+def test_what_is_refused_is_one_sentence(name, monkeypatch):
+    monkeypatch.setattr(tiff_module, "MAX_PAGES", 8)
     make, says = BAD[name]
     with pytest.raises(UnreadableError) as refused:
         read(make())
