@@ -75,7 +75,7 @@ BAD = {
             photometric="minisblack",
             planarconfig="contig",
         ),
-        "18 pages, more than 8",
+        "9 pages, more than 8",
     ),
     "no page": (no_page, "TIFF"),
 }
