@@ -266,7 +266,7 @@ const Kernels = (() => {
   /* What the decoder makes of latent maps. */
   const decode = (model, latent) => run(model, latent, model.latent)[model.output];
 
-  return { tensor, prepare, run, answer, decode };
+  return { tensor, convSide, transposeSide, prepare, run, answer, decode };
 })();
 
 if (typeof module !== "undefined") module.exports = Kernels;

@@ -29,7 +29,7 @@ MOST_BYTES = 2_500_000  # of the page with the models of the package
 # three and of `worker.js`.
 SCRIPTS = (
     *("weights", "layers", "kernels", "digits", "noise", "tiles"),
-    *("pool", "view", "pad", "latent", "photo", "app"),
+    *("gpu", "pool", "view", "pad", "latent", "photo", "app"),
 )
 Entry = dict[str, Any]
 

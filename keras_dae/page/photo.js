@@ -1,4 +1,4 @@
-/* A photograph: cut into tiles, which the workers answer. */
+/* A photograph: cut into tiles, which the graphics card answers, or the workers. */
 "use strict";
 
 const Photo = (() => {
@@ -54,18 +54,34 @@ const Photo = (() => {
     };
     progress(0, 1, 0);
     const chosen = model();
-    const predict = async (image) =>
-      (await pool.ask({ model: chosen.name, image })).answer;
     try {
-      const options = { tick, atOnce: pool.count };
-      const answer = await Tiles.denoise(noisy, chosen, predict, options);
-      if (answer && own === job) {
+      const { image, where } = await answered(noisy, chosen, tick);
+      if (image && own === job) {
         const took = (performance.now() - began) / 1000;
-        show(clean, noisy, answer, chosen, took);
+        show(clean, noisy, image, chosen, { took, where });
       }
     } catch (error) {
       if (own === job) fail(error);
     }
+  }
+
+  /* The image denoised, and what did it; no image where `tick` stopped the work. */
+  async function answered(noisy, chosen, tick) {
+    const card = await Gpu.predictor(chosen);
+    if (card) {
+      try {
+        const image = await Tiles.denoise(noisy, chosen, card.predict, { tick });
+        return { image, where: " by WebGPU" };
+      } catch {
+        // A card that fails leaves the work to the processor.
+      } finally {
+        card.close();
+      }
+    }
+    const predict = async (image) =>
+      (await pool.ask({ model: chosen.name, image })).answer;
+    const options = { tick, atOnce: pool.count };
+    return { image: await Tiles.denoise(noisy, chosen, predict, options), where: "" };
   }
 
   function progress(done, all, took) {
@@ -77,7 +93,7 @@ const Photo = (() => {
         : "the first tiles are on their way";
   }
 
-  function show(clean, noisy, answer, chosen, took) {
+  function show(clean, noisy, answer, chosen, { took, where }) {
     result = answer;
     paint($("photo-before"), noisy);
     paint($("photo-after"), answer);
@@ -85,7 +101,8 @@ const Photo = (() => {
     split();
     const psnr = (image) => `${Noise.psnr(Noise.mse(clean, image)).toFixed(2)} dB`;
     const added = noisy !== clean;
-    const size = `${answer.width} x ${answer.height} pixels in ${took.toFixed(1)} s`;
+    const time = `${took.toFixed(1)} s${where}`;
+    const size = `${answer.width} x ${answer.height} pixels in ${time}`;
     const gain = added ? `; PSNR ${psnr(noisy)} before, ${psnr(answer)} after` : "";
     $("photo-status").textContent = `${chosen.name}: ${size}${gain}.`;
     $("photo-command").textContent = command(chosen, added);

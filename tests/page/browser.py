@@ -19,6 +19,12 @@ FLAGS = (
     "--no-first-run",
     "--remote-debugging-pipe",
 )
+# With WebGPU, which a processor emulates.
+WITH_WEBGPU = (
+    *(flag for flag in FLAGS if flag != "--disable-gpu"),
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+)
 
 
 def find_chromium():
@@ -31,14 +37,14 @@ class Browser:
     """One page of a browser; a context manager.
 
     `console` holds what was logged as an error or warning, and exceptions; `requests`
-    the address of each thing that the page asked for.
+    the address of each thing that the page asked for. `flags` replace `FLAGS`.
     """
 
-    def __init__(self, profile: Path) -> None:
+    def __init__(self, profile: Path, flags: tuple[str, ...] = FLAGS) -> None:
         # Chromium reads commands from file 3 and writes answers to file 4.
         reads, self._to = os.pipe()
         self._from, writes = os.pipe()
-        command = [find_chromium(), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        command = [find_chromium(), *flags, f"--user-data-dir={profile}", "about:blank"]
         shell = f'exec "$@" 3<&{reads} 4>&{writes}'
         self._process = subprocess.Popen(
             ["bash", "-c", shell, "bash", *command],

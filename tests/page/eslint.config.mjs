@@ -6,8 +6,9 @@ const names = (text) =>
 const anywhere =
   "atob Blob DecompressionStream Response performance URL module require";
 const browser =
-  "document window navigator self Worker OffscreenCanvas Option createImageBitmap setTimeout";
-const ours = "Weights Layers Kernels Digits Noise Tiles Pool View Pad Latent Photo";
+  "document window navigator self Worker OffscreenCanvas Option createImageBitmap setTimeout" +
+  " GPUBufferUsage GPUMapMode";
+const ours = "Weights Layers Kernels Digits Noise Tiles Gpu Pool View Pad Latent Photo";
 
 export default [
   js.configs.recommended,

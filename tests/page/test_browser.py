@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_dae.page.samples import UNTRAINED
 from tests.commands import run
-from tests.page.browser import Browser, find_chromium
+from tests.page.browser import WITH_WEBGPU, Browser, find_chromium
 
 pytestmark = pytest.mark.skipif(
     find_chromium() is None, reason="chromium is not installed; it opens the page"
@@ -363,3 +363,62 @@ UNNAMED = """
     e.innerText || (e.tagName === 'CANVAS' && e.closest('button[aria-label]'))))
   .map((e) => e.outerHTML.slice(0, 80))
 """
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory, file):
+    """The default page in a browser with WebGPU, which takes the emulated card."""
+    with Browser(tmp_path_factory.mktemp("profile"), WITH_WEBGPU) as one:
+        one.open(file)
+        if not one.run(
+            "navigator.gpu ? navigator.gpu.requestAdapter().then(Boolean) : 0"
+        ):
+            pytest.skip("this Chromium emulates no WebGPU")
+        one.run("void (Gpu.settings.software = true)")
+        yield one
+        assert one.console == []
+
+
+# How far the answers of the card and of the kernels are apart, for one model.
+APART = """
+(async (name) => {
+  const { models } = JSON.parse(document.getElementById('content').textContent);
+  const model = models.find((one) => one.name === name);
+  const [height, width] = model.sides.map((side, axis) => side || [40, 58][axis]);
+  const image = Kernels.tensor(height, width, model.channels);
+  image.data.forEach((_, i) => { image.data[i] = (i * 7919 % 1009) / 1009; });
+  const card = await Gpu.predictor(model);
+  const found = (await card.predict(image)).data;
+  const { data } = Kernels.answer(await Kernels.prepare(model), image).answer;
+  card.close();
+  return Math.max(...data.map((v, i) => Math.abs(v - found[i])));
+})
+"""
+
+
+@pytest.mark.parametrize("name", ["DAE_5_13", "DAE_5_8", "DAE_3_5", "DAE_1_8", "photo"])
+def test_webgpu_answers_as_the_kernels_do(emulated, name):
+    assert emulated.run(f"{APART}({name!r})") < 1e-5
+
+
+def test_a_photograph_is_denoised_by_webgpu(emulated, tmp_path):
+    rng = np.random.default_rng(1)
+    noisy = rng.normal(128, 20, (70, 300, 3)).clip(0, 255).round().astype(np.uint8)
+    Image.fromarray(noisy).save(tmp_path / "wide.png")
+    emulated.drop("#photo", tmp_path / "wide.png")
+    said = emulated.wait("document.getElementById('photo-status').textContent")
+    assert re.search(r"300 x 70 pixels in [0-9.]+ s by WebGPU", said)
+    words = ["denoise", tmp_path / "wide.png", "-o", tmp_path / "denoised.png"]
+    assert run(*words, "--model", "photo").exit_code == 0
+    wanted = np.asarray(Image.open(tmp_path / "denoised.png"))[..., 0].ravel()
+    assert np.abs(pixels(emulated, "photo-after") - wanted.astype(int)).max() <= 1
+
+
+def test_a_card_that_fails_leaves_the_work_to_the_processor(emulated, tmp_path):
+    emulated.run("void (GPUDevice.prototype.createShaderModule = () => { throw 1; })")
+    emulated.run("void (document.getElementById('photo-status').textContent = '')")
+    noisy = np.random.default_rng(2).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    Image.fromarray(noisy).save(tmp_path / "small.png")
+    emulated.drop("#photo", tmp_path / "small.png")
+    said = emulated.wait("document.getElementById('photo-status').textContent")
+    assert re.search(r"40 x 30 pixels in [0-9.]+ s[.;]", said)

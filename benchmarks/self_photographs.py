@@ -1,0 +1,95 @@
+"""Measure `denoise --self` on photographs, beside filters that are told the noise.
+
+    python -m benchmarks.self_photographs KODAK artifacts/photo/self.json
+
+KODAK holds the test photographs. Noise is Gaussian of sigma 25 of 255, unclipped, the
+same draws as in `benchmarks.photo_table`, whose table (artifacts/photo/table.json)
+gives the settings of non-local means and the figures of BM3D. Each photograph is
+written as soon as it is measured, and a second start goes on from there.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.photo_table import METHODS, add_noise, read, score
+from keras_dae.denoising.self_supervised import STEPS, learn_tiles
+from keras_dae.images.io.pictures import page_of
+from keras_dae.system import backend
+from keras_dae.system.storage import read_json, write_json
+
+SIGMA, CELL = 25, {"mode": "colour", "sigma": 25, "noise": "unclipped"}
+TABLE = Path(__file__).parents[1] / "artifacts/photo/table.json"
+NEIGHBOURS = "non-local means"
+
+
+def main() -> None:
+    """Measure the photographs that are missing, and write the record after each."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("kodak", type=Path)
+    parser.add_argument("out", type=Path)
+    given = parser.parse_args()
+    backend.select("cpu", 1)
+    table = read_json(TABLE)
+    rows = read_json(given.out)["rows"] if given.out.exists() else []
+    for number, path in enumerate(sorted(given.kodak.glob("*.png"))):
+        if path.name in {row["image"] for row in rows}:
+            continue
+        rows.append({"image": path.name, **measured(path, number, table)})
+        write_json(given.out, record(rows, table))
+        print(rows[-1], flush=True)
+
+
+def measured(path: Path, number: int, table: dict[str, Any]) -> dict[str, Any]:
+    """Return PSNR and seconds of one photograph."""
+    clean = read(path, "colour")
+    noisy = add_noise(clean, number, SIGMA, clipped=False)
+    began = time.process_time()
+    own = learn_tiles(page_of(noisy), (0.0, 1.0)).denoise(noisy)
+    seconds = time.process_time() - began
+    neighbours = METHODS[NEIGHBOURS][0](noisy, SIGMA / 255, settings(table))
+    return {
+        "self": score(clean, own, clipped=False)["psnr"],
+        NEIGHBOURS: score(clean, neighbours, clipped=False)["psnr"],
+        "seconds": round(seconds, 1),
+    }
+
+
+def settings(table: dict[str, Any]) -> dict[str, Any]:
+    """Return how non-local means were tuned on validation photographs."""
+    wanted = {**CELL, "method": NEIGHBOURS}
+    return next(r["settings"] for r in table["tuned"] if wanted.items() <= r.items())
+
+
+def record(rows: list[dict[str, Any]], table: dict[str, Any]) -> dict[str, Any]:
+    """Return all figures, with the means over the photographs that a method has."""
+    wanted = {**CELL, "method": "BM3D"}
+    bm3d = {r["image"]: r["psnr"] for r in table["rows"] if wanted.items() <= r.items()}
+    both = [row for row in rows if row["image"] in bm3d]
+    means = {
+        name: float(np.mean([row[name] for row in rows]))
+        for name in ("self", NEIGHBOURS, "seconds")
+    }
+    beside = {
+        "images": len(both),
+        "self": float(np.mean([row["self"] for row in both])) if both else None,
+        "BM3D": float(np.mean([bm3d[r["image"]] for r in both])) if both else None,
+    }
+    return {
+        "schema": 1,
+        "noise": f"Gaussian, sigma {SIGMA} of 255, unclipped; PSNR in dB, colour",
+        "steps": STEPS,
+        "hardware": f"{backend.hardware()}, 1 thread",
+        "backend": backend.versions(),
+        "settings": {NEIGHBOURS: settings(table)},
+        "means": means,
+        "beside BM3D": beside,
+        "rows": rows,
+    }
+
+
+if __name__ == "__main__":
+    main()
