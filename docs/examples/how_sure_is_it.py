@@ -6,8 +6,8 @@ Compute an interval for each denoised pixel, and check how many clean pixels lie
 """
 
 # %%
-# First train a model. Two epochs are enough here: the intervals are also valid for a bad
-# model, but wider.
+# First train a model. Two epochs are enough here: the intervals are also valid for a
+# bad model, but wider.
 
 import warnings
 
@@ -21,10 +21,10 @@ denoiser = kd.Denoiser(kd.plan(depth=3, latent=8), noise="gaussian:0.5")
 denoiser.fit(data.train, epochs=2, verbose=0)
 
 # %%
-# ``calibrate`` learns from training images how large the error of a pixel may be. It then
-# sets the width of the intervals on validation images, which the model has never seen.
-# The promise is that at least 90 % of an image's pixels lie in their interval, on average
-# over images like these. The promise holds with probability 0.9.
+# ``calibrate`` learns from training images how large the error of a pixel may be. It
+# then sets the width of the intervals on validation images, which the model has never
+# seen. The promise is that at least 90 % of an image's pixels lie in their interval, on
+# average over images like these. The promise holds with probability 0.9.
 
 facts = denoiser.calibrate(data.train[:800], data.validation, level=0.9)
 print(facts["images"])
@@ -47,8 +47,8 @@ print(f"{covered.mean():.1%} of the test pixels lie in their interval")
 
 # %%
 # The width of the intervals shows where the model is uncertain. It is largest at the
-# edges of strokes. The last row marks the clean pixels outside their interval, about one
-# in ten.
+# edges of strokes. The last row marks the clean pixels outside their interval, about
+# one in ten.
 
 width = upper - lower
 rows = {

@@ -22,9 +22,9 @@ is. Four habits are common in tutorials, and each of them hides something:
 4. **The noisy image and the output are shown, but not the clean image.** An output that
    looks clean can still be the wrong digit.
 
-This example trains one network twice: with noise that is drawn once, and with noise that
-is new in each epoch. Everything else is equal. It should take less than 5 minutes on 2
-CPU cores.
+This example trains one network twice: with noise that is drawn once, and with noise
+that is new in each epoch. Everything else is equal. It should take less than 5 minutes
+on 2 CPU cores.
 """
 
 """
@@ -59,8 +59,8 @@ print(len(train), len(validation), len(test))
 """
 ## Noise
 
-Gaussian noise is added, and the sum is clipped to [0, 1]. Integers seed the generator, so
-that the noise of each batch can be reproduced.
+Gaussian noise is added, and the sum is clipped to [0, 1]. Integers seed the generator,
+so that the noise of each batch can be reproduced.
 """
 
 
@@ -80,9 +80,9 @@ noisy_test = add_noise(test, 2)
 """
 ## New noise in each epoch
 
-The data set draws the noise of a batch from a seed, the epoch and the batch index. Keras
-does not pass the epoch to a data set, so a callback does this. With `fresh=False`, the
-noise is drawn once, as in the second habit.
+The data set draws the noise of a batch from a seed, the epoch and the batch index.
+Keras does not pass the epoch to a data set, so a callback does this. With
+`fresh=False`, the noise is drawn once, as in the second habit.
 """
 
 
@@ -117,9 +117,9 @@ class TellEpoch(keras.callbacks.Callback):
 ## The network
 
 Two strided convolutions downsample the image, and two transposed convolutions upsample
-it. The loss is the mean squared error. Cross-entropy would be a good loss too, since both
-have their minimum at the mean of the clean images. But as a reported number, only the
-mean squared error is easy to interpret.
+it. The loss is the mean squared error. Cross-entropy would be a good loss too, since
+both have their minimum at the mean of the clean images. But as a reported number, only
+the mean squared error is easy to interpret.
 """
 
 
