@@ -2,14 +2,14 @@
 Denoise a photograph
 ====================
 
-Clean a grey photograph with a model that is part of the package, and measure how close
-the answer is to the clean photograph.
+Denoise a grey photograph with a pretrained model of the package, and compare the output
+with the clean photograph.
 """
 
 # %%
 # The photograph is ``camera`` of scikit-image (512x512, uint8, CC0). The model
-# was not trained on it. To measure an answer, start from a clean photograph and add the
-# noise yourself: the truth is then known.
+# was not trained on it. To measure the error, start from a clean photograph and add the
+# noise yourself.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,8 +24,8 @@ noisy = noisy.clip(0, 255).round().astype("uint8")
 
 # %%
 # ``photo-gray`` is for grey photographs, ``photo`` is for photographs in colour. They
-# take images of any size and need not know how strong the noise is. The answer has the
-# shape and the type of the input.
+# accept images of any size and do not need the noise level. The output has the shape
+# and the dtype of the input.
 
 denoiser = kd.Denoiser.from_preset("photo-gray")
 answer = denoiser.denoise(noisy)
@@ -41,8 +41,8 @@ def psnr(image):
 print(f"noisy: {psnr(noisy):.2f} dB, denoised: {psnr(answer):.2f} dB")
 
 # %%
-# Look at a part of it. The last picture is what the model removed. It should look like
-# noise. Edges in it are detail that was lost.
+# Look at a part of the photograph. The last picture shows what the model removed. It
+# should look like noise. If it contains edges, the model removed detail.
 
 part = np.s_[90:250, 180:340]
 removed = noisy.astype(float) - answer
@@ -60,8 +60,8 @@ for axes, (title, image) in zip(grid, shown.items(), strict=True):
 plt.show()
 
 # %%
-# A ``strength`` below 1 keeps a share of what would be removed. Here the best PSNR is
-# at about 0.9: with the noise, a little detail comes back.
+# A ``strength`` below 1 keeps a part of what the model would remove. Here the best PSNR
+# is at about 0.9, because a little detail is kept together with the noise.
 
 strengths = np.linspace(0, 1, 11)
 values = [psnr(denoiser.denoise(noisy, strength=s)) for s in strengths]

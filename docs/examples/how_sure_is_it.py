@@ -2,12 +2,12 @@
 How sure is it?
 ===============
 
-Give every denoised pixel an interval, and check how many clean pixels lie in it.
+Compute an interval for each denoised pixel, and check how many clean pixels lie in it.
 """
 
 # %%
-# First train a model. Two epochs are enough here: an interval is honest for a bad model
-# too, only wider.
+# First train a model. Two epochs are enough here: the intervals are also valid for a
+# bad model, but wider.
 
 import warnings
 
@@ -21,18 +21,18 @@ denoiser = kd.Denoiser(kd.plan(depth=3, latent=8), noise="gaussian:0.5")
 denoiser.fit(data.train, epochs=2, verbose=0)
 
 # %%
-# ``calibrate`` learns from training images how far an answer may be off. It then sets
-# the width of the intervals on validation images, which the model has never seen. The
-# promise: at least 90 % of an image's pixels lie in their interval, on average over
-# images like these. The promise itself holds with probability 0.9.
+# ``calibrate`` learns from training images how large the error of a pixel may be. It
+# then sets the width of the intervals on validation images, which the model has never
+# seen. The promise is that at least 90 % of an image's pixels lie in their interval, on
+# average over images like these. The promise holds with probability 0.9.
 
 facts = denoiser.calibrate(data.train[:800], data.validation, level=0.9)
 print(facts["images"])
 
 # %%
-# With ``return_interval``, ``denoise`` returns the answer and both ends of the
-# intervals. It warns of images that look unlike the validation images. A few images of
-# the same kind get this warning too.
+# With ``return_interval``, ``denoise`` returns the denoised images and both ends of the
+# intervals. It warns about images that differ from the validation images. A few images
+# of the same kind get this warning too.
 
 clean = data.test[:300, ..., 0].astype("float32") / 255
 noisy = kd.parse_noise("gaussian:0.5")(clean, np.random.default_rng(0))
@@ -46,8 +46,9 @@ covered = (lower <= clean) & (clean <= upper)
 print(f"{covered.mean():.1%} of the test pixels lie in their interval")
 
 # %%
-# The width of an interval is a map of doubt. It is largest at the edges of strokes. The
-# last row marks pixels outside their interval, about one in ten.
+# The width of the intervals shows where the model is uncertain. It is largest at the
+# edges of strokes. The last row marks the clean pixels outside their interval, about
+# one in ten.
 
 width = upper - lower
 rows = {
@@ -69,7 +70,7 @@ plt.show()
 
 # %%
 # A width is useful only if wide intervals go with large errors. Sort the pixels by
-# width, and draw the mean error of each tenth.
+# width, and plot the mean error of each tenth.
 
 order = np.argsort(width, axis=None)
 errors = np.abs(answer - clean).ravel()[order]
@@ -85,4 +86,4 @@ axes.set(
 plt.show()
 
 # %%
-# :doc:`/docs/uncertainty` says what the promise needs and where it ends.
+# :doc:`/docs/uncertainty` describes the conditions and the limits of the promise.

@@ -1,14 +1,14 @@
 """
-Train a model and look at its answers
-=====================================
+Train a model and look at its output
+====================================
 
-Train a convolutional autoencoder on noisy digits, draw its loss, and show its answers
+Train a convolutional autoencoder on noisy digits, plot its loss, and show its output
 beside the clean images.
 """
 
 # %%
-# The data are 5,000 MNIST digits that need no network. They have three parts: images
-# to train on, images to validate on, and images for one last test.
+# The data are 5,000 MNIST digits that need no download. They have three parts, for
+# training, validation and one final test.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,9 +21,9 @@ for part in ("train", "validation", "test"):
     print(f"{part}: {images.shape}, {images.dtype}")
 
 # %%
-# The model has three convolutions in the encoder. Between encoder and decoder it keeps
-# four maps of 8x8 values. ``fit`` takes the clean images and adds the noise itself, new
-# noise in each epoch. The noise of the validation images stays the same.
+# The model has three convolutions in the encoder. Its latent has four maps of 8x8
+# values. ``fit`` takes the clean images and adds new noise in each epoch. The noise of
+# the validation images stays the same.
 
 denoiser = kd.Denoiser(kd.plan(depth=3, latent=8), noise="gaussian:0.5")
 history = denoiser.fit(
@@ -32,8 +32,8 @@ history = denoiser.fit(
 print(denoiser)
 
 # %%
-# The loss is the mean squared error (MSE), so 0 is a perfect answer. While the two
-# curves fall together, the model does not overfit.
+# The loss is the mean squared error (MSE), which is 0 for a perfect output. While the
+# two curves fall together, the model does not overfit.
 
 epochs = np.arange(1, len(history["loss"]) + 1)
 figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
@@ -49,14 +49,14 @@ axes.legend()
 plt.show()
 
 # %%
-# The test images were not used so far. ``compare`` adds the same noise for every
-# denoiser. A median filter shows what is possible without training.
+# The test images have not been used so far. ``compare`` uses the same noisy images for
+# every denoiser. A median filter shows what is possible without training.
 
 print(kd.compare({"trained here": denoiser}, data.test, noise="gaussian:0.5"))
 
 # %%
-# A number can hide a blurred answer, so look at the images too: the clean image, the
-# noisy one, the answer, and the absolute error.
+# A number can hide a blurred output, so look at the images too: the clean image, the
+# noisy image, the output, and the absolute error.
 
 clean = data.test[::125, ..., 0].astype("float32") / 255
 noisy = kd.parse_noise("gaussian:0.5")(clean, np.random.default_rng(0))
@@ -77,6 +77,6 @@ figure.suptitle("Errors are largest at the edges of the strokes")
 plt.show()
 
 # %%
-# ``denoiser.save("digits.keras")`` writes one file, which plain Keras opens too.
-# ``kd.Denoiser.from_preset("digits.keras")`` reads it again, with its noise and its
-# value range.
+# ``denoiser.save("digits.keras")`` writes one file, which plain Keras can load too.
+# ``kd.Denoiser.from_preset("digits.keras")`` loads it, with its noise and its value
+# range.

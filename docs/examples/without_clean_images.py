@@ -2,18 +2,19 @@
 Train without clean images
 ==========================
 
-Train the same model from noisy images alone, in three ways, and measure what the lack
-of clean images costs.
+Train the same model on noisy images only, in three ways, and compare the error with
+training on clean images.
 """
 
 # %%
 # The noise is Gaussian with standard deviation 0.5, clipped to [0, 1]. Clipping makes
-# black pixels brighter on average. A model that learns from such images without a
-# correction learns grey instead of black. ``fit`` corrects its targets for this.
+# black pixels brighter on average. A model that is trained on such targets without a
+# correction predicts grey instead of black. ``fit`` corrects its targets for this.
 #
-# - ``noisy`` has two noisy copies of each image (Noise2Noise).
-# - ``blind-spot`` has one copy. It hides pixels and asks for them (Noise2Self).
-# - ``split`` has one copy too, and makes an input and a target from it.
+# - ``noisy`` uses two noisy copies of each image (Noise2Noise).
+# - ``blind-spot`` uses one copy. It hides some pixels, and the model must predict them
+#   (Noise2Self).
+# - ``split`` also uses one copy. It makes an input and a target from it.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,15 +30,15 @@ for targets in TARGETS:
     denoisers[targets] = denoiser
 
 # %%
-# All four are measured on the same noisy test images. The clean images are used here
-# for the first time, to measure the error. One seed and a short training do not rank
-# the three ways: they show that each of them works.
+# All four models are measured on the same noisy test images. The error is measured
+# against the clean test images. One seed and a short training do not rank the three
+# ways. They show that each of them works.
 
 found = kd.compare(denoisers, data.test, noise="gaussian:0.5")
 print(found)
 
 # %%
-# The answers to the same images:
+# The outputs for the same images:
 
 clean = data.test[::125, ..., 0].astype("float32") / 255
 noisy = kd.parse_noise("gaussian:0.5")(clean, np.random.default_rng(0))
@@ -55,4 +56,4 @@ plt.show()
 
 # %%
 # If your images are noisy files on disk, use ``keras-dae train --noisy-files``.
-# :doc:`/docs/without-clean-images` says which way fits which images.
+# :doc:`/docs/without-clean-images` describes which way to use for which images.

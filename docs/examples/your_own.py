@@ -2,8 +2,7 @@
 Your own noise, metric and model
 ================================
 
-Train a Keras model of your own on a noise of your own, and judge it by a metric of your
-own.
+Train your own Keras model on your own noise, and evaluate it with your own metric.
 """
 
 # %%
@@ -37,7 +36,7 @@ class Scratches:
 
 # %%
 # **A metric** takes clean and denoised images, (N, H, W, C), and returns one value per
-# image. A row of ``METRICS`` gives it a column in every table.
+# image. A row in ``METRICS`` adds a column to every table of results.
 
 
 def worst_pixel(clean, denoised):
@@ -49,7 +48,7 @@ METRICS["worst"] = Metric(worst_pixel, "WORST", digits=3, lower_is_better=True)
 
 # %%
 # **A model** is any Keras model that maps images to images of the same shape. This one
-# has no bottleneck. It learns what to add to the noisy image.
+# has no bottleneck. It predicts a correction that is added to the noisy image.
 
 noisy = keras.Input((28, 28, 1), name="noisy")
 x = keras.layers.Conv2D(12, 5, padding="same", activation="relu")(noisy)
@@ -68,7 +67,7 @@ denoiser.fit(
 )
 
 # %%
-# ``compare`` shows the new column beside the others.
+# ``compare`` also shows the new column.
 
 print(kd.compare({"wide": denoiser}, data.test, noise=Scratches(0.2)))
 
@@ -88,5 +87,5 @@ figure.suptitle("Scratches are filled from their neighbours")
 plt.show()
 
 # %%
-# A row of ``NOISES`` gives the noise a name for the command line and for saved models.
-# :doc:`/docs/extend` shows such rows for every table of the package.
+# A row in ``NOISES`` gives the noise a name for the command line and for saved models.
+# :doc:`/docs/extend` shows such rows for the tables of the package.

@@ -10,27 +10,27 @@ Accelerator: None
 """
 ## Introduction
 
-A denoising autoencoder is quickly trained. It is harder to know how good it is. Four
-habits are common in tutorials, and each of them hides something:
+Training a denoising autoencoder takes little time. It is harder to measure how good it
+is. Four habits are common in tutorials, and each of them hides something:
 
-1. **The test images serve as validation images.** Whoever picks an epoch or a model by
-   them has no images left that say how good the pick is.
-2. **The noise is drawn once, before training.** The network then sees the same noisy
-   image in each epoch and can learn it by heart.
-3. **Binary cross-entropy is reported.** A perfect answer does not score 0, so the
-   number does not say how far away it is.
-4. **Noisy image and answer are shown, but not the truth.** An answer that looks clean
-   can still be the wrong digit.
+1. **The test images are used for validation.** If they select the epoch or the model,
+   no images are left for an independent test.
+2. **The noise is drawn once, before training.** The network then gets the same noisy
+   image in each epoch and can memorize it.
+3. **Binary cross-entropy is reported.** It is not 0 for a perfect output, so the number
+   does not show how large the error is.
+4. **The noisy image and the output are shown, but not the clean image.** An output that
+   looks clean can still be the wrong digit.
 
-This example trains one network twice, with noise that is drawn once and with noise that
-is new in each epoch. Everything else is equal. It is meant to take less than 5 minutes
+This example trains one network twice: with noise that is drawn once, and with noise
+that is new in each epoch. Everything else is equal. It should take less than 5 minutes
 on 2 CPU cores.
 """
 
 """
 ## Setup
 
-`keras_dae` loads 5,000 MNIST digits that it has on disk. All else is plain Keras.
+`keras_dae` loads 5,000 MNIST digits from disk. Everything else is plain Keras.
 """
 
 import keras_dae  # before keras: it chooses PyTorch unless KERAS_BACKEND says otherwise
@@ -45,8 +45,8 @@ SIGMA = 0.5
 """
 ## Three parts of the data
 
-Training images change the weights. Validation images choose the epoch. Test images are
-used once, at the end.
+Training images are used to fit the weights. Validation images are used to select the
+epoch. Test images are used once, at the end.
 """
 
 data = keras_dae.load_data("mnist5k")
@@ -59,8 +59,8 @@ print(len(train), len(validation), len(test))
 """
 ## Noise
 
-Gaussian noise is added, and the sum is clipped to [0, 1]. The generator is seeded by
-whole numbers, so that each batch can be drawn again.
+Gaussian noise is added, and the sum is clipped to [0, 1]. Integers seed the generator,
+so that the noise of each batch can be reproduced.
 """
 
 
@@ -80,9 +80,9 @@ noisy_test = add_noise(test, 2)
 """
 ## New noise in each epoch
 
-The data set draws the noise of a batch from a seed, the epoch and the number of the
-batch. Keras does not tell a data set which epoch it is, so a callback does. With
-`fresh=False`, the data set does what the second habit does.
+The data set draws the noise of a batch from a seed, the epoch and the batch index.
+Keras does not pass the epoch to a data set, so a callback does this. With
+`fresh=False`, the noise is drawn once, as in the second habit.
 """
 
 
@@ -116,10 +116,10 @@ class TellEpoch(keras.callbacks.Callback):
 """
 ## The network
 
-Two strided convolutions make the image smaller, and two transposed ones make it large
-again. Its loss is the mean squared error. Cross-entropy would be a good loss too, since
-both have their minimum at the mean of the clean images. As a report, only the error is
-easy to read.
+Two strided convolutions downsample the image, and two transposed convolutions upsample
+it. The loss is the mean squared error. Cross-entropy would be a good loss too, since
+both have their minimum at the mean of the clean images. But as a reported number, only
+the mean squared error is easy to interpret.
 """
 
 
@@ -154,7 +154,7 @@ def trained(fresh):
 
 
 """
-## Training, twice
+## Train the network twice
 
 `EarlyStopping` keeps the weights of the epoch with the lowest validation loss. With
 this patience it never stops early.
@@ -185,13 +185,13 @@ for name, curve in curves.items():
     print(f"{name}: last epoch {last}, lowest val_loss in epoch {epoch}")
 
 """
-The dashed curve of noise drawn once promises an error that no new image has. A report
-of the training loss alone would not show it.
+With noise drawn once, the training loss (dashed) suggests an error that the model does
+not reach on new images. The training loss alone would not show this.
 
 ## The test
 
-Each model is measured once, with the weights that the validation images chose. Two
-answers that need no training give the scale: the noisy image itself, and black.
+Each model is measured once, with the weights that were selected on the validation
+images. Two baselines need no training: the noisy image itself, and an all-black image.
 """
 
 
@@ -210,9 +210,9 @@ for name, answer in answers.items():
 """
 ## What cross-entropy would have said
 
-The truth itself has a cross-entropy above 0, because grey pixels are neither 0 nor 1.
-The numbers of the models are close to this unknown offset, and their ratio means
-nothing.
+The cross-entropy of the clean images themselves is above 0, because grey pixels are
+neither 0 nor 1. The values of the models are close to this offset, which is usually
+unknown, so their ratio has no meaning.
 """
 
 
@@ -226,10 +226,10 @@ for name in ("noise drawn once", "new noise"):
 print(f"{'the truth':17} cross-entropy {cross_entropy(test):.4f}   MSE {mse(test):.4f}")
 
 """
-## Truth beside answer
+## Compare with the clean images
 
-The last row is the absolute error. The images with the largest error come first: they
-teach more than a lucky choice.
+The last row is the absolute error. The images with the largest errors come first,
+because they show more than selected good examples.
 """
 
 answer = answers["new noise"]
@@ -250,10 +250,11 @@ figure.suptitle("The eight worst answers of the test images")
 plt.show()
 
 """
-## What to take along
+## Summary
 
 - Split the images into three parts, and use the test images once.
 - Draw new noise in each epoch. Draw the noise of validation and test images once.
-- Report an error that is 0 for a perfect answer, beside answers that need no training.
-- Show truth, noisy image, answer and error together, the worst images first.
+- Report an error that is 0 for a perfect output, together with baselines that need no
+  training.
+- Show the clean image, noisy image, output and error together, the worst images first.
 """

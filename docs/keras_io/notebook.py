@@ -1,9 +1,9 @@
-"""Turn an example in the form of keras.io into a Jupyter notebook.
+"""Convert an example in the format of keras.io to a Jupyter notebook.
 
     python docs/keras_io/notebook.py docs/keras_io/denoising_done_right.py out.ipynb
 
-Such an example is a Python file. Its first string is the header, each further string at
-the top level is a cell of Markdown, and the code between two of them is a code cell.
+Such an example is a Python file. Its first string is the header. Each further string at
+the top level is a Markdown cell. The code between two strings is a code cell.
 """
 
 import ast
