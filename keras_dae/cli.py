@@ -22,7 +22,7 @@ from keras_dae.commands import (
     uncertainty,
     without_clean,
 )
-from keras_dae.errors import KerasDAEError, legible, one_line, reason
+from keras_dae.errors import KerasDAEError, legible, one_line, reason, unexpected
 from keras_dae.system.lifeline import (
     asked_to_end,
     end_with_parent,
@@ -67,6 +67,9 @@ NOT_ON_WINDOWS = (
 )
 
 
+OWN_OF_CLICK = (click.ClickException, click.exceptions.Exit, click.Abort)
+
+
 class Group(click.Group):
     """A group that lists commands in the order of a study, and speaks of mistakes."""
 
@@ -78,7 +81,12 @@ class Group(click.Group):
         """Run the command line; without `args` it is this process's own."""
         if args is None:
             steady_streams()
-        return super().main(args, *rest, **options)
+        try:
+            return super().main(args, *rest, **options)
+        except BrokenPipeError:
+            raise  # which click ends without a word
+        except OSError as error:  # of --help and --version, which write at once
+            sys.exit(_failed(error))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Turn a user's mistake into one sentence and an exit code."""
@@ -91,20 +99,27 @@ class Group(click.Group):
             if isinstance(error, BrokenPipeError):
                 raise  # which click ends without a word
             reset_interrupt()
-            nowhere()
-            what = "" if error.filename is None else f" ({legible(error.filename)})"
-            click.echo(one_line(f"Error: {reason(error)}{what}."), err=True)
-            ctx.exit(1)
+            ctx.exit(_failed(error))
         except (Exception, KeyboardInterrupt) as error:
             asked = asked_to_end()
             reset_interrupt()
             if asked or isinstance(error, KeyboardInterrupt):
                 click.echo(INTERRUPTED, err=True)
                 ctx.exit(130)
-            if not isinstance(error, KerasDAEError):
+            if isinstance(error, OWN_OF_CLICK):
                 raise
-            click.echo(one_line(f"Error: {error}"), err=True)
-            ctx.exit(error.exit_code)
+            known = isinstance(error, KerasDAEError)
+            said = str(error) if known else f"The command {unexpected(error)}."
+            click.echo(one_line(f"Error: {said}"), err=True)
+            ctx.exit(error.exit_code if isinstance(error, KerasDAEError) else 1)
+
+
+def _failed(error: OSError) -> int:
+    """Say what the operating system refused; return the exit code."""
+    nowhere()
+    what = "" if error.filename is None else f" ({legible(error.filename)})"
+    click.echo(one_line(f"Error: {reason(error)}{what}."), err=True)
+    return 1
 
 
 @click.group(cls=Group, context_settings={"max_content_width": 88})

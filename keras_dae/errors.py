@@ -3,8 +3,10 @@
 Every message has one form: what is wrong, what is accepted, the value received.
 """
 
+import os
 import re
 
+TRACEBACK = "KERAS_DAE_TRACEBACK"  # set, a fault of the program shows its place
 LONGEST = 200  # characters of a value in a sentence
 # What a terminal obeys and does not show, and what turns the direction of text; lines
 # and tabs stay.
@@ -34,6 +36,19 @@ def check(condition: bool, rule: str, **received: object) -> None:
 def reason(error: OSError) -> str:
     """Return the operating system's words for `error`, without its number."""
     return error.strerror or str(error)
+
+
+def unexpected(error: Exception) -> str:
+    """Return a sentence, without its end, for an exception that nobody foresaw.
+
+    Raises:
+        Exception: the same one, where the variable `TRACEBACK` asks for its place.
+    """
+    if os.environ.get(TRACEBACK):
+        raise error
+    words = (str(error).strip().splitlines() or [""])[0][:LONGEST].rstrip(".")
+    said = f"{type(error).__name__}: {words}" if words else type(error).__name__
+    return f"fails in a way that was not foreseen ({said}); {TRACEBACK}=1 shows where"
 
 
 def printable(text: str) -> str:

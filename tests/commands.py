@@ -5,9 +5,10 @@ from click.testing import CliRunner, Result
 from keras_dae.cli import main
 
 
-def run(*arguments: object) -> Result:
-    """Run a command in this process."""
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+def run(*arguments: object, given: bytes | None = None) -> Result:
+    """Run a command in this process; `given` is its standard input."""
+    words = [str(argument) for argument in arguments]
+    return CliRunner().invoke(main, words, input=given)
 
 
 def sentence(result: Result, code: int) -> str:

@@ -82,7 +82,7 @@ def _nothing(folder: Path, run: Run) -> None:
 _SWEEP = ["sweep", *GRID, "--out", "runs"]
 _STUDY = ["reproduce", *GRID, "--out", "study"]
 _SCORE = ["evaluate", "--out", "runs", "--per-image", "rows.csv", "--json"]
-_SCORE += ["--threads", "1"]
+_SCORE += ["--overwrite", "--threads", "1"]
 _CLEAN = ["denoise", "in", "--model", "DAE_1_5", "-o", "out", "--overwrite", "--json"]
 _CLEAN += ["--threads", "1"]
 _TAKE = ["export", "DAE_1_5", "--format", "torch", "-o", "model.pt2", "--overwrite"]

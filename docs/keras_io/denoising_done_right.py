@@ -38,7 +38,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-EPOCHS = 20
+EPOCHS = 10
 BATCH = 64
 SIGMA = 0.5
 

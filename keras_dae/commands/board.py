@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from keras_dae.commands.common import (
+    check_free,
     configuration,
     echo_json,
     look_at,
@@ -19,6 +20,7 @@ from keras_dae.commands.options import (
     data_dir,
     machine_options,
     out_option,
+    overwrite_option,
     test_options,
 )
 
@@ -49,6 +51,7 @@ from keras_dae.commands.options import (
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write the table to this Markdown file.",
 )
+@overwrite_option
 @click.option("--fresh", is_flag=True, help="Measure again what was measured before.")
 @machine_options
 @as_json
@@ -59,6 +62,7 @@ def compare(
     out: Path,
     csv_file: Path | None,
     markdown_file: Path | None,
+    overwrite: bool,
     fresh: bool,
     device: str,
     threads: int | None,
@@ -88,6 +92,10 @@ def compare(
         named = [out / name for name in FOLDERS if (out / name).is_dir()]
     folders = find_all(named)
     texts = [*(run for run in runs if not is_dir(run)), *denoisers]
+    data = Path(config.data.partition(":")[2]) if config and config.data else None
+    inputs = [data, *(Path(text.partition(":")[0]) for text in texts)]
+    check_free(csv_file, overwrite, *inputs)
+    check_free(markdown_file, overwrite, csv_file, *inputs)
     own = [*_photo(config or (folders[0].config() if folders else None)), *texts]
     own = [str(presets.get(text, text)) for text in own]
     look_at(map(Path, own), folders)

@@ -1,5 +1,6 @@
 """What commands do alike: read a configuration, name the data, print."""
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,25 @@ def echo_json(value: Any) -> None:
     from keras_dae.system.storage import dump_json
 
     click.echo(dump_json(value), nl=False)
+
+
+def check_free(path: Path | None, overwrite: bool, *inputs: Path | None) -> None:
+    """Refuse an output that is there, unless it may be replaced, or that is an input.
+
+    Args:
+        path: the output; None for none.
+        overwrite: whether what is there may be replaced.
+        inputs: what the command reads, and what else it writes.
+
+    Raises:
+        UsageError: says which file.
+    """
+    if path is None or not os.path.lexists(path):
+        return
+    if any(one is not None and one.exists() and path.samefile(one) for one in inputs):
+        raise UsageError(f"{path} is read or written already; name another output.")
+    if not overwrite:
+        raise UsageError(f"{path} exists; --overwrite replaces it.")
 
 
 def show(

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from keras_dae.commands.common import echo_json, look_at, print_table, say
+from keras_dae.commands.common import check_free, echo_json, look_at, print_table, say
 from keras_dae.commands.options import as_json, engine_option, machine_options
+from keras_dae.errors import one_line
 
 DEFAULT_MODEL = "auto"
 
@@ -207,8 +208,10 @@ def _check_picture(
         return
     if compare.suffix.lower() != ".png":
         raise UsageError(f"--compare writes a .png file. Received: {compare}.")
-    if compare.exists() and not overwrite:
-        raise UsageError(f"{compare} exists; --overwrite replaces it.")
+    (job,) = jobs
+    check_free(compare, overwrite, job.source, clean)
+    if job.target is not None and compare.resolve() == job.target.resolve():
+        raise UsageError(f"{compare} is the output; name another file for --compare.")
 
 
 def _trained(name: str, from_itself: bool, options: dict[str, Any]) -> Any:
@@ -371,15 +374,15 @@ def _tell_choice(row: dict[str, Any], told: set[str]) -> None:
     told.add(name)
     noise = row.get("estimate")
     seen = "" if not noise else f"; estimated noise {255 * noise['sigma']:.1f} of 255"
-    say(f"Model {name}: {row['input']} is {row['why']}{seen}")
+    say(one_line(f"Model {name}: {row['input']} is {row['why']}{seen}"))
 
 
 def _tell(row: dict[str, Any], warned: bool) -> bool:
     """Say what failed, and once what is unlike the training images."""
     if row["state"] == "failed":
-        say(f"Error: {row['input']}: {row['reason']}.")
+        say(one_line(f"Error: {row['input']}: {row['reason']}."))
     if row.get("warning") and not warned:
-        say(f"Warning: {row['input']} is {row['warning']}.")
+        say(one_line(f"Warning: {row['input']} is {row['warning']}."))
         return True
     return warned
 

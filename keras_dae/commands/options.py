@@ -102,6 +102,9 @@ def numbers_option(name: str, default: str | None, what: str) -> Callable[[Any],
     )
 
 
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace output files that exist."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 data_dir = click.option(
     "--data-dir",

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from keras_dae.commands.common import (
+    check_free,
     configuration,
     echo_json,
     grid,
@@ -32,6 +33,7 @@ from keras_dae.commands.options import (
     model_options,
     numbers_option,
     out_option,
+    overwrite_option,
     recipe_options,
     test_options,
 )
@@ -201,6 +203,7 @@ def _tell_trained(config: Any, spec: Any, run: Any, as_json: bool) -> None:
     help="Also write the error of each image and model: a CSV file with a row each, or "
     "an .npz file with an array per model.",
 )
+@overwrite_option
 @engine_option
 @machine_options
 @as_json
@@ -209,6 +212,7 @@ def evaluate(
     data_dir: Path | None,
     out: Path,
     per_image: Path | None,
+    overwrite: bool,
     engine: str,
     device: str,
     threads: int | None,
@@ -225,6 +229,8 @@ def evaluate(
 
     files = [run for run in runs if run.suffix == ".keras"]
     config = configuration(None, options)
+    data = Path((config.data or "").partition(":")[2])
+    check_free(per_image, overwrite, *files, data)
     places = [run for run in runs if run not in files] if runs else [out]
     folders = find_all(places)
     look_at(files, folders)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from keras_dae.commands.common import (
+    check_free,
     configuration,
     echo_json,
     load_splits,
@@ -19,6 +20,7 @@ from keras_dae.commands.options import (
     data_dir,
     machine_options,
     out_option,
+    overwrite_option,
     test_options,
 )
 
@@ -34,7 +36,7 @@ from keras_dae.commands.options import (
     help="The calibrated model, a .keras file.  [default: of a run folder, its "
     "uncertainty.json]",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+@overwrite_option
 @click.option(
     "--level",
     type=click.FloatRange(0.5, 0.99),
@@ -151,15 +153,16 @@ def _target(model: Path, out: Path | None, overwrite: bool) -> Path:
     from keras_dae.training.runs import find_runs
 
     if out is None and is_dir(model):
-        return find_runs(model)[0].uncertainty_path
+        out = find_runs(model)[0].uncertainty_path
+        check_free(out, overwrite)
+        return out
     if out is None:
         raise UsageError(
             "Name the calibrated model's file, as in -o calibrated.keras; a run folder "
             "alone keeps its calibration itself."
         )
     check(out.suffix == ".keras", "The output is a .keras file.", out=str(out))
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists; --overwrite replaces it.")
+    check_free(out, overwrite, model)
     return out
 
 

@@ -23,13 +23,13 @@ from keras_dae.denoising.tile_model import SHADES
 from keras_dae.denoising.trained import card_range
 from keras_dae.denoising.values import describe_values
 from keras_dae.denoising.widths import check_free, unlike, width_paths, write_widths
-from keras_dae.errors import KerasDAEError, UsageError, legible
+from keras_dae.errors import KerasDAEError, UsageError, legible, unexpected
 from keras_dae.images.estimates import SMALLEST, describe, middle
 from keras_dae.images.io.formats import (
     encoded,
     format_of,
-    read_bytes,
     read_file,
+    read_stream,
 )
 from keras_dae.images.io.pictures import (
     Page,
@@ -97,6 +97,8 @@ def denoise_jobs(
             row["reason"] = str(error).rstrip(".")
         except MemoryError:
             row["reason"] = "takes more memory than there is"
+        except Exception as error:  # the other files of the batch are done all the same
+            row["reason"] = unexpected(error)
         for key in ("output", "reason", "note"):
             if row.get(key):
                 row[key] = legible(row[key])
@@ -263,7 +265,7 @@ def _limits(page: Page, task: Task) -> tuple[float, float]:
 def _read(job: Job, task: Task, stdin: BinaryIO | None) -> Picture:
     if job.source is None:
         assert stdin is not None  # whoever plans for it gives it
-        return read_bytes(stdin.read(), task.megapixels)
+        return read_stream(stdin, task.megapixels)
     return read_file(job.source, task.megapixels)
 
 

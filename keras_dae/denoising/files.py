@@ -192,16 +192,22 @@ def _sources(text: str, out: str) -> Iterator[Found]:
     path = Path(text)
     if text == STANDARD:
         yield None, Path("image"), ""
-    elif is_dir(path):
-        yield from _in_folder(path, Path(out))
-    elif not glob.has_magic(text) or is_file(path):
-        yield path, Path(path.name), file_problem(path)
+    elif os.path.lexists(text) or not glob.has_magic(text):
+        yield from _of_path(path, out)
     else:
         matched = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 (absolute ones)
-        for name in matched:
-            yield from _sources(name, out)
+        for name in matched:  # a path, even if it looks like a pattern
+            yield from _of_path(Path(name), out)
         if not matched:
             yield path, Path(path.name), "no file matches this pattern"
+
+
+def _of_path(path: Path, out: str) -> Iterator[Found]:
+    """Yield a file, or the images below a folder."""
+    if is_dir(path):
+        yield from _in_folder(path, Path(out))
+    else:
+        yield path, Path(path.name), file_problem(path)
 
 
 def _in_folder(folder: Path, out: Path) -> Iterator[Found]:

@@ -29,6 +29,7 @@ from keras_dae.images.ranges import beyond, put_beyond
 from keras_dae.uncertainty.calibrate import Uncertainty
 
 Tick = Callable[[int], None]
+MOST_TILE_MEGAPIXELS = 16  # of a tile that is larger than the page
 
 
 def no_tick(tiles: int) -> None:
@@ -123,7 +124,9 @@ def check_padded(page: Page, task: Task) -> None:
     """
     height, width = page.values.shape[:2]
     total = prod(_tiling(page, task).size) / 1e6
-    if total > task.megapixels:
+    # Of a tile alone, which a small page is enlarged to, much less is reasonable.
+    enlarged = total > MOST_TILE_MEGAPIXELS and total > 4 * height * width / 1e6
+    if total > task.megapixels or enlarged:
         raise UnreadableError(
             f"holds {width:,} x {height:,} pixels, which are {total:,.0f} megapixels "
             f"at the size of the model's tiles, more than {task.megapixels:,.0f}",

@@ -47,6 +47,11 @@ class TileModel:
         self.max_difference = difference(self._denoise)
         self.sides: tuple[int | None, int | None] = (shape[1], shape[2])
         self.reach = reach_of(model) if self.sides == (None, None) else None
+        if self.reach is not None and self.reach.period > MOST_TILE:
+            raise KerasDAEError(
+                f"{model.name} takes images whose sides are multiples of "
+                f"{self.reach.period:,} pixels; at most {MOST_TILE} are tiled."
+            )
 
     @property
     def tile(self) -> tuple[int, int]:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_dae.denoising.advice import usual
-from keras_dae.errors import UsageError
+from keras_dae.errors import LONGEST, UsageError
 from keras_dae.images.io.pictures import RANGES
 from keras_dae.images.noise_words import noise_label
-from keras_dae.images.ranges import same_share
+from keras_dae.images.ranges import check_values, same_share
 from keras_dae.models.gate import read_card
 from keras_dae.system.storage import believed, is_dir, is_file, read_json
 from keras_dae.training.runs import RunFolder, find_runs
@@ -123,7 +123,7 @@ def run_card(run: RunFolder) -> dict[str, Any]:
     known = {key: record[key] for key in wanted if record.get(key)}
     card = {"data": record["dataset"]["name"], "noise": record["noise"], **known}
     with believed(run.config_path):
-        usual(card)
+        _check_card(card)
     if run.uncertainty_path.is_file():
         card["uncertainty"] = read_json(run.uncertainty_path)
     return card
@@ -131,16 +131,25 @@ def run_card(run: RunFolder) -> dict[str, Any]:
 
 def _card_beside(path: Path) -> dict[str, Any]:
     """Return the card in a file, else beside it, else its run's, else nothing."""
-    own = path.with_suffix(".json")
-    card = read_card(path)
-    if card is None and own.is_file():
-        card = read_json(own)
+    beside = path.with_suffix(".json")
+    card, place = read_card(path), path
+    if card is None and beside.is_file():
+        card, place = read_json(beside), beside
     if card is not None:
-        with believed(own):
-            usual(card)
+        with believed(place):
+            _check_card(card)
             if "noise" in card or "input" in card:
                 noise_label(card["noise"])
         return card
     if (path.parent / "config.json").is_file():
         return run_card(RunFolder(path.parent))
     return {}
+
+
+def _check_card(card: dict[str, Any]) -> None:
+    """Use what a card says; an exception says that it cannot be used."""
+    usual(card)
+    if known := card.get("values"):
+        check_values(known)
+    if len(str(card.get("data", ""))) > LONGEST:
+        raise ValueError(f"a name of data of more than {LONGEST} characters")

@@ -300,6 +300,8 @@ def finished_epochs(folder: RunFolder) -> dict[str, list[Any]]:
         KerasDAEError: they are not those of whole epochs in the history.
     """
     history = folder.history()
+    if not history["loss"]:
+        raise KerasDAEError(f"{folder.path} holds no epoch that has been finished.")
     if not holds_optimizer(folder.model_path):
         return history  # the model of the last epoch
     steps = -(-folder.record()["dataset"]["train"] // folder.config().batch_size)

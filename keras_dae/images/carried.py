@@ -11,7 +11,10 @@ from typing import Any
 
 from PIL import JpegImagePlugin
 
+from keras_dae.images.io.pictures import UnreadableError
+
 ORIENTATION = 0x0112
+MOST_CHUNKS = 10_000  # of one PNG file; each is a value of its own on the way
 # Chunks of a PNG file that speak of the values as they were stored.
 _STORED = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
 _OF_TYPE = {b"bKGD", b"sBIT", b"hIST", b"sPLT"}
@@ -122,6 +125,8 @@ def png_chunks(content: bytes, kept_type: bool, turned: bool) -> Chunks:
         elif data.startswith(b"XML:com.adobe.xmp\0"):
             data = upright_xmp(data)
         kept.append((kind, data))
+        if len(kept) > MOST_CHUNKS:
+            raise UnreadableError(f"holds more than {MOST_CHUNKS:,} chunks of metadata")
     return kept
 
 

@@ -200,8 +200,20 @@ def _files(
                 shown = (n for n in sorted(folders) if not n.startswith("."))
                 kept = [name for name in shown if not skip(inside / name)]
             links = [name for name in kept if (inside / name).is_symlink()]
+            problems += [
+                (inside / name, "leads to the system's own files and is not followed")
+                for name in links
+                if _is_system(inside / name)
+            ]
+            links = [name for name in links if not _is_system(inside / name)]
+            kept = [n for n in kept if n in links or not (inside / n).is_symlink()]
             queue += [inside / name for name in links]
             folders[:] = [name for name in kept if name not in links]
+
+
+def _is_system(folder: Path) -> bool:
+    """Tell a folder of processes and devices, which has no end."""
+    return folder.resolve().parts[1:2] in (("proc",), ("sys",), ("dev",))
 
 
 def _identity(folder: Path) -> tuple[int, int] | Path:

@@ -22,6 +22,17 @@ MAX_GAPS = 0.1  # of a page's values
 Range = tuple[float, float]
 
 
+def check_values(known: dict[str, Any]) -> None:
+    """Raise `ValueError` or `LookupError` unless a record of a range can be used."""
+    dtype, low, high = known["dtype"], float(known["low"]), float(known["high"])
+    if dtype not in (*RANGES, *COUNTS):
+        raise ValueError(f"values of the type {dtype!r}")
+    if not (
+        low < high and np.isfinite(np.array([low, high, high - low], np.float32)).all()
+    ):
+        raise ValueError(f"values from {low:g} to {high:g}")
+
+
 def value_range(page: Page, asked: Range | None = None) -> Range:
     """Return the values that become 0 and 1.
 

@@ -20,6 +20,7 @@ from keras_dae.system.locks import held, temporary
 TOLERANCE = 1e-5  # absolute, on answers in [0, 1]
 IMAGES = 70  # more than one batch, and the last one of another size
 VALUES = 1 << 24  # of them together, at most
+MOST_VALUES = 1 << 26  # of one image
 PREPROCESSING = (
     "input: float32, (batch, height, width, channels), image values scaled to [0, 1] "
     "by the range of their type; output: denoised, of the same shape and range"
@@ -153,6 +154,11 @@ def write_format(
 def sample(model: Path) -> np.ndarray:
     """Return float32 images in [0, 1] of the shape that a `.keras` file takes."""
     shape = [side or 28 for side in input_shape(inspect(model))]
+    if prod(shape) > MOST_VALUES:
+        raise KerasDAEError(
+            f"{model} takes images of {' x '.join(map(str, shape))} values; of at most "
+            f"{MOST_VALUES:,} values are exported."
+        )
     count = max(1, min(IMAGES, VALUES // max(1, prod(shape))))
     return np.random.default_rng(0).random((count, *shape), dtype=np.float32)
 

@@ -197,7 +197,10 @@ def import_keras(backend: str) -> None:
             importlib.import_module("torch")
         with without_dynamo():
             importlib.import_module("keras")
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ImportError, MemoryError) as error:
+        words = (str(error).splitlines() or ["no memory is left"])[0]
+        raise KerasDAEError(f"keras cannot be imported: {words}.") from error
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise KerasDAEError(
             f"keras cannot be imported: {error} Its settings are in keras.json, in "
             "~/.keras or the folder that KERAS_HOME names."

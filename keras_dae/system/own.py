@@ -11,6 +11,7 @@ from pathlib import Path
 
 import keras_dae
 
+MOST_BYTES = 1 << 30  # of a file that the list may name
 _PRESETS = Path(str(keras_dae.__file__)).parent / "presets"
 
 
@@ -54,9 +55,15 @@ def forget(path: Path | str) -> None:
             place.unlink(missing_ok=True)
 
 
+def _is_huge(path: Path) -> bool:
+    """Tell a file that no run of this program writes, and that takes long to hash."""
+    found = path.stat()
+    return found.st_size > MOST_BYTES or 512 * found.st_blocks < found.st_size // 2
+
+
 def _place(path: Path | str) -> Path | None:
     """Return where the list notes a file of this content; None without such a file."""
-    if not Path(path).is_file():
+    if not Path(path).is_file() or _is_huge(Path(path)):
         return None
     with Path(path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,7 @@
 """One run's configuration: TOML and options in, checked values out."""
 
 import re
+import stat
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -405,7 +406,10 @@ def read_toml(path: Path | str) -> dict[str, Any]:
         KerasDAEError: unreadable or not TOML.
     """
     try:
-        if Path(path).stat().st_size > MAX_TOML:
+        found = Path(path).stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for for ever
+            raise KerasDAEError(f"{path} is no regular file.")
+        if found.st_size > MAX_TOML:
             raise KerasDAEError(f"{path} is larger than {MAX_TOML >> 10} KiB.")
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except KerasDAEError:

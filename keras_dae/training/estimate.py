@@ -1,12 +1,16 @@
 """How long a training will take, from a few of its steps."""
 
 import time
+from math import prod
 from typing import Any
 
 import keras
 
+from keras_dae.errors import KerasDAEError
+from keras_dae.images.io.arrays import memory
 from keras_dae.images.splits import Splits
 from keras_dae.images.targets import training_pairs
+from keras_dae.system import backend
 from keras_dae.system.numerics import float32
 from keras_dae.training.config import RunConfig
 from keras_dae.training.duration import FORWARD
@@ -16,6 +20,24 @@ from keras_dae.training.losses import LOSSES
 from keras_dae.training.optimizers import make_optimizer
 
 TIMED_SECONDS, TIMED_STEPS = 0.5, 20  # what an estimate takes at most, after a step
+
+
+def check_memory(model: keras.Model, batch: int) -> None:
+    """Refuse a batch whose activations and their gradients do not fit into memory.
+
+    Raises:
+        KerasDAEError: says how many images would fit.
+    """
+    if backend.device() != "cpu":
+        return  # a GPU has memory of its own
+    values = sum(prod(layer.output.shape[1:]) for layer in model.layers)
+    an_image = 2 * 4 * values
+    if batch * an_image > memory():
+        raise KerasDAEError(
+            f"A batch of {batch} images takes about {batch * an_image / 1e9:,.0f} GB, "
+            f"and this machine has {memory() / 1e9:,.0f} GB; --batch-size "
+            f"{max(1, int(memory() / an_image / 2))} or smaller images fit."
+        )
 
 
 def epoch_seconds(config: RunConfig, splits: Splits) -> float:
@@ -50,6 +72,7 @@ def step_seconds(config: RunConfig, splits: Splits) -> float:
     with float32(tf32=config.precision == "tf32"):
         fresh = config.model_copy(update={"start": None})
         model = start(fresh, config.plan(splits.image_shape), 0.0)
+        check_memory(model, config.batch_size)
         model.compile(make_optimizer(config, 1), LOSSES[config.loss]())
         lean = config.targets != "blind-spot" and use_fast_steps(
             model, config.precision, config.batch_size

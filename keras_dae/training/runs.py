@@ -15,14 +15,14 @@ DIR/<data>-<model>-seed<seed>/
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.noise_words import noise_label
+from keras_dae.images.ranges import check_values
 from keras_dae.models.families import FAMILIES
 from keras_dae.models.gate import holds_optimizer
 from keras_dae.models.photo_spec import BLOCKS
@@ -39,6 +39,7 @@ from keras_dae.training.config import RunConfig, make_config
 from keras_dae.training.patience import has_ended
 
 DEFAULT_RUNS = Path("artifacts/runs")
+LARGEST = 1e30  # of a figure in a history; NaN is no number below it
 LONGEST_LABEL = 48  # characters; four bytes each still leave a name that can be
 HISTORY_KEYS = ("loss", "val_loss", "seconds", "val_seconds", "learning_rate")
 # Beside them, of models with a latent: shares as `models.live_maps` counts them, a list
@@ -52,9 +53,9 @@ class _Dataset(BaseModel):
     model_config = ConfigDict(strict=True)
     name: str
     sha256: str
-    train: int
-    validation: int
-    test: int
+    train: int = Field(ge=1)
+    validation: int = Field(ge=0)
+    test: int = Field(ge=0)
     files: dict[str, int] = {}
 
 
@@ -131,6 +132,8 @@ class RunFolder:
             ) from error
         with believed(self.config_path):
             noise_label(record["noise"])
+            if record.get("values"):
+                check_values(record["values"])
         return record
 
     def history(self) -> dict[str, list[Any]]:
@@ -153,7 +156,7 @@ class RunFolder:
                 f"named {', '.join(HISTORY_KEYS)}."
             )
         for key, column in columns.items():
-            if not all(type(n) in (int, float) and isfinite(n) for n in column or []):
+            if not all(_is_figure(number) for number in column or []):
                 raise KerasDAEError(f"{key} in {self.history_path} holds no numbers.")
         if shares is not None:
             if not _are_shares(shares, len(columns["loss"] or [])):
@@ -193,6 +196,11 @@ class RunFolder:
         behind.
         """
         return holds_optimizer(self.model_path) is False
+
+
+def _is_figure(number: Any) -> bool:
+    """Tell whether a value is a number that a column may hold, and be summed with."""
+    return type(number) in (int, float) and abs(number) < LARGEST
 
 
 def _are_shares(column: Any, epochs: int) -> bool:

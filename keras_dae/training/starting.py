@@ -9,7 +9,7 @@ from keras_dae.errors import UsageError, check
 from keras_dae.models.families import FAMILIES
 from keras_dae.models.gate import inspect
 from keras_dae.models.photo_spec import PHOTO
-from keras_dae.system.storage import is_dir, is_file
+from keras_dae.system.storage import believed, is_dir, is_file
 from keras_dae.training.runs import find_runs
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PRESETS = Path(__file__).parents[1] / "presets"
 BLOCK = re.compile(r"block_(\d+)_([ab])")
-MEMBER = re.compile(r"([A-Z]+)_(\d+)_(\d+)")
+MEMBER = re.compile(r"([A-Z]+)_(\d{1,4})_(\d{1,4})")
 
 
 def presets_by_name() -> dict[str, Path]:
@@ -63,7 +63,12 @@ def start_options(named: str) -> dict[str, Any]:
         config = find_runs(Path(named))[0].config().model_dump()
         kept = ("model", "depth", "latent", "filters", "blocks", "channels")
         return {key: config[key] for key in kept if config[key] is not None}
-    model = inspect(path)["config"]
+    with believed(path):
+        return _of_file(inspect(path)["config"])
+
+
+def _of_file(model: dict[str, Any]) -> dict[str, Any]:
+    """Return what a Keras configuration implies; nothing for an unknown model."""
     name, found = str(model.get("name")), MEMBER.fullmatch(str(model.get("name")))
     if name == PHOTO:
         return _of_photo(model)

@@ -21,6 +21,7 @@ from keras_dae.system.walls import FILES
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 # Arrays from this size on stay in their file, where it holds them uncompressed.
 STORED_BYTES = 64 * 2**20
+MAX_INFLATED = 512 << 20  # bytes of one compressed array
 MAX_IDX = 64 << 20  # bytes; MNIST's kind of files hold 47 million at most
 
 
@@ -118,7 +119,7 @@ def open_npz(name: str, stored: int = STORED_BYTES) -> dict[str, Any]:
             }
     except OSError as error:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
-    except MemoryError:
+    except (KerasDAEError, MemoryError):
         raise
     except Exception as error:  # damage shows as almost any exception in numpy
         raise KerasDAEError(f"{path} is not a readable npz file.") from error
@@ -150,6 +151,12 @@ def _read(path: Path, file: Any, key: str, stored_from: int) -> Any:
     name = key if key in file.zip.namelist() else f"{key}.npy"
     info = file.zip.getinfo(name)
     large = key.startswith("x_") and info.file_size >= stored_from
+    if info.compress_type != zipfile.ZIP_STORED and info.file_size > MAX_INFLATED:
+        raise KerasDAEError(
+            f"{key} in {path} takes {info.file_size >> 20:,} MiB uncompressed, more "
+            f"than {MAX_INFLATED >> 20}; numpy.savez writes a file that is read as it "
+            "is needed."
+        )
     if large and info.compress_type == zipfile.ZIP_STORED:
         place = find_member(path, file.zip, name)
         return file[key] if place is None else Stored(path, *place)

@@ -6,6 +6,7 @@ kind. Headers are looked at before any memory is taken for pixels.
 
 import io
 import stat
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,8 @@ from keras_dae.images.kinds import check_kind
 from keras_dae.system.limits import Bounds, bounds_of
 from keras_dae.system.storage import reason
 from keras_dae.system.walls import FILES
+
+MOST_STREAM = 4 << 30  # bytes of an image that comes through standard input
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,18 @@ def read_file(path: Path, megapixels: float = MAX_MEGAPIXELS) -> Picture:
     return _within(bounds_of(path), "open_file", str(path.absolute()), megapixels)
 
 
-def read_bytes(content: bytes, megapixels: float = MAX_MEGAPIXELS) -> Picture:
-    """Read an image that has no name, as `read_file` does."""
-    return _within(bounds_of(size=len(content)), "open_bytes", content, megapixels)
+def read_stream(stream: BinaryIO, megapixels: float = MAX_MEGAPIXELS) -> Picture:
+    """Read an image that has no name, as `read_file` does.
+
+    Its bytes go through a temporary file, so that they take no memory here.
+    """
+    with tempfile.NamedTemporaryFile(prefix="keras-dae-") as kept:
+        while part := stream.read(1 << 20):
+            if kept.tell() + len(part) > MOST_STREAM:
+                raise UnreadableError(f"is larger than {MOST_STREAM >> 20:,} MiB")
+            kept.write(part)
+        kept.flush()
+        return _within(bounds_of(kept.name), "open_unnamed", kept.name, megapixels)
 
 
 def _within(bounds: Bounds, function: str, *arguments: Any) -> Picture:
@@ -107,9 +119,10 @@ def open_file(path: str, megapixels: float) -> Picture:
         raise UnreadableError(f"cannot be read: {reason(error)}") from error
 
 
-def open_bytes(content: bytes, megapixels: float) -> Picture:
-    """Read an image that has no name, in the process of `walls.FILES`."""
-    return read_picture(io.BytesIO(content), None, megapixels)
+def open_unnamed(path: str, megapixels: float) -> Picture:
+    """Read an image whose name says nothing, in the process of `walls.FILES`."""
+    with Path(path).open("rb") as file:
+        return read_picture(file, None, megapixels)
 
 
 def _first_line(error: Exception) -> str:

@@ -31,7 +31,8 @@ def read(file: BinaryIO, megapixels: float) -> Picture:
             "several are (N, H, W) or (N, H, W, C)"
         )
     height, width = shape[1:3] if stacked else shape[:2]
-    check_size([(width, height)] * (shape[0] if stacked else 1), megapixels)
+    count = (shape[0] if stacked else 1) * (2 if _has_two_channels(shape) else 1)
+    check_size([(width, height)] * count, megapixels)
     start = file.tell()
     held = file.seek(0, 2) - start
     needed = prod(shape) * dtype.itemsize

@@ -23,6 +23,8 @@ from keras_dae.images.splits import Splits
 from keras_dae.system import backend
 from keras_dae.system.storage import is_file, reason
 
+MOST_BATCH = 1 << 28  # bytes of the images that an ONNX model takes at once
+
 FORMS = "a .keras file, an .onnx file or MODULE:FUNCTION"
 
 
@@ -101,6 +103,11 @@ def _onnx_denoiser(
     def denoise(noisy: np.ndarray) -> np.ndarray:
         if batch is None:
             return run(noisy)
+        if batch * noisy[:1].nbytes > MOST_BATCH:
+            raise KerasDAEError(
+                f"The ONNX model takes batches of {batch:,} images alone, more than "
+                f"{MOST_BATCH >> 20} MiB."
+            )
         lacking = -len(noisy) % batch
         padded = np.concatenate([noisy, *[noisy[-1:]] * lacking])
         parts = [run(padded[i : i + batch]) for i in range(0, len(padded), batch)]
