@@ -351,7 +351,10 @@ BAD_USE = [
     (["a.png", "-o", "out", "--compare", "seen.jpg"], "writes a .png file"),
     (["a.png", "b.png", "-o", "out.png"], "name a folder for several"),
     (["a.png", "b.png", "-o", "-"], "Standard output takes one image"),
-    (["a.png", "b.png", "-o", "out", "--compare", "c.png"], "are for one image"),
+    (
+        ["a.png", "b.png", "-o", "out", "--compare", "c.png"],
+        "need a single input image",
+    ),
     (["a.png", "-o", "text"], "The output is a folder, or a file of an image"),
     (["-", "-o", "out"], "is a file or '-', not a folder"),
 ]

@@ -68,8 +68,10 @@ def test_training_says_what_it_trains_on(photos, tmp_path):
     lines = result.stderr.splitlines()
     assert f"{photos / 'empty.png'} is empty (0 bytes); left out." in lines
     assert [line for line in lines if line.startswith(f"{photos / 'text.jpg'} is no ")]
-    assert f"folder:{photos}: 21 images train, 3 validate" in lines
-    assert "These are patches; of the files 7 train, 1 validation, 1 test" in lines
+    assert f"folder:{photos}: 21 training images, 3 validation images" in lines
+    assert (
+        "The images are patches of these files: 7 train, 1 validation, 1 test" in lines
+    )
     assert json.loads(result.stdout)["epochs"] == 2
 
 

@@ -115,7 +115,7 @@ def test_depth_limit(data, study):
     ("options", "says"),
     [
         (["--depths", "1,two"], "whole numbers separated by commas"),
-        (["--depths", "0"], "numbers from 1"),
+        (["--depths", "0"], "numbers of at least 1"),
         (["--train-images", "32", "--epochs", "1,2"], "--epochs takes one number for"),
         (["--train-images", "5000"], "train"),
         (["--latent", "13"], "latent"),

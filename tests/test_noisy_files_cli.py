@@ -56,7 +56,7 @@ def trained(noisy, tmp_path_factory):
 def test_sigma_is_estimated_said_and_recorded(trained):
     result, folder, _ = trained
     (line,) = [line for line in result.stderr.splitlines() if "sigma" in line]
-    assert line.endswith(", estimated from them; none is added")
+    assert line.endswith(", estimated from the files; no noise is added")
     sigma = float(line.split("sigma ")[1].split()[0])
     assert sigma == pytest.approx(SIGMA, rel=0.05)
     assert "must be clean" not in result.stderr
@@ -113,8 +113,8 @@ def test_a_told_sigma_wins_and_the_estimate_is_said_beside(noisy, tmp_path):
     done = run(*words, "--sigma", "0.2", "--out", tmp_path)
     assert done.exit_code == 0, done.output
     (line,) = [line for line in done.stderr.splitlines() if "sigma" in line]
-    assert "sigma 0.2 of 0 to 1, told; an estimate is " in line
-    assert 0.09 < float(line.split("estimate is ")[1].split(";")[0]) < 0.11
+    assert "sigma 0.2 (0 to 1), as given; an estimate gives " in line
+    assert 0.09 < float(line.split("estimate gives ")[1].split(";")[0]) < 0.11
     (folder,) = tmp_path.iterdir()
     assert RunFolder(folder).record()["noise"]["sigma"] == 0.2
 

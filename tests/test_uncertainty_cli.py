@@ -140,14 +140,17 @@ def test_a_run_keeps_its_calibration(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["calibrate", "DAE_1_5", "--data", "mnist5k"], "Name the calibrated model's"),
-        (["calibrate", "DAE_1_5", "-o", "a.h5"], "The output is a .keras file"),
+        (
+            ["calibrate", "DAE_1_5", "--data", "mnist5k"],
+            "Give the path of the calibrated model",
+        ),
+        (["calibrate", "DAE_1_5", "-o", "a.h5"], "The output must be a .keras file"),
         (["calibrate", "nothing", "-o", "a.keras"], "There is no model nothing"),
         (["calibrate", "DAE_1_5", "-o", "{there}"], "exists; --overwrite"),
         (["denoise", "a.png", "-o", "x", "--uncertainty"], "needs a calibrated model"),
         (
             ["denoise", "a.png", "-o", "-", "--uncertainty", "--model", "DAE_1_5"],
-            "writes a file beside the output",
+            "writes an extra file",
         ),
         (
             [
@@ -160,7 +163,7 @@ def test_a_run_keeps_its_calibration(tmp_path):
                 "--model",
                 "photo",
             ],
-            "without --strength, --sigma and --best",
+            "with --strength, --sigma and --best",
         ),
         (["uncertainty", "nothing"], "There is no model nothing"),
     ],

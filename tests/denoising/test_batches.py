@@ -151,7 +151,7 @@ def test_existing_outputs_are_skipped_on_demand(folder, tmp_path):
     words = ["denoise", str(folder), "-o", str(out), "--skip-existing", "--overwrite"]
     both = CliRunner().invoke(main, words)
     assert both.exit_code == 2
-    assert "exclude each other" in both.stderr
+    assert "cannot be combined" in both.stderr
 
 
 def test_a_second_call_after_an_interrupt_does_what_is_left(folder, tmp_path):

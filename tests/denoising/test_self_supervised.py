@@ -141,8 +141,8 @@ def test_denoise_self_needs_no_model(file, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--model", "DAE_1_5"), "leave --model out"),
-        (("--engine", "onnx"), "--self takes --engine keras"),
+        (("--model", "DAE_1_5"), "cannot be combined"),
+        (("--engine", "onnx"), "--self needs --engine keras"),
     ],
 )
 def test_what_does_not_go_with_it_is_a_usage_error(file, tmp_path, words, message):

@@ -70,7 +70,7 @@ def test_runs_that_crash_are_told_and_a_second_call_does_them(home):
     # The end of the log: what the run said, and how it ended.
     tail = said.partition("DAE_1_13-seed0/train.log ends with\n")[2]
     assert "64 images" not in tail.splitlines()[0]
-    assert "51 images train" in tail
+    assert "51 training images" in tail
     with start(home, *options) as process:
         out, _ = process.communicate()
     assert process.returncode == 0
