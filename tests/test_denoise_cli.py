@@ -111,7 +111,7 @@ def test_one_file_to_one_file_and_each_name_once(folder, tmp_path):
     result = run(folder / "a.png", folder / "deep" / "a.png", "-o", tmp_path / "o")
     (line,) = errors(result)
     assert "its output" in line
-    assert "is that of" in line
+    assert "is also that of" in line
     assert result.exit_code == 1
     assert names(tmp_path / "o") == ["a.denoised.png"]
 
@@ -155,7 +155,7 @@ def test_an_input_is_never_its_own_output(folder):
     path = folder / "a.png"
     before = path.read_bytes()
     (line,) = errors(run(path, "-o", path, "--overwrite"))
-    assert "inputs stay as they are" in line
+    assert "its output would replace the input" in line
     assert path.read_bytes() == before
 
 
@@ -344,19 +344,19 @@ def test_a_clean_image_of_another_shape(tmp_path):
 
 BAD_USE = [
     (["a.png", "-o", "out", "--model", "DAE_9_9"], "There is no model DAE_9_9"),
-    (["a.png", "-o", "out", "--overlap", "28"], "overlap is from 0 to 27"),
+    (["a.png", "-o", "out", "--overlap", "28"], "overlap must be from 0 to 27"),
     (["a.png", "-o", "out", "--range", "5,1"], "two numbers LOW..HIGH, not '5,1'"),
     (["a.png", "-o", "out", "--add-noise", "fog"], "fog"),
     (["a.png", "-o", "out.jpg"], "keeps the format of"),
     (["a.png", "-o", "out", "--compare", "seen.jpg"], "writes a .png file"),
-    (["a.png", "b.png", "-o", "out.png"], "name a folder for several"),
-    (["a.png", "b.png", "-o", "-"], "Standard output takes one image"),
+    (["a.png", "b.png", "-o", "out.png"], "Give a folder for several inputs"),
+    (["a.png", "b.png", "-o", "-"], "Standard output takes a single image"),
     (
         ["a.png", "b.png", "-o", "out", "--compare", "c.png"],
         "need a single input image",
     ),
-    (["a.png", "-o", "text"], "The output is a folder, or a file of an image"),
-    (["-", "-o", "out"], "is a file or '-', not a folder"),
+    (["a.png", "-o", "text"], "The output must be a folder or an image file"),
+    (["-", "-o", "out"], "must be a file or '-'"),
 ]
 
 

@@ -93,7 +93,7 @@ def test_strength_blends(digits):
     assert np.array_equal(denoiser.denoise(noisy, strength=0), noisy)
     half = denoiser.denoise(unit, strength=0.5)
     np.testing.assert_allclose(half, (unit + denoiser.denoise(unit)) / 2, atol=1e-6)
-    with pytest.raises(kd.UsageError, match="strength is from 0 to 1"):
+    with pytest.raises(kd.UsageError, match="strength must be from 0 to 1"):
         denoiser.denoise(noisy, strength=2)
 
 

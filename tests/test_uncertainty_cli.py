@@ -84,7 +84,9 @@ def test_unlike_images_are_warned_of(calibrated, tmp_path):
     assert np.asarray(Image.open(tmp_path / "a.denoised.png")).shape == calm.shape
     assert (tmp_path / "a.denoised.width.png").exists()
     denoiser = kd.Denoiser.from_preset(calibrated[0])
-    with pytest.warns(UserWarning, match=r"40x28 pixels \(there 28x28\).*promise noth"):
+    with pytest.warns(
+        UserWarning, match=r"40x28 pixels \(calibration 28x28\).*not reliab"
+    ):
         answer, lower, upper = denoiser.denoise(calm[..., 0], return_interval=True)
     assert (lower <= answer + 0.5).all()
     assert (answer - 0.5 <= upper).all()

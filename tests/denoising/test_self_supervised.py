@@ -102,7 +102,7 @@ def test_the_same_seed_learns_the_same_model():
 
 
 def test_an_image_that_is_too_small_is_refused():
-    with pytest.raises(UnreadableError, match="15x20 pixels; --self learns from 16x16"):
+    with pytest.raises(UnreadableError, match="15x20 pixels; --self needs 16x16"):
         learn(page_of(np.zeros((20, 15), np.uint8)), BYTES)
 
 
@@ -156,4 +156,4 @@ def test_a_small_file_fails_in_one_sentence(file, tmp_path):
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(file)
     result = run("--self", file, "-o", tmp_path / "out")
     assert result.exit_code == 1
-    assert "is 9x9 pixels; --self learns from 16x16 or more" in result.stderr
+    assert "is 9x9 pixels; --self needs 16x16 or more" in result.stderr
