@@ -131,7 +131,7 @@ def test_standard_input_and_output(tmp_path):
     bad = run("-", "-o", "-", given=b"no image")
     assert bad.exit_code == 1
     assert bad.stdout_bytes == b""
-    assert "standard input: is no image of a kind" in errors(bad)[0]
+    assert "standard input: is not in a supported image" in errors(bad)[0]
 
 
 def test_nothing_is_overwritten_unasked(folder, tmp_path):
@@ -267,12 +267,15 @@ def not_a_number():
 
 
 DAMAGED = {
-    "bomb.png": (bomb, "says that it holds 1,600 megapixels"),
+    "bomb.png": (bomb, "claims to hold 1,600 megapixels"),
     "empty.png": (lambda: b"", "is empty (0 bytes)"),
     "locked.png": (lambda: png(pixels()), "cannot be read: Permission denied"),
-    "named.jpg": (lambda: png(pixels()), "is a PNG image, whatever its name says"),
+    "named.jpg": (lambda: png(pixels()), "is a PNG image, unlike its name"),
     "nan.tif": (not_a_number, "not finite (NaN or infinity)"),
-    "text.png": (lambda: b"a letter, not an image", "is no image of a kind read here"),
+    "text.png": (
+        lambda: b"a letter, not an image",
+        "is not in a supported image format",
+    ),
     "truncated.png": (lambda: png(pixels())[:300], "damaged or truncated PNG"),
 }
 WHOLE = {"one.png": (1, 1), "small.png": (5, 9), "good.png": (28, 28)}

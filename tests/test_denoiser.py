@@ -288,8 +288,8 @@ def test_a_later_fit_on_clean_images_drops_the_targets(tiny):
 @pytest.mark.parametrize(
     ("targets", "noise", "named"),
     [
-        ("cleaner", "gaussian:0.5", "targets are clean, noisy, blind-spot"),
-        ("noisy", "salt-pepper:0.2", "takes gaussian noise of one sigma"),
+        ("cleaner", "gaussian:0.5", "targets must be one of clean, noisy, blind-spot"),
+        ("noisy", "salt-pepper:0.2", "needs gaussian noise with a single sigma"),
     ],
 )
 def test_targets_that_cannot_be_are_refused(tiny, targets, noise, named):

@@ -183,7 +183,7 @@ def test_images_that_show_no_noise_or_much_black_need_a_sigma(tmp_path):
         ({"clip": False}, "takes neither clip=false"),
         ({"augment": True}, "nor augment"),
         ({"loss": "log-mse"}, "loss must be mse"),
-        ({"noise": "poisson:30"}, "takes gaussian noise of one sigma"),
+        ({"noise": "poisson:30"}, "needs gaussian noise with a single sigma"),
     ],
 )
 def test_what_noisy_files_do_not_have_is_refused_in_one_sentence(given, named):

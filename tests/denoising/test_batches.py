@@ -115,7 +115,7 @@ KINDS = {
     "scan.svs": SLIDE,
     "film.gif": OTHER,
     "brain.nii.gz": "is a medical or scientific image",
-    "cells.czi": "a microscope's own file",
+    "cells.czi": "a microscope file",
 }
 
 

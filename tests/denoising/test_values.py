@@ -100,7 +100,7 @@ def test_a_second_channel_is_denoised_like_the_first(tmp_path, page):
     options = {"photometric": "minisblack", "planarconfig": "contig"}
     tifffile.imwrite(tmp_path / "a.tif", both, **options)
     (row,) = denoise(tmp_path / "a.tif", "-o", tmp_path / "out.tif")
-    assert row["note"] == "channel 2 is an image too"
+    assert row["note"] == "channel 2 is read as an image"
     found = tifffile.imread(tmp_path / "out.tif") / 65535
     for channel, truth in enumerate((clean, clean[::-1, ::-1])):
         before = np.mean((both[..., channel] / 65535 - truth) ** 2)
