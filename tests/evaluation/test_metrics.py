@@ -77,17 +77,17 @@ def test_shapes_that_differ_are_refused(metric, one, other):
     [
         (
             *(mse, (4, 4)),
-            "clean and denoised must be of one shape (N, H, W, C). "
+            "clean and denoised must have the same shape (N, H, W, C). "
             "Received: clean=(4, 4), denoised=(4, 4).",
         ),
         (
             *(mse, (2, 4, 4, 1, 1)),
-            "clean and denoised must be of one shape (N, H, W, C). "
+            "clean and denoised must have the same shape (N, H, W, C). "
             "Received: clean=(2, 4, 4, 1, 1), denoised=(2, 4, 4, 1, 1).",
         ),
         (
             *(ssim, (1, 11, 10, 12)),
-            "ssim takes two arrays of one shape (N, H, W, C), H and W from 11. "
+            "ssim needs arrays of one shape (N, H, W, C), H and W at least 11. "
             "Received: clean=(1, 11, 10, 12), denoised=(1, 11, 10, 12).",
         ),
     ],

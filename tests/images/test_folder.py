@@ -337,7 +337,10 @@ def without_numbers(path):
 DAMAGED = {
     "cut.png": (truncated, "is a damaged or truncated PNG image"),
     "empty.jpg": (lambda path: path.write_bytes(b""), "is empty (0 bytes)"),
-    "text.png": (lambda path: path.write_text("a letter"), "is not in a supported image format"),
+    "text.png": (
+        lambda path: path.write_text("a letter"),
+        "is not in a supported image format",
+    ),
     "wide.tif": (without_numbers, "holds 100 % values that are not finite"),
     "named.jpg": (lambda path: imageio.imwrite(path.with_suffix(".png"), pixels(seed=7))
                   or path.with_suffix(".png").rename(path), "is a PNG image"),
@@ -404,7 +407,9 @@ def test_a_folder_without_images(photos):
     inside = photos()
     (inside / "notes.txt").write_text("no image")
     said = message(inside)
-    assert said.startswith(f"There is no image below {inside}. Supported: PNG, JPEG, TIFF")
+    assert said.startswith(
+        f"There is no image below {inside}. Supported: PNG, JPEG, TIFF"
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2])

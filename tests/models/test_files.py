@@ -415,7 +415,7 @@ def test_a_loss_of_the_user_s_own_is_in_the_way_of_training_alone(saved, tmp_pat
     path = tmp_path / "own-loss.keras"
     keras.saving.save_model(model, path)
     assert answer(load(path)) == answer(model)
-    with pytest.raises(KerasDAEError, match="hold no code"):
+    with pytest.raises(KerasDAEError, match="contain no code"):
         load(path, compiled=True)
 
 
