@@ -203,7 +203,7 @@ def test_an_existing_run_is_not_overwritten(runs, data):
     (folder,) = runs.iterdir()
     before = (folder / "model.keras").read_bytes()
     result = run("train", *SMALL, "--data", data, "--out", runs)
-    assert "--resume goes on with it" in sentence(result, 2)
+    assert "Use --resume to continue it" in sentence(result, 2)
     assert (folder / "model.keras").read_bytes() == before
 
 

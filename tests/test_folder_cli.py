@@ -181,14 +181,18 @@ BAD = [
     (["--data", "folder:gone"], 2, "There is no folder gone."),
     (["--data", "folder:bare"], 1, "There is no image below bare"),
     (["--data", "folder:two"], 1, "two holds 2 image files to learn from"),
-    (["--data", "folder:two", "--size", "7"], 2, "size must be 8 to 1024"),
+    (["--data", "folder:two", "--size", "7"], 2, "size must be from 8 to 1024"),
     (
         ["--data", "folder:two", "--channels", "2"],
         2,
         "channels must be 1 (grey) or 3 (RGB)",
     ),
     (["--data", "folder:two", "--patches", "0"], 2, "patches must be from 1 to"),
-    (["--data", "mnist5k", "--size", "32"], 2, "are for data=folder:PATH. Received: s"),
+    (
+        ["--data", "mnist5k", "--size", "32"],
+        2,
+        "apply only to data=folder:PATH. Received: s",
+    ),
 ]
 
 

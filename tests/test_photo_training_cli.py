@@ -121,8 +121,8 @@ def test_bfloat16_without_its_instructions_is_said(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--start", "nothing"], "no model to start from"),
-        (["--blocks", "6"], "blocks is for model=photo. Received: blocks=6"),
+        (["--start", "nothing"], "no such model to start from"),
+        (["--blocks", "6"], "blocks applies only to model=photo. Received: blocks=6"),
         (["--start", "photo", "--channels", "1"], "another architecture"),
         (["--loss", "huber"], "loss should be 'mse' or 'log-mse'"),
     ],

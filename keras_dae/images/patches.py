@@ -40,7 +40,9 @@ class Cut:
     def __post_init__(self) -> None:
         low, high = SIDES
         check(
-            low <= self.size <= high, f"size must be {low} to {high}.", size=self.size
+            low <= self.size <= high,
+            f"size must be from {low} to {high}.",
+            size=self.size,
         )
         check(
             self.channels in (1, 3),

@@ -63,7 +63,7 @@ def test_a_pipe_is_one_row_and_is_not_waited_for(folder, tmp_path):
     os.mkfifo(folder / "p.png")
     code, found = denoise(folder, "-o", tmp_path / "out")
     assert (code, found["done"]) == (1, 1)
-    assert rows(found)["p.png"]["reason"].startswith("is a named pipe; only files")
+    assert rows(found)["p.png"]["reason"].startswith("is a named pipe, not a file")
     code, found = denoise(folder / "p.png", "-o", tmp_path / "b")
     assert (code, found["failed"]) == (1, 1)
 
@@ -85,7 +85,7 @@ def test_a_name_that_is_not_utf8_is_written_out(folder, tmp_path):
     assert b"\xff\xfe.denoised.png" in written
     save(folder / "b.png")
     (folder / "c.png").write_bytes(b"")
-    with pytest.raises(KerasDAEError, match="1 image file to learn from"):
+    with pytest.raises(KerasDAEError, match="1 image file, but at least 3"):
         read_folder(folder, Cut(size=8))  # all hold the same image; no traceback
 
 

@@ -190,9 +190,9 @@ def test_a_redirect_is_followed(server, cache):
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
-        ("loop", "redirected more than 5 times"),
-        ("local", "redirected to 'file:///etc/hostname', which is not http"),
-        ("elsewhere", "redirected to 'ftp://127.0.0.1/file.bin', which is not http"),
+        ("loop", "redirects more than 5 times"),
+        ("local", "redirects to 'file:///etc/hostname', which is not http"),
+        ("elsewhere", "redirects to 'ftp://127.0.0.1/file.bin', which is not http"),
     ],
 )
 def test_a_redirect_to_nowhere_good_is_refused(server, cache, kind, why):

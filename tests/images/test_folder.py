@@ -293,8 +293,8 @@ def test_small_images_are_mirrored_and_said(photos):
     rows = [1, 0, 1, 2, 3, 4, 3, 2]  # one row before the first, two after the last
     np.testing.assert_array_equal(pages["bar.png"][0][..., 0], pixels(5, 20)[rows])
     assert found.notes == (
-        f"bar.png, dot.png below {inside} are smaller than 8x8 and mirrored beyond the "
-        "edges.",
+        f"bar.png, dot.png below {inside} are smaller than 8x8 and extended by "
+        "reflection.",
     )
 
 

@@ -184,7 +184,7 @@ def test_r2r_refuses_clipped_noise_with_the_reason():
     with pytest.raises(UsageError, match="cannot be split into two independent parts"):
         TargetPairs("r2r", images(), NOISE, batch_size=8, seed=0)
     with pytest.raises(
-        UsageError, match="needs gaussian noise with a single sigma with"
+        UsageError, match="needs gaussian noise with a single sigma and"
     ):
         TargetPairs("r2r", images(), Uniform(0.5, clip=False), batch_size=8, seed=0)
 

@@ -64,7 +64,7 @@ def test_runs_that_crash_are_told_and_a_second_call_does_them(home):
     assert process.returncode == 1
     rows = json.loads(out)
     assert [row["state"] for row in rows] == ["failed", "failed", "done"]
-    assert "ended by SIGKILL; the system does so where memory runs" in rows[0]["reason"]
+    assert "ended by SIGKILL; the system does this if memory runs" in rows[0]["reason"]
     assert "ended by SIGSEGV" in rows[1]["reason"]
     assert "Traceback" not in said
     # The end of the log: what the run said, and how it ended.
@@ -130,7 +130,7 @@ def test_a_crash_is_noticed_where_the_log_has_no_room(tmp_path):
     [
         (7, "The process ended with exit code 7."),
         (-11, "The process was ended by SIGSEGV."),
-        (-9, "ended by SIGKILL; the system does so where memory runs out."),
+        (-9, "ended by SIGKILL; the system does this if memory runs out."),
     ],
 )
 def test_how_a_process_ended_is_said(code, says):
