@@ -121,7 +121,7 @@ def test_a_record_that_never_ends_is_one_sentence(study, private, name, what):
         os.mkfifo(path)
     else:
         path.symlink_to(what if what.startswith("/") else private)
-    with pytest.raises(KerasDAEError, match=r"is a link|is no regular file"):
+    with pytest.raises(KerasDAEError, match=r"is a link|is not a regular file"):
         read_json(path)
 
 
@@ -156,7 +156,7 @@ def test_a_pipe_that_is_named_like_a_temporary_file_does_not_block(study):
 def test_a_second_name_of_a_file_is_not_written_to(study, private):
     log = study / "runs" / RUN / "train.log"
     os.link(private, log)
-    with pytest.raises(KerasDAEError, match="a second name"):
+    with pytest.raises(KerasDAEError, match="a hard link"):
         inside.opened(log, os.O_WRONLY | os.O_APPEND)
 
 

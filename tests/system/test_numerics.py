@@ -214,7 +214,7 @@ def test_a_settings_file_that_keras_refuses_is_one_sentence(tmp_path):
     done = command(tmp_path, *train, KERAS_HOME=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
-        "Error: keras cannot be imported: Invalid `floatx` configuration."
+        "Error: keras could not be imported: Invalid `floatx` configuration."
     )
     assert "Traceback" not in done.stderr
 

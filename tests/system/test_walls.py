@@ -106,7 +106,9 @@ def test_errors_come_back(room):
         call(room, "fail", "usage")
     with pytest.raises(KerasDAEError, match=r"^cannot be read \(RuntimeError: a\)$"):
         call(room, "fail", "other")
-    with pytest.raises(KerasDAEError, match=r"cannot be read \(a object is not sent"):
+    with pytest.raises(
+        KerasDAEError, match=r"cannot be read \(a object cannot be sent"
+    ):
         call(room, "odd")
 
 
