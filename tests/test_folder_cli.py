@@ -116,7 +116,7 @@ def test_compare_shows_floors_and_filters_beside(runs, tmp_path, monkeypatch):
         assert photo < 0.3 * 0.1**2
         assert rows["noisy input"]["test"]["mse"] > 0.8 * 0.1**2
         assert ("affine, full rank" in rows) == affine
-        assert ("Affine maps are left out: images of 768" in result.stderr) != affine
+        assert ("Affine maps are skipped: images of 768" in result.stderr) != affine
         assert rows["median, tuned"]["tuned_on"]["split"] == "validation"
 
 
