@@ -164,8 +164,8 @@ def _open(
     picture = _read(job, task, stdin)
     if job.target is not None and format_of(job.target) != picture.format:
         raise UnreadableError(
-            f"is a {picture.format} image, and its output keeps the format; "
-            f"{job.target} names another"
+            f"is a {picture.format} image and the output keeps the format, but "
+            f"{job.target} has another"
         )
     gaps = [fill_gaps(page) for page in picture.pages]
     ranges = [_limits(page, task) for page in picture.pages]

@@ -119,8 +119,8 @@ class ByOnnx:
         missing = [name for name in ONNX_PACKAGES if find_spec(name) is None]
         if missing:
             raise KerasDAEError(
-                f"--engine onnx needs {', '.join(missing)}, not installed here; pip "
-                'install "keras-dae[onnx]" brings it.'
+                f"--engine onnx needs {', '.join(missing)}, not installed here. "
+                'Run: pip install "keras-dae[onnx]"'
             )
         shape = [side or 28 for side in model.input_shape[1:]]
         images = np.random.default_rng(0).random((PROBES, *shape), dtype=np.float32)

@@ -75,9 +75,7 @@ def ssim(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
 
 def _window(images: np.ndarray) -> np.ndarray:
     sigma = (0, SSIM_SIGMA, SSIM_SIGMA, 0)
-    from scipy.ndimage import (
-        gaussian_filter,
-    )  # slow to import, and not needed for `--help`
+    from scipy.ndimage import gaussian_filter  # not needed for `--help`
 
     filtered: np.ndarray = gaussian_filter(images, sigma, truncate=3.5)
     return filtered

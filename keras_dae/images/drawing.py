@@ -79,9 +79,8 @@ def _through_numba() -> Draw:
         if not (isinstance(images, np.ndarray) and images.flags.c_contiguous):
             images, rows = np.ascontiguousarray(images[rows]), np.arange(len(rows))
         pixels = images.reshape(len(images), -1).view(np.ndarray)
-        pixels.flags.writeable = (
-            False  # like those of a mapped file, to compile for one type
-        )
+        # Read-only like a mapped file, so that the code is compiled for one type.
+        pixels.flags.writeable = False
         noisy, clean = np.empty(shape, np.float32), np.empty(shape, np.float32)
         ziggurat.draw(
             *(pixels, rows.astype(np.int64), np.array(words, np.uint64), batch_size),

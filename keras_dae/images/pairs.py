@@ -158,9 +158,8 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         with self._lock:
             kept = self._order
             if kept is None or kept[0] != epoch:
-                kept = self._order = (
-                    None  # free it before allocating the next one, which is as large
-                )
+                # Free it before allocating the next one, which is as large.
+                kept = self._order = None
                 order = whole_numbers(len(self.images))
                 stream("order", self.seed, epoch).shuffle(order)
                 kept = self._order = (epoch, order)

@@ -133,8 +133,8 @@ def _pixels(name: str, file: BinaryIO, image: Image.Image) -> tuple[np.ndarray, 
         return np.asarray(imagecodecs.png_decode(_content(file))), ""
     if image.mode not in MODES:
         raise UnreadableError(
-            f"is a {image.mode} image; grey and RGB ones are read, with or without "
-            "alpha"
+            f"is a {image.mode} image; only grey and RGB images, with or "
+            "without alpha, are supported"
         )
     note, transparent = "", "transparency" in image.info
     if image.mode in ("P", "PA"):

@@ -132,8 +132,8 @@ def require(name: str) -> None:
     row = EXPORTS[name]
     if row.missing():
         raise KerasDAEError(
-            f"{name} needs {', '.join(row.missing())}, not installed here; pip install "
-            f'"keras-dae[{row.extra}]" brings it.'
+            f"{name} needs {', '.join(row.missing())}, not installed here. Run: pip "
+            f'install "keras-dae[{row.extra}]"'
         )
 
 

@@ -35,10 +35,7 @@ def widest(model: keras.Model) -> int | None:
             for layer in model.layers
             for tensor in keras.tree.flatten(layer.output)
         ]
-    except (
-        AttributeError,
-        ValueError,
-    ):  # such as a layer that is called more than once
+    except (AttributeError, ValueError):  # such as a shared layer
         return None
     if any(None in shape for shape in shapes):
         return None

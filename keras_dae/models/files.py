@@ -154,10 +154,8 @@ def open_model(path: Path, compiled: bool = False) -> keras.Model:
         )
     except MemoryError:
         raise
-    except (
-        Exception
-    ) as error:  # keras raises many kinds of exceptions for damaged files
+    except Exception as error:  # damaged files raise many kinds of exceptions
         raise KerasDAEError(
-            f"{path} could not be loaded: it is damaged, or its layers do not fit "
-            f"together or its weights ({type(error).__name__}: {_first_line(error)})."
+            f"{path} could not be loaded: it is damaged, or its layers and weights "
+            f"do not match ({type(error).__name__}: {_first_line(error)})."
         ) from error

@@ -115,7 +115,7 @@ def name() -> str:
     if importlib.util.find_spec(BACKENDS[chosen]) is None:
         raise UsageError(
             f"KERAS_BACKEND={chosen} needs the package {BACKENDS[chosen]}, which is "
-            f'not installed; pip install "keras-dae[{chosen}]" brings it.'
+            f'not installed. Run: pip install "keras-dae[{chosen}]"'
         )
     return chosen
 

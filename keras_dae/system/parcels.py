@@ -119,13 +119,13 @@ def _mapped(shared: int, size: int) -> memoryview:
         fcntl.fcntl(shared, fcntl.F_ADD_SEALS, seals)
         kept = mmap.MAP_PRIVATE
         if os.fstat(shared).st_size < size or not size:
-            raise ValueError("less memory than was said")
+            raise ValueError("less memory than stated")
         return memoryview(
             mmap.mmap(shared, size, kept, mmap.PROT_READ | mmap.PROT_WRITE)
         )
     content = bytearray(size)
     if os.preadv(shared, [content], 0) != size:
-        raise ValueError("less memory than was said")
+        raise ValueError("less memory than stated")
     return memoryview(content)
 
 

@@ -190,7 +190,7 @@ def parse_json(content: bytes) -> Any:
             if isinstance(one, str):
                 one.encode("utf-8")
             elif isinstance(one, int) and not -(2**63) <= one < 2**64:
-                raise ValueError("a whole number has more than 64 bits")
+                raise ValueError("an integer has more than 64 bits")
             elif isinstance(one, float) and not isfinite(one):
                 raise ValueError(f"{one} is too large")
         else:

@@ -92,9 +92,7 @@ class Room:
             except (OSError, EOFError, ValueError) as error:
                 late = isinstance(error, TimeoutError)
                 raise refuse(_why(self.close(), late, bounds)) from None
-            except (
-                BaseException
-            ):  # an interrupt; the next call must not get this result
+            except BaseException:  # an interrupt; drop the pending result
                 self.close()
                 raise
         if state == "memory":

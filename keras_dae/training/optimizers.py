@@ -108,9 +108,7 @@ def hold(model: keras.Model, share: float) -> None:
     if schedule.share == share:
         return
     schedule.share = share
-    if (
-        keras.backend.backend() != "torch"
-    ):  # other backends have compiled the old factor
+    if keras.backend.backend() != "torch":  # others compiled the factor
         model.make_train_function(force=True)
 
 

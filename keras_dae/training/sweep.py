@@ -111,8 +111,8 @@ def _executor(name: str) -> Callable[[Request], Executor]:
         if error.name != name:
             raise
         raise UsageError(
-            f"--executor {name} needs the package {name}, which is not installed; "
-            f'pip install "keras-dae[{name}]" brings it.'
+            f"--executor {name} needs the package {name}, which is not installed. "
+            f'Run: pip install "keras-dae[{name}]"'
         ) from error
 
 

@@ -125,9 +125,7 @@ def open_npz(name: str, mapped: int = MAPPED_BYTES) -> dict[str, Any]:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
     except MemoryError:
         raise
-    except (
-        Exception
-    ) as error:  # numpy raises many kinds of exceptions for damaged files
+    except Exception as error:  # damaged files raise many kinds of exceptions
         raise KerasDAEError(f"{path} is not a readable npz file.") from error
     # Members of the archive that are not arrays are returned as bytes.
     found = {k: value for k, value in found.items() if isinstance(value, np.ndarray)}

@@ -73,9 +73,7 @@ def read_picture(
         return FORMATS[name].read(file, megapixels)
     except (UnreadableError, MemoryError):
         raise
-    except (
-        Exception
-    ) as error:  # decoders raise many kinds of exceptions for damaged files
+    except Exception as error:  # damaged files raise many kinds of exceptions
         raise UnreadableError(
             f"is a damaged or truncated {name} image ({_first_line(error)})"
         ) from error

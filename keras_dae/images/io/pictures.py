@@ -109,8 +109,8 @@ def check_type(dtype: np.dtype[Any]) -> None:
     """Raise an error if the type of values is not supported."""
     if dtype.name not in (*RANGES, *COUNTS):
         raise UnreadableError(
-            f"holds values of type {dtype.name}; {', '.join((*RANGES, *COUNTS))} are "
-            "read"
+            f"holds values of type {dtype.name}; supported are "
+            f"{', '.join((*RANGES, *COUNTS))}"
         )
 
 

@@ -83,7 +83,7 @@ def notes(board: Board, mean_of_images: bool = True) -> str:
         board: the comparison.
         mean_of_images: whether the table also shows the mean PSNR over images.
     """
-    second = ", and beside it the mean of the images' own" if mean_of_images else ""
+    second = ", followed by the mean over images" if mean_of_images else ""
     chosen = [
         f"{row['name']}: "
         + ", ".join(f"{key} {value}" for key, value in row["settings"].items())

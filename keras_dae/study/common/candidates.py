@@ -24,9 +24,7 @@ from keras_dae.system import backend
 NOISY = "noisy input"
 KINDS = ("floor", "filter", "dae", "best", "ceiling", "user")
 NO_NETWORK = ("floor", "filter")
-AFFINE_VALUES = (
-    4096  # values per image; the fit then takes 2 GB, and grows with their square
-)
+AFFINE_VALUES = 4096  # per image; the fit takes 2 GB and grows with their square
 # Filters with commonly quoted parameters, without tuning.
 UNTUNED: dict[str, tuple[str, Settings]] = {
     "mean 3x3": ("mean", {"size": 3}),

@@ -59,8 +59,8 @@ def load_onnx(path: Path, splits: Splits) -> Loaded:
             importlib.import_module(name)
         except ImportError as error:
             raise KerasDAEError(
-                f"{path} needs the package {name}, which is not installed; "
-                'pip install "keras-dae[onnx]" brings it.'
+                f"{path} needs the package {name}, which is not installed. "
+                'Run: pip install "keras-dae[onnx]"'
             ) from error
     if not is_file(path):
         raise UsageError(f"There is no model file {path}.")

@@ -22,9 +22,8 @@ from keras_dae.study.nine.diagrams import scheme as scheme
 from keras_dae.system.storage import replacing
 
 ERROR = "absolute\nerror,\n0 to 1"
-STEEP_EPOCHS = (
-    2  # first epochs that may exceed the axis, since they would flatten the rest
-)
+# First epochs that may exceed the axis, since they would flatten the rest.
+STEEP_EPOCHS = 2
 Rows = Sequence[Mapping[str, Any]]
 Bars = dict[tuple[int, int, str], list[float]]  # (depth, latent, name) -> test errors
 

@@ -117,12 +117,12 @@ def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
     claims = [claim for claim, _ in count_verdicts(study)]
     gain = results["largest_gain_of_best_epoch"]
     text = (
-        "The paper leaves open which noise is drawn and whether the last or the best "
-        "epoch is tested. Each comparison is decided again, on test images under other "
+        "The paper does not say which noise was drawn and whether the last or the best "
+        "epoch was tested. Each comparison is decided again, on test images with other "
         f"noise and by the validation loss. In {results['best_epoch_is_last']} of "
-        f"{results['runs']} runs the last epoch is the best; the best one is nowhere "
-        f"lower by more than {gain:.6f}. Cells count the comparisons that hold, fail, "
-        "are unclear and are not decided."
+        f"{results['runs']} runs the last epoch is the best; in the others the "
+        f"best one is lower by at most {gain:.6f}. Cells count the comparisons that "
+        "hold, fail, are unclear and are not decided."
     )
     cells = []
     for how, rows in found.items():

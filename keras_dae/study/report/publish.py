@@ -22,10 +22,10 @@ from keras_dae.system.storage import believed, read_json, write_json, write_text
 MAX_FIGURE = 64 << 20  # bytes; size limit of a figure in a report
 FIGURE_CAPTIONS = {
     "figure1-scheme": "Figure 1. The autoencoder {name}, layer by layer, with a test "
-    "image on its way through.",
+    "image at each stage.",
     "figure2-pipeline": "Figure 2. The denoising pipeline of {name}: what is added, "
     "what is kept in the latent maps, what comes out.",
-    "figure3-samples": "Figure 3. Test images before and after the noise.",
+    "figure3-samples": "Figure 3. Test images without and with noise.",
     "figure4-reconstruction": "Figure 4. Truth, noisy input, output of {name}, and "
     "its error.",
     "figure5-losses": "Figure 5. Training and validation loss, one panel per depth.",
@@ -38,7 +38,7 @@ FIGURE_CAPTIONS = {
 BOARD_CAPTIONS = {
     "board": "The board. Test error of every denoiser on the same noisy images; the "
     "lines are standard deviations over seeds.",
-    "board-images": "The same noisy test images answered by every denoiser of the "
+    "board-images": "The same noisy test images denoised by every denoiser of the "
     "board, the lowest test error first.",
 }
 

@@ -217,9 +217,9 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
 def _notes(pixels: int) -> dict[str, str]:
     """Return the notes of each table, by the name of the table."""
     architectures = (
-        "Table 1 of the paper, with what it leaves open. The decoder mirrors the "
-        "encoder. Compression rate: latent values by pixel values. Receptive field: "
-        "side of the square that a latent value sees, in pixels."
+        "Table 1 of the paper, with further properties. The decoder mirrors the "
+        "encoder. Compression rate: latent values per pixel value. Receptive field: "
+        "side of the receptive field of a latent value, in pixels."
     )
     tests = (
         f"MSE is the mean over the {pixels:,} pixel values of an image, and over the "

@@ -75,8 +75,8 @@ def results_table(results: dict[str, Any]) -> Table:
         "live maps",
         *(metric.label for metric in added_metrics().values()),
         caption="MSE: mean over pixels; PSNR of the mean MSE; SSIM: Gaussian window, "
-        "sigma 1.5; live maps: latent maps that are above 0 in any test image, of all "
-        f"runs together. Data sha256 {data['sha256'][:12]}, "
+        "sigma 1.5; live maps: latent maps that are above 0 in any test image, over "
+        f"all runs. Data sha256 {data['sha256'][:12]}, "
         f"noisy test images {noise['test_sha256'][:12]}. {results['hardware']}",
     )
     by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)

@@ -11,7 +11,7 @@ from keras_dae.study.report.tables import setting, text_table
 # File name without extension -> caption, in the order of the report.
 FIGURES = {
     "robustness-gain": "What each denoiser gains on each noise.",
-    "robustness-psnr": "PSNR over strength, one panel a noise: the best filter, and "
+    "robustness-psnr": "PSNR over strength, one panel per noise: the best filter, and "
     "of the study's models the deepest and the shallowest, of the largest and of the "
     "smallest latent. The table has all.",
     "robustness-ssim": "SSIM over strength.",

@@ -49,9 +49,7 @@ def measure(
         config = folder.config()
         noise = config.make_noise()
         label = noise_label(describe_noise(noise))
-        if (
-            label not in benches
-        ):  # shared by all runs, since it draws the noise of the test images
+        if label not in benches:  # shared by all runs
             benches[label] = TestBench(splits, noise, config.data_seed)
         rows.append(_row(folder, benches[label], label, store))
     names = {row["model"] for row in rows}

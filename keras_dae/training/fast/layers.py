@@ -116,7 +116,7 @@ def _is_float32(layer: keras.Layer) -> bool:
 
 
 def _is_usual(layer: keras.Layer, sides: tuple[int | None, ...]) -> bool:
-    """Tell whether a convolution has nothing that the functions below leave out."""
+    """Return whether the functions below support all settings of a convolution."""
     if any(getattr(layer, key, value) != value for key, value in SETTINGS.items()):
         return False
     if len(set(layer.kernel_size)) != 1 or len(set(layer.strides)) != 1:
@@ -124,12 +124,12 @@ def _is_usual(layer: keras.Layer, sides: tuple[int | None, ...]) -> bool:
     size, stride = layer.kernel_size[0], layer.strides[0]
     added = getattr(layer, "output_padding", None)
     if layer.padding == "valid":
-        # By default, keras adds rows where the kernel is smaller than the stride.
+        # By default, keras adds rows if the kernel is smaller than the stride.
         transposed = isinstance(layer, layers.Conv2DTranspose)
         default = not transposed or size >= stride
         return default if added is None else set(_pair(added)) == {0}
-    # 'same' pads, or crops, evenly where these hold; elsewhere more on one side. Open
-    # sides are looked at in each call.
+    # Under these conditions 'same' pads, or crops, both sides equally. Variable sizes
+    # are checked in each call.
     even = (size - stride) % 2 == 0 and size >= stride
     return even and added is None and not any((one or 0) % stride for one in sides)
 
@@ -160,7 +160,7 @@ def _with(
     activation: Callable[[Tensor], Tensor],
 ) -> Callable[[Tensor], Tensor]:
     """Return the layer's arithmetic, then its activation."""
-    # The rows that 'same' adds, or a transpose crops, on each side.
+    # The padding of 'same', or the crop of its transpose, on each side.
     same = (layer.kernel_size[0] - layer.strides[0]) // 2
     padding = same if layer.padding == "same" else 0
     kernel, stride = layer.kernel.value, layer.strides[0]
@@ -171,7 +171,7 @@ def _with(
     )
     run = partial(compute, kernel, bias, stride, padding)
     if layer.padding == "same" and stride > 1 and _takes_any_size(layer):
-        divides = type(layer) is layers.Conv2D  # a transpose's crop is always even
+        divides = type(layer) is layers.Conv2D  # the crop of a transpose is always even
 
         def of_any_size(x: Tensor) -> Tensor:
             if divides and (x.shape[2] % stride or x.shape[3] % stride):
@@ -183,9 +183,9 @@ def _with(
 
 
 def lay_out(model: keras.Model) -> None:
-    """Put the kernels of `model` in memory as torch's convolutions want them.
+    """Reorder the kernels of `model` in memory for torch's convolutions.
 
-    Shapes and values stay, and so does what is saved.
+    Shapes, values and the saved file do not change.
     """
     for layer in model.layers:
         if type(layer) in OPERATIONS:
