@@ -91,7 +91,8 @@ def _sigma(context: click.Context, option: click.Parameter, text: str) -> float 
 @click.option(
     "--overlap",
     type=click.IntRange(min=0),
-    help="Overlap of the tiles in pixels.  [default: half a tile]",
+    help="Overlap of the tiles in pixels.  [default: as the receptive field requires, "
+    "or half a tile]",
 )
 @click.option(
     "--add-noise",
