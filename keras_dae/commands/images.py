@@ -61,7 +61,7 @@ def _sigma(context: click.Context, option: click.Parameter, text: str) -> float 
     default="auto",
     show_default=True,
     help="Upper limit of the noise to remove, as a standard deviation on the scale "
-    "where black is 0 and white is 1.",
+    "where black is 0 and white is 1; auto sets no limit.",
 )
 @click.option(
     "--best",

@@ -123,8 +123,8 @@ machine_options = _apply(
         click.option(
             "--threads",
             type=click.IntRange(min=1),
-            help="CPU threads per process.  [default: 1 to train a small model, an equal "
-            "share of the cores in a sweep, else as the backend chooses]",
+            help="CPU threads per process.  [default: 1 to train a small model, an "
+            "equal share of the cores in a sweep, else as the backend chooses]",
         ),
     ]
 )
