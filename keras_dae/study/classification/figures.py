@@ -156,7 +156,7 @@ def confusions(results: Mapping[str, Any]) -> Figure:
             look = {"ha": "center", "va": "center", "color": colour, "size": size}
             axes.text(read, true, str(counts[true, read]), **look)
         share = row["misread"] / max(row["right_when_clean"], 1)
-        axes.set_title(f"{row['name']}: {row['misread']:,} misclassified, {share:.2%}")
+        axes.set_title(f"{row['name']}: {row['misread']:,} misread, {share:.2%}")
         axes.set_xticks(range(len(classes)), classes)
         axes.set_yticks(range(len(classes)), classes)
         axes.tick_params(length=0)
