@@ -55,7 +55,7 @@ def ssim(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
     """
     check(
         clean.shape == denoised.shape and min(clean.shape[1:3]) >= SSIM_WINDOW,
-        f"ssim needs arrays of one shape (N, H, W, C), H and W at least {SSIM_WINDOW}.",
+        f"ssim needs arrays of the same shape (N, H, W, C), H, W at least {SSIM_WINDOW}.",
         clean=clean.shape,
         denoised=denoised.shape,
     )

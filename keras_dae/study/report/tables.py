@@ -43,9 +43,9 @@ def architecture_table(rows: list[dict[str, Any]]) -> Table:
     table = new_table(
         "Denoising autoencoders (the decoder mirrors the encoder)",
         *("model", "latent", "ratio", "encoder", "filters"),
-        *("parameters", "multiply-adds", "sees"),
-        caption="ratio: latent values per pixel value; sees: side of the receptive "
-        "field of a latent value, in pixels",
+        *("parameters", "multiply-adds", "field"),
+        caption="ratio: latent values per pixel value; field: side of the "
+        "receptive field of a latent value, in pixels",
     )
     for row in rows:
         height, width, channels = row["latent_shape"]
