@@ -55,7 +55,8 @@ def ssim(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
     """
     check(
         clean.shape == denoised.shape and min(clean.shape[1:3]) >= SSIM_WINDOW,
-        f"ssim needs arrays of the same shape (N, H, W, C), H, W at least {SSIM_WINDOW}.",
+        "ssim needs arrays of the same shape (N, H, W, C), H, W at least "
+        f"{SSIM_WINDOW}.",
         clean=clean.shape,
         denoised=denoised.shape,
     )
