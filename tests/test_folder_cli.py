@@ -67,7 +67,9 @@ def test_training_says_what_it_trains_on(photos, tmp_path):
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
     assert f"{photos / 'empty.png'} is empty (0 bytes); left out." in lines
-    assert [line for line in lines if line.startswith(f"{photos / 'text.jpg'} is no ")]
+    assert [
+        line for line in lines if line.startswith(f"{photos / 'text.jpg'} is not in a ")
+    ]
     assert f"folder:{photos}: 21 training images, 3 validation images" in lines
     assert (
         "The images are patches of these files: 7 train, 1 validation, 1 test" in lines
@@ -180,7 +182,7 @@ BAD = [
     (["--data", "folder:"], 2, "folder:PATH. Received: data='folder:'"),
     (["--data", "folder:gone"], 2, "There is no folder gone."),
     (["--data", "folder:bare"], 1, "There is no image below bare"),
-    (["--data", "folder:two"], 1, "two holds 2 image files to learn from"),
+    (["--data", "folder:two"], 1, "two holds 2 image files, but at least 3"),
     (["--data", "folder:two", "--size", "7"], 2, "size must be from 8 to 1024"),
     (
         ["--data", "folder:two", "--channels", "2"],

@@ -140,7 +140,7 @@ def test_what_is_no_parcel_is_refused(words):
     here, there = socket.socketpair()
     with here, there:
         here.sendall(parcels._LENGTH.pack(len(words), 0) + words)
-        with pytest.raises(ValueError, match=r"parcel|array|value|Expecting|object"):
+        with pytest.raises(ValueError, match=r"message|array|value|Expecting|object"):
             parcels.receive(there)
 
 
