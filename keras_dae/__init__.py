@@ -1,7 +1,7 @@
-"""Denoising autoencoders on Keras 3: build, train, evaluate, study.
+"""Denoising autoencoders on Keras 3: build, train, evaluate and study.
 
-The names below load on first use, so that `import keras_dae` is cheap and the
-backend is chosen (`KERAS_BACKEND`, torch by default) before keras is imported.
+The names below are imported on first use. This keeps `import keras_dae` fast, and lets
+it choose the backend (`KERAS_BACKEND`, default torch) before keras is imported.
 """
 
 from importlib import import_module
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Public name -> module and name there.
+# Public name -> (module, name in the module).
 _WHERE = {
     "export": ("comparison", "export"),
     "evaluate": ("comparison", "evaluate"),

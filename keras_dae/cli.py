@@ -32,7 +32,7 @@ from keras_dae.system.lifeline import (
 from keras_dae.system.limits import MEMORY_LIMIT, TIME_LIMIT
 from keras_dae.system.standard import nowhere, steady_streams
 
-# In the order in which `--help` lists them: that of a study.
+# `--help` lists the commands in this order, which is the order of a study.
 COMMANDS = (
     study.models,
     study.train,
@@ -57,8 +57,8 @@ COMMANDS = (
 
 
 INTERRUPTED = (
-    "Interrupted. What was finished is kept; the same command with --resume (train) or "
-    "as it stands (sweep, reproduce, compare) goes on."
+    "Interrupted. Finished work is kept. Run the same command again to continue; add "
+    "--resume for train."
 )
 
 
@@ -71,14 +71,14 @@ OWN_OF_CLICK = (click.ClickException, click.exceptions.Exit, click.Abort)
 
 
 class Group(click.Group):
-    """A group that lists commands in the order of a study, and speaks of mistakes."""
+    """A group that lists commands in study order and reports errors in one sentence."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands as they were added."""
+        """Return the commands in the order in which they were added."""
         return list(self.commands)
 
     def main(self, args: Any = None, *rest: Any, **options: Any) -> Any:
-        """Run the command line; without `args` it is this process's own."""
+        """Run the command line; `args` defaults to the arguments of this process."""
         if args is None:
             steady_streams()
         try:
@@ -89,7 +89,7 @@ class Group(click.Group):
             sys.exit(_failed(error))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Turn a user's mistake into one sentence and an exit code."""
+        """Turn an expected error into a one-line message and an exit code."""
         try:
             result = super().invoke(ctx)
             reset_interrupt()
@@ -97,7 +97,7 @@ class Group(click.Group):
             return result
         except OSError as error:
             if isinstance(error, BrokenPipeError):
-                raise  # which click ends without a word
+                raise  # click handles a broken pipe silently
             reset_interrupt()
             ctx.exit(_failed(error))
         except (Exception, KeyboardInterrupt) as error:
@@ -129,7 +129,7 @@ def _failed(error: OSError) -> int:
     metavar="MIB",
     type=click.FloatRange(min=1),
     envvar=MEMORY_LIMIT,
-    help="Most memory to open one file with.  [default: 1024, and 16 times the file; "
+    help="Most memory for opening one file.  [default: 1024, plus 16 times its size; "
     f"env: {MEMORY_LIMIT}]",
 )
 @click.option(
@@ -137,13 +137,13 @@ def _failed(error: OSError) -> int:
     metavar="SECONDS",
     type=click.FloatRange(min=0.1),
     envvar=TIME_LIMIT,
-    help="Most computing time to open one file.  [default: 10, and 1 for each 4 MB; "
+    help="Most CPU time for opening one file.  [default: 10, plus 1 per 4 MB; "
     f"env: {TIME_LIMIT}]",
 )
 def main(memory_limit: float | None, time_limit: float | None) -> None:
-    """Denoising autoencoders on Keras 3: train, evaluate, reproduce the study.
+    """Denoising autoencoders on Keras 3: train, evaluate and reproduce the study.
 
-    KERAS_BACKEND chooses torch (default), jax or tensorflow.
+    The environment variable KERAS_BACKEND selects torch (default), jax or tensorflow.
     """
     for name, value in ((MEMORY_LIMIT, memory_limit), (TIME_LIMIT, time_limit)):
         if value is not None:

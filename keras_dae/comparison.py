@@ -1,4 +1,4 @@
-"""Denoisers by name side by side: evaluate one, compare several, export one."""
+"""Functions on several denoisers: evaluate one, compare several, export one."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ from keras_dae.images.noise_words import as_noise
 from keras_dae.images.ranges import range_of
 from keras_dae.images.rows import as_images
 
-# A denoiser, its name for `Denoiser.from_preset`, or a function of noisy float32
-# images (n, H, W, C) in [0, 1].
+# A denoiser, a name for `Denoiser.from_preset`, or a function of noisy float32 images
+# (n, H, W, C) in [0, 1].
 AnyDenoiser = Denoiser | str | Path | Callable[[np.ndarray], np.ndarray]
 DEFAULT_BASELINES = ("noisy input", "median 3x3", "median 5x5")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` measured, the lowest MSE first.
+    """The result of `compare`, sorted by MSE.
 
     Attributes:
-        rows: name -> `mse`, `psnr`, `ssim` and what was added to `METRICS`.
-        images: how many images were denoised.
+        rows: name -> `mse`, `psnr`, `ssim` and any metrics added to `METRICS`.
+        images: number of images.
     """
 
     rows: dict[str, Scores]
@@ -61,20 +61,21 @@ def compare(
     value_range: tuple[float, float] | None = None,
     seed: int = 0,
 ) -> Comparison:
-    """Measure denoisers and baselines on the same noisy images.
+    """Compare denoisers and baselines on the same noisy images.
 
     Args:
-        denoisers: names to denoisers, or names that `Denoiser.from_preset` takes.
+        denoisers: a dict of name -> denoiser, or names that `Denoiser.from_preset`
+            accepts.
         images: clean images, (N, H, W, C) or (N, H, W).
-        noise: what is added to them.
-        baselines: rows of `BASELINES`; `"mean image"` is the mean of these images.
-        value_range: image values that become 0 and 1; by default those of the type.
-        seed: what the noise is drawn from.
+        noise: noise to add to the images.
+        baselines: rows of `BASELINES`. `"mean image"` is the mean of these images.
+        value_range: image values that are scaled to 0 and 1. The default depends on the
+            data type.
+        seed: seed for the noise.
 
     Raises:
-        UsageError: an unknown baseline, noise or name.
-        KerasDAEError: a denoiser that returns another shape, or values that are not
-            finite.
+        UsageError: a baseline, noise or name is unknown.
+        KerasDAEError: a denoiser returns another shape, or values that are not finite.
 
     Example:
         >>> images = np.zeros((4, 28, 28), "uint8")
@@ -101,7 +102,7 @@ def compare(
 
 
 def evaluate(denoiser: AnyDenoiser, images: np.ndarray, **options: Any) -> Scores:
-    """Return `mse`, `psnr` and `ssim` of one denoiser; takes what `compare` takes.
+    """Return `mse`, `psnr` and `ssim` of one denoiser. For options see `compare`.
 
     Example:
         >>> images = np.zeros((4, 28, 28), "uint8")
@@ -114,7 +115,7 @@ def evaluate(denoiser: AnyDenoiser, images: np.ndarray, **options: Any) -> Score
 def export(
     named: str | Path | Denoiser, path: Path | str, **options: Any
 ) -> dict[str, Any]:
-    """Write a denoiser for another program; takes what `Denoiser.export` takes."""
+    """Export a denoiser to another format. For options see `Denoiser.export`."""
     one = named if isinstance(named, Denoiser) else Denoiser.from_preset(named)
     return one.export(path, **options)
 

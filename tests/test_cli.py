@@ -203,7 +203,7 @@ def test_an_existing_run_is_not_overwritten(runs, data):
     (folder,) = runs.iterdir()
     before = (folder / "model.keras").read_bytes()
     result = run("train", *SMALL, "--data", data, "--out", runs)
-    assert "--resume goes on with it" in sentence(result, 2)
+    assert "Use --resume to continue it" in sentence(result, 2)
     assert (folder / "model.keras").read_bytes() == before
 
 
@@ -355,7 +355,7 @@ def test_an_interrupt_that_a_library_makes_an_error_of_its_own_is_one_still(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     result = CliRunner().invoke(group, ["saves"])
     assert result.exit_code == 130
-    assert "Interrupted. What was finished is kept" in result.stderr
+    assert "Interrupted. Finished work is kept" in result.stderr
 
 
 def test_an_interrupt_that_a_library_loses_comes_again(monkeypatch, capfd, listening):
@@ -377,7 +377,7 @@ def test_an_interrupt_that_a_library_loses_comes_again(monkeypatch, capfd, liste
 
     result = CliRunner().invoke(group, ["saves"])
     assert result.exit_code == 130
-    assert result.stderr.startswith("Interrupted. What was finished is kept")
+    assert result.stderr.startswith("Interrupted. Finished work is kept")
     assert capfd.readouterr().err == ""  # nothing of an exception ignored
 
 

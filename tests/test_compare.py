@@ -146,7 +146,7 @@ def test_runs_of_other_noise_are_left_out_with_a_line(out, tmp_path, data):
     options = ["--data", data, "--sigma", "0.1", "--out", tmp_path, "--json"]
     result = run("compare", out / "runs", *options)
     assert result.exit_code == 0, result.output
-    assert result.stderr.count("other data or noise; left out") == 2
+    assert result.stderr.count("other data or noise; skipped") == 2
     board = json.loads(result.stdout)
     assert board["noise"]["sigma"] == 0.1
     assert {row["kind"] for row in board["rows"]} == {"floor", "filter"}

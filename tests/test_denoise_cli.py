@@ -111,7 +111,7 @@ def test_one_file_to_one_file_and_each_name_once(folder, tmp_path):
     result = run(folder / "a.png", folder / "deep" / "a.png", "-o", tmp_path / "o")
     (line,) = errors(result)
     assert "its output" in line
-    assert "is that of" in line
+    assert "is also that of" in line
     assert result.exit_code == 1
     assert names(tmp_path / "o") == ["a.denoised.png"]
 
@@ -131,7 +131,7 @@ def test_standard_input_and_output(tmp_path):
     bad = run("-", "-o", "-", given=b"no image")
     assert bad.exit_code == 1
     assert bad.stdout_bytes == b""
-    assert "standard input: is no image of a kind" in errors(bad)[0]
+    assert "standard input: is not in a supported image" in errors(bad)[0]
 
 
 def test_nothing_is_overwritten_unasked(folder, tmp_path):
@@ -155,7 +155,7 @@ def test_an_input_is_never_its_own_output(folder):
     path = folder / "a.png"
     before = path.read_bytes()
     (line,) = errors(run(path, "-o", path, "--overwrite"))
-    assert "inputs stay as they are" in line
+    assert "its output would replace the input" in line
     assert path.read_bytes() == before
 
 
@@ -267,12 +267,15 @@ def not_a_number():
 
 
 DAMAGED = {
-    "bomb.png": (bomb, "says that it holds 1,600 megapixels"),
+    "bomb.png": (bomb, "claims to hold 1,600 megapixels"),
     "empty.png": (lambda: b"", "is empty (0 bytes)"),
     "locked.png": (lambda: png(pixels()), "cannot be read: Permission denied"),
-    "named.jpg": (lambda: png(pixels()), "is a PNG image, whatever its name says"),
+    "named.jpg": (lambda: png(pixels()), "is a PNG image, unlike its name"),
     "nan.tif": (not_a_number, "not finite (NaN or infinity)"),
-    "text.png": (lambda: b"a letter, not an image", "is no image of a kind read here"),
+    "text.png": (
+        lambda: b"a letter, not an image",
+        "is not in a supported image format",
+    ),
     "truncated.png": (lambda: png(pixels())[:300], "damaged or truncated PNG"),
 }
 WHOLE = {"one.png": (1, 1), "small.png": (5, 9), "good.png": (28, 28)}
@@ -344,16 +347,19 @@ def test_a_clean_image_of_another_shape(tmp_path):
 
 BAD_USE = [
     (["a.png", "-o", "out", "--model", "DAE_9_9"], "There is no model DAE_9_9"),
-    (["a.png", "-o", "out", "--overlap", "28"], "overlap is from 0 to 27"),
+    (["a.png", "-o", "out", "--overlap", "28"], "overlap must be from 0 to 27"),
     (["a.png", "-o", "out", "--range", "5,1"], "two numbers LOW..HIGH, not '5,1'"),
     (["a.png", "-o", "out", "--add-noise", "fog"], "fog"),
     (["a.png", "-o", "out.jpg"], "keeps the format of"),
     (["a.png", "-o", "out", "--compare", "seen.jpg"], "writes a .png file"),
-    (["a.png", "b.png", "-o", "out.png"], "name a folder for several"),
-    (["a.png", "b.png", "-o", "-"], "Standard output takes one image"),
-    (["a.png", "b.png", "-o", "out", "--compare", "c.png"], "are for one image"),
-    (["a.png", "-o", "text"], "The output is a folder, or a file of an image"),
-    (["-", "-o", "out"], "is a file or '-', not a folder"),
+    (["a.png", "b.png", "-o", "out.png"], "Give a folder for several inputs"),
+    (["a.png", "b.png", "-o", "-"], "Standard output takes a single image"),
+    (
+        ["a.png", "b.png", "-o", "out", "--compare", "c.png"],
+        "need a single input image",
+    ),
+    (["a.png", "-o", "text"], "The output must be a folder or an image file"),
+    (["-", "-o", "out"], "must be a file or '-'"),
 ]
 
 

@@ -93,7 +93,7 @@ def test_strength_blends(digits):
     assert np.array_equal(denoiser.denoise(noisy, strength=0), noisy)
     half = denoiser.denoise(unit, strength=0.5)
     np.testing.assert_allclose(half, (unit + denoiser.denoise(unit)) / 2, atol=1e-6)
-    with pytest.raises(kd.UsageError, match="strength is from 0 to 1"):
+    with pytest.raises(kd.UsageError, match="strength must be from 0 to 1"):
         denoiser.denoise(noisy, strength=2)
 
 
@@ -288,8 +288,8 @@ def test_a_later_fit_on_clean_images_drops_the_targets(tiny):
 @pytest.mark.parametrize(
     ("targets", "noise", "named"),
     [
-        ("cleaner", "gaussian:0.5", "targets are clean, noisy, blind-spot"),
-        ("noisy", "salt-pepper:0.2", "takes gaussian noise of one sigma"),
+        ("cleaner", "gaussian:0.5", "targets must be one of clean, noisy, blind-spot"),
+        ("noisy", "salt-pepper:0.2", "needs gaussian noise with a single sigma"),
     ],
 )
 def test_targets_that_cannot_be_are_refused(tiny, targets, noise, named):

@@ -67,9 +67,13 @@ def test_training_says_what_it_trains_on(photos, tmp_path):
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
     assert f"{photos / 'empty.png'} is empty (0 bytes); left out." in lines
-    assert [line for line in lines if line.startswith(f"{photos / 'text.jpg'} is no ")]
-    assert f"folder:{photos}: 21 images train, 3 validate" in lines
-    assert "These are patches; of the files 7 train, 1 validation, 1 test" in lines
+    assert [
+        line for line in lines if line.startswith(f"{photos / 'text.jpg'} is not in a ")
+    ]
+    assert f"folder:{photos}: 21 training images, 3 validation images" in lines
+    assert (
+        "The images are patches of these files: 7 train, 1 validation, 1 test" in lines
+    )
     assert json.loads(result.stdout)["epochs"] == 2
 
 
@@ -114,7 +118,7 @@ def test_compare_shows_floors_and_filters_beside(runs, tmp_path, monkeypatch):
         assert photo < 0.3 * 0.1**2
         assert rows["noisy input"]["test"]["mse"] > 0.8 * 0.1**2
         assert ("affine, full rank" in rows) == affine
-        assert ("Affine maps are left out: images of 768" in result.stderr) != affine
+        assert ("Affine maps are skipped: images of 768" in result.stderr) != affine
         assert rows["median, tuned"]["tuned_on"]["split"] == "validation"
 
 
@@ -178,11 +182,19 @@ BAD = [
     (["--data", "folder:"], 2, "folder:PATH. Received: data='folder:'"),
     (["--data", "folder:gone"], 2, "There is no folder gone."),
     (["--data", "folder:bare"], 1, "There is no image below bare"),
-    (["--data", "folder:two"], 1, "two holds 2 image files to learn from"),
-    (["--data", "folder:two", "--size", "7"], 2, "size is from 8 to 1024"),
-    (["--data", "folder:two", "--channels", "2"], 2, "channels is 1 (grey) or 3 (RGB)"),
-    (["--data", "folder:two", "--patches", "0"], 2, "patches is from 1 to"),
-    (["--data", "mnist5k", "--size", "32"], 2, "are for data=folder:PATH. Received: s"),
+    (["--data", "folder:two"], 1, "two holds 2 image files, but at least 3"),
+    (["--data", "folder:two", "--size", "7"], 2, "size must be from 8 to 1024"),
+    (
+        ["--data", "folder:two", "--channels", "2"],
+        2,
+        "channels must be 1 (grey) or 3 (RGB)",
+    ),
+    (["--data", "folder:two", "--patches", "0"], 2, "patches must be from 1 to"),
+    (
+        ["--data", "mnist5k", "--size", "32"],
+        2,
+        "apply only to data=folder:PATH. Received: s",
+    ),
 ]
 
 

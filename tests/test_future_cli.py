@@ -115,8 +115,8 @@ def test_depth_limit(data, study):
     ("options", "says"),
     [
         (["--depths", "1,two"], "whole numbers separated by commas"),
-        (["--depths", "0"], "numbers from 1"),
-        (["--train-images", "32", "--epochs", "1,2"], "--epochs takes one number for"),
+        (["--depths", "0"], "numbers of at least 1"),
+        (["--train-images", "32", "--epochs", "1,2"], "--epochs needs one number for"),
         (["--train-images", "5000"], "train"),
         (["--latent", "13"], "latent"),
     ],

@@ -172,7 +172,7 @@ def test_a_compressed_file_is_read_whole(tmp_path, large):
     large.setenv("KERAS_DAE_MEMORY_LIMIT", "0.02")
     said = refused(path)
     assert "--memory-limit" in said
-    assert "numpy.savez writes a file that is read as it is needed" in said
+    assert "a file written by numpy.savez is read on demand" in said
 
 
 @pytest.mark.parametrize("value", [np.nan, 1.5, -0.5])

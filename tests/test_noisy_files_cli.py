@@ -56,7 +56,7 @@ def trained(noisy, tmp_path_factory):
 def test_sigma_is_estimated_said_and_recorded(trained):
     result, folder, _ = trained
     (line,) = [line for line in result.stderr.splitlines() if "sigma" in line]
-    assert line.endswith(", estimated from them; none is added")
+    assert line.endswith(", estimated from the files; no noise is added")
     sigma = float(line.split("sigma ")[1].split()[0])
     assert sigma == pytest.approx(SIGMA, rel=0.05)
     assert "must be clean" not in result.stderr
@@ -113,8 +113,8 @@ def test_a_told_sigma_wins_and_the_estimate_is_said_beside(noisy, tmp_path):
     done = run(*words, "--sigma", "0.2", "--out", tmp_path)
     assert done.exit_code == 0, done.output
     (line,) = [line for line in done.stderr.splitlines() if "sigma" in line]
-    assert "sigma 0.2 of 0 to 1, told; an estimate is " in line
-    assert 0.09 < float(line.split("estimate is ")[1].split(";")[0]) < 0.11
+    assert "sigma 0.2 (0 to 1), as given; an estimate gives " in line
+    assert 0.09 < float(line.split("estimate gives ")[1].split(";")[0]) < 0.11
     (folder,) = tmp_path.iterdir()
     assert RunFolder(folder).record()["noise"]["sigma"] == 0.2
 
@@ -149,7 +149,7 @@ def test_it_is_measured_on_clean_images_alone(trained, tmp_path):
     _, folder, _ = trained
     for command in ("evaluate", "calibrate"):
         said = sentence(run(command, folder.path), 1)
-        assert "was trained on noisy files, which have no clean images" in said
+        assert "was trained on noisy files, so there are no clean images" in said
     clean = written(tmp_path / "clean", [photograph(n) for n in range(9)])
     words = ["--data", f"folder:{clean}", "--size", "16", "--sigma", SIGMA, "--json"]
     done = run("evaluate", folder.model_path, *words)
@@ -170,20 +170,20 @@ def test_images_that_show_no_noise_or_much_black_need_a_sigma(tmp_path):
         words = ["train", "--data", f"folder:{folder}", *BLIND, "--out", tmp_path]
         said = sentence(run(*words), 2)
         assert "cannot be estimated" in said
-        assert "--sigma tells it" in said
+        assert "Give --sigma" in said
 
 
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"targets": "noisy"}, "no clean image and no second noisy copy"),
-        ({"targets": "clean"}, "no clean image and no second noisy copy"),
-        ({"targets": "split"}, "its sigma is not known exactly"),
-        ({"data": "mnist5k"}, "is for data=folder:PATH"),
-        ({"clip": False}, "takes neither clip=false"),
-        ({"augment": True}, "nor augment"),
+        ({"targets": "noisy"}, "without a clean image and a second noisy copy"),
+        ({"targets": "clean"}, "without a clean image and a second noisy copy"),
+        ({"targets": "split"}, "their sigma is not known exactly"),
+        ({"data": "mnist5k"}, "applies only to data=folder:PATH"),
+        ({"clip": False}, "cannot be combined with clip=false"),
+        ({"augment": True}, "nor with augment"),
         ({"loss": "log-mse"}, "loss must be mse"),
-        ({"noise": "poisson:30"}, "takes gaussian noise of one sigma"),
+        ({"noise": "poisson:30"}, "needs gaussian noise with a single sigma"),
     ],
 )
 def test_what_noisy_files_do_not_have_is_refused_in_one_sentence(given, named):

@@ -41,7 +41,7 @@ def test_fine_tuning_and_more_epochs(photos, tmp_path):
     record = json.loads((tmp_path / "runs" / row["run"] / "config.json").read_text())
     assert record["config"]["noise"] == "camera:0..0.2157"
     assert record["config"]["channels"] == 3
-    assert "They must be clean" in first.stderr
+    assert "These images must be clean" in first.stderr
     assert "look noisy" not in first.stderr
     assert " about " in first.stderr
     train = record["config"]["train_images"]
@@ -115,14 +115,14 @@ def test_bfloat16_without_its_instructions_is_said(
     given = ["train", "--data", photos, "--model", "photo", "--filters", 4, *QUICK]
     done = run(*given, "--steps", 1, "--precision", "bfloat16", "--out", tmp_path)
     assert done.exit_code == 0, done.output
-    assert ("no instructions for bfloat16" in done.stderr) is not there
+    assert ("no bfloat16 instructions" in done.stderr) is not there
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--start", "nothing"], "no model to start from"),
-        (["--blocks", "6"], "blocks is for model=photo. Received: blocks=6"),
+        (["--start", "nothing"], "no such model to start from"),
+        (["--blocks", "6"], "blocks applies only to model=photo. Received: blocks=6"),
         (["--start", "photo", "--channels", "1"], "another architecture"),
         (["--loss", "huber"], "loss should be 'mse' or 'log-mse'"),
     ],

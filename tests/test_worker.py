@@ -100,7 +100,7 @@ def test_after_a_run_that_failed_comes_another_process(home, started):
     jobs = sweep(configs, Path("runs"), jobs=1, threads=1)
     assert [job.state for job in jobs] == ["failed", "done", "done"]
     assert len(started) == 2
-    assert "A lower --lr helps" in jobs[0].log_path.read_text()
+    assert "Try a lower --lr" in jobs[0].log_path.read_text()
     assert [worker.process.returncode for worker in started] == [1, 0]
 
 

@@ -1,4 +1,4 @@
-"""What a latent costs: bits."""
+"""The command that measures the size of latents: bits."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from keras_dae.commands.options import (
     type=click.IntRange(min=1),
     default=10_000,
     show_default=True,
-    help="Test images, the first ones.",
+    help="Use the first N test images.",
 )
 @machine_options
 @as_json
@@ -47,12 +47,15 @@ def bits(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Count the bits that the latents of RUNS take, against the error.
+    """Measure how many bits the latents of RUNS take, and the error at that size.
 
-    A RUN is a run folder, a pretrained model's name or a .keras file; by default the
-    nine models that the package brings, and the runs in the folder bits/runs of --out.
-    Runs are measured on their own data and noise; --data, --noise, --sigma and --clip
-    are for where there is none. What is measured is kept; a second start goes on.
+    A RUN is a run folder, the name of a pretrained model or a .keras file. The default
+    is the nine pretrained models of the study and the runs in the folder bits/runs of
+    --out.
+
+    A run folder is measured on the data and noise of its training. Other models use
+    --data, --noise, --sigma and --clip. Results are saved after each step: a repeated
+    command measures only what is missing.
     """
     from keras_dae.system import backend
     from keras_dae.training.progress import Steps

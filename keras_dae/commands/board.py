@@ -1,4 +1,4 @@
-"""The board's command: compare."""
+"""The command that compares denoisers: compare."""
 
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,13 @@ from keras_dae.commands.options import (
     "--denoiser",
     "denoisers",
     multiple=True,
-    help="A pretrained model's name, a .keras file, an .onnx file or MODULE:FUNCTION; "
-    "may be given again.",
+    help="The name of a pretrained model, a .keras file, an .onnx file or "
+    "MODULE:FUNCTION. Can be repeated.",
 )
 @test_options
 @data_dir
 @out_option(
-    DEFAULT_STUDY, "Folder of board.json and figures; its runs are the default."
+    DEFAULT_STUDY, "Folder for board.json and the figures. RUNS default to its runs."
 )
 @click.option(
     "--csv",
@@ -52,7 +52,7 @@ from keras_dae.commands.options import (
     help="Also write the table to this Markdown file.",
 )
 @overwrite_option
-@click.option("--fresh", is_flag=True, help="Measure again what was measured before.")
+@click.option("--fresh", is_flag=True, help="Ignore saved results; measure all again.")
 @machine_options
 @as_json
 def compare(
@@ -69,15 +69,17 @@ def compare(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Measure floors, filters, RUNS and your own denoisers on the same test images.
+    """Compare baselines, filters, RUNS and your own denoisers on the same test images.
 
-    RUNS are run folders, or folders of them (default: runs, best and ceilings in OUT);
-    a RUN may also be what --denoiser takes. A FUNCTION gets noisy images, float32 of
-    shape (N, H, W, C), and returns the denoised ones; it is measured anew when its
-    module's file changes. On a folder of photographs, photo stands beside them too.
+    RUNS are run folders, or folders that contain them. The default is the folders
+    runs, best and ceilings in OUT. A RUN can also be any value that --denoiser accepts.
 
-    What was measured is kept, so the same command goes on after an interrupt. Data and
-    noise are those of the runs unless --data, --noise, --sigma or --clip say otherwise.
+    FUNCTION receives noisy images as a float32 array of shape (N, H, W, C) and returns
+    the denoised images. It is measured again when the file of its module changes. If
+    the data are a folder of photographs, the comparison includes photo or photo-gray.
+
+    Results are saved, so the same command continues after an interruption. The data
+    and noise of the runs are used unless --data, --noise, --sigma or --clip is given.
     """
     from keras_dae.system import backend
     from keras_dae.system.storage import is_dir, write_csv, write_text
@@ -116,7 +118,7 @@ def compare(
 
 
 def _photo(config: Any) -> list[str]:
-    """Return the package's model for a folder of photographs, where it takes them."""
+    """Return the photo model for a folder of photographs, if its patches fit it."""
     cut = config.make_cut() if config is not None else None
     if cut is None or cut.size % 2:
         return []

@@ -1,4 +1,4 @@
-"""What commands do alike: read a configuration, name the data, print."""
+"""Functions that the commands share: read a configuration, load data, print."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from keras_dae.errors import UsageError, printable
 
 
 def configuration(config_file: Path | None, options: dict[str, Any]) -> Any:
-    """Return the checked configuration: the file, and the options given on top."""
+    """Return the checked configuration: the file, overridden by the given options."""
     from keras_dae.training.config import make_config, read_toml
 
     given = {key: value for key, value in options.items() if value is not None}
@@ -19,15 +19,15 @@ def configuration(config_file: Path | None, options: dict[str, Any]) -> Any:
 
 
 def resumed(run: Path, options: dict[str, Any]) -> tuple[Any, Path]:
-    """Return the configuration of a run folder, and the folder of runs it lies in.
+    """Return the configuration of a run folder, and the parent of that folder.
 
     Args:
         run: the run folder.
-        options: options that were given beside it, which win; a run is not resumed
-            with others than its own.
+        options: options given on the command line. They override those of the run; the
+            run is later refused if they differ from its own.
 
     Raises:
-        UsageError: no run folder, or one that was renamed.
+        UsageError: `run` is not a run folder, or it was renamed.
     """
     from keras_dae.errors import UsageError
     from keras_dae.training.config import make_config
@@ -42,15 +42,17 @@ def resumed(run: Path, options: dict[str, Any]) -> tuple[Any, Path]:
     config = make_config(own.config().model_dump(), data, given)
     name = run_name(own.config(), data["data"])
     if own.path.resolve().name != name:
-        raise UsageError(f"{own.path} is not resumed: its folder was named {name}.")
+        raise UsageError(
+            f"Cannot resume {own.path}: its folder was named {name}. Rename it back."
+        )
     return config, own.path.resolve().parent
 
 
 def look_at(files: Iterable[Path], folders: Iterable[Any] = ()) -> None:
-    """Refuse models and runs that are not to be loaded, before keras is imported.
+    """Refuse models and runs that must not be loaded, before keras is imported.
 
     Args:
-        files: `.keras` and ONNX files; any other is left to who reads it.
+        files: `.keras` and ONNX files. Other files are checked when they are read.
         folders: run folders.
     """
     from keras_dae.images.datasets import check_there
@@ -76,9 +78,9 @@ def look_at(files: Iterable[Path], folders: Iterable[Any] = ()) -> None:
 
 
 def load_splits(config: Any, data_dir: Path | None) -> Any:
-    """Return the data of a configuration; say what is not used as it is.
+    """Return the data of a configuration, and print notes about them.
 
-    That is MNIST, where `auto` took another, and files of a folder.
+    A note says that `auto` replaced MNIST, or how files of a folder were changed.
     """
     from keras_dae.images.datasets import load
 
@@ -87,25 +89,25 @@ def load_splits(config: Any, data_dir: Path | None) -> Any:
         say(note)
     if config.data == "auto" and splits.name != "mnist":
         say(
-            f"The full MNIST is not at hand; {splits.name} is used in its place "
+            f"The full MNIST is not available; {splits.name} is used instead "
             f"({len(splits.train) + len(splits.validation):,} training images)."
         )
     return splits
 
 
 def say_counts(splits: Any) -> None:
-    """Say how many images train and validate, and from how many files they are."""
+    """Print how many images train and validate, and how many files they come from."""
     say(
-        f"{splits.name}: {len(splits.train):,} images train, "
-        f"{len(splits.validation):,} validate"
+        f"{splits.name}: {len(splits.train):,} training images, "
+        f"{len(splits.validation):,} validation images"
     )
     if splits.files:
         counts = [f"{len(names):,} {part}" for part, names in splits.files.items()]
-        say(f"These are patches; of the files {', '.join(counts)}")
+        say(f"The images are patches of these files: {', '.join(counts)}")
 
 
 def say_duration(configs: list[Any], splits: Any, out: Path, jobs: int | None) -> None:
-    """Say about how long the runs of a sweep take, where that is known."""
+    """Print about how long the runs of a sweep will take, if that is known."""
     from keras_dae.training.duration import sweep_seconds, time_words
 
     seconds = sweep_seconds(configs, splits, out, jobs)
@@ -130,8 +132,8 @@ def grid(
     first = configuration(config_file, options)
     check(
         first.model in FAMILIES,
-        f"A grid is of autoencoders ({', '.join(FAMILIES)}); train takes the other "
-        "models one by one.",
+        f"A grid takes a family of autoencoders ({', '.join(FAMILIES)}). Use train for "
+        "the other models.",
         model=first.model,
     )
     splits = load_splits(first, data_dir)
@@ -151,7 +153,7 @@ def grid(
 
 
 def say(line: str) -> None:
-    """Print a line beside the result: to standard error."""
+    """Print a line to standard error, apart from the result."""
     click.echo(printable(line), err=True)
 
 

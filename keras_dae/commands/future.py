@@ -1,4 +1,4 @@
-"""What the paper leaves for later: classify, depth-limit, robustness."""
+"""Commands for the paper's future work: classify, depth-limit, robustness."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ _filters = click.option(
 
 
 def _found(runs: tuple[Path, ...], out: Path) -> list[Any]:
-    """Return the runs named; or those of the study, or of the common folder."""
+    """Return the named runs; by default those of the study, else those of `train`."""
     from keras_dae.training.runs import find_all
 
     own = [out / name for name in FOLDERS if (out / name).is_dir()]
@@ -45,7 +45,7 @@ def _found(runs: tuple[Path, ...], out: Path) -> list[Any]:
 
 
 def _chosen(filters: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return the filters named as an argument; none given leaves the default."""
+    """Return the named filters as an argument, or nothing for the default."""
     return {"filters": [name for name in filters if name != "none"]} if filters else {}
 
 
@@ -58,7 +58,7 @@ def _chosen(filters: tuple[str, ...]) -> dict[str, list[str]]:
     "trained_on",
     multiple=True,
     type=click.Choice(["clean", "noisy", "denoised"]),
-    help="What classifiers are trained on, beside clean images.  [default: all three]",
+    help="Train classifiers on these images too.  [default: all three]",
 )
 @_filters
 @machine_options
@@ -73,10 +73,11 @@ def classify(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Measure RUNS by what two classifiers read after them (default: every run).
+    """Measure how well two classifiers read the outputs of RUNS (default: every run).
 
-    A convolutional network and multiclass logistic regression read clean, noisy,
-    filtered and denoised test images. What is measured is kept; a second start goes on.
+    A convolutional network and multiclass logistic regression classify clean, noisy,
+    filtered and denoised test images. Results are saved: a repeated command measures
+    only what is missing.
     """
     from keras_dae.system import backend
     from keras_dae.training.progress import Steps
@@ -102,14 +103,20 @@ def classify(
 
 @click.command()
 @_runs
-@click.option("--data", default="auto", show_default=True, help="Where no run tells.")
+@click.option(
+    "--data",
+    default="auto",
+    show_default=True,
+    help="Data set for .keras files, if no run names one.",
+)
 @data_dir
 @out_option(DEFAULT_STUDY, "Folder of the study; RUNS default to those in it.")
 @click.option(
     "--noise",
     "noises",
     multiple=True,
-    help="A kind of noise and strengths, such as gaussian:0.1,0.5.  [default: seven]",
+    help="Noise kind and strengths, such as gaussian:0.1,0.5. Can be repeated.  "
+    "[default: seven kinds]",
 )
 @click.option(
     "--images",
@@ -133,10 +140,10 @@ def robustness(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Measure RUNS and filters on noises and strengths they were not made for.
+    """Measure RUNS and filters on kinds and strengths of noise they were not made for.
 
-    A RUN may also be a .keras file of any origin. What is measured is kept; a second
-    start goes on.
+    A RUN can also be a .keras file. Results are saved: a repeated command measures only
+    what is missing.
     """
     from keras_dae.system import backend
 
@@ -175,26 +182,26 @@ def robustness(
 def _numbers(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> list[int | None]:
-    """Read whole numbers separated by commas; None stands for 'all'."""
+    """Return whole numbers separated by commas; None stands for 'all'."""
     words = text.split(",") if text else []
     try:
         numbers = [None if word == "all" else int(word) for word in words]
     except ValueError:
         raise click.BadParameter(
-            f"whole numbers separated by commas are wanted, not {text!r}."
+            f"expected whole numbers separated by commas, not {text!r}."
         ) from None
     if any(number is not None and number < 1 for number in numbers):
-        raise click.BadParameter(f"numbers from 1 are wanted, not {text!r}.")
+        raise click.BadParameter(f"expected numbers of at least 1, not {text!r}.")
     return list(dict.fromkeys(numbers)) if parameter.name != "epochs" else numbers
 
 
 @click.command("depth-limit")
 @test_options
-@numbers_option("depth", "3,5,9,17", "Depths, by commas or given again.")
-# Filters are alike at every depth, since depth should be all that differs.
-@click.option("--latent", default=5, show_default=True, help="Side of the latent.")
+@numbers_option("depth", "3,5,9,17", "Depths, separated by commas or repeated.")
+# Every depth has the same filters, so that only the depth differs.
+@click.option("--latent", default=5, show_default=True, help="Latent side.")
 @click.option(
-    "--filters", default=32, show_default=True, help="Channels at every depth."
+    "--filters", default=32, show_default=True, help="Channels of each layer."
 )
 @click.option(
     "--train-images",
@@ -202,42 +209,44 @@ def _numbers(
     default="1000,5000,all",
     show_default=True,
     callback=_numbers,
-    help="Numbers of training images, by commas; 'all' for all.",
+    help="Numbers of training images, separated by commas; 'all' for all.",
 )
 @click.option(
     "--validation-images",
     type=int,
-    help="Validation images.  [default: all]",
+    help="Validate on the first N images.  [default: all]",
 )
 @click.option(
     "--epochs",
     callback=_numbers,
-    help="Most passes over each of --train-images, by commas.  [default: by --steps]",
+    help="Most epochs for each of --train-images, separated by commas.  [default: set "
+    "by --steps]",
 )
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
     default=12_000,
     show_default=True,
-    help="Most steps of a training, whatever its number of images.",
+    help="Most training steps of a run, whatever its number of images.",
 )
 @click.option(
     "--patience",
     type=click.IntRange(min=1),
     default=500,
     show_default=True,
-    help="Steps, and at least 2 epochs, without a lower validation loss until the rate "
-    "falls; the third time training ends.",
+    help="Lower the learning rate after N steps (at least 2 epochs) without a lower "
+    "validation loss; the third time, stop.",
 )
 @click.option("--batch-size", type=int, help="Images per step.  [default: 64]")
 @click.option("--lr", "learning_rate", type=float, help="Adam's learning rate.")
 @click.option(
-    "--precision", help="float32; or, while training, tf32 (CUDA) or bfloat16 (torch)."
+    "--precision",
+    help="Precision of training: float32, tf32 (CUDA) or bfloat16 (torch).",
 )
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Seeds."
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Processes at a time.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Runs in parallel.")
 @data_dir
 @out_option(DEFAULT_STUDY, "Folder of the study; the runs go to its folder depth.")
 @machine_options
@@ -257,12 +266,13 @@ def depth_limit(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Find how deep a model can be before it overfits, by number of training images.
+    """Find the depth at which models overfit, by number of training images.
 
-    Plain and residual nets are trained until validation stops improving.
-    Finished runs are skipped; a second start goes on. What is drawn are all finished
-    runs of these settings in the folder, so that one size may have more depths than
-    another.
+    Plain and residual networks are trained until the validation loss stops improving.
+    Finished runs are skipped, so a repeated command continues.
+
+    The figure shows all finished runs with these settings in the folder. Run the
+    command again with other options to measure more depths for one size.
     """
     from keras_dae.system import backend
     from keras_dae.training.progress import Steps

@@ -1,4 +1,4 @@
-"""The command for images that somebody has: denoise."""
+"""The command that denoises image files: denoise."""
 
 import functools
 import sys
@@ -47,63 +47,81 @@ def _sigma(context: click.Context, option: click.Parameter, text: str) -> float 
     "model_name",
     default=DEFAULT_MODEL,
     show_default=True,
-    help="auto, a pretrained model's name, a .keras file or a run folder.",
+    help="auto, the name of a pretrained model, a .keras file or a run folder.",
 )
 @click.option(
     "--strength",
     type=click.FloatRange(0, 1),
     default=1.0,
     show_default=True,
-    help="1: the model's answer; 0: the image as it was; between: a blend.",
+    help="Blend of input and output: 1 is the model's output, 0 the input.",
 )
 @click.option(
     "--sigma",
     callback=_sigma,
     default="auto",
     show_default=True,
-    help="Most noise to remove: its standard deviation, black 0 and white 1.",
+    help="Upper limit of the noise to remove, as a standard deviation on the scale "
+    "where black is 0 and white is 1; auto sets no limit.",
 )
-@click.option("--best", is_flag=True, help="Average eight turns: better, 8x the time.")
+@click.option(
+    "--best",
+    is_flag=True,
+    help="Average over eight rotations and flips: more accurate, 8 times slower.",
+)
 @click.option(
     "--self",
     "from_itself",
     is_flag=True,
-    help="Train a small network on each image itself; no --model is used.",
-)
-@click.option("-o", "--out", required=True, help="A folder, a file, or - for output.")
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
-@click.option("--skip-existing", is_flag=True, help="Keep outputs that exist.")
-@click.option(
-    "--range", "value_range", callback=_range, help="LOW..HIGH: what becomes 0 and 1."
+    help="Train a small network on each image itself, instead of using --model.",
 )
 @click.option(
-    "--overlap", type=click.IntRange(min=0), help="Pixels tiles share.  [default: half]"
+    "-o",
+    "--out",
+    required=True,
+    help="Output file or folder, or - for standard output.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace existing outputs.")
+@click.option("--skip-existing", is_flag=True, help="Skip inputs whose output exists.")
+@click.option(
+    "--range",
+    "value_range",
+    callback=_range,
+    help="LOW..HIGH: the input values that are scaled to 0 and 1.",
 )
 @click.option(
-    "--add-noise", help="A demonstration: noise as in train, added before denoising."
+    "--overlap",
+    type=click.IntRange(min=0),
+    help="Overlap of the tiles in pixels.  [default: as the receptive field requires, "
+    "or half a tile]",
 )
-@click.option("--seed", default=0, show_default=True, help="Draws --add-noise.")
+@click.option(
+    "--add-noise",
+    help="Add noise before denoising, for a demonstration; see train --noise.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed for --add-noise.")
 @click.option(
     "--compare",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="PNG of before, after and what was removed, for one image.",
+    help="Write a PNG that shows the input, the output and the difference. One image "
+    "only.",
 )
 @click.option(
     "--clean",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The clean image, to measure MSE, PSNR and SSIM.",
+    help="Clean image to measure MSE, PSNR and SSIM against. One image only.",
 )
 @click.option(
     "--uncertainty",
     is_flag=True,
-    help="Also write NAME.width.png, the width of each pixel's interval, of a "
+    help="Also write NAME.width.png with the width of each pixel's interval. Needs a "
     "calibrated model.",
 )
 @click.option(
     "--max-megapixels",
     default=256.0,
     show_default=True,
-    help="The most that one file may hold.",
+    help="Refuse larger files.",
 )
 @engine_option
 @machine_options
@@ -124,13 +142,15 @@ def denoise(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Denoise images: INPUTS are files, folders, patterns or - for standard input.
+    """Denoise images.
 
-    PNG, JPEG, TIFF, WebP, BMP and NPY of any size, grey or colour, each written in
-    its own format and type. Inputs stay as they are; no noise is added unasked.
+    INPUTS are files, folders, glob patterns or - for standard input. Inputs can be PNG,
+    JPEG, TIFF, WebP, BMP or NPY files of any size, grey or colour. Each output has the
+    format and data type of its input. Inputs are not changed, and no noise is added
+    unless --add-noise is given.
 
-    --model auto takes `photo` for images in colour, `photo-gray` for grey ones, and a
-    model of digits for grey images like the noisy digits that it was trained on.
+    --model auto uses photo for colour images and photo-gray for grey images. It uses a
+    model of digits for grey images that look like its noisy training digits.
     """
     from keras_dae.denoising.choose import AUTO
     from keras_dae.denoising.files import STANDARD, holding, plan_jobs
@@ -150,10 +170,10 @@ def denoise(
         backend.select(device, threads)
         say(f"{backend.summary()}; model {trained.name if trained else AUTO}")
         with holding(out, jobs, say):
-            # Anew: what another process has just written is not written over.
+            # Plan again under the lock: another process may have written outputs.
             options |= {"uncertainty": uncertainty, "overwrite": overwrite}
             rows = _run(plan(), trained, noise, compare, clean, options)
-    # The image has standard output to itself.
+    # An image on standard output must not be mixed with text.
     to_error = out == STANDARD
     _report(rows, as_json, to_error)
     if any(row["state"] == "failed" for row in rows):
@@ -161,7 +181,7 @@ def denoise(
 
 
 def _refused(jobs: list[Any], options: dict[str, Any]) -> list[dict[str, Any]]:
-    """Say what is wrong with a single image before keras is imported for it."""
+    """Check a single image before keras is imported, and return its row if refused."""
     from keras_dae.denoising.files import refused
     from keras_dae.errors import legible
 
@@ -178,7 +198,7 @@ def _refused(jobs: list[Any], options: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _idle(job: Any, state: str, reason: str) -> dict[str, Any]:
-    """Return the row of a file that nothing was done with."""
+    """Return the row of a file that was not processed."""
     row = {"input": job.name, "output": None, "state": state, "reason": reason}
     return {**row, "seconds": 0.0}
 
@@ -188,7 +208,7 @@ def _check_ways(overwrite: bool, skip_existing: bool) -> None:
 
     check(
         not (overwrite and skip_existing),
-        "--overwrite and --skip-existing exclude each other.",
+        "--overwrite and --skip-existing cannot be combined.",
         overwrite=overwrite,
         skip_existing=skip_existing,
     )
@@ -201,7 +221,7 @@ def _check_picture(
 
     check(
         len(jobs) == 1 or not (compare or clean),
-        "--compare and --clean are for one image.",
+        "--compare and --clean need a single input image.",
         images=len(jobs),
     )
     if compare is None:
@@ -215,7 +235,7 @@ def _check_picture(
 
 
 def _trained(name: str, from_itself: bool, options: dict[str, Any]) -> Any:
-    """Return the model that was named; None where each image says which suits it."""
+    """Return the named model, or None if a model is chosen for each image."""
     from keras_dae.denoising.choose import AUTO
     from keras_dae.denoising.trained import find_model
 
@@ -229,51 +249,53 @@ def _trained(name: str, from_itself: bool, options: dict[str, Any]) -> Any:
 
 
 def _itself(options: dict[str, Any]) -> Any:
-    """Return what stands for a model where each image trains its own."""
+    """Return a placeholder for a model if each image trains its own."""
     from keras_dae.denoising.trained import Trained
     from keras_dae.errors import UsageError, check
 
     check(
         options["engine"] == "keras",
-        "--self takes --engine keras.",
+        "--self needs --engine keras.",
         engine=options["engine"],
     )
     source = click.get_current_context().get_parameter_source("model_name")
     if source is click.core.ParameterSource.COMMANDLINE:
-        raise UsageError("--self trains a network of its own; leave --model out.")
+        raise UsageError(
+            "--self and --model cannot be combined: --self trains its own network."
+        )
     return Trained("trained on each image itself", Path(), {})
 
 
 def _check_calibrated(
     from_itself: bool, model_name: str, out: str, options: dict[str, Any]
 ) -> None:
-    """Refuse --uncertainty where the answer is not that of a calibrated model."""
+    """Refuse --uncertainty unless the output is that of a calibrated model."""
     from keras_dae.denoising.choose import AUTO
     from keras_dae.denoising.files import STANDARD
     from keras_dae.errors import UsageError, check
 
     if from_itself or model_name == AUTO:
         raise UsageError(
-            "--uncertainty needs a calibrated model, named by --model; `keras-dae "
-            "calibrate` makes one."
+            "--uncertainty needs a calibrated model, named by --model. Create one with "
+            "`keras-dae calibrate`."
         )
     check(
         options["strength"] == 1 and options["sigma"] is None and not options["best"],
-        "--uncertainty is of the model's own answer, without --strength, --sigma and "
-        "--best.",
+        "--uncertainty cannot be combined with --strength, --sigma and --best: "
+        "intervals are calibrated for the model's own output.",
         strength=options["strength"],
         sigma=options["sigma"],
         best=options["best"],
     )
     check(
         out != STANDARD,
-        "--uncertainty writes a file beside the output; -o names a folder or file.",
+        "--uncertainty writes an extra file, so -o must name a folder or a file.",
         out=out,
     )
 
 
 def _noise(text: str | None) -> tuple[Any, str]:
-    """Return the noise to add and how an output's name says so."""
+    """Return the noise to add, and its label in the output's name."""
     if text is None:
         return None, ""
     from keras_dae.images.noise_words import parse_noise, short_label
@@ -284,13 +306,13 @@ def _noise(text: str | None) -> tuple[Any, str]:
 
 def _run(
     jobs: list[Any],
-    trained: Any,  # None for the model that suits each image
+    trained: Any,  # None to choose a model for each image
     noise: Any,
     compare: Path | None,
     clean: Path | None,
     options: dict[str, Any],
 ) -> list[dict[str, Any]]:
-    """Denoise all, say at once what is wrong with a file, and return the rows."""
+    """Denoise all jobs, report failures at once, and return the rows."""
     from keras_dae.denoising.denoise import denoise_jobs
     from keras_dae.denoising.pages import Task
     from keras_dae.training.progress import new_progress
@@ -336,12 +358,12 @@ def _run(
 
 
 def _answering(trained: Any, engine: str, uncertainty: bool) -> dict[str, Any]:
-    """Return what a `Task` needs to know of the model that answers."""
+    """Return the arguments of a `Task` that describe the model."""
     if trained is None:
         from keras_dae.denoising.choose import chooser
 
         return {"choose": chooser(lambda found: _tile_model(found, engine))}
-    if trained.path == Path():  # each image trains its own
+    if trained.path == Path():  # --self
         from keras_dae.denoising.self_supervised import build, learn_tiles
         from keras_dae.denoising.tile_model import TileModel
 
@@ -362,23 +384,23 @@ def _tile_model(trained: Any, engine: str) -> Any:
 
     model = TileModel(open_model(trained.path), engine)
     if engine != "keras":
-        say(f"{engine}: within {model.max_difference:.1e} of keras's answers")
+        say(f"{engine}: within {model.max_difference:.1e} of the Keras outputs")
     return model
 
 
 def _tell_choice(row: dict[str, Any], told: set[str]) -> None:
-    """Say which model was taken and why, once for each model."""
+    """Print which model was chosen and why, once per model."""
     name = row.get("model")
     if name is None or name in told:
         return
     told.add(name)
     noise = row.get("estimate")
-    seen = "" if not noise else f"; estimated noise {255 * noise['sigma']:.1f} of 255"
+    seen = "" if not noise else f", estimated noise {255 * noise['sigma']:.1f} of 255"
     say(one_line(f"Model {name}: {row['input']} is {row['why']}{seen}"))
 
 
 def _tell(row: dict[str, Any], warned: bool) -> bool:
-    """Say what failed, and once what is unlike the training images."""
+    """Print a failure; warn once if an input is unlike the training images."""
     if row["state"] == "failed":
         say(one_line(f"Error: {row['input']}: {row['reason']}."))
     if row.get("warning") and not warned:

@@ -1,4 +1,4 @@
-"""Commands that take models elsewhere: export, parity, doctor."""
+"""Commands for other runtimes, and for checking the installation."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,13 @@ import click
 from keras_dae.commands.common import echo_json, look_at, print_table, say
 from keras_dae.commands.options import TableOption, as_json, data_dir
 
-# Packages that answer, whose versions a comparison names.
+# Packages that compute outputs; a comparison records their versions.
 RUNTIMES = ("keras", "torch", "jax", "tensorflow", "numpy", "onnxruntime", "openvino")
 GENERAL = ("onnx", "openvino", "torch", "saved-model", "litert")
 FORMATS = (*GENERAL, "dtmodel")
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True,
-    help="CPU threads of each process.",
+    help="CPU threads per process.",
 )  # fmt: skip
 
 
@@ -34,19 +34,21 @@ def _endings() -> list[str]:
     rows=_endings,
     required=True,
     type=click.Path(path_type=Path),
-    help="Output path, with the ending of the format: {rows}.",
+    help="Output path. Its ending must be that of the format: {rows}.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @threads_option
 @as_json
 def export(
     model: str, name: str, out: Path, overwrite: bool, threads: int, as_json: bool
 ) -> None:
-    """Write MODEL for another runtime, read it again and compare.
+    """Export MODEL to another format, read the file back and compare outputs.
 
-    MODEL is a pretrained model's name, a .keras file or a run folder. Exits with 1,
-    and keeps nothing, if an answer differs by more than 1e-5. dtmodel is the archive
-    that darktable 5.6 imports; it is for photo and what was trained as photo.
+    MODEL is the name of a pretrained model, a .keras file or a run folder. If the
+    outputs differ by more than 1e-5, the command writes nothing and exits with 1.
+
+    The format dtmodel is the archive that darktable 5.6 imports. It supports photo and
+    models trained with --model photo.
     """
     from keras_dae.denoising.trained import find_model
     from keras_dae.interchange.export import export as write
@@ -61,27 +63,29 @@ def export(
         echo_json({"schema": 1, "model": trained.name, **row})
     else:
         click.echo(
-            f"{', '.join(row['files'])}: {row['bytes']:,} bytes; read again, its "
-            f"answers differ by at most {row['max_difference']:.2g}"
+            f"{', '.join(row['files'])}: {row['bytes']:,} bytes; its outputs differ "
+            f"from those of the model by at most {row['max_difference']:.2g}"
         )
 
 
 @click.command()
 @click.argument("models", nargs=-1)
 @click.option(
-    "--exported/--backends-only", default=True, help="Compare exported files too."
+    "--exported/--backends-only", default=True, help="Also compare exported files."
 )
 @threads_option
 @as_json
 def parity(
     models: tuple[str, ...], exported: bool, threads: int, as_json: bool
 ) -> None:
-    """Compare what MODELS answer on each backend and in each exported format.
+    """Compare the outputs of MODELS on each backend and in each exported format.
 
-    MODELS are names of pretrained models (default: those of a fixed size), .keras files
-    or run folders.
-    Each backend is a process of its own on the CPU; a difference from torch above
-    1e-5, or a failure, exits with 1. What is not installed is listed as absent.
+    MODELS are names of pretrained models, .keras files or run folders. The default is
+    the pretrained models with a fixed input size.
+
+    Each backend runs in its own process on the CPU. The command exits with 1 if an
+    output differs from that of torch by more than 1e-5, or if a backend fails.
+    Runtimes that are not installed are listed as absent.
     """
     from keras_dae.denoising.trained import find_model, pretrained_cards
     from keras_dae.interchange.export import TOLERANCE
@@ -92,7 +96,7 @@ def parity(
     from keras_dae.system import backend
     from keras_dae.training.progress import new_progress
 
-    # An export of open sides needs sizes to be compared at.
+    # Exports with a variable input size cannot be compared without choosing a size.
     chosen = models or tuple(
         name
         for name, card in pretrained_cards().items()
@@ -128,7 +132,7 @@ def parity(
 
 
 def _tell(row: dict[str, Any], number: str) -> None:
-    """Say what one runtime answered, since all of them together take minutes."""
+    """Print the result of one runtime; a full comparison takes minutes."""
     what = row["state"]
     if row["max_difference"] is not None:
         what += f", {row['max_difference']:.2g} from torch"
@@ -142,7 +146,7 @@ def _tell(row: dict[str, Any], number: str) -> None:
 @data_dir
 @as_json
 def doctor(data_dir: Path | None, as_json: bool) -> None:
-    """Show what is installed and found: versions, backends, devices, data, folders."""
+    """Check the installation: versions, backends, devices, data and folders."""
     from keras_dae.doctor import examine
     from keras_dae.study.report.tables import doctor_table
 

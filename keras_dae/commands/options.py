@@ -12,7 +12,7 @@ from keras_dae.system.inside import named
 
 DEFAULT_RUNS = "artifacts/runs"
 DEFAULT_STUDY = "artifacts/study"
-# What a study's folder keeps runs in that stand side by side.
+# Folders of runs within the folder of a study.
 FOLDERS = ("runs", "best", "ceilings")
 
 
@@ -23,11 +23,13 @@ def _apply(options: list[Callable[..., Any]]) -> Callable[[Any], Any]:
 
 
 class TableOption(click.Option):
-    """An option whose help names the rows of a table, read when help is shown.
+    """An option whose help lists the rows of a table.
+
+    The table is imported only when help is shown.
 
     Args:
         rows: returns the names of the rows.
-        help: with `{rows}` where the names go.
+        help: the help text; `{rows}` is replaced by the names.
     """
 
     def __init__(self, *args: Any, rows: Callable[[], Any], **kwargs: Any) -> None:
@@ -35,7 +37,7 @@ class TableOption(click.Option):
         self.rows = rows
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Return the option and its help with the rows named."""
+        """Return the option and its help, with the names of the rows filled in."""
         record = super().get_help_record(ctx)
         if record is None:
             return None
@@ -69,28 +71,28 @@ def _models() -> Any:
 
 
 def _strength(text: str) -> float | str:
-    """A number, or a range that the configuration takes apart."""
+    """Return a number, or a range as text for the configuration to parse."""
     return text if ".." in text else float(text)
 
 
 def _together(
     context: click.Context, option: click.Parameter, texts: tuple[str, ...]
 ) -> list[int]:
-    """Read whole numbers, separated by commas or given one by one, each once."""
+    """Return whole numbers, separated by commas or repeated, without duplicates."""
     given = ",".join(texts)
     try:
         numbers = [int(word) for word in given.split(",")] if texts else []
     except ValueError:
         raise click.BadParameter(
-            f"whole numbers separated by commas are wanted, not {given!r}."
+            f"expected whole numbers separated by commas, not {given!r}."
         ) from None
     if min(numbers, default=1) < 1:
-        raise click.BadParameter(f"numbers from 1 are wanted, not {given!r}.")
+        raise click.BadParameter(f"expected numbers of at least 1, not {given!r}.")
     return list(dict.fromkeys(numbers))
 
 
 def numbers_option(name: str, default: str | None, what: str) -> Callable[[Any], Any]:
-    """Return an option of whole numbers, spelled in the singular and the plural."""
+    """Return an option for whole numbers, with a singular and a plural name."""
     return click.option(
         *(f"--{name}s", f"--{name}", f"{name}s"),
         multiple=True,
@@ -110,7 +112,7 @@ data_dir = click.option(
     "--data-dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     envvar="KERAS_DAE_DATA",
-    help="Folder that holds mnist.npz or Fashion-MNIST's files.  [env: KERAS_DAE_DATA]",
+    help="Folder with mnist.npz or the Fashion-MNIST files.  [env: KERAS_DAE_DATA]",
 )
 machine_options = _apply(
     [
@@ -119,13 +121,13 @@ machine_options = _apply(
             type=click.Choice(DEVICES),
             default="auto",
             show_default=True,
-            help="Where to compute; auto takes CUDA where it is present.",
+            help="Device to compute on; auto uses CUDA if it is available.",
         ),
         click.option(
             "--threads",
             type=click.IntRange(min=1),
-            help="CPU threads of one process; by default the backend's own choice, or "
-            "one where a model is too small for more.",
+            help="CPU threads per process.  [default: 1 to train a small model, an "
+            "equal share of the cores in a sweep, else as the backend chooses]",
         ),
     ]
 )
@@ -134,47 +136,53 @@ engine_option = click.option(
     type=click.Choice(["keras", "onnx"]),
     default="keras",
     show_default=True,
-    help="What answers: the backend, or ONNX Runtime, faster at depth 1.",
+    help="Inference engine: the Keras backend, or ONNX Runtime, which is faster at "
+    "depth 1.",
 )
-# The configuration's fields as options; a default of None leaves the value to
-# --config, and beyond that to RunConfig.
+# The fields of RunConfig as options. The default is None, so that the value comes from
+# --config, or else from RunConfig.
 test_options = _apply(
     [
         click.option(
             "--data",
-            help="auto, mnist, mnist5k, fashion-mnist, npz:PATH, or folder:PATH of "
-            "image files.",
+            help="Data set: auto, mnist, mnist5k, fashion-mnist, npz:PATH, or "
+            "folder:PATH for a folder of image files.",
         ),
         click.option(
-            "--size", type=int, help="Side of a folder's patches.  [default: 64]"
+            "--size",
+            type=int,
+            help="Side of the patches cut from a folder's images.  [default: 64]",
         ),
         click.option(
             "--channels",
             type=int,
-            help="Channels of the patches: 1 grey, 3 RGB.  [default: 1]",
+            help="Channels of the patches: 1 for grey, 3 for RGB.  [default: 1]",
         ),
         click.option(
             "--patches",
             type=int,
-            help="Patches per image and epoch.  [default: as fit side by side, 256 at "
-            "most]",
+            help="Patches per image and epoch.  [default: as many as fit without "
+            "overlap, at most 256]",
         ),
         click.option(
             "--noise",
             cls=TableOption,
             rows=_noises,
-            help="{rows}; kind:strength or kind:low..high, joined by + in their order. "
-            " [default: gaussian]",
+            help="Noise: {rows}. Write kind:strength or kind:low..high; + applies "
+            "several in order.  [default: gaussian]",
         ),
         click.option(
             "--sigma",
             type=_strength,
-            help="Strength of gaussian noise, or a range as 0.1..0.9.  [default: 0.5]",
+            help="Strength of gaussian noise, or a range like 0.1..0.9.  "
+            "[default: 0.5]",
         ),
         click.option(
             "--clip/--no-clip", default=None, help="Clip noisy images to [0, 1]."
         ),
-        click.option("--data-seed", type=int, help="Seed of split and test noise."),
+        click.option(
+            "--data-seed", type=int, help="Seed for the data split and the test noise."
+        ),
     ]
 )
 recipe_options = _apply(
@@ -188,17 +196,19 @@ recipe_options = _apply(
         test_options,
         click.option(
             "--targets",
-            help="What to learn from: clean images; noisy, a second noisy copy of "
-            "each; blind-spot or split, one noisy copy; r2r, one that is not clipped.  "
-            "[default: clean]",
+            help="Training targets: clean images; noisy, a second noisy copy of each; "
+            "or from one noisy copy alone: blind-spot, split, or r2r for noise that is "
+            "not clipped.  [default: clean]",
         ),
         click.option(
             "--noisy-files/--no-noisy-files",
             default=None,
-            help="A folder's files have the noise already; none is added. For "
-            "blind-spot; without --sigma it is estimated.",
+            help="The files of the folder are already noisy, so no noise is added. "
+            "Needs --targets blind-spot. Sigma is estimated unless --sigma is given.",
         ),
-        click.option("--filters", type=int, help="Channels between image and latent."),
+        click.option(
+            "--filters", type=int, help="Channels of the hidden convolutions."
+        ),
         click.option(
             "--train-images",
             type=int,
@@ -212,69 +222,74 @@ recipe_options = _apply(
         click.option(
             "--augment/--no-augment",
             default=None,
-            help="Turn, mirror and darken training images.",
+            help="Randomly rotate, flip and darken training images.",
         ),
         click.option("--epochs", type=int, help="Passes over the data.  [default: 15]"),
-        click.option("--steps", type=int, help="Train for N steps instead of epochs."),
+        click.option("--steps", type=int, help="Train for N steps; replaces --epochs."),
         click.option("--batch-size", type=int, help="Images per step.  [default: 64]"),
         click.option(
-            "--loss", help="mse, or log-mse: the mean of each image's, in decibels."
+            "--loss",
+            help="mse; or log-mse, the mean over images of the MSE in decibels.",
         ),
         click.option(
             "--optimizer",
             cls=TableOption,
             rows=_optimizers,
-            help="{rows}.  [default: adam]",
+            help="Optimizer: {rows}.  [default: adam]",
         ),
         click.option("--lr", "learning_rate", type=float, help="Learning rate."),
         click.option(
             "--bias-lr-ratio",
             type=float,
-            help="Muon's learning rate of biases over that of kernels.  [default: 1]",
+            help="Ratio of the learning rate of biases to that of kernels, for muon.  "
+            "[default: 1]",
         ),
-        click.option("--warmup-steps", type=int, help="Steps until the full rate."),
+        click.option(
+            "--warmup-steps", type=int, help="Steps to reach the full learning rate."
+        ),
         click.option(
             "--schedule",
-            help="cosine, linear, constant, or with --patience plateau.",
+            help="Learning rate schedule: cosine, linear or constant; or plateau, "
+            "which goes with --patience.",
         ),
         click.option(
             "--patience",
             type=int,
-            help="Hold the rate; after N epochs without a lower validation loss lower "
-            "it, the third time end. Saves the best epoch.  [default: 0, not used]",
+            help="Lower the learning rate after N epochs without a lower validation "
+            "loss; the third time, stop. Saves the best epoch.  [default: 0, off]",
         ),
         click.option(
-            "--clip-norm", type=float, help="Largest norm of all gradients together."
+            "--clip-norm", type=float, help="Clip gradients to this global norm."
         ),
         click.option(
             "--averaging",
             type=float,
-            help="Keep an average of the weights, with this share of it per step.",
+            help="Average the weights exponentially, with this decay per step.",
         ),
         click.option(
             "--precision",
-            help="float32; or, while training, tf32 (CUDA) or bfloat16 (torch).",
+            help="Precision of training: float32, tf32 (CUDA) or bfloat16 (torch).",
         ),
         click.option(
             "--noise-on",
-            help="Where training noise is drawn: host, by NumPy; or device, by another "
-            "generator where torch trains.  [default: host]",
+            help="Where training noise is drawn: host (NumPy), or device (another "
+            "generator; torch only).  [default: host]",
         ),
         click.option(
             "--deterministic/--no-deterministic",
             default=None,
-            help="On CUDA, repeat a run to the bit, with slower kernels.",
+            help="On CUDA, make runs bitwise reproducible; uses slower kernels.",
         ),
         click.option(
             "--latent-bias",
             type=float,
-            help="Bias of the latent at the start.  [default: 0.5 at depth 1, else 0]",
+            help="Initial bias of the latent.  [default: 0.5 at depth 1, else 0]",
         ),
         click.option(
             "--rate",
             type=float,
-            help="Also learn a latent of few bits: the MSE that a bit per pixel may "
-            "cost, such as 0.003.  [default: 0]",
+            help="Also train the latent to take few bits: weight of the bits per pixel "
+            "in the loss, such as 0.003.  [default: 0]",
         ),
     ]
 )
@@ -284,35 +299,46 @@ model_options = _apply(
             "--model",
             cls=TableOption,
             rows=_models,
-            help="{rows}.  [default: dae]",
+            help="Model: {rows}.  [default: dae]",
         ),
         click.option(
             "--depth", type=int, help="Convolutions in the encoder.  [default: 5]"
         ),
-        click.option("--latent", type=int, help="Side of the latent.  [default: 13]"),
-        click.option("--blocks", type=int, help="Blocks of photo.  [default: 3]"),
+        click.option(
+            "--latent", type=int, help="Height and width of the latent.  [default: 13]"
+        ),
+        click.option(
+            "--blocks", type=int, help="Residual blocks of photo.  [default: 3]"
+        ),
         click.option(
             "--start",
-            help="Begin with the weights of a model: a name, a .keras file or a run.",
+            help="Start from the weights of a model: the name of a pretrained model, a "
+            ".keras file or a run folder.",
         ),
-        click.option("--seed", type=int, help="Seed of weights, order and noise."),
+        click.option(
+            "--seed",
+            type=int,
+            help="Seed for initial weights, image order and training noise.",
+        ),
     ]
 )
 grid_options = _apply(
     [
         numbers_option("depth", "5,3,1", "Depths, separated by commas or repeated."),
-        numbers_option("latent", "13,8,5", "Sides, separated by commas or repeated."),
+        numbers_option(
+            "latent", "13,8,5", "Latent sides, separated by commas or repeated."
+        ),
         click.option(
             "--seeds",
             type=click.IntRange(min=1),
             default=3,
             show_default=True,
-            help="How many seeds, from 0.",
+            help="Number of seeds, counted from 0.",
         ),
         click.option(
             "--jobs",
             type=click.IntRange(min=1),
-            help="Runs at the same time.  [default: one per core; up to three per GPU]",
+            help="Runs in parallel.  [default: one per core; up to three per GPU]",
         ),
     ]
 )
@@ -323,18 +349,18 @@ executor_options = _apply(
             type=click.Choice(["processes", "ray"]),
             default="processes",
             show_default=True,
-            help="What carries the runs out: processes here, or a Ray cluster.",
+            help="Run in local processes or on a Ray cluster.",
         ),
         click.option(
             "--address",
-            help="Ray cluster to join, host:port.  [default: RAY_ADDRESS, else a "
-            "local one is started]",
+            help="Address of a Ray cluster, host:port.  [default: RAY_ADDRESS; if "
+            "unset, a local cluster is started]",
         ),
         click.option(
             "--gpus-per-run",
             type=click.FloatRange(min=0, min_open=True),
-            help="GPUs that Ray gives each run, 0.5 for half of one.  [default: one, "
-            "where there are any]",
+            help="GPUs per run for Ray; 0.5 shares one GPU between two runs.  "
+            "[default: 1 if the cluster has GPUs]",
         ),
     ]
 )

@@ -1,4 +1,4 @@
-"""The command for the page: page."""
+"""The command that writes the web page: page."""
 
 from pathlib import Path
 
@@ -15,29 +15,28 @@ from keras_dae.commands.options import as_json, data_dir
     default="dae.html",
     show_default=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The HTML file.",
+    help="Path of the HTML file.",
 )
 @click.option(
     "--model",
     "models",
     multiple=True,
-    help="Add a model: a pretrained model's name, a .keras file or a run folder; may "
-    "be given again.",
+    help="Add a model: the name of a pretrained model, a .keras file or a run folder. "
+    "Can be repeated.",
 )
-@click.option("--only", is_flag=True, help="Leave out the models that are not named.")
+@click.option("--only", is_flag=True, help="Include only the models given by --model.")
 @click.option(
     "--weights",
     type=click.Choice(["float16", "float32"]),
     default="float16",
     show_default=True,
-    help="Type of the weights in the file; float32 doubles its size.",
+    help="Type of the stored weights; float32 doubles the size of the file.",
 )
 @click.option(
     "--data",
     default="mnist5k",
     show_default=True,
-    help="Take the test images from this data set: mnist5k, mnist, fashion-mnist or "
-    "npz:PATH.",
+    help="Data set of the test images: mnist5k, mnist, fashion-mnist or npz:PATH.",
 )
 @data_dir
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
@@ -52,11 +51,11 @@ def page(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Write a page that denoises: one HTML file that needs no network.
+    """Write a self-contained HTML page that denoises images in the browser.
 
-    It holds the nine models of digits and the model of photographs. In it you draw a
-    digit, add noise and compare the answers; change the latent maps; and denoise a
-    photograph.
+    The page contains the nine models of digits and a model of photographs, and needs no
+    network. You can draw a digit, add noise, compare the outputs of the models, edit
+    the latent maps, and denoise a photograph.
     """
     from keras_dae.denoising.trained import find_model
     from keras_dae.errors import UsageError
@@ -65,7 +64,7 @@ def page(
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists; --overwrite replaces it.")
     if only and not models:
-        raise UsageError("--only needs a model; --model names one.")
+        raise UsageError("--only needs at least one --model.")
     check_there(data)
     look_at(find_model(named).path for named in models)
     from keras_dae.page.page import write_page
@@ -74,7 +73,7 @@ def page(
     samples = take_samples(data, data_dir)
     row = write_page(out, samples, models, only=only, weights=weights)
     for name in row["left_out"]:
-        say(f"The page would be too large with {name}; --model {name} adds it.")
+        say(f"{name} is left out to keep the page small; --model {name} adds it.")
     if as_json:
         echo_json({"schema": 1, **row})
     else:

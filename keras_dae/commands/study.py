@@ -1,4 +1,4 @@
-"""The study's commands: models, train, evaluate, sweep, plot, reproduce."""
+"""Commands of the study: models, train, evaluate, sweep, plot, reproduce."""
 
 from pathlib import Path
 from typing import Any
@@ -41,22 +41,22 @@ from keras_dae.commands.options import (
 
 @click.command()
 @as_json
-@numbers_option("depth", None, "Other depths, by commas or given again.")
-@numbers_option("latent", None, "Other latents, by commas or given again.")
+@numbers_option("depth", None, "Depths, separated by commas or repeated.")
+@numbers_option("latent", None, "Latent sides, separated by commas or repeated.")
 @click.option("--size", default=28, show_default=True, help="Side of the images.")
 @click.option(
     "--channels", default=1, show_default=True, help="Channels of the images."
 )
-@click.option("--filters", type=int, help="Channels between image and latent.")
+@click.option("--filters", type=int, help="Channels of the hidden layers.")
 @click.option(
     "--model",
     "family",
     cls=TableOption,
     rows=families,
     default="dae",
-    help="A family: {rows}.  [default: dae]",
+    help="Family: {rows}.  [default: dae]",
 )
-@click.option("--pretrained", is_flag=True, help="Those that the package brings.")
+@click.option("--pretrained", is_flag=True, help="List the pretrained models.")
 def models(
     as_json: bool,
     family: str,
@@ -67,7 +67,7 @@ def models(
     channels: int,
     filters: int | None,
 ) -> None:
-    """List the nine models of table 1, or others."""
+    """List the architectures of the nine models of the paper, or others."""
     from keras_dae.models.architectures import (
         DEPTHS,
         LATENTS,
@@ -99,18 +99,20 @@ def models(
 @model_options
 @recipe_options
 @data_dir
-@out_option(DEFAULT_RUNS, "Folder of runs; this one gets a folder of its own in it.")
+@out_option(DEFAULT_RUNS, "Parent folder of the run folder.")
 @click.option(
     "--resume",
     is_flag=False,
     flag_value="",
     metavar="[RUN]",
-    help="Go on with the run that is there; of RUN, a run folder, take the options.",
+    help="Continue the existing run. With RUN, a run folder, use the options of that "
+    "run.",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
-    help="Train for about N seconds: as many epochs as fit, from a few timed steps.",
+    help="Train for about N seconds. The number of epochs is estimated from a few "
+    "timed steps.",
 )
 @machine_options
 @as_json
@@ -125,10 +127,12 @@ def train(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train one model and keep it in a run folder.
+    """Train one model and save it in a run folder.
 
-    --resume with more --epochs trains a finished run on. --start photo trains the
-    package's denoiser of photographs on --data folder:PATH of your own.
+    To train a finished run for longer, use --resume and a larger --epochs.
+
+    To fine-tune the pretrained denoiser of photographs, use --start photo and
+    --data folder:PATH with your own photographs.
     """
     from keras_dae.commands.training import (
         asked,
@@ -143,7 +147,7 @@ def train(
     config = asked(config_file, options)
     if resume:
         config, out = resumed(Path(resume), options)
-    splits = load_splits(config, data_dir)  # before keras, which takes seconds
+    splits = load_splits(config, data_dir)  # fails before the slow import of keras
     config = noise_of_files(config, splits)
     spec = config.plan(splits.image_shape)
     step = spec.macs * config.batch_size
@@ -164,7 +168,7 @@ def train(
 
 
 def _tell_trained(config: Any, spec: Any, run: Any, as_json: bool) -> None:
-    """Print what a run has reached, as JSON or as a sentence."""
+    """Print the results of a run, as JSON or as a sentence."""
     from keras_dae.training.patience import saved_epoch
 
     history = run.history()
@@ -196,12 +200,12 @@ def _tell_trained(config: Any, spec: Any, run: Any, as_json: bool) -> None:
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @test_options
 @data_dir
-@out_option(DEFAULT_RUNS, "Where to look for runs when none is named.")
+@out_option(DEFAULT_RUNS, "Folder to search for runs if no RUNS are given.")
 @click.option(
     "--per-image",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write the error of each image and model: a CSV file with a row each, or "
-    "an .npz file with an array per model.",
+    help="Also write the error of each image and model, to a CSV file with one row "
+    "each or to an .npz file with one array per model.",
 )
 @overwrite_option
 @engine_option
@@ -219,10 +223,10 @@ def evaluate(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Score RUNS (default: every run found) on the test images.
+    """Score RUNS on the test images (default: every run found).
 
-    A run is scored on the data and noise that it was trained with. A RUN may also be a
-    .keras file of any origin; --data, --noise, --sigma and --clip are for those.
+    A run is scored on the data and noise of its training. A RUN can also be a .keras
+    file; --data, --noise, --sigma and --clip apply to those.
     """
     from keras_dae.system import backend
     from keras_dae.training.runs import find_all
@@ -257,7 +261,7 @@ def evaluate(
         away = max(
             row["engine"]["max_difference"] for one in results for row in one["models"]
         )
-        say(f"{engine}: within {away:.1e} of keras's answers")
+        say(f"{engine}: within {away:.1e} of the Keras outputs")
     if as_json:
         echo_json({"schema": 1, "results": results})
         return
@@ -285,7 +289,7 @@ def sweep(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train every depth, latent and seed, several at a time."""
+    """Train every combination of depth, latent and seed, several at a time."""
     from keras_dae.study.report.tables import jobs_table
     from keras_dae.training.sweep import job_rows
     from keras_dae.training.sweep import sweep as run_all
@@ -312,13 +316,13 @@ def sweep(
 @click.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @data_dir
-@out_option(DEFAULT_RUNS, "Where to look for runs when none is named.")
+@out_option(DEFAULT_RUNS, "Folder to search for runs if no RUNS are given.")
 @click.option(
     "--figures",
     type=click.Path(file_okay=False, path_type=Path),
     default="artifacts/figures",
     show_default=True,
-    help="Folder of the PNG files.",
+    help="Folder for the PNG files.",
 )
 @machine_options
 @as_json
@@ -354,7 +358,7 @@ def plot(
 @executor_options
 @recipe_options
 @data_dir
-@out_option(DEFAULT_STUDY, "Folder of results, figures, report and runs.")
+@out_option(DEFAULT_STUDY, "Folder for results, figures, report and runs.")
 @machine_options
 @as_json
 def reproduce(
@@ -369,7 +373,7 @@ def reproduce(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Carry out the whole study: train, score, decide the claims, report."""
+    """Reproduce the whole study: train, score, check the paper's claims, report."""
     from keras_dae.study.report.tables import claims_table, results_table
     from keras_dae.system import backend
 

@@ -1,15 +1,15 @@
-"""What `train` says and works out before a run begins."""
+"""What `train` prints and estimates before a run starts."""
 
 from pathlib import Path
 from typing import Any
 
 from keras_dae.commands.common import say
 
-NOISY = 4 / 255  # median estimate from which images are taken to be noisy
+NOISY = 4 / 255  # images with a median estimate of at least this count as noisy
 
 
 def asked(config_file: Path | None, options: dict[str, Any]) -> Any:
-    """Return the checked configuration of a run; a start implies its geometry."""
+    """Return the checked configuration of a run; `start` sets options it implies."""
     from keras_dae.training.config import make_config, read_toml
     from keras_dae.training.starting import start_options
 
@@ -24,47 +24,47 @@ def asked(config_file: Path | None, options: dict[str, Any]) -> Any:
 
 
 def look_for_noise(config: Any, splits: Any) -> None:
-    """Say what is taken to be clean; warn where a folder's images look noisy."""
+    """Say that a folder's images must be clean; warn if they look noisy."""
     from keras_dae.images.estimates import SMALLEST, median_sigma
     from keras_dae.images.patches import Patches
 
     if not isinstance(splits.train, Patches) or config.targets != "clean":
         return
-    say("They must be clean: noise is added to them, and they are what is learnt")
+    say("These images must be clean: they are the targets, and noise is added to them")
     images = [one for one in splits.train.images if min(one.shape[:2]) >= SMALLEST]
     sigma = median_sigma(images)
     if sigma >= NOISY:
         say(
             f"Warning: the images of {splits.name} look noisy: half of them have an "
-            f"estimated noise of {255 * sigma:.1f} of 255 or more. A model learns to "
-            "keep what noise they have; take clean images, or --noisy-files --targets "
+            f"estimated noise of {255 * sigma:.1f} of 255 or more. The model would "
+            "learn to keep this noise. Use clean images, or --noisy-files --targets "
             "blind-spot."
         )
 
 
 def noise_of_files(config: Any, splits: Any) -> Any:
-    """Return the configuration with the sigma of noisy files, and say which it is."""
+    """Return the configuration with the sigma of the noisy files, and print it."""
     if not config.noisy_files:
         return config
     from keras_dae.training.noisy_files import estimated_sigma, with_sigma
 
     told, config = config.tells_sigma(), with_sigma(config, splits)
     estimate = estimated_sigma(splits)
-    beside = "cannot be estimated here" if estimate is None else f"is {estimate:g}"
+    beside = "cannot be made" if estimate is None else f"gives {estimate:g}"
     sigma = config.make_noise().sigma
-    how = f"told; an estimate {beside}" if told else "estimated from them"
-    say(f"Their noise has sigma {sigma:g} of 0 to 1, {how}; none is added")
+    how = f"as given; an estimate {beside}" if told else "estimated from the files"
+    say(f"Noise of the files: sigma {sigma:g} (0 to 1), {how}; no noise is added")
     return config
 
 
 def in_time(config: Any, splits: Any, seconds: float | None, out: Path) -> Any:
-    """Return the configuration in epochs, and say about how long they will take.
+    """Return the configuration with its length in epochs, and print an estimate.
 
     Args:
         config: the run.
         splits: its data.
-        seconds: how long training may take; None where epochs or steps say it.
-        out: folder of runs; one that is there keeps its length.
+        seconds: training time; None if epochs or steps set the length.
+        out: folder of runs. An existing run keeps its length.
     """
     from keras_dae.training.length import by_epochs
     from keras_dae.training.patience import has_ended
@@ -80,7 +80,7 @@ def in_time(config: Any, splits: Any, seconds: float | None, out: Path) -> Any:
     losses = folder.history()["val_loss"] if there is not None else []
     done = len(losses)
     if has_ended(losses, config.epochs, config.patience):
-        return config  # nothing is left to estimate
+        return config  # there is nothing left to train
     from keras_dae.training.duration import time_words
     from keras_dae.training.estimate import epoch_seconds
 
@@ -97,13 +97,13 @@ def in_time(config: Any, splits: Any, seconds: float | None, out: Path) -> Any:
 
 
 def check_bfloat16(config: Any) -> None:
-    """Say that bfloat16 is slow where the processor only imitates it."""
+    """Warn if the processor has no bfloat16 instructions, since it is then slow."""
     from keras_dae.system import backend
 
     if config.precision != "bfloat16" or backend.name() != "torch":
         return
     if "cuda" not in backend.device() and not backend.has_bfloat16():
         say(
-            "Warning: this processor has no instructions for bfloat16, and imitates "
-            "them several times more slowly; --precision float32 is faster here."
+            "Warning: this processor has no bfloat16 instructions and emulates them, "
+            "which is several times slower. Use --precision float32 here."
         )

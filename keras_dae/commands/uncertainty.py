@@ -1,4 +1,4 @@
-"""Where not to trust an answer: calibrate, uncertainty."""
+"""Commands for uncertainty intervals: calibrate, uncertainty."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from keras_dae.commands.options import (
     "-o",
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The calibrated model, a .keras file.  [default: of a run folder, its "
+    help="Path of the calibrated .keras file.  [default for a run folder: its "
     "uncertainty.json]",
 )
 @overwrite_option
@@ -42,21 +42,21 @@ from keras_dae.commands.options import (
     type=click.FloatRange(0.5, 0.99),
     default=0.9,
     show_default=True,
-    help="Share of an image's pixels that lie in their interval.",
+    help="Share of an image's pixels that the intervals should cover.",
 )
 @click.option(
     "--confidence",
     type=click.FloatRange(0.5, 0.999),
     default=0.9,
     show_default=True,
-    help="Probability, over validation images, that it is so.",
+    help="Probability, over validation images, that the coverage holds.",
 )
 @click.option(
     "--train-images",
     type=click.IntRange(min=20),
     default=8000,
     show_default=True,
-    help="Learn from the first N training images.",
+    help="Fit on the first N training images.",
 )
 @click.option(
     "--validation-images",
@@ -67,7 +67,7 @@ from keras_dae.commands.options import (
     "--report",
     "with_report",
     is_flag=True,
-    help="Measure the intervals on test images, under other noise too.",
+    help="Also measure the intervals on test images, including other noise.",
 )
 @machine_options
 @as_json
@@ -82,11 +82,12 @@ def calibrate(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Give MODEL intervals around its answers, from validation images alone.
+    """Calibrate MODEL: add an interval around each output pixel.
 
-    MODEL is a run folder, a pretrained model's name or a .keras file. Data and noise
-    are those of its training; --data, --noise, --sigma and --clip name others. `denoise
-    --uncertainty` uses the intervals.
+    Only training and validation images are used. MODEL is a run folder, the name of a
+    pretrained model or a .keras file. Data and noise are those of its training unless
+    --data, --noise, --sigma or --clip is given. `denoise --uncertainty` uses the
+    intervals.
     """
     from keras_dae.denoising.trained import find_model
     from keras_dae.system import backend
@@ -132,7 +133,7 @@ def calibrate(
 
 
 def _tell(summary: dict[str, Any]) -> None:
-    """Print what was calibrated, after the tables of its report if there is one."""
+    """Print the result of a calibration, after the tables of its report if any."""
     name = summary["model"]
     if report := summary.get("report"):
         from keras_dae.study.uncertainty.section import parts_table, report_table
@@ -140,14 +141,14 @@ def _tell(summary: dict[str, Any]) -> None:
         print_table(report_table(name, report))
         print_table(parts_table(name, report[0]))
     click.echo(
-        f"{name}: {summary['level']:.0%} of an image's pixels, with probability "
-        f"{summary['confidence']:.0%}, from {summary['images']['validation']:,} "
-        f"validation images; {summary['out']}"
+        f"{name}: intervals cover {summary['level']:.0%} of an image's pixels with "
+        f"probability {summary['confidence']:.0%}, from "
+        f"{summary['images']['validation']:,} validation images; {summary['out']}"
     )
 
 
 def _target(model: Path, out: Path | None, overwrite: bool) -> Path:
-    """Return the file to write: a `.keras` file, or a run folder's own."""
+    """Return the file to write: a `.keras` file, or that of a run folder."""
     from keras_dae.errors import UsageError, check
     from keras_dae.system.storage import is_dir
     from keras_dae.training.runs import find_runs
@@ -158,10 +159,10 @@ def _target(model: Path, out: Path | None, overwrite: bool) -> Path:
         return out
     if out is None:
         raise UsageError(
-            "Name the calibrated model's file, as in -o calibrated.keras; a run folder "
-            "alone keeps its calibration itself."
+            "Give the path of the calibrated model, such as -o calibrated.keras. Only "
+            "a run folder needs no -o."
         )
-    check(out.suffix == ".keras", "The output is a .keras file.", out=str(out))
+    check(out.suffix == ".keras", "The output must be a .keras file.", out=str(out))
     check_free(out, overwrite, model)
     return out
 
@@ -169,7 +170,7 @@ def _target(model: Path, out: Path | None, overwrite: bool) -> Path:
 def _data_of(
     model: Path, card: dict[str, Any], options: dict[str, Any], data_dir: Path | None
 ) -> tuple[Any, Any, int]:
-    """Return images, noise and data seed: those of the training, or those named."""
+    """Return images, noise and data seed: those of the training, or those given."""
     from keras_dae.errors import UsageError
     from keras_dae.images.noise_words import as_noise
     from keras_dae.system.storage import is_dir
@@ -187,7 +188,9 @@ def _data_of(
         )
         return splits, config.make_noise(), config.data_seed
     if "data" not in given and not card.get("data"):
-        raise UsageError(f"--data names the images to calibrate {model} on.")
+        raise UsageError(
+            f"Give --data, since {model} does not name the data of its training."
+        )
     config = configuration(None, {"data": card.get("data"), **given})
     splits = load_splits(config, data_dir)
     other = {"noise", "sigma", "clip"} & set(given)
@@ -198,7 +201,7 @@ def _data_of(
 def _keep(
     target: Path, network: Any, card: dict[str, Any], record: dict[str, Any]
 ) -> None:
-    """Write the calibration: into a `.keras` file's card, or as a file of a run."""
+    """Write the calibration into the card of a `.keras` file, or into a run folder."""
     from keras_dae.models.files import save
     from keras_dae.system.storage import write_json
 
@@ -214,14 +217,14 @@ def _keep(
     "--data",
     default="auto",
     show_default=True,
-    help="mnist, mnist5k or another data set.",
+    help="Data set, such as mnist or mnist5k.",
 )
 @data_dir
-@out_option(DEFAULT_STUDY, "Folder of the study; results go to its folder uncertainty.")
+@out_option(DEFAULT_STUDY, "Folder of the study; results go to OUT/uncertainty.")
 @click.option(
     "--validation-images",
     type=click.IntRange(min=20),
-    help="Validation images, from the first.  [default: all]",
+    help="Validate on the first N images.  [default: all]",
 )
 @machine_options
 @as_json
@@ -235,11 +238,11 @@ def uncertainty(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Measure calibrated intervals of MODELS on test images (default: the nine).
+    """Measure calibrated intervals of MODELS on test images (default: the nine models).
 
-    MODELS are pretrained models' names, .keras files or run folders, of one data set
-    with clipped Gaussian noise of sigma 0.5. What is measured is kept; a second start
-    goes on.
+    MODELS are names of pretrained models, .keras files or run folders. All must have
+    been trained on the same data set with clipped Gaussian noise of sigma 0.5. Results
+    are saved: a repeated command measures only what is missing.
     """
     from keras_dae.denoising.trained import find_model
     from keras_dae.models.architectures import paper_specs

@@ -1,4 +1,4 @@
-"""What training without clean images costs: without-clean."""
+"""The command that measures training without clean images: without-clean."""
 
 from pathlib import Path
 
@@ -30,9 +30,10 @@ def without_clean(
 ) -> None:
     """Measure RUNS that were trained without clean images, on clean test images.
 
-    A RUN is a run folder, or a folder of them; by default the folder without-clean/runs
-    of --out. `train --targets` and `sweep --targets` make them. Each is measured on its
-    own data and noise. The study in --out gives the errors of clean targets.
+    A RUN is a run folder, or a folder of runs. The default is OUT/without-clean/runs.
+    Train such runs with `train --targets` or `sweep --targets`. Each run is measured on
+    the data and noise of its training. The study in OUT provides the errors of models
+    trained on clean targets.
     """
     from keras_dae.system import backend
     from keras_dae.training.progress import Steps

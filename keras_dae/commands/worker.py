@@ -1,10 +1,10 @@
-"""The commands of a sweep, one after the other in one process.
+"""A worker process of a sweep, which runs several commands one after the other.
 
-To import keras and its backend takes longer than an epoch of a small model, so a
-process that has done so is used again. An order is a line of JSON on standard input,
-`{"arguments": [...], "log": path}`: the command line of `keras-dae`, and where what it
-prints goes. Its exit code comes back as a line on standard output. The process ends
-with its orders, and after the first command that did not end well.
+Importing keras and its backend takes longer than an epoch of a small model, so each
+process is reused. A job is a line of JSON on standard input: `{"arguments": [...],
+"log": path}`, with the command line of `keras-dae` and the file for its output. The
+worker writes the exit code as a line to standard output. It ends at the end of its
+input, and after the first command that fails.
 """
 
 import json
@@ -20,7 +20,7 @@ from keras_dae.system.private import without_dynamo
 
 
 def serve(orders: TextIO, answers: TextIO) -> int:
-    """Carry out one order after the other; return the exit code of the last one."""
+    """Run one job after the other; return the exit code of the last one."""
     code = 0
     for line in orders:
         order = json.loads(line)
@@ -35,8 +35,8 @@ def run(arguments: list[str], log: str) -> int:
     """Run a command line of `keras-dae` and return its exit code.
 
     Args:
-        arguments: without the program's name.
-        log: the file that standard output and errors are added to, whoever writes them.
+        arguments: the command line without the name of the program.
+        log: the file to append standard output and standard error to.
     """
     _write_to(log)
     sys.argv = ["keras-dae", *arguments]
@@ -45,7 +45,7 @@ def run(arguments: list[str], log: str) -> int:
         main(arguments, prog_name="keras-dae")
     except SystemExit as end:
         code = end.code
-    except BaseException:  # of whatever kind, it is this run's alone
+    except BaseException:  # any error must end this run only
         traceback.print_exc()
         code = 1
     sys.stdout.flush()
@@ -62,7 +62,7 @@ def _write_to(log: str) -> None:
 
 
 def _forget() -> None:
-    """Leave keras as it was at first: names that count up, models, what they hold."""
+    """Reset the global state of keras: name counters, models and what they hold."""
     if keras := sys.modules.get("keras"):
         with without_dynamo():
             keras.utils.clear_session()
@@ -76,5 +76,5 @@ if __name__ == "__main__":
         os.dup2(nowhere, descriptor)
     try:
         sys.exit(serve(asked, told))
-    except KeyboardInterrupt:  # while it waited
+    except KeyboardInterrupt:  # while waiting for a job
         sys.exit(130)

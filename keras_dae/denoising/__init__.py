@@ -1,1 +1,1 @@
-"""Models at work on image files: read, tiles, denoise, write."""
+"""Denoise image files: read, split into tiles, predict, write."""

@@ -1,7 +1,7 @@
-"""Whether an image is of the kind that a model was trained on: estimates, one sentence.
+"""Check whether an image is like the training images of a model.
 
-What is compared is what an estimator says of noisy training images with what it says
-of this one, so that its own bias (clipping hides half of the noise on black) cancels.
+The same estimator is applied to noisy training images and to the image. Its bias
+therefore cancels; for example, clipping hides half of the noise on black.
 """
 
 from typing import Any
@@ -18,12 +18,12 @@ Ranges = dict[str, tuple[float, float]]
 
 
 def usual(card: dict[str, Any]) -> Ranges:
-    """Return the ranges in which a model's training images lie, as far as known.
+    """Return the ranges of the estimates over a model's training images, if known.
 
     Args:
-        card: with `input` (the 1st and 99th percentile of `describe` over images of
-            the training set), or with `noise` alone, which is then drawn on flat
-            images to see what the estimator says of it.
+        card: the card of the model. `input` holds the 1st and 99th percentile of
+            `describe` over training images. Without it, `noise` is applied to flat
+            images to find what the estimator returns for it.
     """
     if "input" in card:
         ranges = card["input"].items()
@@ -40,24 +40,24 @@ def usual(card: dict[str, Any]) -> Ranges:
 
 
 def advise(seen: dict[str, float], ranges: Ranges, card: dict[str, Any]) -> str | None:
-    """Return one sentence if an image is far from a model's training, else None."""
+    """Return a warning if an image is far from the training images, else None."""
     found = []
     if "sigma" in ranges and _noise_is_far(seen["sigma"], *ranges["sigma"]):
         low, high = ranges["sigma"]
         found.append(
-            f"estimated noise {seen['sigma']:.3f} (there {low:.3f}-{high:.3f})"
+            f"estimated noise {seen['sigma']:.3f} (training {low:.3f}-{high:.3f})"
         )
     for key, word in (("mean", "mean"), ("std", "standard deviation")):
         if key not in ranges:
             continue
         low, high = ranges[key]
         if not low - SHADE_MARGIN <= seen[key] <= high + SHADE_MARGIN:
-            found.append(f"{word} {seen[key]:.2f} (there {low:.2f}-{high:.2f})")
+            found.append(f"{word} {seen[key]:.2f} (training {low:.2f}-{high:.2f})")
     if not found:
         return None
     return (
         f"unlike what the model was trained on ({card.get('data', 'unknown data')}, "
-        f"{noise_label(card['noise'])}): {', '.join(found)}; expect little of it"
+        f"{noise_label(card['noise'])}): {', '.join(found)}; results may be poor"
     )
 
 

@@ -15,22 +15,22 @@ from keras_dae.images.io.formats import read_file
 from keras_dae.images.io.pictures import from_unit, to_unit
 from keras_dae.uncertainty.calibrate import Uncertainty
 
-# Images -> the values that become 0 and 1.
+# A function of images that returns the values that are scaled to 0 and 1.
 RangeOf = Callable[[np.ndarray], tuple[float, float]]
 
 
 def denoise_any(
     model: TileModel, image: Any, range_of: RangeOf, strength: float
 ) -> Any:
-    """Return an image, a batch, or the pages of a file without noise.
+    """Denoise an image, a batch or the pages of a file.
 
     Args:
         model: the model.
         image: a path, (H, W), (H, W, C), (N, H, W) or (N, H, W, C).
-        range_of: returns the values that become 0 and 1.
-        strength: from 0 (the image as it was) to 1 (the model's answer).
+        range_of: returns the values that are scaled to 0 and 1.
+        strength: from 0 (the input) to 1 (the output of the model).
     """
-    check(0 <= strength <= 1, "strength is from 0 to 1.", strength=strength)
+    check(0 <= strength <= 1, "strength must be from 0 to 1.", strength=strength)
     if isinstance(image, str | Path):
         found = [
             page.joined(_denoise(model, page.values[None], range_of, strength)[0])
@@ -45,7 +45,7 @@ def denoise_any(
 def _denoise(
     model: TileModel, images: np.ndarray, range_of: RangeOf, strength: float
 ) -> np.ndarray:
-    """Return a batch (N, H, W, C) denoised, of the same type."""
+    """Denoise a batch (N, H, W, C); the result has the same type."""
     low, high = range_of(images)
     unit = to_unit(images, low, high, inverted=False).clip(0, 1)
     answers = _answers(model, unit)
@@ -56,15 +56,15 @@ def _denoise(
 def with_interval(
     model: TileModel, array: np.ndarray, range_of: RangeOf, found: Uncertainty
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return an image or batch without noise, and the ends of each pixel's interval.
+    """Denoise an image or batch, and return the bounds of each pixel's interval.
 
-    Warns of images that are unlike those of the calibration.
+    Warns if images are unlike the images of the calibration.
 
     Args:
         model: the model.
         array: (H, W), (H, W, C), (N, H, W) or (N, H, W, C).
-        range_of: returns the values that become 0 and 1.
-        found: the model's calibrated intervals.
+        range_of: returns the values that are scaled to 0 and 1.
+        found: the calibrated intervals of the model.
     """
     images = _as_batch(array)
     low, high = range_of(images)
@@ -85,7 +85,7 @@ def with_interval(
 
 
 def _answers(model: TileModel, unit: np.ndarray) -> np.ndarray:
-    """Return the answers to float32 images in [0, 1] of any size."""
+    """Return the outputs for float32 images in [0, 1] of any size."""
     if model.sides == unit.shape[1:3]:
         parts = np.split(unit, range(BATCH, len(unit), BATCH))
         return np.concatenate([model(part) for part in parts])
@@ -100,8 +100,8 @@ def _as_batch(array: np.ndarray) -> np.ndarray:
         return array[None] if array.shape[-1] in (1, 3) else array[..., None]
     check(
         array.ndim == 4 and array.shape[-1] in (1, 3),
-        "An image is (H, W) or (H, W, C), a batch (N, H, W) or (N, H, W, C), with C 1 "
-        "or 3.",
+        "An image must have the shape (H, W) or (H, W, C), a batch (N, H, W) or "
+        "(N, H, W, C), with C 1 or 3.",
         shape=array.shape,
     )
     return array

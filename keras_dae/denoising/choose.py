@@ -1,4 +1,4 @@
-"""Which of the package's models suits an image: photographs, or pages of digits."""
+"""Choose a pretrained model for an image: photographs, or pages of digits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 DIGITS, COLOUR, GREY = "DAE_5_13", "photo", "photo-gray"
-# Noisy digits are clipped: of the digits' noisy images nearly half of the pixels are
-# black. A photograph is rarely so, however dark.
+# Noisy digits are clipped, so nearly half of their pixels are black. This is rare in a
+# photograph, even in a dark one.
 LEAST_BLACK = 0.3
-# Strokes stand out even so: percentiles 30 and 95 of the means over 3x3 pixels are
-# this far apart in 19 of 20 noisy digits, and in few photographs as noisy and dark.
+# Strokes remain visible: percentiles 30 and 95 of the 3x3 means differ by this much in
+# 19 of 20 noisy digits, and in few photographs of similar noise and darkness.
 STROKES = 0.35
-MARGIN = 0.03  # beyond what 98 of 100 training images are
+MARGIN = 0.03  # beyond the range of 98 of 100 training images
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A model of the package for an image.
+    """The pretrained model chosen for an image.
 
     Attributes:
-        name: the model.
-        why: what the image is, to end the sentence "The image is ...".
+        name: the name of the model.
+        why: a description of the image that completes "The image is ...".
     """
 
     name: str
@@ -40,10 +40,10 @@ class Choice:
 
 
 def choose(unit: np.ndarray) -> Choice:
-    """Return the model of the package that suits an image.
+    """Choose the pretrained model for an image.
 
     Args:
-        unit: float32 in [0, 1], (H, W, C) with C 1 or 3; the image or its middle.
+        unit: float32 in [0, 1], (H, W, C) with C 1 or 3: the image or its centre.
 
     Example:
         >>> choose(np.zeros((64, 64, 3), np.float32)).name
@@ -52,7 +52,7 @@ def choose(unit: np.ndarray) -> Choice:
     if unit.shape[2] == 3:
         return Choice(COLOUR, "in colour")
     if min(unit.shape[:2]) < SMALLEST:
-        return Choice(GREY, "grey, and too small to tell more")
+        return Choice(GREY, "grey, and too small to classify")
     seen = describe(unit)
     ranges = usual(pretrained_cards()[DIGITS])
     alike = all(
@@ -79,10 +79,10 @@ def _strokes(unit: np.ndarray) -> float:
 def chooser(
     load: Callable[[Trained], "TileModel"],
 ) -> Callable[[np.ndarray], "Chosen"]:
-    """Return `choose` with the model loaded; each is loaded once, when it is needed.
+    """Return a version of `choose` that also loads the model, each one only once.
 
     Args:
-        load: a model of the package -> what answers tiles.
+        load: loads a pretrained model as a `TileModel`.
     """
     from keras_dae.denoising.pages import Chosen
 

@@ -1,24 +1,24 @@
-"""One image before and after denoising, side by side with what was changed."""
+"""A figure of one image before and after denoising, with the difference."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
-MOST_TIMES = 10  # that what was removed is enlarged
-LONGEST = 900  # pixels of a side that a panel shows; larger images are averaged
+MOST_TIMES = 10  # largest factor by which the difference is amplified
+LONGEST = 900  # pixels per side of a panel; larger images are averaged
 
 
 def comparison(
     noisy: np.ndarray, denoised: np.ndarray, clean: np.ndarray | None = None
 ) -> Figure:
-    """Draw before, after and what was removed, the clean image first if it is known.
+    """Draw input, output and difference; the clean image comes first if it is known.
 
-    What was removed is drawn around a middle grey, enlarged where it is faint: its
-    title says how often.
+    The difference is drawn around middle grey. A faint difference is amplified, and its
+    title states the factor.
 
     Args:
-        noisy: what was read, float in [0, 1], (H, W, C) with C 1 or 3.
-        denoised: what was written, alike.
-        clean: what it should be, alike, or None.
+        noisy: the input, float in [0, 1], (H, W, C) with C 1 or 3.
+        denoised: the output, of the same shape.
+        clean: the clean image of the same shape, or None.
     """
     noisy, denoised = _shrunk(noisy), _shrunk(denoised)
     removed, times = _visible(noisy - denoised)
@@ -40,9 +40,9 @@ def comparison(
 
 
 def _visible(removed: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return differences around 0.5, enlarged a whole number of times, and how often.
+    """Return differences around 0.5, amplified by a whole factor, and the factor.
 
-    At that number 99 % of them stay within [0, 1].
+    The factor keeps 99 % of the differences within [0, 1].
     """
     most = float(np.quantile(np.abs(removed), 0.99))
     times = int(min(max(0.5 / max(most, 1e-6), 1), MOST_TIMES))

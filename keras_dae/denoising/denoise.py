@@ -1,4 +1,4 @@
-"""Denoise image files: each one read, denoised by tiles, written; a row for each."""
+"""Denoise image files in tiles, and return a row per file."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -45,12 +45,12 @@ from keras_dae.system.storage import replacing
 
 @dataclass
 class Result:
-    """What became of one file.
+    """The result for one file.
 
     Attributes:
-        row: for tables and JSON: state ('done', 'skipped' or 'failed'), what is known.
-        views: (clean or None, input, output) of the first page, float32 in [0, 1],
-            where they were asked for.
+        row: a row for tables and JSON, with state 'done', 'skipped' or 'failed'.
+        views: (clean or None, input, output) of the first page, float32 in [0, 1], if
+            requested.
     """
 
     row: dict[str, Any]
@@ -66,16 +66,16 @@ def denoise_jobs(
     views: bool = False,
     begin: Callable[[Job, int], Tick] = lambda job, tiles: no_tick,
 ) -> Iterator[Result]:
-    """Denoise file after file; one that fails does not stop the others.
+    """Denoise one file after the other. A failure does not stop the others.
 
     Args:
-        jobs: what to read and write, of `plan_jobs`.
+        jobs: jobs from `plan_jobs`.
         task: model and settings.
-        stdin: where an image comes from that has no file.
-        stdout: where it goes if it has none.
-        views: whether to return the arrays of the first page, for a picture.
-        begin: told each file with its number of tiles; what it returns is told of
-            each batch of tiles that is done.
+        stdin: stream to read from if a job has no input file.
+        stdout: stream to write to if a job has no output file.
+        views: also return the arrays of the first page, for a figure.
+        begin: called for each file with its number of tiles. It returns a function
+            that is called after each batch with the number of tiles done.
     """
     for number, job in enumerate(jobs):
         row: dict[str, Any] = {"input": job.name, "output": None, "state": "failed"}
@@ -96,8 +96,8 @@ def denoise_jobs(
         except KerasDAEError as error:
             row["reason"] = str(error).rstrip(".")
         except MemoryError:
-            row["reason"] = "takes more memory than there is"
-        except Exception as error:  # the other files of the batch are done all the same
+            row["reason"] = "needs more memory than is available"
+        except Exception as error:  # the rest of the batch goes on
             row["reason"] = unexpected(error)
         for key in ("output", "reason", "note"):
             if row.get(key):
@@ -108,15 +108,15 @@ def denoise_jobs(
 
 @dataclass
 class _Opened:
-    """A file that was read, with all that its answer depends on.
+    """A file that was read, with everything its output depends on.
 
     Attributes:
-        picture: its pages, of which the values are replaced by the answers.
-        task: the task, with the model that was chosen for this file.
-        ranges: per page, the values that become 0 and 1.
-        gaps: per page, what `fill_gaps` filled.
-        noisy: per page, the values that are denoised.
-        clean: per page, the clean values on [0, 1], or None where nobody knows them.
+        picture: its pages; their values are replaced by the outputs.
+        task: the task, with the model chosen for this file.
+        ranges: per page, the values that are scaled to 0 and 1.
+        gaps: per page, the result of `fill_gaps`.
+        noisy: per page, the values to denoise.
+        clean: per page, the clean values in [0, 1], or None if unknown.
     """
 
     picture: Picture
@@ -137,7 +137,7 @@ def _one(
     views: bool,
     begin: Callable[[Job, int], Tick],
 ) -> Result:
-    """Denoise one file and write the answer; fill the row on the way."""
+    """Denoise and write one file, and fill in its row."""
     one = _open(job, number, task, row, stdin)
     picture = one.picture
     maps: list[Path] = []
@@ -162,12 +162,12 @@ def _one(
 def _open(
     job: Job, number: int, task: Task, row: dict[str, Any], stdin: BinaryIO | None
 ) -> _Opened:
-    """Read a file, add the noise that is asked for, and choose its model."""
+    """Read a file, add the requested noise and choose the model."""
     picture = _read(job, task, stdin)
     if job.target is not None and format_of(job.target) != picture.format:
         raise UnreadableError(
-            f"is a {picture.format} image, and its output keeps the format; "
-            f"{job.target} names another"
+            f"is a {picture.format} image and the output keeps the format, but "
+            f"{job.target} has another"
         )
     gaps = [fill_gaps(page) for page in picture.pages]
     ranges = [_limits(page, task) for page in picture.pages]
@@ -189,7 +189,7 @@ def _open(
 
 
 def _answer(one: _Opened, tick: Tick, row: dict[str, Any]) -> list[np.ndarray]:
-    """Denoise each page in place; return the widths of the intervals asked for."""
+    """Denoise each page in place; return the interval widths if requested."""
     task, widths = one.task, []
     for page, limits in zip(one.picture.pages, one.ranges, strict=True):
         if task.learn is not None:
@@ -204,7 +204,7 @@ def _answer(one: _Opened, tick: Tick, row: dict[str, Any]) -> list[np.ndarray]:
 def _measure(
     one: _Opened, row: dict[str, Any]
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Return the first page's views; measure the answers where clean ones are known."""
+    """Return the views of the first page; measure the outputs if possible."""
     before = units(one.noisy, one.picture, one.ranges)
     answers = [page.values for page in one.picture.pages]
     after = units(answers, one.picture, one.ranges)
@@ -224,7 +224,7 @@ def _denoise_with_width(
 ) -> np.ndarray:
     """Denoise a page in place; return the width of each pixel's interval, (H, W, C).
 
-    What makes the intervals promise nothing becomes the row's warning.
+    If the intervals are not reliable, the row gets a warning.
     """
     assert task.uncertainty is not None
     assert task.model is not None
@@ -241,7 +241,7 @@ def _denoise_with_width(
 def _with_model(
     page: Page, limits: tuple[float, float], task: Task, row: dict[str, Any]
 ) -> Task:
-    """Return the task with the model that its `choose` takes for a page, if any."""
+    """Return the task with the model that its `choose` selects for a page, if any."""
     if task.choose is None:
         return task
     chosen = task.choose(
@@ -252,10 +252,10 @@ def _with_model(
 
 
 def _limits(page: Page, task: Task) -> tuple[float, float]:
-    """Return the values of a page that become 0 and 1.
+    """Return the values of a page that are scaled to 0 and 1.
 
-    They are those of `range`, else those that the model was trained on, else those of
-    the page's type.
+    They are those of `range`, else those of the model's training, else those of the
+    data type.
     """
     if task.range is None and (known := card_range(task.card, page.values.dtype)):
         return known
@@ -264,7 +264,7 @@ def _limits(page: Page, task: Task) -> tuple[float, float]:
 
 def _read(job: Job, task: Task, stdin: BinaryIO | None) -> Picture:
     if job.source is None:
-        assert stdin is not None  # whoever plans for it gives it
+        assert stdin is not None  # the caller provides it for such a job
         return read_stream(stdin, task.megapixels)
     return read_file(job.source, task.megapixels)
 
@@ -297,7 +297,7 @@ def _describe(picture: Picture) -> dict[str, Any]:
 def _look(
     page: Page, limits: tuple[float, float], card: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what is estimated of a page, and a warning if the model knows no such."""
+    """Return the estimates for a page, and a warning if it is unlike training data."""
     unit = to_unit(middle(page.values), *limits, page.inverted).clip(0, 1)
     if min(unit.shape[:2]) < SMALLEST:
         return {"estimate": None, "warning": None}

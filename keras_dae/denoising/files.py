@@ -1,4 +1,4 @@
-"""From what was asked for to a list of files to read and write, nothing clobbered."""
+"""Turn inputs and an output path into a list of jobs that overwrite nothing."""
 
 import glob
 import os
@@ -24,10 +24,10 @@ class Job:
     """One image file to denoise.
 
     Attributes:
-        source: where it is; None for standard input.
-        target: where the result goes; None for standard output.
-        problem: why it cannot be done, found before it was read; else empty.
-        skipped: why there is nothing to do; else empty.
+        source: the input file; None for standard input.
+        target: the output file; None for standard output.
+        problem: the reason why it cannot be processed; empty if there is none.
+        skipped: the reason why it is skipped; empty if it is not.
     """
 
     source: Path | None
@@ -37,19 +37,19 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The source as a user would name it."""
+        """The source as shown to the user."""
         return "standard input" if self.source is None else legible(self.source)
 
 
 def refused(
     job: Job, megapixels: float, asked: tuple[float, float] | None = None
 ) -> str:
-    """Return what is wrong with the file of a job; empty where nothing is.
+    """Return what is wrong with the input file of a job; empty if nothing is.
 
     Args:
-        job: of a file; of standard input nothing is known yet.
-        megapixels: the most that the file may hold.
-        asked: values that become 0 and 1, as `value_range` takes them.
+        job: the job. Standard input is not checked.
+        megapixels: size limit of a file.
+        asked: values that are scaled to 0 and 1, as `value_range` takes them.
     """
     if job.problem or job.skipped or job.source is None:
         return job.problem
@@ -60,7 +60,7 @@ def refused(
     except UnreadableError as error:
         return error.mended
     except MemoryError:
-        return "takes more memory than there is"
+        return "needs more memory than is available"
     return ""
 
 
@@ -72,23 +72,25 @@ def plan_jobs(
     overwrite: bool = False,
     skip_existing: bool = False,
 ) -> list[Job]:
-    """Return what is to be read and written.
+    """Return the jobs for the given inputs.
 
     Args:
-        inputs: files, folders (searched with all below), patterns, or '-'.
-        out: '-', a file where there is one input, else a folder; below it, what comes
-            from a folder keeps its place in it.
-        label: what was added to the images, put into each output's name.
-        overwrite: whether an output that exists may be replaced.
-        skip_existing: whether there is nothing to do where an output exists.
+        inputs: files, folders (searched recursively), glob patterns, or '-'.
+        out: '-', a file if there is one input, or a folder. Files found in an input
+            folder keep their relative path below `out`.
+        label: label of added noise, for the name of each output.
+        overwrite: replace existing outputs.
+        skip_existing: skip inputs whose output exists.
 
     Raises:
-        UsageError: an `out` that does not fit the inputs.
+        UsageError: `out` does not fit the inputs.
     """
     named(out)
     found = [pair for text in inputs for pair in _sources(text, out)]
     if out == STANDARD:
-        check(len(found) == 1, "Standard output takes one image.", inputs=len(found))
+        check(
+            len(found) == 1, "Standard output takes a single image.", inputs=len(found)
+        )
         return [Job(source, None, problem) for source, _, problem in found]
     existing = "replace" if overwrite else "skip" if skip_existing else "fail"
     folder = Path(out)
@@ -99,12 +101,12 @@ def plan_jobs(
         ]
     check(
         all(source is not None or problem for source, _, problem in found),
-        "The output of an image from standard input is a file or '-', not a folder.",
+        "The output of an image from standard input must be a file or '-'.",
         out=out,
     )
     check(
         not is_file(folder),
-        "The output is a folder, or a file of an image format.",
+        "The output must be a folder or an image file.",
         out=out,
     )
     return list(_into_folder(found, folder, label, existing))
@@ -113,12 +115,12 @@ def plan_jobs(
 def holding(
     out: str, jobs: list[Job], tell: Callable[[str], None]
 ) -> AbstractContextManager[None]:
-    """Hold the output for one process at a time; wait for one that holds it.
+    """Lock the output for this process; wait while another process holds it.
 
     Args:
         out: as in `plan_jobs`.
-        jobs: what it planned; where nothing is to be written, nothing is held.
-        tell: told who is waited for.
+        jobs: the planned jobs. If there is nothing to write, nothing is locked.
+        tell: called with a message about the process that is waited for.
     """
     if out == STANDARD or all(job.problem or job.skipped for job in jobs):
         return nullcontext()
@@ -126,7 +128,7 @@ def holding(
     return held(out, "The output", beside=single, wait=float("inf"), tell=tell)
 
 
-Found = tuple[Path | None, Path, str]  # source, place below OUT, problem
+Found = tuple[Path | None, Path, str]  # source, path relative to OUT, problem
 
 
 def _into_folder(
@@ -141,20 +143,22 @@ def _into_folder(
         if target not in taken:
             taken[target] = source
             yield _checked(source, target, "", existing)
-        elif taken[target] != source:  # else it was named twice
+        elif taken[target] != source:  # else the same input was given twice
             first = legible(taken[target])
-            yield Job(source, None, f"its output {legible(target)} is that of {first}")
+            yield Job(
+                source, None, f"its output {legible(target)} is also that of {first}"
+            )
 
 
 def _check_single(found: list[Found], target: Path, label: str) -> None:
     check(
         len(found) == 1,
-        f"The output {target} is one file; name a folder for several.",
+        f"The output {target} is a single file. Give a folder for several inputs.",
         inputs=len(found),
     )
     if label and label not in target.name:
         raise UsageError(
-            "Noise is added for a demonstration, and the output's name must say so: "
+            "Noise is added for a demonstration, so the output's name must say so: "
             f"{target.with_name(f'{target.stem}{label}{DONE}{target.suffix}')}, or a "
             "folder."
         )
@@ -162,21 +166,21 @@ def _check_single(found: list[Found], target: Path, label: str) -> None:
     kinds = source and format_of(source), format_of(target)
     if kinds[0] is not None and kinds[0] != kinds[1]:
         raise UsageError(
-            f"The output keeps the format of {source}, which is {kinds[0]}; {target} "
-            f"names {kinds[1]}."
+            f"The output keeps the format of {source}, which is {kinds[0]}, but "
+            f"{target} is {kinds[1]}."
         )
 
 
 def _checked(source: Path | None, target: Path, problem: str, existing: str) -> Job:
-    """Return a job; `existing` says what an output that exists means for it."""
+    """Return a job; `existing` says what to do if its output exists."""
     try:
         if problem or not os.path.lexists(target):
             return Job(source, target, problem)
         here = source is not None and source.exists() and target.exists()
         if here and target.samefile(source):  # type: ignore[arg-type]
-            problem = "its output would be the file itself, and inputs stay as they are"
+            problem = "its output would replace the input"
             return Job(source, target, problem)
-    except OSError as error:  # a name that is too long, a folder that is closed
+    except OSError as error:  # such as a name that is too long
         words = f"its output {legible(target)} cannot be written: {reason(error)}"
         return Job(source, None, words)
     there = f"its output {legible(target)} exists"
@@ -188,7 +192,7 @@ def _checked(source: Path | None, target: Path, problem: str, existing: str) -> 
 
 
 def _sources(text: str, out: str) -> Iterator[Found]:
-    """Yield what one argument stands for, each with its place below OUT."""
+    """Yield the files of one argument, each with its path relative to OUT."""
     path = Path(text)
     if text == STANDARD:
         yield None, Path("image"), ""
@@ -211,7 +215,7 @@ def _of_path(path: Path, out: str) -> Iterator[Found]:
 
 
 def _in_folder(folder: Path, out: Path) -> Iterator[Found]:
-    """Yield the image files below a folder, without what went to OUT before."""
+    """Yield the image files below a folder, except outputs of earlier calls."""
     target = out.resolve()
     images, problems = find_images(folder, lambda inside: inside.resolve() == target)
     for image in images:

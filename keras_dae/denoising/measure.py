@@ -1,4 +1,4 @@
-"""Pages beside clean ones: what was there before denoising, and what after."""
+"""Compare pages with clean pages, before and after denoising."""
 
 from pathlib import Path
 
@@ -27,10 +27,10 @@ def clean_pages(
     asked: Range | None,
     megapixels: float,
 ) -> list[np.ndarray]:
-    """Read the clean image of a picture: float32 on its scale, a page each.
+    """Read the clean image of a picture: float32 on its scale, one array per page.
 
     Raises:
-        UnreadableError: it cannot be read, or is of another shape.
+        UnreadableError: the clean image cannot be read, or its shape differs.
     """
     try:
         clean = read_file(path, megapixels)
@@ -38,12 +38,14 @@ def clean_pages(
             fill_gaps(page)
             value_range(page, asked)
     except UnreadableError as error:
-        raise UnreadableError(f"has no clean image: {path} {error.mended}") from error
+        raise UnreadableError(
+            f"has no usable clean image: {path} {error.mended}"
+        ) from error
     shapes = [page.values.shape for page in clean.pages]
     wanted = [page.values.shape for page in picture.pages]
     if shapes != wanted:
         raise UnreadableError(
-            f"has pages of shape {wanted}; those of the clean image {path} are {shapes}"
+            f"has pages of shape {wanted}, but the clean image {path} has {shapes}"
         )
     return units([page.values for page in clean.pages], clean, ranges)
 
@@ -51,13 +53,13 @@ def clean_pages(
 def measure(
     clean: list[np.ndarray], answers: list[np.ndarray]
 ) -> dict[str, float | None]:
-    """Return each metric's mean over pages, None if one is too small for it.
+    """Return the mean of each metric over pages, or None if a page is too small.
 
-    PSNR, in dB, is that of the mean MSE.
+    PSNR, in dB, is computed from the mean MSE.
 
     Args:
         clean: float32 pages in [0, 1], (H, W, C).
-        answers: pages of the same shapes.
+        answers: denoised pages of the same shapes.
     """
     pages = [
         measure_all(truth[None], answer[None])

@@ -1,4 +1,4 @@
-"""One page of an image file: how it is denoised, and its denoised values."""
+"""Denoise one page of an image file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,18 +33,18 @@ MOST_TILE_MEGAPIXELS = 16  # of a tile that is larger than the page
 
 
 def no_tick(tiles: int) -> None:
-    """Tell nobody."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A model for an image.
+    """A model chosen for an image.
 
     Attributes:
-        name: what it is called.
-        why: what the image is, to end the sentence "The image is ...".
-        model: what answers tiles.
-        card: what the model was trained on; empty where nothing is known.
+        name: the name of the model.
+        why: a description of the image that completes "The image is ...".
+        model: the model.
+        card: the card of the model; empty if it has none.
     """
 
     name: str
@@ -55,28 +55,29 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Task:
-    """How images are denoised, the same for each file of a batch.
+    """Settings for denoising, the same for each file of a batch.
 
     Attributes:
-        model: what answers tiles; None where `choose` says it.
-        card: what the model was trained on; empty where nothing is known.
-        choose: the model for an image's middle, float32 in [0, 1], (H, W, C).
-        strength: 1 for the model's answer, 0 for the image as it was, between them
-            a blend.
-        sigma: standard deviation, on [0, 1], of the most noise that is removed from a
-            page; None leaves it to the model.
-        best: whether to average the answers to eight turns of the image.
-        overlap: pixels that neighbouring tiles share; None for the model's own.
-        range: values that become 0 and 1; None for those of the type.
-        noise: added before denoising, for a demonstration; None for real images.
-        noise_seed: what it is drawn from, with the number of the file in the batch.
-        megapixels: the most that one file may hold.
-        clean: what to measure against; with `noise`, the image itself is.
-        learn: trains a model for one page, given the page and the values that become 0
-            and 1; it answers in place of `model`, which has tiles of the same size.
-        uncertainty: gives the width of each pixel's interval, which is written beside
-            the answer; None writes none.
-        overwrite: whether files of widths that exist may be replaced.
+        model: the model; None if `choose` selects it.
+        card: the card of the model; empty if it has none.
+        choose: selects the model from the centre of an image, float32 in [0, 1],
+            (H, W, C).
+        strength: blend of input (0) and output (1).
+        sigma: upper limit of the noise to remove from a page, as a standard deviation
+            on [0, 1]; None for no limit.
+        best: average over eight rotations and flips of the image.
+        overlap: pixels that neighbouring tiles share; None for the default of the
+            model.
+        range: values that are scaled to 0 and 1; None for those of the data type.
+        noise: noise to add before denoising, for a demonstration; None for real images.
+        noise_seed: seed for the noise, combined with the number of the file.
+        megapixels: size limit of one file.
+        clean: clean image to measure against. With `noise`, the input is used.
+        learn: trains a model for one page, given the page and the values that are
+            scaled to 0 and 1. It replaces `model`, and has tiles of the same size.
+        uncertainty: computes the width of each pixel's interval, which is written to a
+            separate file; None writes none.
+        overwrite: replace existing files of widths.
     """
 
     model: TileModel | None = None
@@ -117,10 +118,10 @@ def _tiling(page: Page, task: Task) -> Tiling:
 
 
 def check_padded(page: Page, task: Task) -> None:
-    """Refuse a page so narrow that it becomes too large once it is as wide as a tile.
+    """Refuse a narrow page that becomes too large when padded to the size of a tile.
 
     Raises:
-        UnreadableError: says how large.
+        UnreadableError: the padded page exceeds the limit.
     """
     height, width = page.values.shape[:2]
     total = prod(_tiling(page, task).size) / 1e6
@@ -129,13 +130,13 @@ def check_padded(page: Page, task: Task) -> None:
     if total > task.megapixels or enlarged:
         raise UnreadableError(
             f"holds {width:,} x {height:,} pixels, which are {total:,.0f} megapixels "
-            f"at the size of the model's tiles, more than {task.megapixels:,.0f}",
+            f"when padded to the tile size, more than {task.megapixels:,.0f}",
             "--max-megapixels allows more",
         )
 
 
 def tiles(page: Page, task: Task) -> int:
-    """Return how many tiles a page takes."""
+    """Return the number of tiles of a page."""
     tiling = _tiling(page, task)
     return tile_count(*tiling.size, tiling.tile, tiling.overlap)
 
@@ -146,9 +147,9 @@ def _predict(task: Task) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _strength(page: Page, limits: tuple[float, float], task: Task) -> float:
-    """Return the strength at which no more noise goes than `task.sigma`.
+    """Return the strength at which at most `task.sigma` of noise is removed.
 
-    What the model would remove is measured in the middle of the page.
+    The noise that the model would remove is measured in the centre of the page.
     """
     if task.sigma is None:
         return task.strength
@@ -168,14 +169,14 @@ def denoise_page(
 ) -> np.ndarray:
     """Return the denoised values of a page: same shape, same type.
 
-    Beside the page and the result, memory is taken for one band of tiles.
+    Apart from the page and the result, one band of tiles is held in memory.
 
     Args:
-        page: what to denoise.
-        limits: its values that become 0 and 1.
+        page: the page.
+        limits: its values that are scaled to 0 and 1.
         task: model and settings.
-        tick: told of each batch of tiles that is done.
-        unrounded: where the answer goes as float32 in [0, 1], (H, W, C), too.
+        tick: called after each batch with the number of tiles done.
+        unrounded: if given, also receives the output as float32 in [0, 1], (H, W, C).
     """
     low, high = limits
     shape, dtype = page.values.shape, page.values.dtype
@@ -187,7 +188,8 @@ def denoise_page(
     source = pad_to(page.values, tiling.size)
     result = np.empty_like(source)
     answer = None if unrounded is None else np.empty(source.shape, np.float32)
-    # What a percentile cuts off is an image's own; beyond a model's range lies noise.
+    # Values cut off by a percentile belong to the image. Values beyond the range of a
+    # model are noise.
     keep = task.range is not None or card_range(task.card, dtype) != limits
 
     def read(top: int, bottom: int) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""Denoising an image by a small network that is trained on that image alone.
+"""Denoise an image with a small network that is trained on this image alone.
 
 The method is Zero-Shot Noise2Noise (Y. Mansour and R. Heckel, "Zero-Shot Noise2Noise:
-Efficient Image Denoising without any Data", CVPR 2023). Each 2x2 block gives two half
-resolution pixels, the means of its diagonals. Where noise differs from pixel to pixel,
-the two small images share the picture and not the noise, and each is the target of the
-other. Here the steps are taken on random crops, so that the time does not grow with
-the image.
+Efficient Image Denoising without any Data", CVPR 2023). Each 2x2 block gives two pixels
+of half resolution, the means of its diagonals. If the noise is independent between
+pixels, the two small images share their content but not their noise, so that each can
+be the target of the other. Here the training steps use random crops, so that the time
+does not grow with the size of the image.
 """
 
 from typing import Any
@@ -19,8 +19,8 @@ from keras_dae.images.io.pictures import Page, UnreadableError, to_unit
 from keras_dae.system.streams import stream
 
 STEPS = 1000
-BATCH, CROP = 4, 48  # crops of a step, and their side in pixels
-SMALLEST = 16  # pixels a side of an image that can be learnt from
+BATCH, CROP = 4, 48  # crops per step, and their side in pixels
+SMALLEST = 16  # smallest side in pixels
 FILTERS, SLOPE = 48, 0.2
 LEARNING_RATE = 3e-3
 
@@ -32,13 +32,13 @@ def learn(
     seed: int = 0,
     steps: int = STEPS,
 ) -> keras.Model:
-    """Return a model trained to denoise `page`, from that page alone.
+    """Return a model that is trained on `page` alone and denoises it.
 
     Args:
         page: an image of 1 or 3 channels with noise that is independent between
-            pixels; each side at least `SMALLEST`.
-        limits: the values that become 0 and 1.
-        seed: draws the first weights and the crops.
+            pixels. Each side must be at least `SMALLEST`.
+        limits: the values that are scaled to 0 and 1.
+        seed: seed for the initial weights and the crops.
         steps: training steps.
 
     Returns:
@@ -50,8 +50,7 @@ def learn(
     height, width, channels = page.values.shape
     if min(height, width) < SMALLEST:
         raise UnreadableError(
-            f"is {width}x{height} pixels; --self learns from {SMALLEST}x{SMALLEST} or "
-            "more"
+            f"is {width}x{height} pixels; --self needs {SMALLEST}x{SMALLEST} or more"
         )
     denoiser = build(channels, seed)
     trainer = _trainer(denoiser)
@@ -62,14 +61,14 @@ def learn(
 
 
 def build(channels: int, seed: int = 0) -> keras.Model:
-    """Return an untrained model that subtracts what three convolutions answer.
+    """Return an untrained model that subtracts the output of three convolutions.
 
     Args:
-        channels: of the image, 1 or 3.
-        seed: draws the weights.
+        channels: 1 or 3.
+        seed: seed for the weights.
     """
     noisy = keras.Input((None, None, channels), name="noisy")
-    # Centred and spread: the convolutions learn several times as fast.
+    # With centred and scaled inputs, training is several times faster.
     x = layers.Rescaling(4.0, offset=-2.0, name="centred")(noisy)
     for number, kernel in enumerate((3, 3)):
         x = layers.Conv2D(FILTERS, kernel, padding="same", name=f"conv{number}")(x)
@@ -81,7 +80,7 @@ def build(channels: int, seed: int = 0) -> keras.Model:
     for layer in model.layers:
         if isinstance(layer, layers.Conv2D):
             kernel, bias = layer.get_weights()
-            # Of He, the last one small: what comes out at first is the noisy image.
+            # He initialization; a small last layer, so that at first output = input.
             gain = 0.1 if layer.name == "noise" else np.sqrt(2)
             drawn = rng.standard_normal(kernel.shape, np.float32)
             drawn *= np.float32(gain / np.sqrt(np.prod(kernel.shape[:3])))
@@ -100,9 +99,10 @@ def halves(images: Any) -> tuple[Any, Any]:
 
 
 def _trainer(denoiser: keras.Model) -> keras.Model:
-    """Return a model of crops whose answers are the four errors that are to vanish.
+    """Return a model whose outputs are the four residuals to minimize.
 
-    Each half, denoised, is to be the other half, and that half of the whole denoised.
+    For each half, they are its denoised version minus the other half, and minus the
+    same half of the denoised image.
     """
     channels = denoiser.input_shape[-1]
     noisy = keras.Input((None, None, channels), name="crops")
@@ -121,13 +121,13 @@ def _trainer(denoiser: keras.Model) -> keras.Model:
 
 
 class Crops(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untyped
-    """Random crops of one page with targets of 0, a batch for each step.
+    """Random crops of one page with targets of 0, one batch per step.
 
     Args:
         page: the image.
-        limits: the values that become 0 and 1.
-        seed: with the step, what the places are drawn from.
-        steps: batches.
+        limits: the values that are scaled to 0 and 1.
+        seed: seed for the positions, combined with the step.
+        steps: number of batches.
     """
 
     def __init__(
@@ -160,5 +160,5 @@ class Crops(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untyped
 
 
 def learn_tiles(page: Page, limits: tuple[float, float]) -> TileModel:
-    """Return `learn`'s model as what answers tiles."""
+    """Return the model of `learn` as a `TileModel`."""
     return TileModel(learn(page, limits))

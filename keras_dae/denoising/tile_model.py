@@ -1,4 +1,4 @@
-"""A Keras model as what answers tiles, whatever their channels."""
+"""A Keras model as a function of tiles with any number of channels."""
 
 import keras
 import numpy as np
@@ -15,10 +15,10 @@ from keras_dae.evaluation.engines import difference, model_denoiser
 from keras_dae.evaluation.walled import WalledModel, reach_of
 from keras_dae.images.io.pictures import pad_to, unpad
 
-# Sides of tiles where the model takes any size. What lies in the margins is computed
-# twice: about a seventh of all at 512 pixels for a model that sees 16 pixels far.
+# Side of the tiles if the model accepts any size. The margins are computed twice: about
+# a seventh of a 512 pixel tile if the receptive field has a radius of 16 pixels.
 MOST_TILE, LEAST_TILE = 512, 64
-FREE_TILE = 128  # the same where it is not known how far the model sees
+FREE_TILE = 128  # the same if the receptive field is not known
 SHADES = {1: "grey", 3: "RGB"}
 
 
@@ -26,12 +26,12 @@ class TileModel:
     """A Keras model as a function of tiles with one channel or three.
 
     Attributes:
-        sides: height and width of its input, None where they are open.
-        max_difference: what its engine is away from keras at most; 0 for keras.
+        sides: height and width of its input, None if they are variable.
+        max_difference: largest difference between the engine and keras; 0 for keras.
 
     Raises:
-        KerasDAEError: a model that does not map images of 1 or 3 channels to images
-            of the same shape.
+        KerasDAEError: the model does not map images of 1 or 3 channels to images of the
+            same shape.
     """
 
     def __init__(self, model: keras.Model | WalledModel, engine: str = "keras") -> None:
@@ -39,7 +39,7 @@ class TileModel:
         images = isinstance(shape, tuple) and len(shape) == 4
         if not images or shape[-1] not in SHADES or answer != shape:
             raise KerasDAEError(
-                f"{model.name} maps {shape} to {answer}; a model that denoises maps "
+                f"{model.name} maps {shape} to {answer}. A denoising model must map "
                 "images of 1 or 3 channels to images of the same shape."
             )
         self.model, self.channels = model, shape[-1]
@@ -60,17 +60,17 @@ class TileModel:
         return self.sides[0] or free, self.sides[1] or free
 
     def tiling(self, height: int, width: int, overlap: int | None = None) -> Tiling:
-        """Return how an image of this size is cut.
+        """Return how an image of this size is split into tiles.
 
         Args:
-            height: pixels of the image.
-            width: the same.
-            overlap: pixels that tiles share. None takes half a tile, or twice what
-                the model sees where that is known: tiles then answer as one pass over
-                the whole image does.
+            height: height of the image in pixels.
+            width: width of the image in pixels.
+            overlap: pixels that tiles share. None uses twice the radius of the
+                receptive field if it is known, so that the result is that of one pass
+                over the whole image. Otherwise None uses half a tile.
 
         Raises:
-            UsageError: an overlap as large as a tile.
+            UsageError: the overlap is as large as a tile.
         """
         if self.reach is None:
             tile = self.tile
@@ -82,7 +82,7 @@ class TileModel:
         most = MOST_TILE // period * period
         margin = _up(self.reach.pixels, period)
         shared = 2 * margin if overlap is None else _checked(overlap, (most, most))
-        # A small image is one tile, and a model may see further than a tile.
+        # A small image is one tile. The receptive field can be larger than a tile.
         shared = min(_up(shared, period), min(*size, most) - period)
         height, width = (_even_tile(side, most, shared, period) for side in size)
         return Tiling(size, (height, width), shared, min(margin, shared // 2))
@@ -90,12 +90,12 @@ class TileModel:
     def denoise(
         self, image: np.ndarray, *, overlap: int | None = None, best: bool = False
     ) -> np.ndarray:
-        """Return a float32 image of shape (H, W, C), any size, denoised by tiles.
+        """Denoise a float32 image of shape (H, W, C) and any size in tiles.
 
         Args:
             image: float32 in [0, 1], shape (H, W, C).
             overlap: as in `tiling`.
-            best: whether to average the answers to eight turns.
+            best: average over eight rotations and flips.
         """
         height, width, channels = image.shape
         tiling = self.tiling(height, width, overlap)
@@ -110,11 +110,11 @@ class TileModel:
         return unpad(answer, image.shape)
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
-        """Return (n, h, w, C) denoised; C may be 1 or 3 whatever the model's own."""
+        """Denoise tiles (n, h, w, C); C can be 1 or 3 for any model."""
         number, height, width, channels = tiles.shape
         if channels == self.channels:
             return self._answer(tiles)
-        if self.channels == 1:  # each colour is an image of its own
+        if self.channels == 1:  # denoise each colour separately
             single = np.moveaxis(tiles, 3, 1).reshape(-1, height, width, 1)
             answers = self._answer(single).reshape(number, channels, height, width)
             return np.moveaxis(answers, 1, 3)
@@ -122,7 +122,7 @@ class TileModel:
         return np.asarray(grey.mean(axis=3, keepdims=True))
 
     def _answer(self, tiles: np.ndarray) -> np.ndarray:
-        # A shape that was seen before costs jax and tensorflow no compilation.
+        # Padding to a shape used before avoids a compilation by jax and tensorflow.
         number = len(tiles)
         wanted = 1 << (number - 1).bit_length()
         if keras.backend.backend() != "torch" and wanted != number:
@@ -131,7 +131,7 @@ class TileModel:
             )
         answers = self._denoise(tiles)
         if not np.isfinite(answers).all():
-            raise KerasDAEError("The model answers values that are not finite.")
+            raise KerasDAEError("The outputs of the model are not finite.")
         kept: np.ndarray = answers[:number]
         return kept
 
@@ -139,14 +139,14 @@ class TileModel:
 def _checked(overlap: int, tile: tuple[int, int]) -> int:
     check(
         0 <= overlap < min(tile),
-        f"overlap is from 0 to {min(tile) - 1} for tiles of {tile[0]}x{tile[1]}.",
+        f"overlap must be from 0 to {min(tile) - 1} for tiles of {tile[0]}x{tile[1]}.",
         overlap=overlap,
     )
     return overlap
 
 
 def _even_tile(side: int, most: int, shared: int, period: int) -> int:
-    """Return the side of the smallest tiles that are no more than tiles of `most`."""
+    """Return the side of the smallest tiles that are not more than tiles of `most`."""
     count = max(1, -(-(side - shared) // (most - shared)))
     return min(side, _up(-(-(side - shared) // count) + shared, period))
 

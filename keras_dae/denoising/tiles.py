@@ -1,12 +1,13 @@
-"""Images of any size through a model of fixed size: overlapping tiles, blended.
+"""Denoise images of any size with a model of fixed size, in overlapping tiles.
 
-Along each axis the tiles' windows are divided by their sum, so that the weights of
-a pixel add up to 1 (a partition of unity); the weight of a pixel is the product of
-both axes'. What comes out is therefore a mean of what the tiles say of a pixel, which
-bounds it: no pixel leaves the range of the tiles' answers, and the difference from
-one pass over the whole image is at most the largest difference within a tile. Where a
-tile's weight is 0 within `margin` pixels of its edges, and the model sees no further
-than that, both are the same to rounding.
+Along each axis, the windows of the tiles are divided by their sum, so that the weights
+of a pixel add up to 1 (a partition of unity). The weight of a pixel is the product of
+the weights along both axes.
+
+The result is therefore a weighted mean of the outputs of the tiles. It stays within
+their range, and differs from one pass over the whole image by at most the largest
+difference within a tile. If the weight of a tile is 0 within `margin` pixels of its
+edges, and the receptive field reaches no further, both are equal up to rounding.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,8 +20,8 @@ from keras_dae.errors import check
 from keras_dae.images.io.pictures import pad_to, unpad
 
 BATCH = 256
-PIXELS = 512 * 512  # of the tiles that a model gets at a time
-# (n, height, width, channels) float32 in [0, 1] -> the same shape.
+PIXELS = 512 * 512  # of all tiles in one batch
+# (n, height, width, channels), float32 in [0, 1] -> the same shape.
 Predict = Callable[[np.ndarray], np.ndarray]
 ReadRows = Callable[[int, int], np.ndarray]
 WriteRows = Callable[[int, np.ndarray], None]
@@ -28,13 +29,13 @@ WriteRows = Callable[[int, np.ndarray], None]
 
 @dataclass(frozen=True)
 class Tiling:
-    """How an image is cut for a model.
+    """How an image is split into tiles.
 
     Attributes:
         size: height and width that the image is padded to, at least its own.
         tile: height and width of a tile.
         overlap: pixels that neighbouring tiles share.
-        margin: pixels at a tile's edges that have no say.
+        margin: pixels at the edges of a tile with weight 0.
     """
 
     size: tuple[int, int]
@@ -45,14 +46,14 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Axis:
-    """Where the tiles lie along one axis of an image.
+    """Positions of the tiles along one axis of an image.
 
     Attributes:
-        length: pixels of the image.
-        tile: pixels of a tile.
+        length: length of the image in pixels.
+        tile: length of a tile in pixels.
         starts: first pixel of each tile, from 0 to `length - tile`.
-        weights: of each tile's pixels, shape (tiles, tile); at each pixel of the
-            image those of all tiles over it add up to 1.
+        weights: weights of the pixels of each tile, shape (tiles, tile). At each pixel
+            of the image, the weights of all tiles add up to 1.
     """
 
     length: int
@@ -62,22 +63,24 @@ class Axis:
 
 
 def plan_axis(length: int, tile: int, overlap: int, margin: int = 0) -> Axis:
-    """Return the tiles along one axis; the last one ends where the image does.
+    """Return the tiles along one axis. The last tile ends at the end of the image.
 
     Args:
-        length: pixels of the image, at least `tile`.
-        tile: pixels of a tile.
-        overlap: pixels that neighbours share, from 0 to `tile - 1`; the last two
-            may share more.
-        margin: pixels at each end of a tile that have no say where a neighbour
-            covers them; at most half the overlap.
+        length: length of the image in pixels, at least `tile`.
+        tile: length of a tile in pixels.
+        overlap: pixels that neighbours share, from 0 to `tile - 1`. The last two may
+            share more.
+        margin: pixels at each end of a tile that get weight 0 if a neighbour covers
+            them; at most half the overlap.
 
     Raises:
-        UsageError: values outside these.
+        UsageError: a value is out of range.
     """
-    check(length >= tile > 0, "A tile fits into its image.", length=length, tile=tile)
-    check(0 <= overlap < tile, f"overlap is from 0 to {tile - 1}.", overlap=overlap)
-    check(0 <= 2 * margin <= overlap, "margin is up to half of overlap.", margin=margin)
+    check(length >= tile > 0, "tile exceeds the image.", length=length, tile=tile)
+    check(
+        0 <= overlap < tile, f"overlap must be from 0 to {tile - 1}.", overlap=overlap
+    )
+    check(0 <= 2 * margin <= overlap, "margin exceeds overlap / 2.", margin=margin)
     starts = [*range(0, length - tile, tile - overlap), length - tile]
     total = np.zeros(length)
     windows = []
@@ -95,18 +98,18 @@ def plan_axis(length: int, tile: int, overlap: int, margin: int = 0) -> Axis:
 
 
 def _window(tile: int, overlap: int, margin: int) -> np.ndarray:
-    """Return a flat top with sides of a squared sine over the overlap."""
+    """Return a window that is flat in the middle, with squared-sine flanks."""
     ramp = overlap - 2 * margin
     window = np.ones(tile)
     side = np.sin(np.pi / 2 * (np.arange(ramp) + 0.5) / max(ramp, 1)) ** 2
     side = np.concatenate([np.zeros(margin), side])
     window[: len(side)] = side
-    # Longer than half a tile, the sides meet: each pixel takes the lower of both.
+    # Flanks longer than half a tile cross; each pixel takes the lower one.
     return np.minimum(window, window[::-1])
 
 
 def tile_count(height: int, width: int, shape: tuple[int, int], overlap: int) -> int:
-    """Return how many tiles of `shape` an image takes, for one channel group."""
+    """Return the number of tiles of `shape` in an image, per channel group."""
     counts = [
         len(range(0, max(size - tile, 0), tile - overlap)) + 1
         for size, tile in zip((height, width), shape, strict=True)
@@ -115,7 +118,7 @@ def tile_count(height: int, width: int, shape: tuple[int, int], overlap: int) ->
 
 
 def tiles_at_once(tile: tuple[int, int], channels: int) -> int:
-    """Return how many tiles a model gets at a time, so that memory is bounded."""
+    """Return the number of tiles per batch, which bounds the memory."""
     return max(1, min(BATCH, PIXELS // (tile[0] * tile[1])) // channels)
 
 
@@ -131,28 +134,28 @@ def denoise_rows(
     batch: int = BATCH,
     tick: Callable[[int], None] = lambda tiles: None,
 ) -> None:
-    """Denoise an image a band of tiles at a time.
+    """Denoise an image one band of tiles at a time.
 
-    What is in memory at once is one band, not the image. Rows are written in order,
-    each one once, and only after the last read of it.
+    Only one band is in memory. Rows are written in order, each one once, and only after
+    they were last read.
 
     Args:
         read: `read(top, bottom)` -> float32 rows of shape (bottom - top, W, C).
-        write: `write(top, rows)` takes finished rows of the same kind.
-        size: height, width and channels of the image, no side below the tile's.
+        write: `write(top, rows)` receives finished rows of the same kind.
+        size: height, width and channels of the image. No side is smaller than a tile.
         predict: the model, on tiles of shape (n, *tile, C).
         tile: height and width of a tile.
         overlap: pixels that neighbouring tiles share.
-        margin: pixels at a tile's edges that have no say (see `plan_axis`).
-        batch: tiles that `predict` gets at a time.
-        tick: told how many tiles have been done, after each batch.
+        margin: pixels at the edges of a tile with weight 0 (see `plan_axis`).
+        batch: tiles per call of `predict`.
+        tick: called after each batch with the number of tiles done.
     """
     height, width, channels = size
     rows = plan_axis(height, tile[0], overlap, margin)
     columns = plan_axis(width, tile[1], overlap, margin)
     group = max(1, batch // len(columns.starts))
     band = np.zeros((0, width, channels), np.float32)
-    top = 0  # the image row that the band begins with
+    top = 0  # first image row of the band
     for first in range(0, len(rows.starts), group):
         numbers = range(first, min(first + group, len(rows.starts)))
         low, high = rows.starts[numbers[0]], rows.starts[numbers[-1]] + tile[0]
@@ -170,7 +173,7 @@ def denoise_rows(
 
 
 def _longer(band: np.ndarray, length: int) -> np.ndarray:
-    """Return the band with rows of zeros below, `length` rows in all."""
+    """Return the band, extended to `length` rows with zeros."""
     missing = length - len(band)
     return np.concatenate([band, np.zeros((missing, *band.shape[1:]), np.float32)])
 
@@ -183,7 +186,7 @@ def _answers(
     predict: Predict,
     batch: int,
 ) -> Iterator[tuple[list[tuple[int, int]], np.ndarray]]:
-    """Yield the (row, column) of tiles with the model's answers to them."""
+    """Yield the (row, column) of tiles with the outputs of the model."""
     low = rows.starts[numbers[0]]
     places = [(row, column) for row in numbers for column in range(len(columns.starts))]
     cuts = [*range(0, len(places), batch), len(places)]
@@ -209,15 +212,15 @@ def denoise_array(
     margin: int = 0,
     batch: int = BATCH,
 ) -> np.ndarray:
-    """Return a float32 image of shape (H, W, C), any size, denoised by tiles.
+    """Denoise a float32 image of shape (H, W, C) and any size in tiles.
 
     Args:
         image: float32 in [0, 1], shape (H, W, C).
         predict: the model, on arrays of shape (n, *tile, C).
         tile: height and width of the model's input.
-        overlap: pixels that tiles share; half the smaller side by default.
-        margin: pixels at a tile's edges that have no say.
-        batch: tiles at a time.
+        overlap: pixels that tiles share; the default is half the smaller side.
+        margin: pixels at the edges of a tile with weight 0.
+        batch: tiles per call.
     """
     padded = pad_to(image, tile)
     out = np.empty(padded.shape, np.float32)
@@ -239,5 +242,5 @@ def denoise_array(
 
 
 def default_overlap(tile: tuple[int, int]) -> int:
-    """Return half of the smaller side: each pixel is then seen four times."""
+    """Return half of the smaller side, so that four tiles cover each pixel."""
     return min(tile) // 2

@@ -1,9 +1,10 @@
-"""Models by name, file or run folder, and what is known of their training.
+"""Find models by name, file or run folder, with their cards.
 
-A card is a JSON object that says what a model was trained on: `data`, `noise`,
-`input` (what its noisy training images look like), measured `figures`, `limits` and
-the `licence` of the data. The package's own are in `pretrained/cards.json`; a file of
-any origin may hold one, or have one beside it, of its own name ending in .json.
+A card is a JSON object that describes the training of a model: `data`, `noise`, `input`
+(statistics of its noisy training images), measured `figures`, `limits` and the
+`licence` of the data. The cards of pretrained models are in `presets/cards.json`. Any
+`.keras` file may contain a card, or have one next to it: the same name, ending in
+`.json`.
 """
 
 from dataclasses import dataclass
@@ -29,12 +30,12 @@ PRETRAINED = Path(__file__).parents[1] / "presets"
 
 @dataclass(frozen=True)
 class Trained:
-    """A model's file with what is known of its training.
+    """The file of a model, and its card.
 
     Attributes:
-        name: what to call it.
+        name: the name of the model.
         path: its `.keras` file.
-        card: what it was trained on; empty where nothing is known.
+        card: the card of the model; empty if it has none.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Trained:
 
 
 def pretrained_cards() -> dict[str, dict[str, Any]]:
-    """Return the cards of the models in the package, by name."""
+    """Return the cards of the pretrained models, by name."""
     models: dict[str, dict[str, Any]] = read_json(PRETRAINED.resolve() / "cards.json")[
         "models"
     ]
@@ -51,7 +52,7 @@ def pretrained_cards() -> dict[str, dict[str, Any]]:
 
 
 def list_presets() -> dict[str, str]:
-    """Return the models that the package brings: name -> data and noise.
+    """Return the pretrained models: name -> data and noise.
 
     Example:
         >>> list_presets()["DAE_5_13"]
@@ -64,13 +65,13 @@ def list_presets() -> dict[str, str]:
 
 
 def find_model(named: str | Path) -> Trained:
-    """Return the model that `named` stands for.
+    """Find the model that `named` refers to.
 
     Args:
-        named: a model in the package (`DAE_5_13`), a `.keras` file or a run folder.
+        named: a pretrained model (`DAE_5_13`), a `.keras` file or a run folder.
 
     Raises:
-        UsageError: there is none of that name, or several runs in the folder.
+        UsageError: there is no such model, or the folder contains several runs.
     """
     path = Path(named)
     cards = pretrained_cards()
@@ -90,7 +91,7 @@ def find_model(named: str | Path) -> Trained:
 
 
 def load(named: str | Path) -> "keras.Model":
-    """Load a model of the package by name, a `.keras` file or a run folder's model.
+    """Load a pretrained model by name, a `.keras` file or the model of a run folder.
 
     Example:
         >>> load("DAE_5_13").output_shape
@@ -104,9 +105,9 @@ def load(named: str | Path) -> "keras.Model":
 def card_range(
     card: dict[str, Any], dtype: np.dtype[Any]
 ) -> tuple[float, float] | None:
-    """Return the values of `dtype` that became 0 and 1 in a model's training.
+    """Return the values of `dtype` that were scaled to 0 and 1 in training.
 
-    None where the card does not say, or says the range of the type itself.
+    None if the card does not say, or if it is the range of the data type.
     """
     if not (known := card.get("values")):
         return None
@@ -117,7 +118,7 @@ def card_range(
 
 
 def run_card(run: RunFolder) -> dict[str, Any]:
-    """Return what a run folder says of its training."""
+    """Return the card of the model in a run folder."""
     record = run.record()
     wanted = ("image_shape", "input", "values", "targets")
     known = {key: record[key] for key in wanted if record.get(key)}
@@ -130,7 +131,7 @@ def run_card(run: RunFolder) -> dict[str, Any]:
 
 
 def _card_beside(path: Path) -> dict[str, Any]:
-    """Return the card in a file, else beside it, else its run's, else nothing."""
+    """Return the card in a file, next to it or of its run; else an empty one."""
     beside = path.with_suffix(".json")
     card, place = read_card(path), path
     if card is None and beside.is_file():

@@ -1,4 +1,4 @@
-"""The mean of a model's answers to turns and mirrors of an image."""
+"""Average the outputs of a model over rotations and flips of an image."""
 
 from collections.abc import Callable
 
@@ -8,14 +8,13 @@ Predict = Callable[[np.ndarray], np.ndarray]  # (n, h, w, C) -> the same shape
 
 
 def over_turns(predict: Predict) -> Predict:
-    """Return the mean of eight answers: four quarter turns, each with its mirror.
+    """Return a function that averages over four rotations, each with and without flip.
 
-    The errors of the eight differ, so that their mean is closer to the clean image.
-    It takes eight times as long.
+    The errors of the eight outputs differ, so that their mean is closer to the clean
+    image. It takes eight times as long.
 
     Args:
-        predict: a model that takes tiles of height h and width w, and of width h and
-            height w.
+        predict: a model that accepts tiles of (h, w) and of (w, h).
     """
 
     def averaged(tiles: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Values of pages on their way to a model and back, and what to say of them."""
+"""Scale the values of pages for a model, and describe them."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from keras_dae.images.ranges import Range, range_note
 def describe_values(
     picture: Picture, ranges: list[Range], gaps: list[Any], asked: Range | None
 ) -> dict[str, Any]:
-    """Return the range of the first page's values, and what to say of all of them."""
+    """Return the value range of the first page, and notes on all pages."""
     notes = [picture.note]
     scaled = [
         limits
@@ -20,19 +20,19 @@ def describe_values(
         if asked is None and limits != RANGES.get(page.values.dtype.name)
     ]
     if scaled:
-        each = f"; in each of {len(scaled)} pages so" if len(scaled) > 1 else ""
+        each = f"; the same for all {len(scaled)} pages" if len(scaled) > 1 else ""
         words = range_note(scaled[0]) + each
-        notes.append(f"{words} (--range LOW..HIGH tells another range)")
+        notes.append(f"{words} (use --range LOW..HIGH for another range)")
     missing = sum(int((~np.isfinite(g)).sum()) for g in gaps if g is not None)
     if missing:
-        notes.append(f"values that are not finite stay as they are: {missing:,}")
+        notes.append(f"values that are not finite are kept: {missing:,}")
     return {"range": list(ranges[0]), "note": "; ".join(filter(None, notes)) or None}
 
 
 def answers(model: Predict, tiles: np.ndarray) -> np.ndarray:
-    """Return tiles denoised; one of a single colour has no noise and stays.
+    """Denoise tiles, except those of a single colour, which contain no noise.
 
-    What a model makes of such a one shows as a grid, since all tiles are alike.
+    The outputs for such tiles are all alike and would show as a grid.
     """
     noisy = (tiles != tiles[:, :1, :1]).any(axis=(1, 2, 3))
     if noisy.all():

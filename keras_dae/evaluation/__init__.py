@@ -1,1 +1,1 @@
-"""How good it is: metrics, floors and filters, scores, claims."""
+"""Evaluation: metrics, baselines, filters, scores and claims."""

@@ -1,8 +1,8 @@
-"""The best affine map from noisy to clean images, of full or of reduced rank.
+"""The best affine map from noisy to clean images, of full or reduced rank.
 
-What a denoiser without any non-linearity can do. Least squares over noisy training
-pairs needs only two matrices of the size of an image squared, which are summed up
-block by block; the images are never in memory as floats all at once.
+It shows what a denoiser without non-linearity can do. Least squares over noisy training
+pairs needs only two matrices of squared image size, which are summed block by block.
+The images are never all in memory as floats.
 """
 
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ RANKS: dict[str, int | None] = {
     "affine, rank 676": 676,
     "affine, full rank": None,
 }
-DRAWS = 10  # more lower the test error by less than 0.1 %
+DRAWS = 10  # more draws lower the test error by less than 0.1 %
 # Directions of the noisy images with less than this share of the largest variance
-# carry rounding and no signal.
+# contain rounding errors and no signal.
 CUTOFF = 1e-10
 
 
@@ -34,8 +34,8 @@ class AffineMap:
     """The map `denoised = clip(noisy @ down @ up + bias, 0, 1)` on flat images.
 
     Attributes:
-        down: (pixels, rank), or (pixels, pixels) where `up` is None.
-        up: (rank, pixels), None where one matrix holds fewer numbers than two.
+        down: (pixels, rank), or (pixels, pixels) if `up` is None.
+        up: (rank, pixels); None if a single matrix has fewer numbers than two.
         bias: (pixels,).
     """
 
@@ -53,26 +53,26 @@ class AffineMap:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds for one image."""
+        """Multiply-adds per image."""
         return self.down.size + (0 if self.up is None else self.up.size)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return parameters, their bytes as float32, and multiply-adds."""
+        """Return the parameters, their bytes as float32, and multiply-adds."""
         parameters = self.macs + self.bias.size
         return {"parameters": parameters, "bytes": 4 * parameters, "macs": self.macs}
 
 
 @dataclass(frozen=True)
 class LeastSquares:
-    """The least-squares solution over noisy and clean images, all in float64.
+    """The least-squares solution over noisy and clean images, in float64.
 
     Attributes:
-        weights: (pixels, pixels), centred noisy to centred clean images.
+        weights: (pixels, pixels), from centred noisy to centred clean images.
         noisy_mean: mean noisy image, (pixels,).
         clean_mean: mean clean image, (pixels,).
-        directions: orthonormal columns, (pixels, pixels), along which the fitted
-            clean images vary, most first.
+        directions: orthonormal columns, (pixels, pixels), the directions in which the
+            fitted clean images vary, in decreasing order.
     """
 
     weights: np.ndarray
@@ -81,14 +81,14 @@ class LeastSquares:
     directions: np.ndarray
 
     def map(self, rank: int | None = None) -> AffineMap:
-        """Return the best map whose matrix has at most this rank; None for full.
+        """Return the best map whose matrix has at most this rank; None for full rank.
 
         Reduced-rank regression (A. J. Izenman, "Reduced-rank regression for the
         multivariate linear model", 1975): the best map of rank r is the full one,
         projected on the first r singular directions of its fitted values.
 
         Raises:
-            UsageError: a rank below 1.
+            UsageError: the rank is below 1.
         """
         pixels = len(self.weights)
         check(rank is None or rank > 0, "rank must be positive.", rank=rank)
@@ -106,10 +106,10 @@ def fit_affine(splits: Splits, noise: Noise, *, seed: int, draws: int) -> LeastS
     """Fit on the training images, each with `draws` draws of the noise.
 
     Args:
-        splits: its training images are used, no others.
-        noise: what is added to them.
-        seed: what the noise is drawn from.
-        draws: how often each image is seen, with fresh noise.
+        splits: the data; only the training images are used.
+        noise: noise to add.
+        seed: seed for the noise.
+        draws: number of noisy copies per image.
     """
     pairs = NoisyCleanPairs(
         splits.train,
@@ -120,7 +120,7 @@ def fit_affine(splits: Splits, noise: Noise, *, seed: int, draws: int) -> LeastS
         high=splits.high,
     )
     size = int(np.prod(splits.image_shape))
-    inputs = np.zeros((size + 1, size + 1))  # one more value, always 1: the bias
+    inputs = np.zeros((size + 1, size + 1))  # with a constant 1 for the bias
     products = np.zeros((size + 1, size))
     for pairs.epoch in range(draws):
         for index in range(len(pairs)):
@@ -149,7 +149,7 @@ def solve(inputs: np.ndarray, products: np.ndarray) -> LeastSquares:
     sound = values > CUTOFF * max(values[-1], 0)
     scaled = vectors[:, sound] / values[sound]
     weights = scaled @ (vectors[:, sound].T @ cross)
-    # The fitted values' own covariance has their right singular vectors as its
-    # eigenvectors, the largest last.
+    # The right singular vectors of the fitted values are the eigenvectors of their
+    # covariance, the largest one last.
     _, directions = linalg.eigh(weights.T @ cross)
     return LeastSquares(weights, noisy_mean, clean_mean, directions[:, ::-1])

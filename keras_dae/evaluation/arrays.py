@@ -1,4 +1,4 @@
-"""Scores of denoisers on arrays of clean images."""
+"""Score denoisers on arrays of clean images."""
 
 from typing import Any
 
@@ -14,16 +14,16 @@ Scores = dict[str, float | None]
 def bench_of(
     images: Any, noise: Noise, value_range: tuple[float, float], seed: int = 0
 ) -> TestBench:
-    """Return clean images, (N, H, W, C), as the test images of a bench.
+    """Return a test bench with the given clean images, (N, H, W, C), as test images.
 
     Args:
-        images: what is denoised after `noise` was added.
-        noise: drawn once, the same for every denoiser.
-        value_range: image values that become 0 and 1.
-        seed: what the noise is drawn from.
+        images: clean images.
+        noise: noise to add, drawn once for all denoisers.
+        value_range: image values that are scaled to 0 and 1.
+        seed: seed for the noise.
     """
     low, high = value_range
-    # Nothing is trained or chosen here, so the other parts stand for nothing.
+    # Nothing is trained or selected here, so the other splits are placeholders.
     splits = Splits("arrays", images, images, images, {}, low, high, sha256="")
     return TestBench(splits, noise, seed)
 
@@ -31,11 +31,11 @@ def bench_of(
 def score(bench: TestBench, denoise: Denoiser) -> Scores:
     """Return each row of `METRICS` for a function of noisy float32 images.
 
-    `mse` is the mean over images and pixels, `psnr` that of this mean, in dB (None
-    where it is 0), `ssim` the mean over images (None for images below 11x11 pixels).
+    `mse` is the mean over images and pixels, `psnr` that of this mean, in dB (None if
+    it is 0), `ssim` the mean over images (None for images below 11x11 pixels).
 
     Raises:
-        KerasDAEError: an answer of another shape, or one that is not finite.
+        KerasDAEError: an output has another shape, or is not finite.
     """
     row, _ = bench.measure(denoise)
     return {name: row[name] for name in METRICS}

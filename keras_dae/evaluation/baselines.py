@@ -1,4 +1,4 @@
-"""What a denoiser must beat: answers without learning, and classical filters.
+"""Baselines that a denoiser must beat: trivial outputs and classical filters.
 
 Each row of `BASELINES` is `make(splits) -> denoise`, with `denoise(noisy) ->
 denoised` on float32 arrays of shape (N, H, W, C).
@@ -16,17 +16,17 @@ Denoiser = Callable[[np.ndarray], np.ndarray]
 
 
 def noisy_input(splits: Splits) -> Denoiser:
-    """Return the answer that changes nothing."""
+    """Return a denoiser that returns its input."""
     return lambda noisy: noisy
 
 
 def all_black(splits: Splits) -> Denoiser:
-    """Return the answer of a model whose ReLUs have died: zero everywhere."""
+    """Return a denoiser that returns 0 everywhere, like a model with dead ReLUs."""
     return np.zeros_like
 
 
 def mean_image(splits: Splits) -> Denoiser:
-    """Return the answer that ignores its input: the mean clean training image."""
+    """Return a denoiser that always returns the mean clean training image."""
     total = np.zeros(splits.image_shape)
     for start in range(0, len(splits.train), 4096):
         block = splits.train[start : start + 4096]
@@ -36,7 +36,7 @@ def mean_image(splits: Splits) -> Denoiser:
 
 
 def median_filter(size: int) -> Callable[[Splits], Denoiser]:
-    """Return the row of a median filter over `size` x `size` pixels (section 1.2)."""
+    """Return the row for a median filter of `size` x `size` pixels (section 1.2)."""
 
     def make(splits: Splits) -> Denoiser:
         return lambda noisy: ndimage.median_filter(noisy, (1, size, size, 1))
@@ -51,5 +51,5 @@ BASELINES: dict[str, Callable[[Splits], Denoiser]] = {
     "median 3x3": median_filter(3),
     "median 5x5": median_filter(5),
 }
-# The rows that are filters; the others need none.
+# Rows that are filters.
 MEDIANS = ("median 3x3", "median 5x5")

@@ -1,12 +1,13 @@
-"""Latents as bytes: a uniform quantiser and a range coder, and back from the bytes.
+"""Encode latents as bytes with a uniform quantizer and a range coder, and decode them.
 
-The numbers of a latent are coded in their order, each with a histogram of training
-latents. Which of a number's histograms counts is told by a linear prediction from the
-numbers before it, which the decoder knows too: neighbours, and other channels. The
-prediction is made of whole numbers, so that both sides find the same one.
+The numbers of a latent are coded in order, each with a histogram of training latents.
+Each number has several histograms. A linear prediction from the numbers before it
+(neighbours and other channels), which the decoder also knows, selects one. The
+prediction uses integers, so that encoder and decoder obtain the same result.
 
-The coder is constriction's (Bamler 2022, "Understanding Entropy Coding With Asymmetric
-Numeral Systems (ANS): a Statistician's Perspective"), of the extra `bits`.
+The range coder is that of the package constriction (Bamler 2022, "Understanding Entropy
+Coding With Asymmetric Numeral Systems (ANS): a Statistician's Perspective"), in the
+extra `bits`.
 """
 
 from dataclasses import dataclass
@@ -17,24 +18,24 @@ from scipy.linalg import solve_triangular
 
 from keras_dae.errors import KerasDAEError, check
 
-CONTEXTS = 16  # histograms of a number
-WEIGHT_SCALE = 1 << 12  # a prediction's factors are whole multiples of 1 / this
-PRIOR = 4.0  # training latents that a number's common histogram counts as in each
-QUANTILE_IMAGES = 4000  # of the training latents, to find the edges of contexts
-MAX_VALUES = 4096  # of a latent: a prediction has the square of them as factors
-MAX_SYMBOL = 1 << 20  # whole numbers of a prediction stay exact in float64
+CONTEXTS = 16  # histograms per number
+WEIGHT_SCALE = 1 << 12  # factors of a prediction are multiples of 1 / this
+PRIOR = 4.0  # weight of the common histogram in each one, in training latents
+QUANTILE_IMAGES = 4000  # training latents used to find the edges of contexts
+MAX_VALUES = 4096  # limit per latent, since the prediction has its square as factors
+MAX_SYMBOL = 1 << 20  # limit that keeps integer predictions exact in float64
 
 
 @dataclass(frozen=True)
 class LatentCoder:
-    """A quantiser and the probabilities of its whole numbers; `fit_coder` makes it.
+    """A quantizer and the probabilities of its integers; created by `fit_coder`.
 
     Attributes:
-        step: width of the quantiser; a latent value z becomes rint(z / step).
-        low: the least whole number of each of the D latent values in training.
-        weights: (D, D), whole numbers; row i predicts value i from those before it.
-        edges: (D, CONTEXTS - 1); the prediction's place among them is the context.
-        tables: of each value the probabilities, (CONTEXTS, levels).
+        step: width of the quantizer; a latent value z becomes rint(z / step).
+        low: the smallest integer of each of the D latent values in training.
+        weights: (D, D), integers; row i predicts value i from those before it.
+        edges: (D, CONTEXTS - 1); the context is the bin of the prediction.
+        tables: the probabilities of each value, (CONTEXTS, levels).
     """
 
     step: float
@@ -44,14 +45,14 @@ class LatentCoder:
     tables: tuple[np.ndarray, ...]
 
     def quantise(self, latents: np.ndarray) -> np.ndarray:
-        """Return latents (N, ...) as whole numbers (D, N), within those of training."""
+        """Return latents (N, ...) as integers (D, N), clipped to the training range."""
         high = self.low + [table.shape[1] - 1 for table in self.tables]
         numbers = whole_numbers(latents, self.step)
         kept: np.ndarray = np.clip(numbers, self.low[:, None], high[:, None])
         return kept
 
     def dequantise(self, numbers: np.ndarray) -> np.ndarray:
-        """Return whole numbers (D, N) as latents, float32 (N, D)."""
+        """Return integers (D, N) as latents, float32 (N, D)."""
         return np.ascontiguousarray((numbers * self.step).T, np.float32)
 
     def encode(self, latents: np.ndarray) -> bytes:
@@ -73,22 +74,22 @@ class LatentCoder:
                 rows = table[self._contexts(predicted[place], place)]
                 coder.encode(symbols, _model(), rows)
         words: np.ndarray = coder.get_compressed()
-        # Zeros at the end say nothing: the decoder puts them back.
+        # Trailing zeros need not be stored; the decoder restores them.
         return bytes(words.astype(">u4").tobytes().rstrip(b"\0"))
 
     def decode(self, data: bytes, count: int) -> np.ndarray:
-        """Return the whole numbers (D, count) that `data` was made from.
+        """Return the integers (D, count) that `data` encodes.
 
         Args:
-            data: what `encode` gave.
-            count: how many latents it was given.
+            data: result of `encode`.
+            count: number of encoded latents.
 
         Raises:
-            KerasDAEError: bytes that no latents give.
+            KerasDAEError: the bytes are not a valid encoding.
         """
         words = np.frombuffer(data + b"\0" * (-len(data) % 4), ">u4").astype(np.uint32)
         coder = constriction_package().stream.queue.RangeDecoder(words)
-        numbers = np.empty((len(self.tables), count))  # whole, in float64
+        numbers = np.empty((len(self.tables), count))  # integers stored as float64
         for place, table in enumerate(self.tables):
             numbers[place] = self.low[place]
             if table.shape[1] > 1:
@@ -98,12 +99,12 @@ class LatentCoder:
                     numbers[place] += coder.decode(_model(), rows)
                 except AssertionError as error:
                     raise KerasDAEError(
-                        "The bytes are damaged: no latents give them."
+                        "The bytes are damaged: they encode no latents."
                     ) from error
         return numbers.astype(np.int64)
 
     def expected_bits(self, latents: np.ndarray) -> float:
-        """Return the bits of a latent by the probabilities alone, the mean over N."""
+        """Return the mean bits per latent, computed from the probabilities."""
         numbers = self.quantise(latents)
         predicted = self.weights @ numbers.astype(np.float64)
         total = 0.0
@@ -120,29 +121,29 @@ class LatentCoder:
 def fit_coder(
     latents: np.ndarray, step: float, contexts: int = CONTEXTS
 ) -> LatentCoder:
-    """Return the coder of latents like these, quantised with this step.
+    """Return a coder for latents like these, quantized with this step.
 
     Args:
-        latents: of training images, (N, ...); N from 2.
-        step: width of the quantiser, above 0, in the latent's own units.
-        contexts: histograms of a value; 1 looks at no neighbours.
+        latents: latents of training images, (N, ...) with N at least 2.
+        step: width of the quantizer, above 0, in units of the latent.
+        contexts: histograms per value; 1 disables the prediction.
 
     Raises:
-        UsageError: no such step, or latents that are not finite.
-        KerasDAEError: a step so small that numbers become too large, or a latent of
-            more than `MAX_VALUES`.
+        UsageError: the step is invalid, or latents are not finite.
+        KerasDAEError: the step is so small that numbers become too large, or a latent
+            has more than `MAX_VALUES` values.
     """
     check(0 < step < np.inf, "step must be a number above 0.", step=step)
-    check(contexts >= 1, "contexts must be from 1.", contexts=contexts)
+    check(contexts >= 1, "contexts must be at least 1.", contexts=contexts)
     check(
         len(latents) > 1 and bool(np.isfinite(latents).all()),
-        "latents must be at least two, of finite values.",
+        "latents must be finite, and at least two.",
         shape=np.shape(latents),
     )
     numbers = whole_numbers(latents, step)
     if len(numbers) > MAX_VALUES:
         raise KerasDAEError(
-            f"A latent may have {MAX_VALUES:,} values to be coded; this one has "
+            f"A latent can have at most {MAX_VALUES:,} values; this one has "
             f"{len(numbers):,}."
         )
     if max(abs(int(numbers.min())), int(numbers.max())) > MAX_SYMBOL:
@@ -162,7 +163,7 @@ def fit_coder(
 
 
 def whole_numbers(latents: np.ndarray, step: float) -> np.ndarray:
-    """Return latents (N, ...) as whole numbers of steps, int64 (D, N)."""
+    """Return latents (N, ...) as multiples of the step, int64 (D, N)."""
     flat = np.asarray(latents, np.float64).reshape(len(latents), -1)
     return np.ascontiguousarray(np.rint(flat / step).astype(np.int64).T)
 
@@ -170,11 +171,11 @@ def whole_numbers(latents: np.ndarray, step: float) -> np.ndarray:
 def _linear_prediction(numbers: np.ndarray) -> np.ndarray:
     """Return the best linear prediction of each value from those before it.
 
-    With the covariance L D L', L unit triangular, a value less its prediction is the
-    row of L's inverse, so that the factors are I - inverse(L).
+    With the covariance L D L', L unit triangular, a value minus its prediction is the
+    row of the inverse of L. The factors are therefore I - inverse(L).
     """
     size = len(numbers)
-    # Rounding has a variance of 1/12, which keeps the covariance of full rank.
+    # Rounding adds a variance of 1/12, which gives the covariance full rank.
     covariance = np.cov(numbers).reshape(size, size) + np.eye(size) / 12
     factor = np.linalg.cholesky(covariance)
     unit = factor / np.diag(factor)
@@ -184,7 +185,7 @@ def _linear_prediction(numbers: np.ndarray) -> np.ndarray:
 
 
 def _probabilities(counts: np.ndarray) -> np.ndarray:
-    """Return the histograms (contexts, levels) as probabilities, none of them 0."""
+    """Return histograms (contexts, levels) as probabilities that are never 0."""
     common = counts.sum(axis=0) + 0.5
     common = common / common.sum()
     rows = counts + PRIOR * common
@@ -193,7 +194,7 @@ def _probabilities(counts: np.ndarray) -> np.ndarray:
 
 
 def constriction_package() -> Any:
-    """Return the package that codes.
+    """Return the package constriction.
 
     Raises:
         KerasDAEError: it is not installed.
@@ -202,7 +203,7 @@ def constriction_package() -> Any:
         import constriction
     except ImportError:
         raise KerasDAEError(
-            "Bits are counted with constriction, which is not installed: pip install "
+            "Counting bits needs constriction, which is not installed: pip install "
             "'keras-dae[bits]'."
         ) from None
     return constriction

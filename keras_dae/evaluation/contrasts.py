@@ -1,8 +1,8 @@
 """Contrasts of mean test errors: difference, interval and p-value over seeds.
 
-A contrast is a sum of factor times mean error over models, such as one model less
-another. Its variance has two parts: trainings are independent between seeds and
-models, and all models answer the same test images. The degrees of freedom follow from
+A contrast is a sum of factor times mean error over models, such as one model minus
+another. Its variance has two parts: training runs are independent between seeds and
+models, and all models are tested on the same images. The degrees of freedom follow from
 B. L. Welch (1947) and F. E. Satterthwaite (1946).
 """
 
@@ -18,7 +18,7 @@ FEWEST_SEEDS = 3
 PERMUTED_SEEDS = 8
 MOST_PERMUTATIONS = 200_000
 
-# Factor and test errors of shape (seeds, images) of each model.
+# For each model, its factor and its test errors of shape (seeds, images).
 Terms = Sequence[tuple[int, np.ndarray]]
 
 
@@ -26,15 +26,15 @@ Terms = Sequence[tuple[int, np.ndarray]]
 class Contrast:
     """An estimated contrast and its two standard errors.
 
-    A variance over three seeds may come out far too small by chance. Beside that of
-    the images it would hardly count, and the degrees of freedom would be those of the
-    images. So the test over seeds alone must agree: the larger p-value and the wider
-    interval count.
+    The variance over three seeds can be far too small by chance. Next to that of the
+    images it would hardly count, and the degrees of freedom would be those of the
+    images. Therefore the test over seeds alone must agree: the larger p-value and the
+    wider interval are used.
 
     Attributes:
         difference: the sum of factor times mean error.
         over_seeds: standard error over seeds, and its degrees of freedom.
-        with_images: the same of seeds and images together.
+        with_images: the same over seeds and images together.
     """
 
     difference: float
@@ -43,14 +43,14 @@ class Contrast:
 
     @property
     def p(self) -> float:
-        """Two-sided p-value that the true contrast is 0, the larger of both tests."""
+        """Two-sided p-value for a true contrast of 0, the larger one of both tests."""
         return max(
             _p(self.difference, *self.over_seeds),
             _p(self.difference, *self.with_images),
         )
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Return the ends of the interval of confidence 1 - `level`, the wider one."""
+        """Return the wider interval of confidence 1 - `level`."""
         reach = max(
             error * float(special.stdtrit(freedom, 1 - level / 2)) if error else 0.0
             for error, freedom in (self.over_seeds, self.with_images)
@@ -80,7 +80,9 @@ def estimate(terms: Terms) -> Contrast:
         Contrast(difference=3.0, over_seeds=(1.0, 1.0), with_images=(1.0, 1.0))
     """
     if min(len(errors) for _, errors in terms) < 2:
-        raise ValueError("A standard error over seeds needs two seeds for each model.")
+        raise ValueError(
+            "A standard error over seeds needs at least two seeds per model."
+        )
     difference = float(sum(factor * errors.mean() for factor, errors in terms))
     parts = [
         (factor**2 * errors.mean(axis=1).var(ddof=1) / len(errors), len(errors) - 1)
@@ -88,7 +90,7 @@ def estimate(terms: Terms) -> Contrast:
     ]
     images = terms[0][1].shape[1]
     of_images = [(_image_variance(terms), images - 1)] if images > 1 else []
-    # What is left of equal numbers is their rounding, not a spread.
+    # Equal numbers can differ by rounding, which is not a spread.
     rounding = 1e-12 * max(abs(f) * float(np.abs(errors).max()) for f, errors in terms)
     return Contrast(
         difference if abs(difference) > rounding else 0.0,
@@ -109,10 +111,10 @@ def _standard_error(
 
 
 def _image_variance(terms: Terms) -> float:
-    """Return the variance of the contrast over images; 0 where seeds explain it.
+    """Return the variance of the contrast over images, without the part of the seeds.
 
-    The variance of the images' contrasts also holds how trainings differ on an image.
-    The variance over seeds holds that already, so it is subtracted.
+    The variance over images also contains the differences between training runs. The
+    variance over seeds already contains these, so it is subtracted.
     """
     images = terms[0][1].shape[1]
     paired = sum(factor * errors.mean(axis=0) for factor, errors in terms)
@@ -129,12 +131,13 @@ def _image_variance(terms: Terms) -> float:
 def permutation_p(terms: Terms) -> float | None:
     """Return the exact p-value of the permutation test over seeds.
 
-    It permutes the seeds' mean errors between two models, so it assumes no normal
+    It permutes the mean errors of the seeds between two models, and assumes no normal
     distribution.
 
     Returns:
-        The two-sided p-value. None unless the contrast is one model less another with
-        at least `PERMUTED_SEEDS` seeds each and at most `MOST_PERMUTATIONS` ways.
+        The two-sided p-value. None unless the contrast is one model minus another, with
+        at least `PERMUTED_SEEDS` seeds each and at most `MOST_PERMUTATIONS`
+        permutations.
     """
     counts = [len(errors) for _, errors in terms]
     two = sorted(factor for factor, _ in terms) == [-1, 1]
@@ -142,7 +145,7 @@ def permutation_p(terms: Terms) -> float | None:
         return None
     if comb(sum(counts), counts[0]) > MOST_PERMUTATIONS:
         return None
-    from scipy import stats  # takes half a second
+    from scipy import stats  # imported here since it takes half a second
 
     found = stats.permutation_test(
         [errors.mean(axis=1) for _, errors in terms],
@@ -156,8 +159,8 @@ def permutation_p(terms: Terms) -> float | None:
 def p_value(terms: Terms) -> tuple[float, str]:
     """Return the p-value of a contrast and the name of its test.
 
-    Where the exact permutation test can be made, both tests must agree: the larger of
-    the two p-values counts.
+    If the exact permutation test is possible, the larger one of both p-values is
+    returned, so that both tests must agree.
     """
     welch, exact = estimate(terms).p, permutation_p(terms)
     if exact is None:

@@ -1,10 +1,10 @@
-"""What undoes clipping after a filter, which averages clipped values.
+"""Corrections for the bias of filters that average clipped values.
 
-Clipping to [0, 1] moves black pixels up and white ones down, and every filter that
-averages keeps that offset. Two corrections take it back, each one curve for all pixels:
-the inverse of the known mean of clipped noise (A. Foi, "Clipped noisy images:
-heteroskedastic modeling and practical denoising", 2009), and the non-decreasing curve
-of least squares between a filter's answers and clean validation images.
+Clipping to [0, 1] raises the mean of black pixels and lowers that of white ones, and
+every averaging filter keeps this bias. There are two corrections, each one curve for
+all pixels: the inverse of the known mean of clipped noise (A. Foi, "Clipped noisy
+images: heteroskedastic modeling and practical denoising", 2009), and the non-decreasing
+least-squares curve from filter outputs to clean validation images.
 """
 
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.images.clipping import clipped_mean
 from keras_dae.images.noise import Gaussian, Noise
 
-PLAIN = "plain"  # answers as they are
-BINS = 256  # of answers, from 0 to 1; more change no error in its third digit
+PLAIN = "plain"  # no correction
+BINS = 256  # of outputs, from 0 to 1; more do not change three digits of an error
 GRID = np.linspace(0, 1, 1025)  # clean values at which the known mean is inverted
 
 
@@ -27,8 +27,8 @@ class Curve:
     """A non-decreasing map of values, linear between points and constant beyond.
 
     Attributes:
-        given: where the points lie, increasing.
-        made: what they become.
+        given: inputs of the points, increasing.
+        made: outputs of the points.
     """
 
     given: tuple[float, ...]
@@ -40,19 +40,19 @@ class Curve:
         return mapped.astype(np.float32)
 
     def after(self, denoise: Denoiser) -> Denoiser:
-        """Return a denoiser whose answers are mapped."""
+        """Return a denoiser whose outputs are corrected."""
         return lambda noisy: self(denoise(noisy))
 
 
-# fit(answers, clean) -> curve, of validation images; None leaves answers as they are.
+# fit(outputs, clean) -> curve, on validation images; None means no correction.
 Fit = Callable[[np.ndarray, np.ndarray], Curve | None]
 
 
 def fit_curve(answers: np.ndarray, clean: np.ndarray) -> Curve:
-    """Return the non-decreasing curve from answers to clean values, of least squares.
+    """Return the non-decreasing least-squares curve from outputs to clean values.
 
     Args:
-        answers: a filter's, values in [0, 1], of any shape.
+        answers: outputs of a filter, values in [0, 1], of any shape.
         clean: the clean values, same shape.
 
     Example:
@@ -83,10 +83,10 @@ def inverse_curve(sigma: float) -> Curve:
 
 
 def corrections(noise: Noise) -> dict[str, Fit]:
-    """Return the corrections that apply to this noise: name -> how the curve is found.
+    """Return the corrections for this noise: name -> function that fits the curve.
 
-    `PLAIN` changes nothing; 'inverse' is there for clipped Gaussian noise of one
-    strength alone, since its mean is known.
+    `PLAIN` changes nothing. 'inverse' is available only for clipped Gaussian noise of
+    a single strength, whose mean is known.
     """
     found: dict[str, Fit] = {PLAIN: lambda answers, clean: None}
     if isinstance(noise, Gaussian) and noise.clip and noise.sigma > 0:

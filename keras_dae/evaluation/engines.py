@@ -1,4 +1,4 @@
-"""What computes a model's answers: ENGINES."""
+"""Inference engines: ENGINES."""
 
 import tempfile
 import warnings
@@ -19,9 +19,9 @@ from keras_dae.models.builders import decoder, encoder
 from keras_dae.system import backend
 from keras_dae.system.numerics import float32
 
-BATCH = 500  # images at most
+BATCH = 500  # largest batch size
 PROBES = 16  # images on which an engine is compared with keras
-TOLERANCE = 1e-5  # absolute, on answers in [0, 1]
+TOLERANCE = 1e-5  # absolute, for outputs in [0, 1]
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -33,8 +33,8 @@ def model_denoiser(model: keras.Model | WalledModel, engine: str = "keras") -> D
         engine: a row of ENGINES.
 
     Raises:
-        UsageError: no such engine, or one of another backend.
-        KerasDAEError: its packages are absent, or its answers differ.
+        UsageError: the engine is unknown, or does not support the backend.
+        KerasDAEError: its packages are missing, or its outputs differ.
     """
     check(
         engine in ENGINES, f"engine must be one of {', '.join(ENGINES)}.", engine=engine
@@ -56,7 +56,7 @@ def halves(model: keras.Model | WalledModel) -> tuple[Denoiser, Denoiser]:
 
 
 class InParts:
-    """A denoiser that answers a batch in parts that fit in memory.
+    """A denoiser that splits a batch into parts that fit in memory.
 
     Attributes:
         max_difference: that of the engine.
@@ -67,8 +67,8 @@ class InParts:
         self.max_difference = difference(denoise)
 
     def __call__(self, noisy: np.ndarray) -> np.ndarray:
-        """Return the answers to (N, H, W, C)."""
-        # Of an open size, 64 channels at each pixel are taken to be the widest.
+        """Return the outputs for (N, H, W, C)."""
+        # If the size is variable, assume 64 channels at full resolution as the widest.
         values = self.values or 64 * prod(noisy.shape[1:3])
         size = images_at_once(values, BATCH)
         if len(noisy) <= size:
@@ -78,12 +78,12 @@ class InParts:
 
 
 def difference(denoise: Denoiser) -> float:
-    """Return what an engine's answers are away from keras's at most; 0 for keras."""
+    """Return the largest difference between an engine and keras; 0 for keras."""
     return float(getattr(denoise, "max_difference", 0.0))
 
 
 def by_keras(model: keras.Model) -> Denoiser:
-    """Return what keras's backend answers, by the lean forward pass on torch."""
+    """Return a denoiser that uses the Keras backend; on torch, a lean forward pass."""
     if backend.name() == "torch":
         from keras_dae.training.fast.steps import answer
 
@@ -100,34 +100,33 @@ def by_keras(model: keras.Model) -> Denoiser:
 
 
 class ByOnnx:
-    """What ONNX Runtime answers for a model, which it reads from a temporary file.
+    """A denoiser that runs a model in ONNX Runtime, from a temporary file.
 
     Attributes:
-        max_difference: largest absolute difference from keras's answers to random
-            images.
+        max_difference: largest absolute difference from keras on random images.
 
     Raises:
-        UsageError: another backend than torch, which keras exports ONNX from here.
-        KerasDAEError: a missing package, or answers that differ by more than
+        UsageError: the backend is not torch, which is needed to export ONNX here.
+        KerasDAEError: a package is missing, or the outputs differ by more than
             `TOLERANCE`.
     """
 
     def __init__(self, model: keras.Model) -> None:
         if backend.name() != "torch":
             raise UsageError(
-                f"--engine onnx is for the torch backend. Received: {backend.name()}."
+                f"--engine onnx needs the torch backend. Received: {backend.name()}."
             )
         missing = [name for name in ONNX_PACKAGES if find_spec(name) is None]
         if missing:
             raise KerasDAEError(
-                f"--engine onnx needs {', '.join(missing)}, not installed here; pip "
-                'install "keras-dae[onnx]" brings it.'
+                f"--engine onnx needs {', '.join(missing)}, not installed here. "
+                'Run: pip install "keras-dae[onnx]"'
             )
         shape = [side or 28 for side in model.input_shape[1:]]
         images = np.random.default_rng(0).random((PROBES, *shape), dtype=np.float32)
-        model.predict_on_batch(images[:2])  # keras exports what was called before
+        model.predict_on_batch(images[:2])  # keras exports only models that were called
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            # The exporter warns of what it traces; what it gives is compared below.
+            # The exporter warns about tracing; its result is compared below.
             warnings.simplefilter("ignore")
             path = Path(folder) / "model.onnx"
             model.export(path, format="onnx", verbose=False)
@@ -137,12 +136,14 @@ class ByOnnx:
         self.max_difference = float(np.abs(self(images) - expected).max())
         if not self.max_difference <= TOLERANCE:
             raise KerasDAEError(
-                f"ONNX Runtime answers up to {self.max_difference:.2g} away from keras "
-                f"for {model.name}, more than {TOLERANCE:g}; --engine keras is exact."
+                "The outputs of ONNX Runtime differ by up to "
+                f"{self.max_difference:.2g} "
+                f"from those of keras for {model.name}, more than {TOLERANCE:g}. Use "
+                "--engine keras."
             )
 
     def __call__(self, noisy: np.ndarray) -> np.ndarray:
-        """Return the answers to (N, H, W, C)."""
+        """Return the outputs for (N, H, W, C)."""
         return np.asarray(self._session.run(None, {self._input: noisy})[0])
 
 

@@ -1,7 +1,7 @@
-"""Classical filters, each with its parameters chosen on the validation images.
+"""Classical filters, with parameters chosen on the validation images.
 
-Each row of `FILTERS` is a library's own call on one image or on all, and the
-parameters to choose from. Answers are clipped to [0, 1], the range of clean images.
+Each row of `FILTERS` is a library call on one image or on all, and the parameters to
+choose from. Outputs are clipped to [0, 1], the range of clean images.
 """
 
 import importlib.util
@@ -28,12 +28,12 @@ class Filter:
     """One row of `FILTERS`.
 
     Attributes:
-        answer: the library's call.
+        answer: the library call.
         grid: parameter -> the values to choose from.
-        packages: what is imported for it.
-        tune_images: validation images, from the first, to choose on.
-        curve_images: validation images, from the first, to fit a curve on.
-        test_images: test images, from the first, to score; None for all.
+        packages: packages that it imports.
+        tune_images: choose on the first N validation images.
+        curve_images: fit a curve on the first N validation images.
+        test_images: score the first N test images; None for all.
     """
 
     answer: Answer
@@ -57,18 +57,18 @@ class Filter:
             yield dict(zip(self.grid, values, strict=True))
 
     def denoiser(self, settings: Settings) -> Denoiser:
-        """Return the filter at these parameters."""
+        """Return the filter with these parameters."""
         return lambda noisy: np.clip(self.answer(noisy, **settings), 0, 1).astype(
             np.float32
         )
 
 
-# Package, where the module that it brings has another name.
+# Name of a package, if its module has another name.
 MODULES = {"scikit-image": "skimage", "PyWavelets": "pywt"}
 
 
 def each(noisy: np.ndarray, call: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Return `call` of each channel of each image, float64 of shape (H, W)."""
+    """Apply `call` to each channel of each image, float64 of shape (H, W)."""
     planes = np.moveaxis(noisy, -1, 1).astype(np.float64)
     answers = np.stack([call(plane) for image in planes for plane in image])
     return np.moveaxis(answers.reshape(planes.shape), 1, -1)
@@ -97,30 +97,30 @@ def wiener(noisy: np.ndarray, size: int, noise: float | None) -> np.ndarray:
 
 
 def total_variation(noisy: np.ndarray, weight: float) -> np.ndarray:
-    """Return the image of small total variation near the noisy one (A. Chambolle)."""
+    """Return the image denoised by total variation (A. Chambolle)."""
     from skimage.restoration import denoise_tv_chambolle
 
     return each(noisy, lambda plane: denoise_tv_chambolle(plane, weight=weight))
 
 
 def wavelet(noisy: np.ndarray, **settings: Any) -> np.ndarray:
-    """Return the image with its wavelet coefficients shrunk."""
+    """Return the image denoised by wavelet shrinkage."""
     from skimage.restoration import denoise_wavelet
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a level deeper than a small image allows
+        warnings.simplefilter("ignore")  # a level too deep for a small image
         return each(noisy, lambda plane: denoise_wavelet(plane, **settings))
 
 
 def non_local_means(noisy: np.ndarray, **settings: Any) -> np.ndarray:
-    """Return each pixel as the mean of those whose surroundings are like its own."""
+    """Return each pixel as the mean of pixels with similar neighbourhoods."""
     from skimage.restoration import denoise_nl_means
 
     return each(noisy, lambda plane: denoise_nl_means(plane, **settings))
 
 
 def bm3d(noisy: np.ndarray, sigma_psd: float) -> np.ndarray:
-    """Return the image filtered in groups of like blocks (K. Dabov et al., 2007)."""
+    """Return the image denoised by BM3D (K. Dabov et al., 2007)."""
     from bm3d import bm3d as answer
 
     return each(noisy, lambda plane: np.asarray(answer(plane, sigma_psd)))
@@ -176,7 +176,7 @@ FILTERS: dict[str, Filter] = {
 
 @dataclass(frozen=True)
 class Tuned:
-    """The parameters of a filter that suit validation images best, under a correction.
+    """The parameters of a filter with the lowest validation error, given a correction.
 
     Attributes:
         settings: the parameters.
@@ -193,12 +193,12 @@ def tune(
     clean: np.ndarray,
     advance: Callable[[], None] = lambda: None,
 ) -> tuple[Settings, float]:
-    """Return the parameters of lowest mean squared error, and that error.
+    """Return the parameters with the lowest mean squared error, and that error.
 
     Args:
         row: the filter.
-        noisy: validation images, (N, H, W, C); never those of the test split.
-        clean: the same without noise.
+        noisy: noisy validation images, (N, H, W, C); do not use the test split.
+        clean: the clean images.
         advance: called after each combination.
     """
     found = tune_each(row, noisy, clean, {PLAIN: lambda *_: None}, advance)[PLAIN]
@@ -212,13 +212,13 @@ def tune_each(
     fits: Mapping[str, Fit],
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Tuned]:
-    """Return for each correction the parameters of lowest mean squared error under it.
+    """Return for each correction the parameters with the lowest mean squared error.
 
     Args:
         row: the filter.
-        noisy: validation images, (N, H, W, C); never those of the test split.
-        clean: the same without noise.
-        fits: what `corrections.corrections` returns.
+        noisy: noisy validation images, (N, H, W, C); do not use the test split.
+        clean: the clean images.
+        fits: result of `corrections.corrections`.
         advance: called after each combination.
     """
     best: dict[str, Tuned] = {}

@@ -1,4 +1,4 @@
-"""Measures of a denoised image against the clean one: float64, clean first.
+"""Metrics of a denoised image, computed in float64; the clean image comes first.
 
 A metric maps two arrays of shape (N, H, W, C) to one value per image, shape (N,).
 """
@@ -19,7 +19,7 @@ def mse(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
     """Return the mean squared error over pixels, one value per image."""
     check(
         clean.shape == denoised.shape and clean.ndim == 4,
-        "clean and denoised must be of one shape (N, H, W, C).",
+        "clean and denoised must have the same shape (N, H, W, C).",
         clean=clean.shape,
         denoised=denoised.shape,
     )
@@ -46,16 +46,17 @@ def ssim(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
     """Return the structural similarity, one value per image, the mean over channels.
 
     Gaussian window of sigma 1.5 over 11x11 pixels, data range 1, population
-    covariance, the border of 5 pixels left out (Z. Wang et al., "Image Quality
-    Assessment: From Error Visibility to Structural Similarity", 2004; the figure of
-    scikit-image with `gaussian_weights=True, use_sample_covariance=False`).
+    covariance, without the border of 5 pixels (Z. Wang et al., "Image Quality
+    Assessment: From Error Visibility to Structural Similarity", 2004). It equals that
+    of scikit-image with `gaussian_weights=True, use_sample_covariance=False`.
 
     Raises:
-        UsageError: images below 11x11 pixels, or of different shapes.
+        UsageError: images are below 11x11 pixels, or differ in shape.
     """
     check(
         clean.shape == denoised.shape and min(clean.shape[1:3]) >= SSIM_WINDOW,
-        f"ssim takes two arrays of one shape (N, H, W, C), H and W from {SSIM_WINDOW}.",
+        "ssim needs arrays of the same shape (N, H, W, C), H, W at least "
+        f"{SSIM_WINDOW}.",
         clean=clean.shape,
         denoised=denoised.shape,
     )
@@ -75,7 +76,7 @@ def ssim(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
 
 def _window(images: np.ndarray) -> np.ndarray:
     sigma = (0, SSIM_SIGMA, SSIM_SIGMA, 0)
-    from scipy.ndimage import gaussian_filter  # `models` and `--help` do without
+    from scipy.ndimage import gaussian_filter  # not needed for `--help`
 
     filtered: np.ndarray = gaussian_filter(images, sigma, truncate=3.5)
     return filtered
@@ -90,7 +91,7 @@ class Metric:
             values in [0, 1], returns one value per image, shape (N,).
         label: the heading of its column in tables.
         digits: decimal places in tables.
-        smallest: the side, in pixels, of the smallest images that it can measure.
+        smallest: smallest side of images that it can measure, in pixels.
         lower_is_better: whether a lower value is better, as it is for an error.
     """
 
@@ -101,7 +102,7 @@ class Metric:
     lower_is_better: bool = False
 
     def text(self, values: Iterable[float | None], missing: str = "") -> str:
-        """Return the mean as text, or `missing` where a value is not known."""
+        """Return the mean as text, or `missing` if a value is not known."""
         given = list(values)
         known = [value for value in given if value is not None]
         if not known or len(known) < len(given):
@@ -118,21 +119,22 @@ _BUILT_IN = tuple(METRICS)
 
 
 def added_metrics() -> dict[str, Metric]:
-    """Return the rows of `METRICS` beyond mse, psnr and ssim.
+    """Return the rows of `METRICS` other than mse, psnr and ssim.
 
-    Tables place the built-in ones by hand and append a column for each of these.
+    Tables have fixed columns for the built-in metrics, and append one for each of
+    these.
     """
     return {name: row for name, row in METRICS.items() if name not in _BUILT_IN}
 
 
 def measure_all(clean: np.ndarray, denoised: np.ndarray) -> dict[str, np.ndarray]:
-    """Return metric -> one value per image, for each metric but psnr.
+    """Return metric -> one value per image, for each metric except psnr.
 
-    PSNR follows from the MSE, see `summarise`. A metric that needs larger images than
-    these is left out.
+    PSNR is computed from the MSE, see `summarise`. Metrics that need larger images are
+    left out.
 
     Raises:
-        UsageError: a metric that does not return one value per image.
+        UsageError: a metric does not return one value per image.
     """
     side = min(clean.shape[1:3])
     found = {}
@@ -150,16 +152,16 @@ def measure_all(clean: np.ndarray, denoised: np.ndarray) -> dict[str, np.ndarray
 
 
 def summarise(of_images: Mapping[str, np.ndarray], pixels: int) -> dict[str, Any]:
-    """Return a row's figures from those of its images.
+    """Return the summary of a row from the values of its images.
 
     Args:
-        of_images: what `measure_all` returns, of all images.
-        pixels: values of one image; the paper's loss sums over them (section 3.1).
+        of_images: result of `measure_all`, for all images.
+        pixels: values per image; the paper's loss sums over them (section 3.1).
 
     Returns:
-        `mse`, `mse_sum`, `psnr` (of the mean error), `psnr_mean_image` (mean of the
-        images' own), `ssim`, and the mean of each metric that was added to `METRICS`;
-        None where a figure is not finite or was not measured.
+        `mse`, `mse_sum`, `psnr` (of the mean error), `psnr_mean_image` (mean over
+        images), `ssim`, and the mean of each metric added to `METRICS`. A value is None
+        if it is not finite or was not measured.
     """
     errors = of_images["mse"]
     mean = float(errors.mean())

@@ -1,4 +1,4 @@
-"""ONNX files, which are opened in the process of `walls.FILES` alone."""
+"""ONNX files, which are opened only in the process of `walls.FILES`."""
 
 from collections.abc import Callable
 from functools import cache
@@ -11,23 +11,23 @@ from keras_dae.errors import KerasDAEError, short
 
 
 def look(path: str, threads: int) -> tuple[int | None, ...]:
-    """Open a file and return the shape that it takes; an open side is None."""
+    """Open a file and return its input shape; a variable side is None."""
     shape: tuple[int | None, ...] = _opened(path, threads)[0]
     return shape
 
 
 def answer(path: str, threads: int, images: np.ndarray) -> np.ndarray:
-    """Return what a file's model answers."""
+    """Return the outputs of the model in a file."""
     return np.asarray(_opened(path, threads)[1](images))
 
 
 @cache
 def _opened(name: str, threads: int) -> tuple[Any, Callable[[np.ndarray], Any]]:
-    """Return the shape that an ONNX file takes, and what it answers.
+    """Return the input shape of an ONNX file, and a function that runs it.
 
     Raises:
-        KerasDAEError: a damaged file, constants that lie outside
-            the file's folder, or other than one input.
+        KerasDAEError: the file is damaged, stores constants outside its folder, or does
+            not have exactly one input.
     """
     path = Path(name)
     import onnx
@@ -38,11 +38,11 @@ def _opened(name: str, threads: int) -> tuple[Any, Callable[[np.ndarray], Any]]:
         session = onnx_session(path, threads)
     except (KerasDAEError, MemoryError):
         raise
-    except Exception as error:  # its exceptions share no class of their own
+    except Exception as error:  # its exceptions have no common class
         raise KerasDAEError(f"{path} is not a readable ONNX model.") from error
     inputs = session.get_inputs()
     if len(inputs) != 1:
-        raise KerasDAEError(f"{path} takes {len(inputs)} inputs in place of one.")
+        raise KerasDAEError(f"{path} has {len(inputs)} inputs instead of one.")
     shape = tuple(side if type(side) is int else None for side in inputs[0].shape)
 
     def run(images: np.ndarray) -> Any:
@@ -52,26 +52,26 @@ def _opened(name: str, threads: int) -> tuple[Any, Callable[[np.ndarray], Any]]:
 
 
 def onnx_session(path: Path, threads: int) -> Any:
-    """Return ONNX Runtime's session of a file.
+    """Return an ONNX Runtime session for a file.
 
     Raises:
-        Exception: of onnxruntime's own, where it cannot read the file.
+        Exception: onnxruntime cannot read the file.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # what is wrong is said in one sentence
+    options.log_severity_level = 4  # the caller reports errors
     return onnxruntime.InferenceSession(
         str(path), options, providers=["CPUExecutionProvider"]
     )
 
 
 def _check_places(path: Path, model: Any) -> None:
-    """Refuse a constant that lies outside the file's folder.
+    """Refuse a constant that is stored outside the folder of the file.
 
-    Every message of the model is looked through, so that none hides in a function, a
-    loop or a sparse tensor.
+    All messages of the model are searched, including those in functions, loops and
+    sparse tensors.
     """
     waiting = [model]
     while waiting:
@@ -83,8 +83,8 @@ def _check_places(path: Path, model: Any) -> None:
                     beside = path.parent / Path(place).name
                     if place != Path(place).name or beside.is_symlink():
                         raise KerasDAEError(
-                            f"{path} keeps a tensor in {short(place)}; a file beside "
-                            "it, by its name alone, is read."
+                            f"{path} stores a tensor in {short(place)}; only a file in "
+                            "the same folder, given by its name alone, is allowed."
                         )
             elif field.message_type is not None:
                 waiting += list(value) if hasattr(value, "__len__") else [value]

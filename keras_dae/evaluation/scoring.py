@@ -1,4 +1,4 @@
-"""From denoisers and test images to rows of figures."""
+"""Score denoisers on test images."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -37,26 +37,26 @@ from keras_dae.models.gate import holds_optimizer
 from keras_dae.training.patience import saved_epoch
 from keras_dae.training.runs import RunFolder, model_name
 
-# Of the test noise, in figures that are published: a single draw may be a lucky one.
+# Draws of the test noise for published figures, since a single draw may be lucky.
 TEST_DRAWS = 5
 
 
 @dataclass(frozen=True)
 class TestBench:
-    """The frozen noisy test images that every denoiser of a study answers.
+    """The frozen noisy test images that all denoisers of a study are scored on.
 
-    They are drawn once and held, or, where too many, drawn anew for each denoiser in
-    memory that does not grow with them. Of several draws of the noise the first is
-    held, and figures are means over all of them.
+    They are drawn once and kept in memory. If they are too large, they are drawn again
+    for each denoiser in bounded memory. With several draws of the noise, only the first
+    one is kept, and scores are means over all draws.
 
     Attributes:
         splits: the data set.
         noise: the noise added to its test images.
-        seed: what the noise is drawn from; the same for every model.
-        draws: how often it is drawn, from `seed`, `seed + 1` and so on.
+        seed: seed for the noise; the same for every model.
+        draws: number of draws, with `seed`, `seed + 1` and so on.
     """
 
-    __test__ = False  # not a test class, whatever its name
+    __test__ = False  # tells pytest that this is not a test class
 
     splits: Splits
     noise: Noise
@@ -74,13 +74,13 @@ class TestBench:
         return {"seed": self.seed, "split": TEST, "low": low, "high": high}
 
     def batches(self, count: int | None = None, draw: int = 0) -> Iterator[Pair]:
-        """Yield (noisy, clean) test images, `BATCH` at most; the first `count`.
+        """Yield (noisy, clean) test images in batches of at most `BATCH`.
 
         Args:
-            count: how many images from the first; None takes all.
-            draw: which draw of the noise, from 0.
+            count: use the first N images; None uses all.
+            draw: number of the draw, from 0.
         """
-        # SSIM holds about eight times an image's values, in float64.
+        # SSIM needs about eight times the memory of an image, in float64.
         size = images_at_once(16 * self.pixels, BATCH)
         if draw == 0 and is_held(self.splits.test):
             noisy, clean = (part[:count] for part in self.pairs)
@@ -88,14 +88,14 @@ class TestBench:
                 yield noisy[start : start + size], clean[start : start + size]
         else:
             images = self.splits.test
-            if count is not None:  # a slice is read whole: none where all are asked for
+            if count is not None:  # avoids reading a large slice if all are used
                 images = images[:count]
             drawn_from = {**self._drawn_from, "seed": self.seed + draw}
             drawn = frozen_pairs(images, self.noise, **drawn_from)
             yield from rebatched(drawn, size)
 
     def take(self, index: np.ndarray) -> Pair:
-        """Return the noisy and clean test images of these numbers, in their order."""
+        """Return the noisy and clean test images with these indices, in order."""
         if is_held(self.splits.test):
             return self.pairs[0][index], self.pairs[1][index]
         drawn = FrozenPairs(self.splits.test, self.noise, **self._drawn_from)
@@ -113,7 +113,7 @@ class TestBench:
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """JSON values that the noisy and clean test images depend on."""
+        """JSON values that determine the noisy and clean test images."""
         noise = {**self.describe_noise(), "seed": self.seed, "draws": self.draws}
         return {"data": self.splits.describe(), "noise": noise}
 
@@ -130,28 +130,28 @@ class TestBench:
         """Yield (clean, denoised) test images, `BATCH` at a time.
 
         Args:
-            denoise: what answers the noisy images.
-            count: how many images from the first; None takes all.
-            draw: which draw of the noise, from 0.
+            denoise: the denoiser.
+            count: use the first N images; None uses all.
+            draw: number of the draw, from 0.
 
         Raises:
-            KerasDAEError: an answer of another shape, or one that is not finite.
+            KerasDAEError: an output has another shape, or is not finite.
         """
         for noisy, truth in self.batches(count, draw):
             answer = np.asarray(denoise(noisy))
             if answer.shape != truth.shape:
                 raise KerasDAEError(
-                    f"The denoiser answers shape {answer.shape}, the clean images have "
+                    f"The denoiser returns shape {answer.shape}, the clean images have "
                     f"{truth.shape}."
                 )
             if not np.isfinite(answer).all():
-                raise KerasDAEError("The denoiser answers values that are not finite.")
+                raise KerasDAEError("The denoiser returns values that are not finite.")
             yield truth, answer
 
     def errors(self, denoise: Denoiser) -> np.ndarray:
         """Return the mean squared error of each denoised test image, shape (N,).
 
-        Of several draws of the noise it is their mean.
+        With several draws of the noise, it is the mean over draws.
         """
         total = np.zeros(len(self.splits.test))
         for draw in range(self.draws):
@@ -160,52 +160,52 @@ class TestBench:
         return total / self.draws
 
     def measure(self, denoise: Denoiser) -> tuple[dict[str, Any], np.ndarray]:
-        """Return the figures of a denoiser, and its error on each test image."""
+        """Return the scores of a denoiser, and its error on each test image."""
         of_images = self.measure_images(denoise)
         return self.summary(of_images), of_images["mse"]
 
     def measure_images(
         self, denoise: Denoiser, count: int | None = None
     ) -> dict[str, np.ndarray]:
-        """Return metric -> one value per image, of the first `count` or all.
+        """Return metric -> one value per image, for the first `count` images or all.
 
-        Of several draws of the noise it is their mean. The metrics are those of
-        `measure_all`.
+        With several draws of the noise, values are means over draws. The metrics are
+        those of `measure_all`.
         """
         return mean_of(list(self.measure_draws(denoise, count)))
 
     def measure_draws(
         self, denoise: Denoiser, count: int | None = None
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Yield what `measure_images` returns, of each draw of the noise."""
+        """Yield the result of `measure_images` for each draw of the noise."""
         for draw in range(self.draws):
             parts = [measure_all(*pair) for pair in self.answers(denoise, count, draw)]
             yield {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
     def summary(self, of_images: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Return the figures of a row from those of its images."""
+        """Return the scores of a row from those of its images."""
         return summarise(of_images, self.pixels)
 
     @property
     def pixels(self) -> int:
-        """Values of one image."""
+        """Number of values per image."""
         return int(np.prod(self.splits.image_shape))
 
 
 def mean_of(draws: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the figures of each image, the mean over draws of the noise."""
+    """Return the values of each image, averaged over draws of the noise."""
     return {key: np.mean([one[key] for one in draws], axis=0) for key in draws[0]}
 
 
 def draw_errors(draws: list[dict[str, np.ndarray]]) -> dict[str, list[float]]:
-    """Return the mean error of each of several draws, as a part of a row."""
+    """Return the mean error of each draw, for a row; empty for a single draw."""
     if len(draws) == 1:
         return {}
     return {"test_draws": [float(one["mse"].mean()) for one in draws]}
 
 
 def rebatched(pairs: Iterable[Pair], size: int) -> Iterator[Pair]:
-    """Yield the images of `pairs` in their order, `size` at a time."""
+    """Yield the images of `pairs` in order, `size` at a time."""
     noisy: list[np.ndarray] = []
     clean: list[np.ndarray] = []
     waiting = 0
@@ -229,7 +229,7 @@ def load_for(splits: Splits, path: Path) -> keras.Model | WalledModel:
     """Return the model of a `.keras` file, if it denoises images of this shape.
 
     Raises:
-        KerasDAEError: not a readable model, or one for images of another shape.
+        KerasDAEError: the file is not a readable model, or its shape differs.
     """
     model = open_model(path)
     check_fits(model, splits, str(path))
@@ -237,23 +237,25 @@ def load_for(splits: Splits, path: Path) -> keras.Model | WalledModel:
 
 
 def check_fits(model: keras.Model, splits: Splits, named: str) -> None:
-    """Refuse a model for other images than these, or where none is to be tested on.
+    """Raise an error if a model does not fit the images, or there are no test images.
 
     Raises:
-        KerasDAEError: as `check_shape`, or says that there are no test images.
+        KerasDAEError: see `check_shape`; or there are no test images.
     """
     if not len(splits.test):
         raise KerasDAEError(
-            f"{splits.name} holds no test images: put some into its folder test."
+            f"{splits.name} holds no test images. Put some into its folder test."
         )
     check_shape(model, splits, named)
 
 
 def check_shape(model: keras.Model | WalledModel, splits: Splits, named: str) -> None:
-    """Refuse a model whose input, open sides apart, has another shape than the images.
+    """Raise an error if the input shape of a model does not fit the images.
+
+    Variable sides fit any size.
 
     Raises:
-        KerasDAEError: says which shapes.
+        KerasDAEError: the shapes differ.
     """
     expected, shape = tuple(model.input_shape[1:]), splits.image_shape
     open_sides = len(expected) == len(shape) and all(
@@ -261,7 +263,8 @@ def check_shape(model: keras.Model | WalledModel, splits: Splits, named: str) ->
     )
     if not open_sides:
         raise KerasDAEError(
-            f"{named} denoises images of shape {expected}; {splits.name} holds {shape}."
+            f"{named} denoises images of shape {expected}, but {splits.name} has "
+            f"{shape}."
         )
 
 
@@ -271,13 +274,13 @@ def score_model(
     engine: str = "keras",
     named: str = "The model",
 ) -> tuple[dict[str, Any], ImageFigures]:
-    """Return the figures of a model, and those of each test image.
+    """Return the scores of a model, and those of each test image.
 
-    An engine (`engines.ENGINES`) other than keras is named in them, with its largest
+    An engine (`engines.ENGINES`) other than keras is included, with its largest
     difference from keras.
 
     Raises:
-        KerasDAEError: a model for images of another shape.
+        KerasDAEError: the model is for images of another shape.
     """
     check_fits(model, bench.splits, named)
     denoise = model_denoiser(model, engine)
@@ -291,27 +294,27 @@ def score_model(
 
 
 def finished_epochs(folder: RunFolder) -> dict[str, list[Any]]:
-    """Return the history up to the epoch that the model's weights are of.
+    """Return the history up to the epoch of the saved weights.
 
-    The history is written before the model, so a run killed between the two has a
-    history that is an epoch ahead. The steps that the optimizer has counted tell.
+    The history is written before the model. If a run is killed between the two, its
+    history is one epoch ahead. The step counter of the optimizer detects this.
 
     Raises:
-        KerasDAEError: they are not those of whole epochs in the history.
+        KerasDAEError: the steps do not correspond to epochs of the history.
     """
     history = folder.history()
     if not history["loss"]:
         raise KerasDAEError(f"{folder.path} holds no epoch that has been finished.")
     if not holds_optimizer(folder.model_path):
-        return history  # the model of the last epoch
+        return history  # the model is that of the last epoch
     steps = -(-folder.record()["dataset"]["train"] // folder.config().batch_size)
     taken = int(load(folder.model_path, compiled=True).optimizer.iterations)
     done, rest = divmod(taken, steps)
     if rest or not 0 < done <= len(history["loss"]):
         raise KerasDAEError(
-            f"{folder.model_path} and {folder.history_path} are not of one run: the "
-            f"model has taken {taken} steps, an epoch has {steps}, and the history "
-            f"{len(history['loss'])} epochs."
+            f"{folder.model_path} and {folder.history_path} do not belong together: "
+            f"the model has been trained for {taken} steps, an epoch has {steps}, and "
+            f"the history has {len(history['loss'])} epochs."
         )
     return {key: column[:done] for key, column in history.items()}
 
@@ -321,7 +324,7 @@ def run_row(folder: RunFolder, scored: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         folder: the run.
-        scored: what `score_model` returns of its model.
+        scored: result of `score_model` for its model.
     """
     config, history = folder.config(), finished_epochs(folder)
     return {
@@ -342,7 +345,7 @@ def run_row(folder: RunFolder, scored: dict[str, Any]) -> dict[str, Any]:
 def score_baselines(
     bench: TestBench, names: Iterable[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Return a row for each named baseline; by default for all of `BASELINES`."""
+    """Return a row for each named baseline; the default is all of `BASELINES`."""
     return [
         {"name": name, **score_denoiser(bench, BASELINES[name](bench.splits))}
         for name in (BASELINES if names is None else names)
@@ -350,6 +353,6 @@ def score_baselines(
 
 
 def score_denoiser(bench: TestBench, denoise: Denoiser) -> dict[str, Any]:
-    """Return the figures of a row: `test`, and `test_draws` where there are several."""
+    """Return the scores for a row: `test`, and with several draws `test_draws`."""
     of_draws = list(bench.measure_draws(denoise))
     return {"test": bench.summary(mean_of(of_draws)), **draw_errors(of_draws)}

@@ -1,9 +1,8 @@
-"""Strangers' models, which answer from a process with walls.
+"""Untrusted models, which run in a restricted process.
 
-`open_model` gives a Keras model for the user's own files and presets, and for any other
-a `WalledModel`: what it is, and what it answers to arrays. Both do where images are
-denoised. The functions without a path in their name run in the process of
-`walls.MODELS`.
+`open_model` returns a Keras model for trusted files and presets, and a `WalledModel`
+for any other file. Both can be used to denoise. The functions here whose names do not
+mention a path run in the process of `walls.MODELS`.
 """
 
 from collections.abc import Callable
@@ -31,7 +30,7 @@ from keras_dae.system.walls import FILES, MODELS
 
 ONNX_FILE = "onnx file"
 HALVES = {"encoder": encoder, "decoder": decoder}
-IMAGES, VALUES = 500, 1 << 22  # of one call, at most
+IMAGES, VALUES = 500, 1 << 22  # limits per call
 SECONDS_AN_IMAGE = 0.05
 carried(Reach)
 
@@ -39,16 +38,16 @@ carried(Reach)
 @carried
 @dataclass(frozen=True)
 class Facts:
-    """What a model is.
+    """Properties of a model.
 
     Attributes:
-        name: its own.
-        input_shape: with the batch.
-        output_shape: with the batch.
-        parameters: how many numbers its layers hold; None where it is not told.
-        macs: multiply-adds for an image; None where a size is open.
-        reach: how far it sees, where that is known.
-        max_difference: what its engine is away from keras at most.
+        name: the name of the model.
+        input_shape: the shape with the batch axis.
+        output_shape: the shape with the batch axis.
+        parameters: number of parameters; None if unknown.
+        macs: multiply-adds per image; None if the size is variable.
+        reach: radius of the receptive field, if known.
+        max_difference: largest difference between its engine and keras.
     """
 
     name: str
@@ -61,17 +60,17 @@ class Facts:
 
 
 class WalledModel:
-    """A model's file that answers from a process with walls.
+    """A model file that runs in a restricted process.
 
     Args:
         path: the file.
         kind: a row of `ENGINES` or of `HALVES` for a `.keras` file, or `ONNX_FILE`.
 
     Attributes:
-        facts: what it is.
+        facts: properties of the model.
 
     Raises:
-        KerasDAEError: it cannot be read within the bounds, or answers nothing.
+        KerasDAEError: the file cannot be read within the limits, or does not run.
     """
 
     def __init__(self, path: Path, kind: str = "keras") -> None:
@@ -89,21 +88,21 @@ class WalledModel:
         self.max_difference = self.facts.max_difference
 
     def count_params(self) -> int | None:
-        """Return how many numbers its layers hold."""
+        """Return the number of parameters."""
         return self.facts.parameters
 
     def get_weights(self) -> list[np.ndarray]:
-        """Return the arrays of its weights, as a Keras model does."""
+        """Return the weights, as a Keras model does."""
         return [one for part in files.weights(self.path).values() for one in part]
 
     def engine(self, name: str) -> "WalledModel":
-        """Return the model as another engine answers it, or one of its `HALVES`."""
+        """Return the model on another engine, or one of its `HALVES`."""
         return self if name == self.kind else WalledModel(self.path, name)
 
     def __call__(self, noisy: np.ndarray) -> np.ndarray:
-        """Return the answers to float32 (N, H, W, C)."""
+        """Return the outputs for float32 (N, H, W, C)."""
         most = max(1, min(IMAGES, VALUES // max(1, noisy[:1].size)))
-        if self.kind == ONNX_FILE:  # it may take one number of images alone
+        if self.kind == ONNX_FILE:  # its batch size may be fixed
             most = max(1, len(noisy))
         parts = [
             self._call("answer", part.nbytes, len(part), part)
@@ -131,41 +130,41 @@ class WalledModel:
 
 
 def open_model(path: Path | str) -> "keras.Model | WalledModel":
-    """Return the model of a `.keras` file, within walls unless it is the user's own.
+    """Return the model of a `.keras` file; untrusted ones run in a restricted process.
 
     Raises:
-        UsageError: no such file.
-        KerasDAEError: it is damaged, or not to be loaded.
+        UsageError: there is no such file.
+        KerasDAEError: it is damaged, or must not be loaded.
     """
     path = Path(path)
     return files.load(path) if is_own(path) else WalledModel(path)
 
 
 def reach_of(model: "keras.Model | WalledModel") -> Reach | None:
-    """Return how far a model sees, None where that is not known."""
+    """Return the radius of the receptive field, or None if unknown."""
     return model.facts.reach if isinstance(model, WalledModel) else reach(model)
 
 
 def macs_of(model: "keras.Model | WalledModel") -> int | None:
-    """Return the multiply-adds for an image, None where a size is open."""
+    """Return the multiply-adds per image, or None if the size is variable."""
     return model.facts.macs if isinstance(model, WalledModel) else macs(model)
 
 
 def live_maps_of(model: "keras.Model | WalledModel", noisy: np.ndarray) -> list[float]:
-    """Return the share of images in which each latent map is above 0."""
+    """Return the share of images in which each latent map is not all 0."""
     if isinstance(model, WalledModel):
         return alive(model.engine("encoder")(noisy))
     return live_maps(model, noisy)
 
 
 def look(path: str, kind: str, threads: int) -> Facts:
-    """Open a file and say what it is."""
+    """Open a file and return its properties."""
     backend.use_threads(threads)
     return _opened(path, kind)[0]
 
 
 def answer(path: str, kind: str, threads: int, noisy: np.ndarray) -> np.ndarray:
-    """Return what a file's model answers."""
+    """Return the outputs of the model in a file."""
     backend.use_threads(threads)
     return np.asarray(_opened(path, kind)[1](noisy))
 

@@ -1,1 +1,1 @@
-"""What goes in: data sets, noise, and the generator of pairs."""
+"""Data sets, noise, and generators of noisy and clean pairs."""

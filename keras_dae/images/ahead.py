@@ -1,4 +1,4 @@
-"""Items that threads draw before they are asked for."""
+"""Prefetch items in threads."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,14 +8,14 @@ Key = tuple[int, int]
 
 
 class Ahead:
-    """Draws the items to come in threads; what each item holds does not depend on it.
+    """Draws the next items in threads. Threads do not affect what an item contains.
 
     Args:
-        draw: (epoch, index) -> the item, called in a thread.
-        items: items to draw ahead, each in a thread of its own.
+        draw: (epoch, index) -> the item; called in a thread.
+        items: number of items to prefetch, each in its own thread.
 
     Attributes:
-        waiting: the items that are drawn or being drawn, by epoch and index.
+        waiting: items that are drawn or being drawn, by epoch and index.
     """
 
     def __init__(self, draw: Callable[[int, int], Any], items: int) -> None:
@@ -24,12 +24,13 @@ class Ahead:
         self.waiting: dict[Key, Future[Any]] = {}
 
     def get(self, key: Key, count: int) -> Any:
-        """Return item `key`, of `count` in its epoch, and begin with those after it.
+        """Return item `key`, of `count` in its epoch, and start to draw the next ones.
 
-        They are those that follow in the epoch, and after its last one the first of the
-        next epoch, while this epoch is validated.
+        The next items follow in the same epoch. After the last one they are the first
+        of the next epoch, so that they are drawn during validation.
         """
-        # Kept by key, since fit asks for some batches twice and out of turn.
+        # Items are stored by key, since fit requests some of them twice and out of
+        # order.
         if key not in self.waiting:
             self._keep([key])
         item = self.waiting[key].result()
@@ -42,7 +43,7 @@ class Ahead:
         return item
 
     def _keep(self, keys: list[Key]) -> None:
-        """Draw these items where they are not there yet; forget all others."""
+        """Start to draw these items if they are missing; discard all others."""
         for key in self.waiting.keys() - keys:
             self.waiting.pop(key).cancel()
         for key in keys:

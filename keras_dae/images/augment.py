@@ -1,19 +1,19 @@
-"""Training images turned, mirrored, darkened, or replaced by smooth ramps."""
+"""Augment training images: rotate, flip, darken, or replace by smooth ramps."""
 
 import numpy as np
 
 DARKER = 0.3  # of the images are multiplied by a gain from 0.5 to 1
-SMOOTH = 0.03  # of the images become smooth ramps, which photographs seldom hold
-TURNS = 8  # four quarter turns, each as it is or mirrored
+SMOOTH = 0.03  # of the images become smooth ramps, which are rare in photographs
+TURNS = 8  # four rotations, each with and without a flip
 
 
 def augmented(clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return as many images, each one changed at random.
+    """Return the images, each one changed at random.
 
     Args:
-        clean: float32 (N, H, W, C) in [0, 1]. Images that are not square are turned
-            by half turns alone.
-        rng: draws which image is changed how.
+        clean: float32 (N, H, W, C) in [0, 1]. Images that are not square are rotated
+            by 180 degrees only.
+        rng: random generator for the choices.
 
     Example:
         >>> augmented(np.ones((2, 4, 4, 1), np.float32), np.random.default_rng(0)).shape
@@ -34,7 +34,7 @@ def augmented(clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def turned(image: np.ndarray, turn: int) -> np.ndarray:
-    """Return one of the eight turns and mirrors of an image (H, W, C); 0 is itself."""
+    """Return one of eight rotations and flips of an image (H, W, C); 0 is unchanged."""
     if turn & 4 and image.shape[0] == image.shape[1]:
         image = image.swapaxes(0, 1)
     rows, columns = (
@@ -45,7 +45,7 @@ def turned(image: np.ndarray, turn: int) -> np.ndarray:
 
 
 def ramp(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Return an image (H, W, C) whose channels are planes of any level and slope."""
+    """Return an image (H, W, C) with a random linear ramp in each channel."""
     height, width, channels = shape
     level, down, across = rng.random((3, channels), dtype=np.float32)
     y, x = (np.linspace(-0.5, 0.5, side, dtype=np.float32) for side in (height, width))

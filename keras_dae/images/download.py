@@ -1,4 +1,4 @@
-"""Downloads: bounded in time, checked by hash, moved into place only when whole."""
+"""Downloads with a time limit. A file is moved into place once its hash matches."""
 
 import threading
 import time
@@ -19,46 +19,45 @@ _CHUNK = 1 << 16
 
 
 class NotAvailableError(KerasDAEError):
-    """A file is not here and could not be fetched."""
+    """A file is missing and could not be downloaded."""
 
 
 class _FailedError(Exception):
-    """Why a download failed, in a few words."""
+    """A failed download, with a short reason."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """Where a file lies, and the hash ('sha256:...' or 'md5:...') of its bytes."""
+    """URL of a file, and the hash ('sha256:...' or 'md5:...') of its content."""
 
     url: str
     known_hash: str
 
     @property
     def filename(self) -> str:
-        """Return the file's own name, the last part of its address."""
+        """Return the name of the file, the last part of its URL."""
         return self.url.rpartition("/")[2]
 
     def known(self, path: Path) -> bool:
-        """Tell whether a file has the known hash."""
-        import pooch  # brings requests, which takes a while
+        """Return whether a file has the known hash."""
+        import pooch  # slow to import
 
         kind, _, digest = self.known_hash.partition(":")
         return bool(pooch.file_hash(str(path), alg=kind) == digest)
 
 
 def fetch(downloads: tuple[Download, ...], folder: Path, seconds: float) -> list[Path]:
-    """Download what `folder` does not hold yet and return the paths.
+    """Download the files that are missing in `folder` and return all paths.
 
     Args:
         downloads: the files.
-        folder: where they go; a file appears there only when its hash is right. One
-            process at a time downloads to it, and the others wait for what it brings.
-        seconds: how long all of them may take together, the wait included; 0 for no
-            download at all.
+        folder: target folder. A file appears there only if its hash matches. One
+            process downloads at a time, and others wait for its files.
+        seconds: time limit for all downloads, waiting included; 0 disables downloads.
 
     Raises:
-        NotAvailableError: no network, too slow, bytes of another hash, or a folder
-            that cannot be written or is in use for too long.
+        NotAvailableError: there is no network, the time is up, a hash does not match,
+            or the folder cannot be written or is locked for too long.
     """
     missing = ", ".join(one.filename for one in downloads) + " is not on this machine"
     if seconds <= 0:
@@ -83,22 +82,22 @@ def _fetch_one(
         with replacing(path) as place:
             _within(deadline, lambda: _stream(download.url, place, deadline))
             if not download.known(place):
-                raise _FailedError("its bytes do not have the known hash")
+                raise _FailedError("its hash does not match")
     except _FailedError as error:
         why = str(error) or f"not finished within {seconds:g} seconds"
         raise NotAvailableError(
             f"{download.filename} is not on this machine and could not be "
-            f"downloaded from {download.url} ({why}); set KERAS_DAE_DATA "
-            "or --data-dir to a folder that holds it."
+            f"downloaded from {download.url} ({why}). Set KERAS_DAE_DATA or "
+            "--data-dir to a folder that holds it."
         ) from error
     return path
 
 
 def _within(deadline: float, work: Callable[[], None]) -> None:
-    """Do `work` until the deadline, whatever it hangs in: name, handshake, headers.
+    """Run `work` until the deadline, even if it blocks in a name lookup or handshake.
 
     Raises:
-        _FailedError: it failed; without words where it did not end in time.
+        _FailedError: the work failed; without a message if the time is up.
     """
     failures: list[Exception] = []
 
@@ -121,12 +120,12 @@ def _within(deadline: float, work: Callable[[], None]) -> None:
 
 
 def _stream(url: str, place: Path, deadline: float) -> None:
-    """Write what an address answers to a file, over a few redirects."""
+    """Write the content of a URL to a file, following a few redirects."""
     import requests
 
     for _ in range(1 + MOST_REDIRECTS):
         if urlsplit(url).scheme not in ("http", "https"):
-            raise _FailedError(f"it is redirected to {url[:100]!r}, which is not http")
+            raise _FailedError(f"it redirects to {url[:100]!r}, which is not http")
         left = max(0.1, deadline - time.monotonic())
         with requests.get(
             url, stream=True, timeout=(CONNECT_SECONDS, left), allow_redirects=False
@@ -135,15 +134,15 @@ def _stream(url: str, place: Path, deadline: float) -> None:
             if not answer.is_redirect:
                 return _keep(answer.raw, place, deadline)
             url = urljoin(url, answer.headers["location"])
-    raise _FailedError(f"it is redirected more than {MOST_REDIRECTS} times")
+    raise _FailedError(f"it redirects more than {MOST_REDIRECTS} times")
 
 
 def _keep(raw: Any, place: Path, deadline: float) -> None:
-    """Write the bytes of an answer, as long as there is time and they are not many."""
+    """Write the body of a response, up to the deadline and the size limit."""
     size = 0
     with place.open("r+b") as file:
-        # read1 gives what has come so far, so that the clock is looked at even
-        # where a server drips its bytes.
+        # read1 returns the bytes received so far, so that the deadline is checked even
+        # if a server sends them slowly.
         while chunk := raw.read1(_CHUNK):
             size += len(chunk)
             if time.monotonic() > deadline:

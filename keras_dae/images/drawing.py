@@ -1,9 +1,9 @@
-"""Training batches by compiled code, where it is there: NumPy's bits, drawn faster.
+"""Training batches from compiled code if numba is installed, identical to NumPy's.
 
-With numba (the extra `numba`) a whole item of Gaussian pairs is one call that does not
-hold the interpreter's lock, so that a training step beside it does not wait for one.
-Everything else, and everything where numba is absent, NumPy draws
-(`keras_dae.images.pairs`); no number depends on which of the two it was.
+With numba (the extra `numba`), one call draws a whole item of Gaussian pairs. It
+releases the interpreter lock, so that a training step in another thread does not wait.
+All other pairs are drawn by NumPy (`keras_dae.images.pairs`). Both give the same
+numbers.
 """
 
 import importlib.util
@@ -15,7 +15,7 @@ import numpy as np
 from keras_dae.images.noise import Gaussian, Noise
 from keras_dae.images.rows import Images
 
-# Of images, rows, noise, words, batch size, low and high; see `compiled`.
+# Arguments: images, rows, noise, words, batch size, low and high; see `compiled`.
 Draw = Callable[
     [Images, np.ndarray, Noise, Sequence[int], int, float, float],
     tuple[np.ndarray, np.ndarray],
@@ -23,17 +23,17 @@ Draw = Callable[
 
 
 def compiled(noise: Noise, images: Images) -> Draw | None:
-    """Return what draws these pairs by compiled code, or None where NumPy is to.
+    """Return compiled code that draws these pairs, or None if NumPy should draw them.
 
-    It takes Gaussian noise on uint8 images, and is called with
+    It supports Gaussian noise on uint8 images. Its arguments are
 
-    - the images, uint8 (N, H, W, C), and which of them, whole numbers (n,);
-    - the noise, and the words that seed the first batch's stream (`streams.words`),
-      each below 2**32; the last word is one more for each batch after it;
-    - the images of a batch, of which the last one holds the rest;
-    - the image values that become 0 and 1;
+    - the images, uint8 (N, H, W, C), and the indices to draw, integers (n,);
+    - the noise, and the words that seed the stream of the first batch
+      (`streams.words`), each below 2**32; the last word increases by one per batch;
+    - the batch size; the last batch holds the rest;
+    - the image values that are scaled to 0 and 1.
 
-    and returns (noisy, clean), float32 (n, H, W, C).
+    It returns (noisy, clean), float32 (n, H, W, C).
     """
     if type(noise) is not Gaussian or images.dtype != np.uint8:
         return None
@@ -42,10 +42,10 @@ def compiled(noise: Noise, images: Images) -> Draw | None:
 
 @cache
 def _checked() -> Draw | None:
-    """Return the compiled code if numba is there and it draws what this NumPy draws.
+    """Return the compiled code if numba works and its numbers equal NumPy's.
 
-    NumPy's streams may change from one version to the next (NEP 19), and a logarithm in
-    the tails is the system's: both draw 65,536 numbers once, and are compared.
+    NumPy's streams may change between versions (NEP 19), and the tails use the system's
+    logarithm. Therefore both draw 65,536 numbers once, which are compared.
     """
     if importlib.util.find_spec("numba") is None:
         return None
@@ -55,7 +55,7 @@ def _checked() -> Draw | None:
         images = np.tile(values, 256).reshape(64, 32, 32, 1)
         noise = Gaussian()
         noisy, clean = draw(images, np.arange(64), noise, [1, 2, 3, 4, 0], 32, 0, 255)
-    except Exception:  # numba cannot work here: too old, no place for its files
+    except Exception:  # numba does not work: too old, no writable cache
         return None
     rngs = [np.random.default_rng([1, 2, 3, 4, batch]) for batch in (0, 1)]
     wanted = [noise(*pair) for pair in zip(np.split(clean, 2), rngs, strict=True)]
@@ -74,12 +74,13 @@ def _through_numba() -> Draw:
         low: float,
         high: float,
     ) -> tuple[np.ndarray, np.ndarray]:
-        assert isinstance(noise, Gaussian)  # `compiled` saw to it
+        assert isinstance(noise, Gaussian)  # ensured by `compiled`
         shape = (len(rows), *images.shape[1:])
         if not (isinstance(images, np.ndarray) and images.flags.c_contiguous):
             images, rows = np.ascontiguousarray(images[rows]), np.arange(len(rows))
         pixels = images.reshape(len(images), -1).view(np.ndarray)
-        pixels.flags.writeable = False  # as a mapped file's are: compiled for one type
+        # Read-only like a mapped file, so that the code is compiled for one type.
+        pixels.flags.writeable = False
         noisy, clean = np.empty(shape, np.float32), np.empty(shape, np.float32)
         ziggurat.draw(
             *(pixels, rows.astype(np.int64), np.array(words, np.uint64), batch_size),

@@ -1,4 +1,4 @@
-"""What an image looks like: its noise, mean and spread, estimated from it alone."""
+"""Estimate noise, mean and standard deviation of an image."""
 
 from collections.abc import Iterable
 from statistics import NormalDist
@@ -7,19 +7,19 @@ import numpy as np
 
 from keras_dae.images.patches import unit
 
-SIDE = 512  # pixels a side that are looked at, from the middle of an image
-SMALLEST = 8  # pixels a side below which nothing can be said
-QUARTILE = NormalDist().inv_cdf(0.75)  # half of a standard normal's sizes are below
+SIDE = 512  # side of the central part that is used, in pixels
+SMALLEST = 8  # smallest side for an estimate, in pixels
+QUARTILE = NormalDist().inv_cdf(0.75)  # median absolute value of a standard normal
 
 
 def describe(unit: np.ndarray) -> dict[str, float]:
-    """Return estimated noise, mean and standard deviation of an image's middle.
+    """Return estimated noise, mean and standard deviation of the centre of an image.
 
     Args:
         unit: float32 in [0, 1], (H, W, C) with sides of at least `SMALLEST`.
     """
-    # The robust estimate of Donoho and Johnstone: the median of the finest diagonal
-    # wavelet coefficients that are not 0.
+    # Robust estimate by Donoho and Johnstone: the median absolute value of the finest
+    # diagonal wavelet coefficients that are not 0.
     per_channel = [_sigma(unit[..., c]) for c in range(unit.shape[2])]
     return {
         "sigma": float(np.mean(per_channel)),
@@ -29,20 +29,20 @@ def describe(unit: np.ndarray) -> dict[str, float]:
 
 
 def median_sigma(images: Iterable[np.ndarray]) -> float:
-    """Return the median of the noise that is estimated in images (H, W, C).
+    """Return the median of the estimated noise of images (H, W, C).
 
     Args:
-        images: of types in `RANGES`, with sides of at least `SMALLEST`; their middles
-            are looked at.
+        images: images of types in `RANGES`, with sides of at least `SMALLEST`. Only
+            their centres are used.
     """
     found = [describe(unit(middle(image)))["sigma"] for image in images]
     return float(np.median(found)) if found else 0.0
 
 
 def _sigma(channel: np.ndarray) -> float:
-    """Return what `skimage.restoration.estimate_sigma` does, to the bit.
+    """Return the same value as `skimage.restoration.estimate_sigma`, bit for bit.
 
-    That takes 0.4 s of each training process to import, with much of scipy.
+    Importing that function takes 0.4 s in each training process, and much of scipy.
     """
     if np.ptp(channel) == 0:
         return 0.0
@@ -56,17 +56,17 @@ def _sigma(channel: np.ndarray) -> float:
 
 
 def middle(values: np.ndarray) -> np.ndarray:
-    """Return at most `SIDE` x `SIDE` pixels around the middle of (H, W, C)."""
+    """Return the central part of (H, W, C), at most `SIDE` x `SIDE` pixels."""
     top, left = (max(0, (size - SIDE) // 2) for size in values.shape[:2])
     return values[top : top + SIDE, left : left + SIDE]
 
 
 def measure_ranges(*groups: Iterable[np.ndarray]) -> dict[str, list[float]]:
-    """Return the `input` of a card: percentiles 1 and 99 of what `describe` says.
+    """Return `input` of a card: percentiles 1 and 99 of the values of `describe`.
 
     Args:
-        groups: noisy images (H, W, C), float32 in [0, 1]; of several groups the
-            lowest and the highest percentile count.
+        groups: noisy images (H, W, C), float32 in [0, 1]. With several groups, the
+            lowest and the highest percentile are used.
     """
     found = [[describe(image) for image in group] for group in groups]
 

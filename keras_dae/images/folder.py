@@ -1,4 +1,4 @@
-"""A folder of image files as a data set: read once, split by file, cut into patches."""
+"""A folder of image files as a data set, split by file and cut into patches."""
 
 import hashlib
 import os
@@ -25,17 +25,17 @@ from keras_dae.system.storage import array_sha256, is_dir, reason
 from keras_dae.system.streams import stream
 from keras_dae.system.waiting import Waiting
 
-DONE = ".denoised"  # what the name of a denoised image ends in
+DONE = ".denoised"  # suffix of the name of a denoised image
 PARTS = ("train", "validation", "test")
-# First folders of the files' names that say which part a file belongs to.
+# Names of top-level folders that assign their files to a part.
 FOLDERS = {"train": "train", "val": "validation", "validation": "validation"}
 FOLDERS |= {"test": "test"}
-HELD_OUT = 0.1  # of the files, to validate; and as many to test
-SMALLEST = 3  # files: one of each part
-# What grey is made of: ITU-R BT.601, as Pillow and most programs make it.
+HELD_OUT = 0.1  # share of the files for validation, and also for testing
+SMALLEST = 3  # smallest number of files: one per part
+# Weights for grey: ITU-R BT.601, as in Pillow and most programs.
 LUMA = (0.299, 0.587, 0.114)
-MOST_FILES = 500_000  # to look through
-NAMED = 3  # files that a sentence names before it counts
+MOST_FILES = 500_000  # limit of the search
+NAMED = 3  # files that a message names before it only counts
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class ImageFiles:
     """The images of a folder, in memory.
 
     Attributes:
-        names: of the files, below the folder, sorted.
-        pages: of each file its images (H, W, C), upright, 0 black, in their own type
-            (bool as uint8, float64 as float32), with sides from `cut.size`; C is 1, or
-            1 and 3 where `cut.channels` is 3.
-        cut: how they become patches.
-        notes: what was left out or changed, a sentence each.
+        names: paths of the files relative to the folder, sorted.
+        pages: for each file its images (H, W, C), upright, with 0 as black, in their
+            own type (bool as uint8, float64 as float32) and with sides of at least
+            `cut.size`. C is 1, or 1 or 3 if `cut.channels` is 3.
+        cut: how they are cut into patches.
+        notes: sentences on what was left out or changed.
     """
 
     names: tuple[str, ...]
@@ -57,18 +57,18 @@ class ImageFiles:
     notes: tuple[str, ...] = ()
 
     def sha256(self) -> str:
-        """Return the hash of names and content, and of how they are cut."""
+        """Return the hash of names, content and cut."""
         digest = hashlib.sha256(repr(self.cut).encode())
         for name, pages in zip(self.names, self.pages, strict=True):
             digest.update(f"{name}\0{array_sha256(*pages)}".encode())
         return digest.hexdigest()
 
     def parts(self, seed: int) -> dict[str, list[int]]:
-        """Return which files train, validate and test: numbers in `names`.
+        """Return the files for training, validation and test, as indices of `names`.
 
-        Where all files lie in folders `train`, `val` and, if there is one, `test`,
-        these say so. Else a tenth each validates and tests, at least one file; what is
-        drawn depends on `seed` and the sorted names alone.
+        If all files are in folders named `train`, `val` and optionally `test`, these
+        define the parts. Otherwise validation and test get a tenth each, at least one
+        file. This choice depends only on `seed` and the sorted names.
         """
         told = self._told()
         if told is not None:
@@ -81,7 +81,7 @@ class ImageFiles:
         }
 
     def _told(self) -> dict[str, list[int]] | None:
-        """Return the parts that the folders of the files name, if they do."""
+        """Return the parts defined by the folders of the files, if there are any."""
         found: dict[str, list[int]] = {part: [] for part in PARTS}
         for number, name in enumerate(self.names):
             part = FOLDERS.get(name.partition("/")[0])
@@ -92,16 +92,16 @@ class ImageFiles:
 
 
 def read_folder(folder: Path, cut: Cut) -> ImageFiles:
-    """Read all image files below a folder; what cannot be read is noted, left out.
+    """Read all image files below a folder. Unreadable files are skipped with a note.
 
-    Alpha is left out, and each page of a file is an image of its own. An image of
-    fewer pixels than a patch is mirrored beyond its edges. Of files that hold the
-    same pixels, the first is taken.
+    Alpha is dropped. Each page of a file is a separate image. An image smaller than a
+    patch is extended by reflection. Of files with identical pixels, only the first is
+    used.
 
     Raises:
-        UsageError: no such folder.
-        KerasDAEError: fewer than `SMALLEST` files to read, or more than half of the
-            machine's memory holds.
+        UsageError: there is no such folder.
+        KerasDAEError: fewer than `SMALLEST` files can be read, or the images take more
+            than half of the memory.
     """
     if not is_dir(folder):
         raise UsageError(f"There is no folder {folder}.")
@@ -123,7 +123,7 @@ def read_folder(folder: Path, cut: Cut) -> ImageFiles:
         first = seen.setdefault(array_sha256(*pages), name)
         if first != name:
             notes.append(
-                f"{folder / name} holds the image of {folder / first}; left out."
+                f"{folder / name} has the same pixels as {folder / first}; left out."
             )
             continue
         if any(min(page.shape[:2]) < cut.size for page in pages):
@@ -138,11 +138,11 @@ def read_folder(folder: Path, cut: Cut) -> ImageFiles:
     if small:
         notes.append(
             f"{_named(small)} below {folder} {'is' if len(small) == 1 else 'are'} "
-            f"smaller than {cut.size}x{cut.size} and mirrored beyond the edges."
+            f"smaller than {cut.size}x{cut.size} and extended by reflection."
         )
     if counts:
         notes.append(
-            f"Counts are scaled by the range of each page's data, as denoise does: "
+            f"Counts are scaled by the range of the data of each page, as in denoise: "
             f"{_named(counts)} below {folder}."
         )
     return ImageFiles(tuple(found), tuple(found.values()), cut, tuple(notes))
@@ -151,15 +151,14 @@ def read_folder(folder: Path, cut: Cut) -> ImageFiles:
 def find_images(
     folder: Path, skip: Callable[[Path], bool] = lambda path: False
 ) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Return the image files below a folder, and what cannot be read, with the reason.
+    """Return the image files below a folder, and unreadable ones with the reason.
 
-    Hidden files are left out, and those that are named as results of denoising. Links
-    to folders are followed; no folder is searched twice. The order is that of the
-    names, whatever the file system's.
+    Hidden files and results of denoising are skipped. Links to folders are followed,
+    but no folder is searched twice. The order is that of the names.
 
     Args:
-        folder: where to look, with all below.
-        skip: tells folders not to look into.
+        folder: the folder, searched recursively.
+        skip: returns True for folders to skip.
     """
     problems: list[tuple[Path, str]] = []
     images: list[Path] = []
@@ -189,7 +188,7 @@ def _files(
             waiting(f"Looking for images below {where}: {count:,} files so far.")
             if count > MOST_FILES:
                 raise UsageError(
-                    f"{legible(folder)} holds more than {MOST_FILES:,} files; name a "
+                    f"{legible(folder)} holds more than {MOST_FILES:,} files. Give a "
                     "folder of images."
                 )
             inside = Path(parent)
@@ -217,7 +216,7 @@ def _is_system(folder: Path) -> bool:
 
 
 def _identity(folder: Path) -> tuple[int, int] | Path:
-    """Return what tells a folder from all others, however it was reached."""
+    """Return a key that identifies a folder, whatever path leads to it."""
     try:
         found = folder.stat()
     except OSError:
@@ -226,12 +225,12 @@ def _identity(folder: Path) -> tuple[int, int] | Path:
 
 
 def _image(page: Page, channels: int) -> np.ndarray:
-    """Return a page's values without alpha, 0 black, with at most these channels.
+    """Return the values of a page without alpha, 0 as black, with enough channels only.
 
-    Counts become float32 by their range, as `denoise` takes them.
+    Counts are scaled to float32 by their range, as in `denoise`.
 
     Raises:
-        UnreadableError: too many values that are not finite.
+        UnreadableError: too many values are not finite.
     """
     fill_gaps(page)
     low, high = value_range(page)
@@ -250,7 +249,7 @@ def _image(page: Page, channels: int) -> np.ndarray:
 
 
 def _grey(values: np.ndarray) -> np.ndarray:
-    """Return RGB as grey, (H, W, 1), rounded to the steps of its type."""
+    """Return RGB as grey, (H, W, 1), rounded to the precision of its type."""
     grey = np.zeros(values.shape[:2], np.float32)
     for channel, weight in enumerate(LUMA):
         grey += np.float32(weight) * values[..., channel].astype(np.float32)
@@ -263,24 +262,23 @@ def _check_memory(folder: Path, held: int) -> None:
     if 2 * held > memory():
         raise KerasDAEError(
             f"The images below {folder} take more than {held / 1e9:,.1f} GB in memory, "
-            "half of what this machine has; train on fewer of them, or smaller ones."
+            "half of the memory of this machine. Train on fewer or smaller images."
         )
 
 
 def _too_few(folder: Path, there: int, read: int, notes: list[str]) -> str:
-    """Return why a folder is no data set; of what is damaged, the first."""
+    """Return why a folder cannot be used as a data set, with the first problem."""
     if not there and not notes:
-        return f"There is no image below {folder}; {', '.join(FORMATS)} are read."
+        return f"There is no image below {folder}. Supported: {', '.join(FORMATS)}."
     files = "image file" if read == 1 else "image files"
     return (
-        f"{folder} holds {read} {files} to learn from, and at least {SMALLEST} are "
-        "needed, one each to train, validate and test"
-        + (f"; {notes[0]}" if notes else ".")
+        f"{folder} holds {read} {files}, but at least {SMALLEST} are needed: one each "
+        "to train, validate and test" + (f"; {notes[0]}" if notes else ".")
     )
 
 
 def _named(names: list[str]) -> str:
-    """Return the first few names, and how many more there are."""
+    """Return the first few names, and the number of further ones."""
     rest = len(names) - NAMED
     shown = ", ".join(names[:NAMED])
     return f"{shown} and {rest} more" if rest > 0 else shown

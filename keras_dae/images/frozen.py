@@ -1,8 +1,7 @@
-"""Frozen pairs, for validation and test: the same noise for every model and epoch.
+"""Frozen pairs for validation and test: the same noise for every model and epoch.
 
-The noise comes from (seed, block) for fixed blocks of `FROZEN_BLOCK` images
-(`keras_dae.system.streams`), so it depends neither on the batch size nor on what was
-drawn before.
+The noise is drawn from (seed, block) for fixed blocks of `FROZEN_BLOCK` images
+(`keras_dae.system.streams`). It depends neither on the batch size nor on earlier draws.
 """
 
 import hashlib
@@ -19,20 +18,20 @@ from keras_dae.images.rows import Images, normalise
 from keras_dae.system.streams import stream
 
 VALIDATION, TEST = "validation", "test"
-MEASURED = "measured"  # training images, under noise that no training drew
+MEASURED = "measured"  # training images with noise that training does not use
 FROZEN_BLOCK = 256
-# Frozen pairs, noisy and clean, of more float32 bytes than this are drawn anew, block
-# by block, each time they are asked for, and not held.
+# Frozen pairs larger than this (noisy and clean, in float32 bytes) are not kept in
+# memory. They are drawn again, block by block, on each request.
 HELD_BYTES = 512 * 2**20
 
 
 def frozen_pairs(
     images: Images, noise: Noise, *, seed: int, split: str, low: float, high: float
 ) -> Iterator[Pair]:
-    """Yield (noisy, clean) in blocks, the same ones however often it is called.
+    """Yield (noisy, clean) in blocks. Each call yields the same pairs.
 
-    Shapes are (n, height, width, channels) with n at most `FROZEN_BLOCK`, values
-    float32 in [0, 1] (noisy beyond it where the noise does not clip).
+    Shapes are (n, height, width, channels) with n at most `FROZEN_BLOCK`. Values are
+    float32 in [0, 1]; noisy values exceed it if the noise does not clip.
     """
     frozen = FrozenPairs(images, noise, seed=seed, split=split, low=low, high=high)
     for block in range(-(-len(images) // FROZEN_BLOCK)):
@@ -40,12 +39,12 @@ def frozen_pairs(
 
 
 def is_held(images: Images) -> bool:
-    """Tell whether the frozen pairs of `images` are few enough to be held."""
+    """Return whether the frozen pairs of `images` are few enough to keep in memory."""
     return len(images) <= images_held(images.shape[1:])
 
 
 def images_held(shape: tuple[int, ...]) -> int:
-    """Return the images of this shape whose frozen pairs are few enough to be held."""
+    """Return how many images of this shape have frozen pairs that fit in memory."""
     return HELD_BYTES // (2 * prod(shape) * np.dtype(np.float32).itemsize)
 
 
@@ -59,10 +58,10 @@ def frozen_arrays(
 
 
 def noise_sha256(noisy: np.ndarray | Iterable[np.ndarray]) -> str:
-    """Return the sha256 over the bytes of noisy images: which noise was drawn.
+    """Return the sha256 of noisy images, which identifies the noise.
 
     Args:
-        noisy: all of them, or blocks of them in their order.
+        noisy: all images, or blocks of them in order.
     """
     digest = hashlib.sha256()
     for block in [noisy] if isinstance(noisy, np.ndarray) else noisy:
@@ -71,22 +70,22 @@ def noise_sha256(noisy: np.ndarray | Iterable[np.ndarray]) -> str:
 
 
 class FrozenPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untyped
-    """The frozen pairs in batches, the same ones however often they are drawn.
+    """Frozen pairs in batches. Each pass yields the same pairs.
 
-    Memory does not grow with the number of images. Batches are those that the arrays
-    of `frozen_arrays` give at this batch size.
+    Memory does not grow with the number of images. Batches equal those of the arrays of
+    `frozen_arrays` at this batch size.
 
     Args:
-        images: (N, H, W, C), kept as they are.
+        images: (N, H, W, C); they are not copied.
         noise: a noise of `keras_dae.images.noise`.
-        seed: what the noise is drawn from.
+        seed: seed for the noise.
         split: `VALIDATION` or `TEST`.
-        low: image value that becomes 0.
-        high: image value that becomes 1.
-        batch_size: images in a batch, a divisor of `FROZEN_BLOCK`.
+        low: image value that is scaled to 0.
+        high: image value that is scaled to 1.
+        batch_size: images per batch, a divisor of `FROZEN_BLOCK`.
 
     Raises:
-        UsageError: a batch size that does not divide `FROZEN_BLOCK`.
+        UsageError: the batch size does not divide `FROZEN_BLOCK`.
     """
 
     def __init__(
@@ -113,7 +112,7 @@ class FrozenPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is unty
         self._last: tuple[int, Pair] | None = None
 
     def __len__(self) -> int:
-        """Return the batches of one pass."""
+        """Return the number of batches."""
         return -(-len(self.images) // self.batch_size)
 
     def __getitem__(self, index: int) -> Pair:

@@ -1,18 +1,18 @@
-"""Image files that are not read: how to know them, and what to say of each."""
+"""Image formats that are not supported, with advice for each."""
 
 from pathlib import Path
 
 from keras_dae.images.io.pictures import UnreadableError
 
 RAW = (
-    "is a raw photograph, which is not read here; develop it first, to a TIFF or PNG "
-    "of 16 bits"
+    "is a raw photograph, which is not supported; convert it to a 16-bit TIFF or PNG "
+    "file first"
 )
-SLIDE = "is a whole-slide image, which is not read here; export a region of it as TIFF"
-SCOPE = "is a microscope's own file, which is not read here; export it as OME-TIFF"
-SCAN = "is a medical or scientific image of a kind that is not read here"
-OTHER = "is an image of a kind that is not read here; save it as PNG or TIFF"
-# The suffixes of files that hold images, by what is said of them.
+SLIDE = "is a whole-slide image, which is not supported; export a region as TIFF"
+SCOPE = "is a microscope file, which is not supported; export it as OME-TIFF"
+SCAN = "is a medical or scientific image in a format that is not supported"
+OTHER = "is an image in a format that is not supported; save it as PNG or TIFF"
+# Suffixes of unsupported image files, by message.
 _SUFFIXES = {
     RAW: "3fr arw bay cr2 cr3 crw dcr dng erf fff gpr iiq k25 kdc mef mos mrw nef "
     "nrw orf pef ptx r3d raf raw rw2 rwl rwz sr2 srf srw x3f",
@@ -30,9 +30,9 @@ KINDS = {
 
 
 def other_kind(path: Path) -> str | None:
-    """Return what is wrong with an image file of a kind not read, by its name.
+    """Return what is wrong with an image file in an unsupported format, by its name.
 
-    Returns None for a name that stands for no such file.
+    Returns None for any other name.
     """
     if path.name.lower().endswith(".nii.gz"):
         return SCAN
@@ -40,7 +40,7 @@ def other_kind(path: Path) -> str | None:
 
 
 def check_kind(path: Path) -> None:
-    """Raise `UnreadableError` for a file whose name says that it is not read."""
+    """Raise `UnreadableError` if the name of a file implies an unsupported format."""
     words = other_kind(path)
     if words is not None:
         raise UnreadableError(words)

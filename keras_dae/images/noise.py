@@ -1,10 +1,10 @@
 """Noise as pure functions of clean images and a random generator.
 
-Each row of `NOISES` is a frozen dataclass; an instance is called as
-`noise(clean, rng) -> noisy` on float32 images in [0, 1], (N, H, W, C) or any shape
-(`blur` needs the former). The first field of a row is its strength, so that a noise
-can be written as `kind:strength`, and several in their order as `blur:1+gaussian:0.3`.
-A strength may be a range, `gaussian:0.1..0.9`: each image then draws its own.
+Each row of `NOISES` is a frozen dataclass. An instance is called as `noise(clean, rng)
+-> noisy` on float32 images in [0, 1], (N, H, W, C) or any shape (`blur` needs the
+former). The first field of a row is its strength, so that a noise can be written as
+`kind:strength`. Several noises are written in order, as in `blur:1+gaussian:0.3`. A
+strength can be a range, `gaussian:0.1..0.9`, from which each image draws its own.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ import numpy as np
 from keras_dae.errors import UsageError, check
 
 PAPER_SIGMA = 0.5
-MAX_SIGMA = 1e6  # well within float32, and far beyond any image
+MAX_SIGMA = 1e6  # well within float32, and far above any useful value
 
 
 class Noise(Protocol):
-    """What every row of `NOISES` offers."""
+    """The interface of every row of `NOISES`."""
 
     kind: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -31,7 +31,7 @@ class Noise(Protocol):
         ...
 
     def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return the noisy images: a new float32 array of the shape of `clean`."""
+        """Return noisy images: a new float32 array of the shape of `clean`."""
         ...
 
 
@@ -58,7 +58,7 @@ class Gaussian:
         clip: whether the sum is clipped to [0, 1], as in the paper.
 
     Raises:
-        UsageError: sigma is no number from 0 to `MAX_SIGMA`.
+        UsageError: sigma is not a number from 0 to `MAX_SIGMA`.
     """
 
     kind: ClassVar[str] = "gaussian"
@@ -130,7 +130,7 @@ class Poisson:
     """Photon noise, Poisson(clean * peak) / peak.
 
     Attributes:
-        peak: photons at an image value of 1; fewer are noisier.
+        peak: photons at an image value of 1; a lower peak gives more noise.
         clip: whether the result is clipped to [0, 1].
     """
 
@@ -143,7 +143,7 @@ class Poisson:
 
     def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return noisy images of the shape of `clean`, float32."""
-        # What an earlier noise left below 0 sends no photons.
+        # Values below 0, from an earlier noise, emit no photons.
         counts = rng.poisson(np.maximum(clean, 0) * self.peak)
         return _clipped((counts / self.peak).astype(np.float32), self.clip)
 
@@ -154,7 +154,7 @@ class SaltPepper:
 
     Attributes:
         amount: probability that a value is replaced.
-        clip: has no effect here, since the values put in are 0 and 1.
+        clip: has no effect, since replaced values are 0 or 1.
     """
 
     kind: ClassVar[str] = "salt-pepper"
@@ -177,12 +177,12 @@ class SaltPepper:
 class Masking:
     """Masking noise: a share of the values becomes 0.
 
-    The corruption of the first denoising autoencoders (P. Vincent et al., "Extracting
-    and Composing Robust Features with Denoising Autoencoders", ICML 2008).
+    This is the corruption of the first denoising autoencoders (P. Vincent et al.,
+    "Extracting and Composing Robust Features with Denoising Autoencoders", ICML 2008).
 
     Attributes:
         amount: probability that a value is set to 0.
-        clip: has no effect here beyond clipping what came in.
+        clip: only clips values that were outside [0, 1] before.
     """
 
     kind: ClassVar[str] = "masking"
@@ -200,7 +200,7 @@ class Masking:
 
 @dataclass(frozen=True)
 class Blur:
-    """Gaussian blur of each channel, edges mirrored; no randomness.
+    """Gaussian blur of each channel, with reflected edges; not random.
 
     Attributes:
         sigma: standard deviation of the kernel, in pixels.
@@ -224,11 +224,11 @@ class Blur:
 
 @dataclass(frozen=True)
 class Camera:
-    """Noise of photographs: Gaussian, partly growing with the light, partly 8 bits.
+    """Noise of photographs: Gaussian, partly signal-dependent, partly 8-bit.
 
-    Each image draws for itself whether it stays without noise (4 %), which
-    share of the noise's variance grows with the pixel (any in 30 %, else none), and
-    whether it is clipped and rounded to 8 bits (50 %).
+    For each image it is drawn at random whether the image gets no noise (4 %), whether
+    a part of the variance grows with the pixel value (30 %) and which part, and whether
+    the image is clipped and rounded to 8 bits (50 %).
 
     Attributes:
         sigma: standard deviation of the noise at a pixel of mean brightness.
@@ -262,9 +262,9 @@ class Camera:
 
 @dataclass(frozen=True)
 class Ranged:
-    """A noise of unknown strength: each image draws its own, evenly from a range.
+    """A noise of unknown strength: each image draws its own, uniformly from a range.
 
-    A model trained on it is blind: it is not told the strength. The strengths of all
+    A model trained on it is blind: the strength is not an input. The strengths of all
     images (N, ...) are drawn first, then the noise of one image after the other.
 
     Attributes:
@@ -272,7 +272,7 @@ class Ranged:
         strong: the same kind at the upper end.
 
     Raises:
-        UsageError: an upper end that is not above the lower.
+        UsageError: the upper end is not larger than the lower end.
     """
 
     kind: ClassVar[str] = "ranged"
@@ -289,7 +289,7 @@ class Ranged:
 
     @property
     def strength(self) -> str:
-        """The field that the range is of."""
+        """The name of the field that has a range."""
         return fields(self.weak)[0].name
 
     @property
@@ -314,10 +314,10 @@ class Ranged:
 
 @dataclass(frozen=True)
 class Chain:
-    """Several noises, one after the other; clipped, if at all, at the end.
+    """Several noises, one after the other; the result is clipped once, if at all.
 
     Attributes:
-        parts: the noises, the first one applied first.
+        parts: the noises in order of application.
         clip: whether the result is clipped to [0, 1].
     """
 
@@ -351,11 +351,11 @@ def make_noise(kind: str, **parameters: Any) -> Noise:
 
     Args:
         kind: a row of `NOISES`.
-        parameters: its fields; the first, its strength, may be a pair (low, high),
+        parameters: its fields. The first one, the strength, can be a pair (low, high)
             from which each image draws its own.
 
     Raises:
-        UsageError: an unknown kind, a parameter that the kind has not, or a bad value.
+        UsageError: the kind or a parameter is unknown, or a value is invalid.
     """
     check(kind in NOISES, f"noise must be one of {', '.join(NOISES)}.", noise=kind)
     row = NOISES[kind]
@@ -368,7 +368,7 @@ def make_noise(kind: str, **parameters: Any) -> Noise:
         )
     strength = parameters.get(known[0])
     if isinstance(strength, list | tuple):
-        check(len(strength) == 2, "A range has two ends.", **{known[0]: strength})
+        check(len(strength) == 2, "A range must have two ends.", **{known[0]: strength})
         return Ranged(*(row(**{**parameters, known[0]: end}) for end in strength))
     noise: Noise = row(**parameters)
     return noise

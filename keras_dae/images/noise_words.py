@@ -1,4 +1,4 @@
-"""Noise in words: written by a user, kept in a record, shown to people, in a name."""
+"""Convert noise to and from text, JSON records, labels and file names."""
 
 from dataclasses import asdict, fields
 from typing import Any
@@ -19,14 +19,14 @@ def parse_noise(text: str, *, sigma: float = PAPER_SIGMA, clip: bool = True) -> 
     """Return the noise that `text` describes, such as `blur:1+gaussian:0.3`.
 
     Args:
-        text: kinds with their strengths, `kind:strength`, joined by `+` in the order
-            in which they are applied; without a strength the kind's own default. A
-            strength is a number, or a range as `0.1..0.9`.
-        sigma: the strength of `gaussian` where the text gives none.
+        text: kinds with strengths, `kind:strength`, joined by `+` in order of
+            application. A strength is a number or a range such as `0.1..0.9`. A kind
+            without a strength uses its default.
+        sigma: the strength of `gaussian` if the text gives none.
         clip: whether the result is clipped to [0, 1].
 
     Raises:
-        UsageError: an unknown kind, or a strength that is no number or out of range.
+        UsageError: a kind is unknown, or a strength is not a number or out of range.
     """
     words = text.split("+")
     parts = []
@@ -43,10 +43,10 @@ def parse_noise(text: str, *, sigma: float = PAPER_SIGMA, clip: bool = True) -> 
 
 
 def as_noise(noise: Noise | str | dict[str, Any]) -> Noise:
-    """Return a noise from itself, from its text or from what `describe_noise` gave.
+    """Return a noise, given a noise, its text or the result of `describe_noise`.
 
     Raises:
-        UsageError: an unknown kind, or a strength that is no number or out of range.
+        UsageError: a kind is unknown, or a strength is not a number or out of range.
 
     Example:
         >>> as_noise("gaussian:0.5")
@@ -74,8 +74,8 @@ def _strength(strength: str, text: str) -> float | tuple[float, float]:
         return (float(low), float(high)) if dots else float(strength)
     except ValueError:
         raise UsageError(
-            "A noise is written kind:strength, the strength a number or a range as "
-            f"0.1..0.9. Received: noise={short(text)}."
+            "A noise is written kind:strength, where the strength is a number or a "
+            f"range such as 0.1..0.9. Received: noise={short(text)}."
         ) from None
 
 
@@ -91,7 +91,7 @@ def describe_noise(noise: Noise) -> dict[str, Any]:
 
 
 def noise_label(described: dict[str, Any]) -> str:
-    """Return what `describe_noise` gave in a few words: `gaussian, sigma 0.5`."""
+    """Return a label for the result of `describe_noise`: `gaussian, sigma 0.5`."""
     if "parts" in described:
         words = " then ".join(
             noise_label({**part, "clip": False}) for part in described["parts"]
@@ -111,7 +111,7 @@ def _ends(value: float | list[float]) -> list[float]:
 
 
 def short_label(noise: Noise) -> str:
-    """Return a noise for a file's name, such as `blur-1+gaussian-0.1-to-0.9`."""
+    """Return a noise as part of a file name, such as `blur-1+gaussian-0.1-to-0.9`."""
     parts = noise.parts if isinstance(noise, Chain) else (noise,)
     return "+".join(_short(part) for part in parts)
 

@@ -1,10 +1,11 @@
-"""The generator of noisy and clean pairs: NumPy in, NumPy out, no hidden state.
+"""Generator of noisy and clean pairs, from NumPy arrays to NumPy arrays.
 
-Every random number is a pure function of integers, so a pair does not depend on
-what was drawn before it, on the backend, or on an interruption. Image order, and where
-patches lie, come from (seed, epoch), noise from (seed, epoch, batch): fresh noise in
-every epoch (paper, algorithm 1). `keras_dae.system.streams` turns each of these into a
-stream of its own; `keras_dae.images.frozen` has the pairs that stay the same.
+Every random number is a pure function of integers. A pair therefore does not depend on
+earlier draws, on the backend, or on an interruption. The order of images and the
+positions of patches are drawn from (seed, epoch), noise from (seed, epoch, batch): new
+noise in every epoch (paper, algorithm 1). `keras_dae.system.streams` turns each of
+these tuples into a separate stream. For pairs that stay the same, see
+`keras_dae.images.frozen`.
 """
 
 from collections.abc import Callable
@@ -26,43 +27,44 @@ from keras_dae.images.rows import Images, as_images, normalise, whole_numbers
 from keras_dae.system.streams import of_32_bits, stream, words
 
 Pair = tuple[np.ndarray, np.ndarray]
-# Streams made at once for the batches to come: one made alone, between two draws that
-# fill the processor's caches, costs ten times as much.
+# Number of streams to create at once. Creating a single one between two draws, which
+# fill the processor caches, takes ten times as long.
 STREAMS_AHEAD = 32
 
 
 class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untyped
-    """Noisy and clean batches for `model.fit`, drawn anew in each epoch.
+    """Noisy and clean batches for `model.fit`, with new noise in each epoch.
 
-    `pairs[i]` is `(noisy, clean)`, float32 of shape (batch, H, W, C), and depends on
-    `(seed, epoch, i)` alone. `fit` moves on to the next epoch by itself; set `epoch` to
-    resume at a later one. The images are shuffled here in each epoch, so `fit` needs no
+    `pairs[i]` is `(noisy, clean)`, float32 of shape (batch, H, W, C). It depends on
+    `(seed, epoch, i)` only. `fit` advances the epoch by itself; set `epoch` to resume
+    at a later one. The images are shuffled here in each epoch, so `fit` needs no
     `shuffle`.
 
     Args:
-        images: clean images, (N, H, W, C) or (N, H, W), kept as they are; the patches
-            of `Patches` lie elsewhere in each epoch.
-        noise: a noise type, such as `Gaussian(0.5)`, or its text, `"gaussian:0.5"`.
+        images: clean images, (N, H, W, C) or (N, H, W); they are not copied. With
+            `Patches`, new positions are drawn in each epoch.
+        noise: a noise object such as `Gaussian(0.5)`, or its text, `"gaussian:0.5"`.
         batch_size: images per batch; the last batch holds the rest.
-        seed: what order and noise are drawn from.
-        low: image value that becomes 0; by default that of the type.
-        high: image value that becomes 1; by default that of the type, which is 1 for
-            floats.
-        augment: turn, mirror and darken the images, see `augment.augmented`.
-        prefetch: draw the next item in a thread while this one is used, or so many
-            items in as many threads; the numbers are the same.
+        seed: seed for order and noise.
+        low: image value that is scaled to 0; the default depends on the type.
+        high: image value that is scaled to 1; the default depends on the type, and is 1
+            for floats.
+        augment: rotate, flip and darken the images, see `augment.augmented`.
+        prefetch: draw the next item in a thread, or this many items in as many threads.
+            The numbers are the same.
 
     Attributes:
-        epoch: the epoch, from 0, that batches are drawn for.
-        at_once: batches that one item holds, one after the other in one array; for a
-            step that takes them apart again (`keras_dae.training.fast`).
-        on_batch: called with epoch and images before it, for a progress bar.
-        carrier: what takes items to a device: its `send` is called in the thread that
-            drew an item, and its `receive` returns what is handed over.
+        epoch: the epoch, from 0, of the batches.
+        at_once: batches per item, concatenated; for training steps that split them
+            again (`keras_dae.training.fast`).
+        on_batch: called with the epoch and the number of images before the batch, for a
+            progress bar.
+        carrier: moves items to a device. Its `send` is called in the thread that drew
+            an item, and its `receive` returns the item for use.
 
     Raises:
-        UsageError: no images, a batch size below 1, or float images outside [0, 1]
-            without `low` and `high`.
+        UsageError: there are no images, the batch size is below 1, or float images are
+            outside [0, 1] and `low` and `high` are not given.
 
     Example:
         >>> pairs = NoisyCleanPairs(np.zeros((100, 28, 28), "uint8"), "gaussian:0.5")
@@ -85,7 +87,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
     ) -> None:
         super().__init__(**kwargs)
         check(batch_size > 0, "batch_size must be positive.", batch_size=batch_size)
-        check(len(images) > 0, "A data set needs images.", images=len(images))
+        check(len(images) > 0, "A data set must not be empty.", images=len(images))
         self.images, self.noise = as_images(images), as_noise(noise)
         self.batch_size, self.seed = batch_size, seed
         self.low, self.high = range_of(images, low, high)
@@ -97,12 +99,12 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         self._patches: tuple[int, Images] | None = None
         self._streams: dict[tuple[int, int], np.random.Generator] = {}
         self._drawn = -1
-        self._lock = Lock()  # of what is kept from one item to the next
+        self._lock = Lock()  # guards state that is shared between items
         self._ahead = Ahead(self._ready, int(prefetch)) if prefetch else None
 
     @property
     def epoch(self) -> int:
-        """The epoch, from 0, that batches are drawn for."""
+        """The epoch, from 0, of the batches."""
         return self._epoch
 
     @epoch.setter
@@ -111,9 +113,9 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         self._asked: set[int] = set()
 
     def on_epoch_end(self) -> None:
-        """Move on to the next epoch, if keras has asked for each item of this one.
+        """Advance to the next epoch if keras has requested each item of this one.
 
-        Keras calls this at other times too, when it has looked at some items only.
+        Keras also calls this at other times, when it has requested only some items.
         """
         if len(self._asked) >= len(self):
             self.epoch += 1
@@ -124,7 +126,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         return -(-len(self.images) // self.batch_size)
 
     def __len__(self) -> int:
-        """Return the items of one epoch: its batches, or fewer of several each."""
+        """Return the number of items per epoch: batches, or groups of batches."""
         return -(-self.batches // self.at_once)
 
     def order(self) -> np.ndarray:
@@ -143,12 +145,12 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         return self._received(self._ahead.get((self.epoch, index), len(self)))
 
     def _ready(self, epoch: int, index: int) -> Any:
-        """Return an item as it leaves the thread that drew it."""
+        """Return an item as sent by the thread that drew it."""
         item = self._item(epoch, index)
         return item if self.carrier is None else self.carrier.send(item)
 
     def _received(self, item: Any) -> Pair:
-        """Return an item as whoever asked for it takes it."""
+        """Return an item in the form in which it is used."""
         pair: Pair = item if self.carrier is None else self.carrier.receive(item)
         return pair
 
@@ -156,7 +158,8 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         with self._lock:
             kept = self._order
             if kept is None or kept[0] != epoch:
-                kept = self._order = None  # gone before its successor comes, as large
+                # Free it before allocating the next one, which is as large.
+                kept = self._order = None
                 order = whole_numbers(len(self.images))
                 stream("order", self.seed, epoch).shuffle(order)
                 kept = self._order = (epoch, order)
@@ -202,7 +205,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         return self.noise(clean, self._stream_of(epoch, index)), clean
 
     def _stream_of(self, epoch: int, index: int) -> np.random.Generator:
-        """Return a fresh stream of a batch; those that follow are made with it."""
+        """Return a new stream for a batch; also create those of the next batches."""
         with self._lock:
             made = self._streams.pop((epoch, index), None)
             if made is None:
@@ -217,12 +220,12 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
 
 
 class EpochClock(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped
-    """Tell the training pairs which epoch it is, after a resume too."""
+    """Callback that tells the training pairs the epoch, also after a resume."""
 
     def __init__(self, pairs: NoisyCleanPairs) -> None:
         super().__init__()
         self.pairs = pairs
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Set the epoch that orders and noises are drawn for."""
+        """Set the epoch of the pairs."""
         self.pairs.epoch = epoch

@@ -1,7 +1,7 @@
-"""Square patches of images of any size: fixed ones, and fresh ones in each epoch.
+"""Square patches of images of any size: fixed ones, and random ones in each epoch.
 
-Images stay as they were read, in their own type; a patch becomes float32 in [0, 1]
-when it is asked for, by the range of that type, as `denoise` reads its images.
+Images are kept in their own type. A patch is converted to float32 in [0, 1] on request,
+by the range of that type, as `denoise` does.
 """
 
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ from keras_dae.errors import check
 from keras_dae.images.io.pictures import RANGES, to_unit
 from keras_dae.system.streams import stream
 
-SIDES = (8, 1024)  # the smallest and the largest patch, pixels a side
+SIDES = (8, 1024)  # smallest and largest side of a patch, in pixels
 MAX_PATCHES = 100_000
-MOST = 256  # patches per image and epoch, where no number is given
+MOST = 256  # patches per image and epoch, by default
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How images become patches.
+    """How images are cut into patches.
 
     Attributes:
-        size: side of a patch, in pixels, within `SIDES`.
+        size: side of a patch in pixels, within `SIDES`.
         channels: 1 for grey, 3 for RGB.
-        patches: of each image in an epoch; at most so many of an image validate and
-            test. None takes as many as fit side by side, at most `MOST`.
+        patches: patches per image and epoch, and the most per image for validation and
+            test. None means as many as fit without overlap, at most `MOST`.
 
     Raises:
-        UsageError: values outside these.
+        UsageError: a value is out of range.
     """
 
     size: int = 64
@@ -40,21 +40,23 @@ class Cut:
     def __post_init__(self) -> None:
         low, high = SIDES
         check(
-            low <= self.size <= high, f"size is from {low} to {high}.", size=self.size
+            low <= self.size <= high,
+            f"size must be from {low} to {high}.",
+            size=self.size,
         )
         check(
             self.channels in (1, 3),
-            "channels is 1 (grey) or 3 (RGB).",
+            "channels must be 1 (grey) or 3 (RGB).",
             channels=self.channels,
         )
         check(
             self.patches is None or 0 < self.patches <= MAX_PATCHES,
-            f"patches is from 1 to {MAX_PATCHES:,}.",
+            f"patches must be from 1 to {MAX_PATCHES:,}.",
             patches=self.patches,
         )
 
     def count(self, image: np.ndarray) -> int:
-        """Return how many patches of an image (H, W, C) one epoch draws."""
+        """Return the number of patches of an image (H, W, C) per epoch."""
         if self.patches is not None:
             return self.patches
         height, width = image.shape[:2]
@@ -62,14 +64,14 @@ class Cut:
 
 
 class Patches:
-    """Patches of images as `Images`: float32 in [0, 1], cut out when asked for.
+    """Patches as `Images`: float32 in [0, 1], cut out on request.
 
     They are shuffled, so any prefix samples every image.
 
     Args:
-        images: (H, W, C) with sides from `cut.size`, of a type in `RANGES`; C is 1 or
-            `cut.channels`.
-        places: image, top and left of each patch, shape (n, 3), whole numbers.
+        images: (H, W, C) with sides of at least `cut.size`, of a type in `RANGES`; C is
+            1 or `cut.channels`.
+        places: image, top and left of each patch, integers (n, 3).
         cut: side and channels of a patch.
     """
 
@@ -85,20 +87,20 @@ class Patches:
         return len(self.places)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        """Return the patches of a slice, or of whole numbers: (n, size, size, C)."""
+        """Return the patches of a slice or of integer indices: (n, size, size, C)."""
         places, side = self.places[key], self.cut.size
         patches = np.empty((len(places), *self.shape[1:]), np.float32)
         for patch, (image, top, left) in zip(patches, places, strict=True):
             pixels = self.images[image][top : top + side, left : left + side]
-            patch[...] = unit(pixels)  # one channel becomes three where three are asked
+            patch[...] = unit(pixels)  # broadcasts one channel to three if needed
         return patches
 
     def first(self, count: int) -> "Patches":
-        """Return the first `count` patches, which can be drawn anew as well."""
+        """Return the first `count` patches, which can also be drawn again."""
         return Patches(self.images, self.places[:count], self.cut)
 
     def drawn(self, seed: int, epoch: int) -> "Patches":
-        """Return as many patches of each image at places drawn from seed and epoch."""
+        """Return as many patches per image, at positions drawn from seed and epoch."""
         return self._at(stream("patches", seed, epoch))
 
     def _at(self, rng: np.random.Generator) -> "Patches":
@@ -116,7 +118,7 @@ def unit(pixels: np.ndarray) -> np.ndarray:
 
 
 def random_patches(images: Sequence[np.ndarray], cut: Cut, seed: int) -> Patches:
-    """Return patches to train on, `cut.count` of each image, at places of `seed`."""
+    """Return training patches, `cut.count` per image, at random positions."""
     rng = stream("patches", seed)
     counts = [cut.count(image) for image in images]
     places = np.zeros((sum(counts), 3), np.int64)
@@ -125,9 +127,9 @@ def random_patches(images: Sequence[np.ndarray], cut: Cut, seed: int) -> Patches
 
 
 def fixed_patches(images: Sequence[np.ndarray], cut: Cut, seed: int) -> Patches:
-    """Return patches to measure on: those of a grid, side by side without overlap.
+    """Return patches for evaluation: those of a grid without overlap.
 
-    Of an image with more of them than `cut.count`, so many are drawn.
+    If an image has more of them than `cut.count`, that many are drawn at random.
     """
     rng = stream("patches", seed)
     places = []
@@ -141,7 +143,7 @@ def fixed_patches(images: Sequence[np.ndarray], cut: Cut, seed: int) -> Patches:
 
 
 def even(length: int, size: int) -> list[int]:
-    """Return where patches begin along a side that holds them with even gaps."""
+    """Return the starts of patches along a side, evenly spaced."""
     count = length // size
     free = length - count * size
     return [n * size + free * (n + 1) // (count + 1) for n in range(count)]

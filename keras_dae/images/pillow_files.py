@@ -1,4 +1,4 @@
-"""Image files by Pillow: one picture, with what its file carries beside it."""
+"""Image files read and written by Pillow: one picture with its metadata."""
 
 import importlib.util
 import io
@@ -19,20 +19,20 @@ from keras_dae.images.io.pictures import (
     upright,
 )
 
-# Pillow's modes with the values that they are read as.
+# Modes of Pillow, with the type that they are read as.
 MODES = {"1", "L", "LA", "RGB", "RGBA", "P", "PA", "I;16", "I;16B", "I"}
-# How formats are written whose quality cannot be read from a file.
+# Options for formats whose quality cannot be read from a file.
 QUALITY = {"AVIF": 90, "HEIC": 90}
-PLUGIN = {"HEIC": "HEIF"}  # what Pillow calls them
+PLUGIN = {"HEIC": "HEIF"}  # names in Pillow
 _METADATA = ("icc_profile", "exif", "xmp")
 
 
 def read(name: str, file: BinaryIO, megapixels: float) -> Picture:
-    """Read the picture of a file; of a camera's several, the first.
+    """Read the picture of a file; the first one if a camera stored several.
 
     Raises:
-        UnreadableError: too large, an animation, of a mode that is not read, or of a
-            format whose library is missing.
+        UnreadableError: the picture is too large, animated or of an unsupported mode,
+            or the library for its format is missing.
     """
     _check_library(name)
     with _own_limits(), Image.open(file, formats=[PLUGIN.get(name, name)]) as image:
@@ -54,32 +54,34 @@ def _check_library(name: str) -> None:
     if name == "HEIC":
         if importlib.util.find_spec("pillow_heif") is None:
             raise UnreadableError(
-                "is a HEIC image; pip install 'keras-dae[heif]' adds what reads it"
+                "is a HEIC image; pip install 'keras-dae[heif]' adds support for it"
             )
         from pillow_heif import register_heif_opener
 
         register_heif_opener()
     if name == "AVIF" and not features.check("avif"):
-        raise UnreadableError("is an AVIF image, which this build of Pillow lacks")
+        raise UnreadableError(
+            "is an AVIF image, which this build of Pillow does not support"
+        )
 
 
 def _frames(image: Any) -> str:
-    """Return what to say of further pictures in a file."""
+    """Return a note on further pictures in a file."""
     frames = getattr(image, "n_frames", 1)
     if frames == 1:
         return ""
     if image.format in ("MPO", "HEIF"):
         return f"only the first of its {frames} pictures is kept"
     raise UnreadableError(
-        f"holds an animation of {frames} frames; single images and TIFF files of "
-        "several pages are read"
+        f"holds an animation of {frames} frames; only single images and TIFF files "
+        "with several pages are supported"
     )
 
 
 def _carried(
     name: str, content: bytes, image: Any, kept_type: bool, orientation: int
 ) -> tuple[dict[str, Any], str]:
-    """Return what is written beside the pixels, and what of it is lost."""
+    """Return the metadata to write with the pixels, and a note on what is lost."""
     if name == "JPEG":
         extra = {"parts": carried.jpeg_segments(image)}
         after = carried.after_jpeg(content) if image.format == "JPEG" else 0
@@ -101,7 +103,7 @@ def _carried(
     lost = ""
     if name == "BMP":
         options = {"dpi": image.info["dpi"]} if "dpi" in image.info else {}
-        # The fifth version of the header may point to a profile.
+        # Version 5 of the header can link to a profile.
         if content[14:15] == b"\x7c" and content[70:74] in (b"DEBM", b"KNIL"):
             lost = "its colour profile is not kept"
     elif name == "WEBP":
@@ -117,30 +119,30 @@ def _carried(
 
 
 def _deep(content: bytes) -> int:
-    """Return the bits of a value in a HEIC or AVIF file, of its box `pixi`."""
+    """Return the bits per value of a HEIC or AVIF file, from its box `pixi`."""
     place = content.find(b"pixi", 0, 1 << 16)
     return content[place + 9] if 0 <= place < len(content) - 9 else 8
 
 
 def _pixels(name: str, file: BinaryIO, image: Image.Image) -> tuple[np.ndarray, str]:
-    """Return the values as stored, and what could not be kept."""
+    """Return the stored values, and a note on what could not be kept."""
     if name == "PNG" and _png_depth(file) == 16 and image.mode in ("RGB", "RGBA", "LA"):
-        import imagecodecs  # Pillow reads colours of 16 bits as 8
+        import imagecodecs  # Pillow reduces 16-bit colours to 8 bits
 
-        image.load()  # says what is damaged, by its checksums
+        image.load()  # raises an error if a checksum fails
         return np.asarray(imagecodecs.png_decode(_content(file))), ""
     if image.mode not in MODES:
         raise UnreadableError(
-            f"is a {image.mode} image; grey and RGB ones are read, with or without "
-            "alpha"
+            f"is a {image.mode} image; only grey and RGB images, with or "
+            "without alpha, are supported"
         )
     note, transparent = "", "transparency" in image.info
     if image.mode in ("P", "PA"):
-        note = "its palette became RGB"
+        note = "its palette was converted to RGB"
         alpha = transparent or image.mode == "PA"
         return np.asarray(image.convert("RGBA" if alpha else "RGB")), note
     if transparent and image.mode in ("1", "L", "RGB"):
-        note = "its transparent colour became alpha"
+        note = "its transparent colour was converted to alpha"
         image = image.convert("RGBA" if image.mode == "RGB" else "LA")
     array = np.asarray(image)
     return (array.astype(np.uint16) if image.mode.startswith("I") else array), note
@@ -152,7 +154,7 @@ def _content(file: BinaryIO) -> bytes:
 
 
 def _length(file: BinaryIO) -> int:
-    """Return a file's bytes; it stays where it is."""
+    """Return the size of a file in bytes, without moving its position."""
     place = file.tell()
     length = file.seek(0, 2)
     file.seek(place)
@@ -160,7 +162,7 @@ def _length(file: BinaryIO) -> int:
 
 
 def _png_depth(file: BinaryIO) -> int:
-    """Return the bits of a value, from byte 24 of a PNG file's header."""
+    """Return the bits per value, from byte 24 of the header of a PNG file."""
     file.seek(24)
     depth = file.read(1)
     return depth[0] if depth else 0
@@ -168,7 +170,7 @@ def _png_depth(file: BinaryIO) -> int:
 
 @contextmanager
 def _own_limits() -> Iterator[None]:
-    """Let `check_size` alone decide how large an image may be."""
+    """Disable Pillow's size limit, since `check_size` decides."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with warnings.catch_warnings():
@@ -179,7 +181,7 @@ def _own_limits() -> Iterator[None]:
 
 
 def write(picture: Picture, file: BinaryIO) -> None:
-    """Write a picture about as it was coded, with what its file carried."""
+    """Write a picture with similar encoder options and the metadata of its file."""
     (page,) = picture.pages
     array = np.ascontiguousarray(page.joined(page.values))
     content = _encoded(picture, array)

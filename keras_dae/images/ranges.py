@@ -1,4 +1,4 @@
-"""Which values become 0 and 1: those that are told, of the type, or of the data."""
+"""Which values are scaled to 0 and 1: given ones, or those of the type or data."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from keras_dae.images.io.pictures import (
 from keras_dae.images.patches import Patches
 from keras_dae.images.rows import Images, extremes
 
-# 12 and 14 bits are kept in 16: what stays below is taken for counts of such a kind.
+# Data of 12 and 14 bits are stored in 16 bits: lower maxima indicate such counts.
 FEW_BITS = 1 << 14
 PERCENTILES = (0.1, 99.9)
-_SAMPLE = 1 << 20  # values of a page that are looked at for its percentiles
-MAX_GAPS = 0.1  # of a page's values
+_SAMPLE = 1 << 20  # values sampled for the percentiles of a page
+MAX_GAPS = 0.1  # largest share of values that are not finite
 Range = tuple[float, float]
 
 
@@ -34,17 +34,17 @@ def check_values(known: dict[str, Any]) -> None:
 
 
 def value_range(page: Page, asked: Range | None = None) -> Range:
-    """Return the values that become 0 and 1.
+    """Return the values that are scaled to 0 and 1.
 
-    Where they are not told, they are those of the page's type; for counts they are
+    The default is the range of the type of the page; for counts it is a pair of
     percentiles of the page (see `by_data`).
 
     Args:
-        page: without gaps (see `fill_gaps`).
-        asked: low and high in the file's own units.
+        page: a page without gaps (see `fill_gaps`).
+        asked: (low, high) in the units of the file.
 
     Raises:
-        UnreadableError: values that are not finite, or outside a range that is told.
+        UnreadableError: values are not finite, or outside the given range.
     """
     least, most = float(page.values.min()), float(page.values.max())
     if not np.isfinite([least, most]).all():
@@ -54,7 +54,7 @@ def value_range(page: Page, asked: Range | None = None) -> Range:
         if least < low or most > high:
             raise UnreadableError(
                 f"holds values from {least:g} to {most:g}, outside [{low:g}, {high:g}]",
-                "--range LOW..HIGH says what is black and what is white",
+                "--range LOW..HIGH sets the values of black and white",
             )
         return low, high
     if by_data(page) and most > least:
@@ -65,15 +65,15 @@ def value_range(page: Page, asked: Range | None = None) -> Range:
     name = page.values.dtype.name
     if name in RANGES and not by_data(page):
         return RANGES[name]
-    # A single value, which may be anything.
+    # All values are equal, to any number.
     return RANGES[name] if name == "uint16" else (least, least + max(1.0, abs(least)))
 
 
 def by_data(page: Page) -> bool:
-    """Tell whether a page holds counts, whose range is not that of their type.
+    """Return whether a page holds counts, whose range is not that of their type.
 
-    They are whole numbers of a type without a range, 16 bits of which at most 14 are
-    used, and floats outside [0, 1].
+    Counts are integers of a type without a range, 16-bit values that use at most 14
+    bits, and floats outside [0, 1].
     """
     values = page.values
     if values.dtype.name in COUNTS:
@@ -84,18 +84,19 @@ def by_data(page: Page) -> bool:
 
 
 def range_note(limits: Range) -> str:
-    """Return what to say of a range that was taken from the data."""
+    """Return a note on a range that was taken from the data."""
     low, high = PERCENTILES
     return (
-        f"values from {limits[0]:g} to {limits[1]:g} became 0 to 1: percentiles "
-        f"{low:g} and {high:g} of the data"
+        f"values from {limits[0]:g} to {limits[1]:g} were scaled to 0 to 1: "
+        f"percentiles {low:g} and {high:g} of the data"
     )
 
 
 def fill_gaps(page: Page) -> np.ndarray | None:
-    """Put the nearest value into each that is not finite; return what was there.
+    """Replace values that are not finite by the nearest finite one, in place.
 
-    Returns None where all are finite; else an array with NaN where they are.
+    Returns the replaced values in an array that is 0 elsewhere, or None if all values
+    are finite.
 
     Raises:
         UnreadableError: more of them than `MAX_GAPS`.
@@ -120,7 +121,7 @@ def fill_gaps(page: Page) -> np.ndarray | None:
 def _filled(values: np.ndarray, gaps: np.ndarray) -> np.ndarray:
     if gaps.all():
         return np.zeros_like(values)
-    from scipy.ndimage import distance_transform_edt  # takes a while to import
+    from scipy.ndimage import distance_transform_edt  # slow to import
 
     rows, columns = distance_transform_edt(
         gaps, return_distances=False, return_indices=True
@@ -129,14 +130,14 @@ def _filled(values: np.ndarray, gaps: np.ndarray) -> np.ndarray:
 
 
 def put_back(values: np.ndarray, before: np.ndarray | None) -> np.ndarray:
-    """Return denoised values with what `fill_gaps` found where it found gaps."""
+    """Return denoised values with the gaps that `fill_gaps` filled restored."""
     return values if before is None else np.where(np.isfinite(before), values, before)
 
 
 def beyond(values: np.ndarray, limits: Range) -> np.ndarray | None:
-    """Return how far values lie outside their range; None where all are inside.
+    """Return how far values lie outside their range; None if all are inside.
 
-    Stars and hot pixels do: what a percentile cuts off is put back after denoising.
+    Stars and hot pixels do. Values beyond a percentile are restored after denoising.
     """
     least, most = values.min(), values.max()
     if least >= limits[0] and most <= limits[1]:
@@ -146,7 +147,7 @@ def beyond(values: np.ndarray, limits: Range) -> np.ndarray | None:
 
 
 def put_beyond(values: np.ndarray, excess: np.ndarray | None) -> np.ndarray:
-    """Return denoised values with what was `beyond` their range."""
+    """Return denoised values plus the excess from `beyond`."""
     if excess is None:
         return values
     whole = values + excess
@@ -159,19 +160,19 @@ def put_beyond(values: np.ndarray, excess: np.ndarray | None) -> np.ndarray:
 def range_of(
     images: Images, low: float | None = None, high: float | None = None
 ) -> tuple[float, float]:
-    """Return the image values that become 0 and 1.
+    """Return the image values that are scaled to 0 and 1.
 
     Without `low` and `high` the type decides: 0 to 255 for uint8, 0 to 65535 for
     uint16, 0 to 1 for floats and booleans.
 
     Args:
         images: (N, H, W, C) or any other shape.
-        low: value that becomes 0, or None.
-        high: value that becomes 1, or None; given with `low` or not at all.
+        low: value that is scaled to 0, or None.
+        high: value that is scaled to 1, or None. Give both or neither.
 
     Raises:
-        UsageError: only one of the two, `low` not below `high`, a type without a
-            range of its own, or floats outside [0, 1] without a range.
+        UsageError: only one of the two is given, `low` is not below `high`, the type
+            has no default range, or floats are outside [0, 1] without a range.
 
     Example:
         >>> range_of(np.zeros((1, 8, 8, 1), "uint8"))
@@ -180,7 +181,7 @@ def range_of(
     if low is not None or high is not None:
         check(
             low is not None and high is not None and low < high,
-            "low and high are given together, and low is below high.",
+            "Give both low and high, with low below high.",
             low=low,
             high=high,
         )
@@ -188,8 +189,9 @@ def range_of(
     name = images.dtype.name
     if name not in RANGES:
         raise UsageError(
-            f"Images of type {name} have no range of their own; low and high say "
-            f"which values become 0 and 1. Types with a range: {', '.join(RANGES)}."
+            f"Images of type {name} have no default range. Give low and high, the "
+            "values that are scaled to 0 and 1. Types with a range: "
+            f"{', '.join(RANGES)}."
         )
     if images.dtype.kind == "f" and not isinstance(images, Patches):
         check_unit(images)
@@ -200,13 +202,14 @@ def check_unit(images: Images) -> None:
     """Refuse float images that are not within [0, 1].
 
     Raises:
-        UsageError: says which values there are.
+        UsageError: values are outside [0, 1].
     """
     least, most = extremes(images)
     if not (least >= 0 and most <= 1):
         raise UsageError(
             "Float images must lie in [0, 1], unless a range (low, high) says which "
-            f"values become 0 and 1. Received: values from {least:g} to {most:g}."
+            "values are scaled to 0 and 1. "
+            f"Received: values from {least:g} to {most:g}."
         )
 
 
@@ -215,13 +218,14 @@ def same_share(
 ) -> tuple[float, float]:
     """Return the range, in values of `dtype`, that a model was trained on.
 
-    Args:
-        trained: type of the training images, and the values that became 0 and 1.
-        dtype: type of the images that the range is for.
-
     A model trained on uint8 images from 50 to 150 takes uint16 images from 12850 to
-    38550. Where either type has no range of its own, and where floats were trained on
-    another range than [0, 1] (counts), the values stay as they are.
+    38550. Values are not converted if one of the types has no default range, or if
+    floats were trained on a range other than [0, 1] (counts).
+
+    Args:
+        trained: type of the training images, and the values that were scaled to 0 and
+            1.
+        dtype: type of the images to denoise.
 
     Example:
         >>> same_share(("uint8", 50, 150), np.dtype("uint16"))

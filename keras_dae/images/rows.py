@@ -1,8 +1,8 @@
-"""Images that stay where they are: in a file, read a few rows at a time.
+"""Images that stay in a file and are read a few rows at a time.
 
-What a data set larger than memory needs: `find_member` tells where an npz file holds an
-array, `Stored` reads rows of it, `Rows` stands for some of its images, and `blocks`
-walks through all of them in memory that does not grow with their number.
+This supports data sets larger than memory. `find_member` finds an array in an npz file,
+`Stored` reads rows of it, `Rows` represents some of its images, and `blocks` iterates
+over them in bounded memory.
 """
 
 import math
@@ -25,29 +25,29 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
 class Images(Protocol):
-    """Images (N, H, W, C) that give arrays by slices and arrays of whole numbers.
+    """Images (N, H, W, C) that return arrays for slices and integer arrays.
 
-    A NumPy array is one, `Rows` another; a reader may hand over a third.
+    NumPy arrays and `Rows` are examples.
     """
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Images, height, width, channels."""
+        """Number of images, height, width, channels."""
         ...
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of a value."""
+        """Data type of the values."""
         ...
 
     @property
     def ndim(self) -> int:
-        """Length of the shape."""
+        """Number of axes."""
         ...
 
     @property
     def size(self) -> int:
-        """Values of all images."""
+        """Number of values."""
         ...
 
     def __len__(self) -> int: ...
@@ -122,11 +122,11 @@ class Stored:
 
 
 class Rows:
-    """Some images of `base`, in the order of `index`; read when asked for, read-only.
+    """Some images of `base`, in the order of `index`; read on request, read-only.
 
     Args:
-        base: images that stay where they are, (N, H, W, C).
-        index: the rows of `base` that these are, (n,), whole numbers.
+        base: images (N, H, W, C), which are not copied.
+        index: indices of the images in `base`, integers (n,).
     """
 
     def __init__(self, base: Images, index: np.ndarray) -> None:
@@ -139,18 +139,18 @@ class Rows:
         return len(self.index)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        """Return the images of a slice, or of whole numbers, as a new array."""
+        """Return the images of a slice or of integer indices, as a new array."""
         rows: np.ndarray = self.base[self.index[key]]
         return rows
 
 
 def whole_numbers(count: int) -> np.ndarray:
-    """Return 0 to count - 1, four bytes each where that is enough."""
+    """Return 0 to count - 1, in 4 bytes each if possible."""
     return np.arange(count, dtype=np.uint32 if count <= 2**32 else np.int64)
 
 
 def blocks(images: Images) -> Iterator[np.ndarray]:
-    """Yield all of `images` in their order, at most about `BLOCK_BYTES` at a time."""
+    """Yield all of `images` in order, at most about `BLOCK_BYTES` at a time."""
     row = math.prod(images.shape[1:]) * images.dtype.itemsize
     step = max(1, BLOCK_BYTES // max(1, row))
     for start in range(0, len(images), step):
@@ -161,7 +161,7 @@ def as_images(images: Images) -> Images:
     """Return images as (N, H, W, C); those of shape (N, H, W) get one channel.
 
     Raises:
-        UsageError: another number of axes.
+        UsageError: the number of axes is wrong.
     """
     check(
         images.ndim in (3, 4),
@@ -177,7 +177,7 @@ def as_images(images: Images) -> Images:
 
 
 def extremes(images: Images) -> tuple[float, float]:
-    """Return the smallest and the largest value; NaN where there is one."""
+    """Return the smallest and the largest value; NaN if there is a NaN."""
     lowest, highest = zip(*((b.min(), b.max()) for b in blocks(images)), strict=True)
     return float(np.min(lowest)), float(np.max(highest))
 
@@ -187,8 +187,7 @@ def find_member(
 ) -> tuple[int, np.dtype[Any], tuple[int, ...]] | None:
     """Return where an npz file holds an array: offset in bytes, type and shape.
 
-    The member is read once, in pieces, since its checksum is the archive's only word
-    on whether it is whole.
+    The member is read once in pieces, to verify its checksum.
 
     Args:
         path: the file.
@@ -200,8 +199,8 @@ def find_member(
         than images.
 
     Raises:
-        ValueError: objects, or another length than the header says.
-        zipfile.BadZipFile: damaged.
+        ValueError: the array holds objects, or its length is not that of the header.
+        zipfile.BadZipFile: the archive is damaged.
     """
     info = archive.getinfo(name)
     with archive.open(info) as member:
@@ -209,7 +208,7 @@ def find_member(
             pass
     with path.open("rb") as raw:
         raw.seek(info.header_offset)
-        # The directory's copy of the two lengths may differ from this one.
+        # The lengths in the central directory may differ from those in this header.
         head = raw.read(_LOCAL_HEADER.size)
         _, name_length, extra_length = _LOCAL_HEADER.unpack(head)
         start = raw.seek(name_length + extra_length, 1)
@@ -225,20 +224,20 @@ def find_member(
 
 
 def normalise(images: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return `images` as float32, max-min normalised to [0, 1] (paper, section 2.2).
+    """Return `images` as float32, min-max normalized to [0, 1] (paper, section 2.2).
 
     Args:
-        images: any real dtype and shape.
-        low: value that becomes 0; smaller ones are clipped to it.
-        high: value that becomes 1; larger ones are clipped to it.
+        images: any real type and shape.
+        low: value that is scaled to 0; smaller ones are clipped to it.
+        high: value that is scaled to 1; larger ones are clipped to it.
     """
     scaled, reach = np.empty(images.shape, np.float32), np.float32(high - low)
-    # Converted to float32 on the way into the first operation, not in a pass before.
+    # The first operation converts to float32, which saves a pass over the data.
     if low == 0:
         np.divide(images, reach, out=scaled, dtype=np.float32)
     else:
         np.subtract(images, np.float32(low), out=scaled, dtype=np.float32)
         scaled /= reach
     if images.dtype == np.uint8 and low <= 0 and high >= 255:
-        return scaled  # nothing there to clip
+        return scaled  # nothing to clip
     return np.clip(scaled, 0.0, 1.0, out=scaled)

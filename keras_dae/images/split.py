@@ -1,13 +1,14 @@
-"""One noisy copy made into two: an input, and a target that is unbiased given it.
+"""Split one noisy copy into an input, and a target that is unbiased given the input.
 
 More noise is added to the noisy copy y, which gives the input y1. The target t(y, y1)
-has E[t(y, y1) | y1, x] = x for every clean value x in [0, 1], so that a model that is
-scored against it learns what it would learn from clean targets.
+satisfies E[t(y, y1) | y1, x] = x for every clean value x in [0, 1]. A model trained on
+this target therefore learns the same as from clean targets.
 
-Where Gaussian noise is not clipped, y + `ALPHA` z and y - z / `ALPHA` do so, z being
-drawn as the noise was (T. Pang et al., "Recorrupted-to-Recorrupted: Unsupervised Deep
-Learning for Image Denoising", CVPR 2021). Clipped noise has no such pair in closed
-form. Here t is found for it by linear least squares, on cells of y and of y1.
+For Gaussian noise that is not clipped, y + `ALPHA` z and y - z / `ALPHA` have this
+property, where z is distributed as the noise (T. Pang et al., "Recorrupted-to-
+Recorrupted: Unsupervised Deep Learning for Image Denoising", CVPR 2021). For clipped
+noise there is no such pair in closed form. Here t is computed by linear least squares
+on cells of y and of y1.
 """
 
 from dataclasses import dataclass, field
@@ -17,25 +18,25 @@ import numpy as np
 
 from keras_dae.errors import check
 
-ALPHA = 0.5  # share of the noise that is added
-CELLS = 64  # of y and of y1 between 0 and 1
-CLEAN_LEVELS = np.linspace(0, 1, 101)  # where bias and variance are taken
+ALPHA = 0.5  # scale of the added noise relative to the noise
+CELLS = 64  # number of cells of y and of y1 between 0 and 1
+CLEAN_LEVELS = np.linspace(0, 1, 101)  # where bias and variance are evaluated
 # Weight of the variance against the squared bias.
 VARIANCE_WEIGHT = 1e-5
 MAX_BIAS = 0.02
-RARE = 1e-2  # what is added to the weight of each cell of y
-TINY = 1e-30  # against a division by the probability of what never occurs
-# Places of the half-normal distribution over which a clipped pixel's input is averaged.
+RARE = 1e-2  # added to the weight of each cell of y
+TINY = 1e-30  # avoids a division by 0 for cells that never occur
+# Quantiles of the half-normal distribution to average the input of a clipped pixel.
 PLACES = 400
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
 def recorrupt(noisy: np.ndarray, drawn: np.ndarray) -> Pair:
-    """Return (input, target) from noise that is not clipped, and from more of it.
+    """Return (input, target) from noise that is not clipped, and from additional noise.
 
-    With `drawn` distributed as the noise n, the two noises n + `ALPHA` z and
-    n - z / `ALPHA` are not correlated, and of Gaussian noise independent.
+    If `drawn` is distributed as the noise n, the two noises n + `ALPHA` z and
+    n - z / `ALPHA` are uncorrelated, and independent if they are Gaussian.
     """
     share = np.float32(ALPHA)
     return noisy + share * drawn, noisy - drawn / share
@@ -47,8 +48,8 @@ class SplitTarget:
 
     Attributes:
         sigma: standard deviation of the noise before clipping.
-        table: t at each cell of y (rows) and of y1 (columns). The first and the last
-            cell are the pixels that were clipped, to 0 and to 1.
+        table: t for each cell of y (rows) and of y1 (columns). The first and the last
+            cell hold the pixels that were clipped to 0 and to 1.
         bias: the root mean square of E[t | y1, x] - x over y1, at the x where it is
             largest.
         std: the root of the mean variance of t given y1 and x.
@@ -70,19 +71,19 @@ class SplitTarget:
 
 @lru_cache(maxsize=16)
 def split_target(sigma: float) -> SplitTarget:
-    """Return the split of Gaussian noise of `sigma` that was clipped to [0, 1].
+    """Return the split for Gaussian noise of `sigma` that was clipped to [0, 1].
 
-    A pixel that was clipped is first moved beyond the end by the absolute value of
-    noise of `sigma`, so that a black pixel's input is what stronger noise, clipped,
-    would have made of it. For each cell of y1, t minimises the squared bias over x in
-    [0, 1] plus a small share of its variance.
+    A clipped pixel is first moved beyond the end of the range by the absolute value of
+    noise of `sigma`. The input of a black pixel is then what stronger, clipped noise
+    would give. For each cell of y1, t minimizes the squared bias over x in [0, 1] plus
+    a small multiple of its variance.
 
     Args:
         sigma: standard deviation of the noise before clipping, above 0.
 
     Raises:
-        UsageError: `sigma` is not positive, or so large that clipped pixels say too
-            little of x for a bias below `MAX_BIAS`.
+        UsageError: `sigma` is not positive, or so large that the bias exceeds
+            `MAX_BIAS`.
 
     Example:
         >>> split = split_target(0.5)
@@ -104,15 +105,15 @@ def split_target(sigma: float) -> SplitTarget:
 
 
 def check_sigma(sigma: float) -> None:
-    """Refuse a sigma that is not a positive number."""
+    """Raise an error if sigma is not a positive number."""
     check(0 < sigma < np.inf, "sigma must be a positive number.", sigma=sigma)
 
 
 def check_bias(bias: float, most: float, sigma: float) -> None:
-    """Refuse noise for which no target has a bias of at most `most`."""
+    """Raise an error if the bias of the target exceeds `most`."""
     check(
         bias <= most,
-        "Clipped noise as strong as this leaves too little of a pixel to learn from.",
+        "Clipped noise this strong leaves too little information to learn from.",
         sigma=sigma,
     )
 
@@ -125,8 +126,8 @@ def _column(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     total = np.maximum(joint.sum(axis=1), TINY)
     scale = 1 / np.sqrt(total * total.mean())
-    # Around 0.5, so that the variance's share is symmetric. Cells that hardly occur
-    # count as if they occurred a little, so that t stays small there.
+    # Centred at 0.5, so that the variance term is symmetric. A small weight for rare
+    # cells keeps t small there.
     wanted = (CLEAN_LEVELS - 0.5) * total * scale
     occurs = joint.sum(axis=0) / total.mean() + RARE
     penalty = np.diag(np.sqrt(VARIANCE_WEIGHT * occurs))
@@ -142,13 +143,13 @@ def _column(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _cells(values: np.ndarray) -> np.ndarray:
-    """Return the cell of each value: 0 and CELLS + 1 where it was clipped."""
+    """Return the cell of each value: 0 and CELLS + 1 for clipped values."""
     cells = np.clip(np.floor(values * CELLS), 0, CELLS - 1).astype(np.intp) + 1
     return np.where(values <= 0, 0, np.where(values >= 1, CELLS + 1, cells))
 
 
 def _shares(mean: np.ndarray, sigma: float) -> np.ndarray:
-    """Return how much of Gaussian noise around each mean falls into each cell."""
+    """Return the probability of each cell for Gaussian noise around each mean."""
     from scipy.special import ndtr
 
     below = ndtr((np.linspace(0, 1, CELLS + 1) - mean[:, None]) / sigma)

@@ -1,4 +1,4 @@
-"""A data set split for a study: what fits, what chooses, what tests."""
+"""A data set split into training, validation and test images."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,23 +19,23 @@ VALIDATION_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set split for a study; images as stored, (N, H, W, C), labels (N,).
+    """Training, validation and test images as stored, (N, H, W, C), with labels (N,).
 
     Images are arrays, `Rows` of a file where the data set is large, or `Patches`
     of a folder's images.
 
     Attributes:
-        name: the data set that was really used, never 'auto'.
-        train: images to fit on.
-        validation: images to choose by.
-        test: images that only an evaluation touches.
+        name: the data set, never 'auto'.
+        train: images for training.
+        validation: images for model selection.
+        test: images for evaluation only.
         labels: 'train', 'validation' and 'test' to labels; empty without labels.
-        low: smallest training value, 0 after normalisation.
-        high: largest training value, 1 after normalisation.
-        sha256: hash of the data set's content.
-        files: 'train', 'validation' and 'test' to the names of their files; empty
-            where the images are not those of a folder.
-        notes: what of the data is not used as it is, a sentence each.
+        low: image value that is scaled to 0.
+        high: image value that is scaled to 1.
+        sha256: hash of the content of the data set.
+        files: 'train', 'validation' and 'test' to file names; empty if the images are
+            not those of a folder.
+        notes: sentences on data that were changed or left out.
     """
 
     name: str
@@ -63,16 +63,16 @@ class Splits:
         """Return arrays of clean images as splits.
 
         Args:
-            train: images to fit on, (N, H, W, C) or (N, H, W).
-            validation: images to choose by, of the same shape and type.
-            test: images to evaluate on; None takes none.
+            train: training images, (N, H, W, C) or (N, H, W).
+            validation: validation images, of the same shape and type.
+            test: test images; None for no test images.
             labels: 'train', 'validation' and 'test' to class numbers, (N,).
-            value_range: values that become 0 and 1; by default those of the type, and
-                0 and 1 for floats.
-            name: what tables and run folders call the data.
+            value_range: values that are scaled to 0 and 1. The default depends on the
+                type, and is (0, 1) for floats.
+            name: name of the data in tables and run folders.
 
         Raises:
-            UsageError: images of several shapes or types, or floats outside [0, 1]
+            UsageError: the images differ in shape or type, or floats are outside [0, 1]
                 without `value_range`.
 
         Example:
@@ -85,7 +85,7 @@ class Splits:
         kinds = {(part.shape[1:], part.dtype.name) for part in parts.values()}
         check(
             len(kinds) == 1,
-            "train, validation and test must have one image shape and one type.",
+            "train, validation and test must have the same image shape and type.",
             **{part: (one.shape, one.dtype.name) for part, one in parts.items()},
         )
         low, high = range_of(train, *(value_range or (None, None)))
@@ -109,12 +109,12 @@ class Splits:
         test: int | None = None,
         validation: int | None = None,
     ) -> "Splits":
-        """Return the data set with the first so many images of each split.
+        """Return the data set with only the first images of each split.
 
-        None keeps all. Range and hash stay those of the whole.
+        None keeps all. Range and hash remain those of the whole data set.
 
         Raises:
-            UsageError: fewer than 1, or more than there are.
+            UsageError: a number is below 1 or above the number of images.
         """
         found = self
         asked = {"train": train, "test": test, "validation": validation}
@@ -124,13 +124,13 @@ class Splits:
             images = getattr(self, part)
             check(
                 1 <= count <= len(images),
-                f"{self.name} holds {len(images):,} {part} images; take 1 or more.",
+                f"{self.name} holds {len(images):,} {part} images; use at least 1.",
                 **{f"{part}_images": count},
             )
             labels = dict(found.labels)
             if labels:
                 labels[part] = labels[part][:count]
-            # Patches stay what can be drawn anew.
+            # Keep `Patches`, whose positions can be drawn again.
             few = images.first(count) if isinstance(images, Patches) else images[:count]
             kept: dict[str, Any] = {part: few, "labels": labels}
             found = replace(found, **kept)
@@ -141,7 +141,7 @@ class Splits:
         return {"dtype": self.train.dtype.name, "low": self.low, "high": self.high}
 
     def describe(self) -> dict[str, Any]:
-        """Return what was used as JSON values: name, sha256 and counts."""
+        """Return name, sha256 and counts of the data set as JSON values."""
         used: dict[str, Any] = {"name": self.name, "sha256": self.sha256}
         used |= {part: len(getattr(self, part)) for part in PARTS}
         if self.files:
@@ -152,33 +152,32 @@ class Splits:
 def split(
     name: str, arrays: Arrays | ImageFiles, digest: str, split_seed: int
 ) -> Splits:
-    """Return `arrays` as splits: a drawn 20 % of the training set validates.
+    """Return `arrays` as splits: a random 20 % of the training set is for validation.
 
-    Rows of arrays in memory are copied. Any other images stay where they are, and the
-    splits know by four bytes an image which ones they hold. Image files are split as
-    `ImageFiles.parts` says.
+    Arrays in memory are copied. Other images stay where they are, and the splits store
+    an index of four bytes per image. Image files are split as in `ImageFiles.parts`.
     """
     if isinstance(arrays, ImageFiles):
         return _split_files(name, arrays, digest, split_seed)
     train, test = as_images(arrays.x_train), as_images(arrays.x_test)
     check(
         train.shape[1:] == test.shape[1:],
-        "x_train and x_test must hold images of one shape.",
+        "x_train and x_test must have the same image shape.",
         x_train=train.shape[1:],
         x_test=test.shape[1:],
     )
     low, high = extremes(train)
     if low == high:
         raise KerasDAEError(
-            f"Every pixel of x_train in {name} is {low:g}; max-min normalisation "
-            "needs at least two values."
+            f"Every pixel of x_train in {name} is {low:g}; normalization needs at "
+            "least two values."
         )
     order = whole_numbers(len(train))
     stream("split", split_seed).shuffle(order)
     cut = len(train) - round(VALIDATION_SHARE * len(train))
     if not 0 < cut < len(train):
         raise KerasDAEError(
-            f"{name} holds {len(train)} training images; at least 3 are needed to "
+            f"{name} holds {len(train)} training images, but at least 3 are needed to "
             "train and validate."
         )
     labels = {}
@@ -193,7 +192,7 @@ def split(
 
 
 def _split_files(name: str, found: ImageFiles, digest: str, seed: int) -> Splits:
-    """Return the files' patches, float32: 0 to 1 are the range of each file's type."""
+    """Return the patches of the files as float32; each file is scaled by its type."""
     parts, patches, files = found.parts(seed), {}, {}
     for part, numbers in parts.items():
         images = [page for number in numbers for page in found.pages[number]]

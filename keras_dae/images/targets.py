@@ -1,19 +1,18 @@
-"""What a model is trained to answer: clean images, or noisy ones alone.
+"""Training targets: clean images, or targets made from noisy images alone.
 
 - `noisy`: the input and the target are two noisy copies of an image (J. Lehtinen et
   al., "Noise2Noise", ICML 2018).
 - `blind-spot`: there is one noisy copy of each image. Some of its pixels are hidden
-  from the model and are all that it is scored at (J. Batson and L. Royer, "Noise2Self",
-  ICML 2019).
+  from the model, and only these count in the loss (J. Batson and L. Royer,
+  "Noise2Self", ICML 2019).
 - `split`: there is one noisy copy of each image. More noise is added to it, and the
   target is unbiased given the sum; see `keras_dae.images.split`.
-- `r2r`: `split` where noise is not clipped (T. Pang et al., "Recorrupted-to-
+- `r2r`: `split` for noise that is not clipped (T. Pang et al., "Recorrupted-to-
   Recorrupted", CVPR 2021).
 
-`noisy` and `blind-spot` score against `unbiased.target_of` the noise, so that clipping
-does not bias what is learnt. The noisy copy is the one that training on clean targets
-draws; where `noisy_images` says that the images have the noise already, it is the image
-itself.
+`noisy` and `blind-spot` apply `unbiased.target_of` to their targets, so that clipping
+does not bias the model. The noisy copy is the same as in training on clean targets. If
+the images are already noisy (`noisy_images`), the noisy copy is the image itself.
 """
 
 from collections.abc import Callable
@@ -32,7 +31,7 @@ from keras_dae.system.streams import stream
 
 CLEAN = "clean"
 GRID = 4  # one pixel in GRID x GRID is hidden
-MEASURED_IMAGES = 4096  # targets of so many give their mean to within 0.001
+MEASURED_IMAGES = 4096  # enough to estimate the mean target to within 0.001
 Batch = tuple[np.ndarray, ...]
 
 
@@ -51,13 +50,13 @@ def blind_spot_targets(
     Args:
         noisy: (N, H, W, C), each side at least 2 pixels.
         clean: not used.
-        noise: what `noisy` was made with.
-        rng: draws which pixels of each image are hidden.
+        noise: the noise in `noisy`.
+        rng: random generator for the hidden pixels.
 
     Returns:
         The noisy images with one pixel in `GRID` x `GRID` replaced by the mean of its
-        eight neighbours; the noisy images made unbiased; and weights (N, H, W) that are
-        0 where a pixel was not replaced, with mean 1 in each image.
+        eight neighbours; the targets made unbiased; and weights (N, H, W), which are 0
+        for pixels that were not replaced and have mean 1 in each image.
     """
     hidden = _hidden(noisy.shape, rng)
     masked = np.where(hidden[..., None], _neighbours(noisy), noisy)
@@ -73,8 +72,8 @@ def split_targets(
     Args:
         noisy: (N, H, W, C).
         clean: not used.
-        noise: what `noisy` was made with; Gaussian of one sigma.
-        rng: draws the further noise.
+        noise: the noise in `noisy`: Gaussian with a single sigma.
+        rng: random generator for the additional noise.
     """
     if is_clipped(noise):
         return split_target(noise.sigma)(noisy, rng)
@@ -97,10 +96,10 @@ def training_pairs(
     noisy_images: bool = False,
     **options: Any,
 ) -> NoisyCleanPairs:
-    """Return the training batches for `targets`; see `TargetPairs` for the rest.
+    """Return the training batches for `targets`; for the rest see `TargetPairs`.
 
     Raises:
-        UsageError: unknown targets, or some that noisy images do not have.
+        UsageError: the targets are unknown, or need images without noise.
     """
     if targets == CLEAN and not noisy_images:
         return NoisyCleanPairs(images, noise, **options)
@@ -108,20 +107,20 @@ def training_pairs(
 
 
 class TargetPairs(NoisyCleanPairs):
-    """Training batches whose targets are not clean.
+    """Training batches whose targets are not clean images.
 
-    `pairs[i]` is what a row of `TARGETS` returns. It depends on `(seed, epoch, i)`
-    alone; what the row draws has a stream of its own.
+    `pairs[i]` is the result of a row of `TARGETS`. It depends on `(seed, epoch, i)`
+    only. The random numbers of the row come from a separate stream.
 
     Args:
         targets: a row of `TARGETS`.
-        images: as of `NoisyCleanPairs`, with the rest.
-        noise: noise that `unbiased.target_of` takes.
-        noisy_images: whether the images have this noise already; none is added.
+        images: as in `NoisyCleanPairs`, like the remaining arguments.
+        noise: noise that `unbiased.target_of` supports.
+        noisy_images: whether the images are already noisy; then no noise is added.
 
     Raises:
-        UsageError: unknown targets, noise whose mean cannot be undone, or targets
-            that noisy images do not have.
+        UsageError: the targets are unknown or need images without noise, or the mean
+            of the noise cannot be corrected.
     """
 
     def __init__(
@@ -160,15 +159,15 @@ class TargetPairs(NoisyCleanPairs):
 
 
 class FrozenTargets(FrozenPairs):
-    """Frozen batches for validation whose targets are not clean.
+    """Frozen validation batches whose targets are not clean images.
 
     The noisy images are those of `FrozenPairs`.
 
     Args:
         targets: a row of `TARGETS`.
-        images: as of `FrozenPairs`, with the rest.
-        noise: noise that `unbiased.target_of` takes.
-        noisy_images: as of `TargetPairs`.
+        images: as in `FrozenPairs`, like the remaining arguments.
+        noise: noise that `unbiased.target_of` supports.
+        noisy_images: as in `TargetPairs`.
     """
 
     def __init__(
@@ -185,28 +184,30 @@ class FrozenTargets(FrozenPairs):
         self.targets, self.made_with = targets, noise
 
     def block(self, number: int) -> Any:
-        """Draw block `number` as a row of `TARGETS` returns it."""
+        """Draw block `number` with a row of `TARGETS`."""
         noisy, clean = super().block(number)
         rng = stream("frozen targets", self.seed, number)
         return TARGETS[self.targets](noisy, clean, self.made_with, rng)
 
     def arrays(self) -> Batch:
-        """Return all of them, each part as one array."""
+        """Return all blocks, each part as one array."""
         blocks = range(-(-len(self.images) // FROZEN_BLOCK))
         return _joined([self.block(number) for number in blocks])
 
 
 def check_targets(targets: str, noise: Noise, noisy_images: bool = False) -> None:
-    """Refuse targets that are unknown, or that noise or images do not allow.
+    """Raise an error if targets are unknown or do not fit the noise or the images.
 
     Raises:
-        UsageError: says which are.
+        UsageError: the targets do not fit.
     """
     known = (CLEAN, *TARGETS)
-    check(targets in known, f"targets are {', '.join(known)}.", targets=targets)
+    check(
+        targets in known, f"targets must be one of {', '.join(known)}.", targets=targets
+    )
     check(
         not noisy_images or targets == "blind-spot",
-        "Noisy images have targets=blind-spot alone: there is no clean image and no "
+        "Noisy images need targets=blind-spot: there is no clean image and no "
         "second noisy copy, and their sigma is not known exactly.",
         targets=targets,
     )
@@ -214,7 +215,7 @@ def check_targets(targets: str, noise: Noise, noisy_images: bool = False) -> Non
 
 
 def _added(noise: Noise, noisy_images: bool) -> Noise:
-    """Return the noise that is added to the images: none to noisy ones."""
+    """Return the noise to add to the images: none if they are already noisy."""
     return Gaussian(0.0) if noisy_images else noise
 
 
@@ -225,7 +226,7 @@ def _joined(batches: list[Batch]) -> Batch:
 
 
 def _hidden(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Draw a grid's place for each image; return where its pixels are, (N, H, W)."""
+    """Draw a position of the grid per image; return a mask of its pixels, (N, H, W)."""
     number, height, width, _ = shape
     grid = min(GRID, height, width)
     rows, columns = rng.integers(0, grid, (2, number, 1))
@@ -236,9 +237,9 @@ def _hidden(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 
 
 def _neighbours(images: np.ndarray) -> np.ndarray:
-    """Return the mean of each pixel's eight neighbours, edges mirrored."""
+    """Return the mean of the eight neighbours of each pixel, with reflected edges."""
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
-    # The pixel itself enters no sum: not even rounding tells of it.
+    # The pixel itself is never added, so that not even rounding reveals it.
     beside = padded[:, :-2] + padded[:, 2:]
     total = beside[:, :, :-2] + beside[:, :, 1:-1] + beside[:, :, 2:]
     total += padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]

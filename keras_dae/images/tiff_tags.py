@@ -1,16 +1,16 @@
-"""Tags of a TIFF file as bytes: those that hold for new pixels too are kept."""
+"""Tags of a TIFF file as bytes; tags that remain valid for new pixels are kept."""
 
 from typing import Any, BinaryIO
 
 import tifffile
 
-# Tags that say how pixels are stored, which the writer says anew; 274 becomes upright.
+# Tags for the storage of pixels, which the writer sets itself; 274 becomes upright.
 _STORAGE = {
     *(254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 274, 277, 278, 279, 282, 283),
     *(284, 288, 289, 292, 293, 296, 301, 317, 318, 319, 320, 322, 323, 324, 325, 332),
     *(334, 338, 339, 347, *range(512, 522), 529, 530, 531, 532, 32997, 34675),
 }
-# Tags that lead to directories of their own, which are not copied.
+# Tags that point to separate directories, which are not copied.
 _POINTERS = {
     330: "its smaller copies (SubIFDs)",
     34665: "EXIF",
@@ -20,7 +20,7 @@ _POINTERS = {
 
 
 class Tags:
-    """Tags as bytes; what several pages share is held once, and the sum is bounded."""
+    """Tags as bytes. Tags shared by pages are stored once, and the total is bounded."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._left = file, 2 * size + (1 << 20)
@@ -28,7 +28,7 @@ class Tags:
         self.lost: set[str] = set()
 
     def of(self, page: Any) -> list[tuple[int, int, int, bytes, bool]]:
-        """Return all tags of a page that hold for its new pixels."""
+        """Return all tags of a page that remain valid for new pixels."""
         kept = []
         for tag in page.tags:
             if tag.code in _POINTERS:

@@ -1,16 +1,18 @@
 """Noisy and clean batches in one compiled call; needs numba.
 
-The normals are those of `np.random.default_rng(words).standard_normal(dtype=
-np.float32)`, bit for bit. Words become a state as O'Neill's seed_seq_fe mixes them
-(pcg-random.org, 2015), the generator is her PCG64 (XSL-RR, HMC-CS-2014-0905), and the
-normals come by the ziggurat of Marsaglia and Tsang (J. Stat. Softw. 5(8), 2000) with
-256 layers, each of one 32-bit word where it is accepted at once. NumPy does the same
-through a function call for each word. Here some thousand words are drawn together, by
-two generators that leap over each other's; those that are not accepted at once, 15 in
-1,000, are looked for; and what lies between two of them are normals, by the vector.
+The normals equal those of `np.random.default_rng(words).standard_normal(dtype=
+np.float32)` bit for bit. Words become a state by O'Neill's seed_seq_fe (pcg-random.org,
+2015). The generator is her PCG64 (XSL-RR, HMC-CS-2014-0905). The normals are drawn with
+the ziggurat of Marsaglia and Tsang (J. Stat. Softw. 5(8), 2000) with 256 layers, from
+one 32-bit word each if it is accepted at once.
 
-`keras_dae.images.drawing` decides whether it may be used. Types are numba's to find.
-All is in one file, since numba keeps machine code by the date of the file it is of.
+NumPy calls a function for each word. Here some thousand words are drawn together, by
+two interleaved generators. Then the words that are not accepted at once, 15 in 1,000,
+are located, and the words between them are converted to normals with vector
+instructions.
+
+`keras_dae.images.drawing` decides whether this module is used. numba infers the types.
+Everything is in one file, since numba caches machine code by the date of its file.
 """
 
 import math
@@ -26,15 +28,15 @@ from numba.extending import intrinsic
 _TAIL, _AREA = 3.6541528853610088, 0.00492867323399
 _LAYERS, _BITS = 256, 23
 U32, U64, F32 = np.uint32, np.uint64, np.float32
-# PCG64's multiplier, and that of two steps at once, each in two halves.
+# The multiplier of PCG64, and that of two steps at once, each as two halves.
 _ONCE = U64(0x2360ED051FC65DA4), U64(0x4385DF649FCCF645)
 _TWICE = U64(0x17BCE35BDF69743C), U64(0x529ED9EB20E0AE99)
 _HALF, _MASK = U64(32), U64(0xFFFFFFFF)
-# Words drawn together, few enough for a processor's caches, and normals computed at
-# once: the last ones of a run may be too many, and are written over.
+# Words drawn together, few enough for the processor caches, and normals computed
+# together. The last normals of a block may be too many, and are overwritten.
 _TOGETHER, _LANES = 4096, 16
-# seed_seq_fe: its pool's words, where its two hashes begin and what they go on by, and
-# what its mix takes of either word.
+# Constants of seed_seq_fe: size of its pool, start and factor of its two hashes, and
+# the multipliers of its mix.
 _POOL = 4
 _IN, _IN_FACTOR = U64(0x43B0D7E5), U64(0x931E8875)
 _OUT, _OUT_FACTOR = U64(0x8B51F9DD), U64(0x58F38DED)
@@ -42,10 +44,10 @@ _OWN, _OTHER, _FOLD = U64(0xCA01F9DD), U64(0x4973F715), U64(16)
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return of each layer: what is accepted at once, a step's width, the density.
+    """Return for each layer the acceptance threshold, the step width and the density.
 
-    The widths come twice, the second time for a word whose bit above its layer's says
-    that the normal is negative.
+    The widths are stored twice. The second copy is negative, for words whose sign bit
+    is set.
     """
     edges = np.empty(_LAYERS)
     edges[0], edges[-1] = _AREA / math.exp(-(_TAIL**2) / 2), _TAIL
@@ -66,13 +68,13 @@ TAIL, PER_TAIL = F32(_TAIL), F32(1 / _TAIL)
 
 
 def without_lock(function: Callable[..., Any]) -> Any:
-    """Return `function` as machine code that runs without the interpreter's lock."""
+    """Compile `function` to machine code that releases the interpreter lock."""
     return numba.njit(nogil=True, cache=True)(function)
 
 
 @without_lock
 def _hashed(word, constant, factor):
-    """Return a word's hash, and the constant of the next one."""
+    """Return the hash of a word, and the constant for the next one."""
     after = constant * factor & _MASK
     word = (word ^ constant) * after & _MASK
     return word ^ (word >> _FOLD), after
@@ -80,7 +82,7 @@ def _hashed(word, constant, factor):
 
 @without_lock
 def _seed(words):
-    """Return the eight words of 32 bits that a list of words seeds a generator with."""
+    """Return the eight 32-bit words that seed a generator, from a list of words."""
     pool, constant = np.zeros(_POOL, U64), _IN
     for place in range(_POOL):
         word = words[place] if place < len(words) else U64(0)
@@ -99,9 +101,9 @@ def _seed(words):
 
 
 def _upper_half(_, one, other):
-    """Return how the upper half of a product of 64-bit words is computed, and its type.
+    """Compute the upper half of a product of 64-bit words.
 
-    As one instruction: the whole product has 128 bits, which numba has no name for.
+    This is one machine instruction with a 128-bit result, which numba cannot express.
     """
 
     def build(_, builder, __, words):
@@ -120,7 +122,7 @@ _upper: Any = intrinsic(_upper_half)
 def _advanced(state, step, factor=_ONCE):
     """Return the halves of a 128-bit state after a step of PCG64."""
     high, low = state
-    # Of the upper half's chain only the last line waits for the step before.
+    # Only the last line of the upper half depends on the step before.
     rest = low * factor[0] + _upper(low, factor[1]) + step[0]
     low = low * factor[1] + step[1]
     rest = rest + U64(1) if low < step[1] else rest
@@ -129,7 +131,7 @@ def _advanced(state, step, factor=_ONCE):
 
 @without_lock
 def _stream(words):
-    """Return state and step of the PCG64 that a list of words seeds."""
+    """Return state and step of the PCG64 seeded with a list of words."""
     seeds = _seed(words)
     start, low, above, below = seeds[::2] | (seeds[1::2] << _HALF)
     step = (above << U64(1)) | (below >> U64(63)), (below << U64(1)) | U64(1)
@@ -140,14 +142,14 @@ def _stream(words):
 
 @without_lock
 def _output(state):
-    """Return the 64 bits of a state, of which the lower 32 are the first word."""
+    """Return the 64 bits of a state; the lower 32 are the first word."""
     mixed, turn = state[0] ^ state[1], state[0] >> U64(58)
     return (mixed >> turn) | (mixed << ((U64(64) - turn) & U64(63)))
 
 
 @without_lock
 def _fill(doubles, state, step):
-    """Fill an even number of 64-bit words; return the state after them."""
+    """Fill an even number of 64-bit words; return the next state."""
     leap = _advanced(step, step)
     even = _advanced(state, step)
     odd = _advanced(even, step)
@@ -160,14 +162,14 @@ def _fill(doubles, state, step):
 
 @without_lock
 def _height(word):
-    """Return where in its layer a word lies, of 2**23."""
+    """Return the position of a word in its layer, in units of 2**-23."""
     return word >> U32(9)
 
 
 @without_lock
 def _value(word):
-    """Return the normal of a word that is accepted."""
-    # Signed, since processors convert that faster.
+    """Return the normal of an accepted word."""
+    # Signed integers convert faster.
     return F32(np.int32(_height(word))) * WIDTH[word & U32(511)]
 
 
@@ -179,14 +181,14 @@ def _unit(word):
 
 @without_lock
 def _find(words, doubtful, curve):
-    """List the places of words that are not accepted at once; return how many.
+    """Store the indices of words that are not accepted at once; return their number.
 
-    With each comes the density at its value, in `curve`.
+    The density at each of their values is stored in `curve`.
     """
     found = 0
     for place in range(U64(len(words))):
         word = words[place]
-        doubtful[found] = place  # written over by the next one, unless it counts
+        doubtful[found] = place  # overwritten by the next one unless counted
         found += _height(word) >= AT_ONCE[word & U32(255)]
     for number in range(found):
         value = _value(words[doubtful[number]])
@@ -196,7 +198,7 @@ def _find(words, doubtful, curve):
 
 @without_lock
 def _word(words, place, stream, step):
-    """Return a word, also one beyond those drawn together, and the stream after it."""
+    """Return a word, possibly beyond the block, and the stream after it."""
     if place < len(words):
         return words[place], stream
     state, spare, there = stream
@@ -209,9 +211,10 @@ def _word(words, place, stream, step):
 
 @without_lock
 def _decide(words, place, curve, stream, step):
-    """Decide a word that was not accepted at once.
+    """Process a word that was not accepted at once.
 
-    Returns its value, whether it is one, the place after what it took, the stream.
+    Returns its value, whether it is accepted, the index after the used words, and the
+    stream.
     """
     word, place = words[place], place + U64(1)
     layer = word & U32(255)
@@ -234,14 +237,14 @@ def _decide(words, place, curve, stream, step):
 
 @without_lock
 def _normals(words, place, stream, step, room):
-    """Write the normals of `words` from `place` on; return how many, and the stream."""
+    """Write the normals of `words` from `place` on; return their number, the stream."""
     normals, doubtful, curve = room
     found, count = _find(words, doubtful, curve), U64(0)
     doubtful[found] = len(words)
     for number in range(found + 1):
         stop = U64(doubtful[number])
         if stop < place:
-            continue  # an earlier one took it
+            continue  # already used by an earlier word
         for first in range(U64(0), stop - place, U64(_LANES)):
             for lane in range(U64(0), U64(_LANES)):
                 value = _value(words[place + first + lane])
@@ -258,9 +261,9 @@ def _normals(words, place, stream, step, room):
 
 @without_lock
 def _add(images, rows, low, reach, sigma, clip, normals, done, noisy, clean):
-    """Write the pixels, noisy and clean, that `normals` are for, from `done` on.
+    """Write the noisy and clean pixels for `normals`, from index `done` on.
 
-    A value is scaled as `rows.normalise` does it.
+    Values are scaled as in `rows.normalise`.
     """
     first, size = 0, images.shape[1]
     while first < len(normals):
@@ -282,20 +285,20 @@ def draw(images, rows, words, batch_size, low, reach, sigma, clip, noisy, clean)
     """Fill `noisy` and `clean` with images and their Gaussian noise.
 
     Args:
-        images: uint8 (N, P), P values an image.
-        rows: which of them, int64 (n,).
-        words: what seeds the first batch's stream, uint64 (k,), each below 2**32; for
-            each batch after it the last word is one more. Changed.
-        batch_size: images of a batch.
-        low: image value that becomes 0, float32.
-        reach: how much more becomes 1, float32.
+        images: uint8 (N, P), with P values per image.
+        rows: indices of the images, int64 (n,).
+        words: seed of the stream of the first batch, uint64 (k,), each below 2**32. The
+            last word increases by one per batch. Modified in place.
+        batch_size: images per batch.
+        low: image value that is scaled to 0, float32.
+        reach: difference to the value that is scaled to 1, float32.
         sigma: standard deviation of the noise, float32.
         clip: whether noisy values are clipped to [0, 1].
-        noisy: float32 (n, P), written.
-        clean: float32 (n, P), written.
+        noisy: float32 (n, P), output.
+        clean: float32 (n, P), output.
     """
     doubles = np.empty(_TOGETHER // 2 + 1 + _LANES, U64)
-    # Of normals, and of the words to be decided: their places, the density there.
+    # Normals, and for the remaining words their indices and densities.
     size = _TOGETHER + 3 + _LANES
     room = np.empty(size, F32), np.empty(size, np.int32), np.empty(size)
     for first in range(0, len(rows), batch_size):
@@ -305,7 +308,7 @@ def draw(images, rows, words, batch_size, low, reach, sigma, clip, noisy, clean)
         last = min(first + batch_size, len(rows))
         done, end = first * images.shape[1], last * images.shape[1]
         while done < end:
-            left = end - done  # and a word more for some of them
+            left = end - done  # some normals need more than one word
             some = min(_TOGETHER // 2, (left + left // 32) // 4 * 2 + 2)
             state, spare, there = stream
             doubles[0] = U64(spare) << _HALF

@@ -1,1 +1,1 @@
-"""Models in other programs: exported, read again, compared across runtimes."""
+"""Export models to other formats, and compare runtimes."""

@@ -1,10 +1,10 @@
-"""The archive of a denoiser that darktable 5.6 imports, written and answered by.
+"""Write and read the archive of a denoiser that darktable 5.6 imports.
 
-It is a zip file of `ID/model.onnx` and `ID/config.json`. The model's input `input` and
-output `output` are float32 [1, 3, H, W], sRGB in [0, 1], with any H and W from 2
-pixels. The fields of config.json are those of `src/ai/README.md` in darktable's sources
-and of the pipeline reference of its model collection. The graph holds only what the
-network computes, so that every provider of ONNX Runtime takes it.
+It is a zip file with `ID/model.onnx` and `ID/config.json`. The input `input` and output
+`output` of the model are float32 [1, 3, H, W], sRGB in [0, 1], with any H and W of at
+least 2 pixels. The fields of config.json follow `src/ai/README.md` in darktable's
+sources and the pipeline reference of its model collection. The graph holds only the
+operations of the network, so that every provider of ONNX Runtime supports it.
 """
 
 import json
@@ -16,28 +16,28 @@ from typing import Any
 
 import numpy as np
 
-OPSET, IR = 17, 8  # of 2022: what any runtime of darktable reads
+OPSET, IR = 17, 8  # from 2022, supported by all runtimes of darktable
 MODEL, CONFIG = "model.onnx", "config.json"
 TASK, VERSION = "denoise", "1.0"
 
 
 def write_archive(model: Any, out: Path, card: dict[str, Any]) -> None:
-    """Write a model of the family photo, in colour, as darktable's archive.
+    """Write a colour model of the family photo as an archive for darktable.
 
     Args:
         model: the Keras model.
         out: the file.
-        card: what is known of the model; its `name` becomes part of the identifier.
+        card: the card of the model; its `name` becomes part of the identifier.
 
     Raises:
-        ValueError: a model of another family, or a grey one.
+        ValueError: the model belongs to another family, or is grey.
     """
     import onnx
 
     shape = tuple(model.input_shape[1:])
     if model.name != "photo" or shape != (None, None, 3):
         raise ValueError(
-            "darktable takes denoisers of photographs in colour, trained with "
+            "darktable supports denoisers of colour photographs, trained with "
             f"--model photo --channels 3; this is {model.name} for images of {shape}"
         )
     config = describe(card)
@@ -50,7 +50,7 @@ def write_archive(model: Any, out: Path, card: dict[str, Any]) -> None:
 
 
 def describe(card: dict[str, Any]) -> dict[str, Any]:
-    """Return config.json: what darktable shows and how it calls the model."""
+    """Return config.json: what darktable displays and how it calls the model."""
     name = re.sub(r"[^a-z0-9]+", "-", str(card.get("name", "photo")).lower()).strip("-")
     return {
         "id": f"{TASK}-keras-dae-{name or 'photo'}",
@@ -83,7 +83,7 @@ def onnx_model(model: Any) -> Any:
         return output
 
     def kernel(layer: str) -> str:
-        # Keras holds (h, w, in, out), and of a transpose (h, w, out, in).
+        # Keras stores (h, w, in, out), and (h, w, out, in) if transposed.
         weights = model.get_layer(layer).get_weights()[0].transpose(3, 2, 0, 1)
         return constant(f"{layer}.kernel", np.ascontiguousarray(weights))
 

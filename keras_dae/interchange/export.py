@@ -1,4 +1,4 @@
-"""Export a model: written, read again and compared before it stands in its place."""
+"""Export a model: write it, read it back and compare, then move it into place."""
 
 import os
 from collections.abc import Callable
@@ -37,35 +37,35 @@ def export(
     threads: int = 1,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Write a `.keras` file in another format; nothing is left of one that differs.
+    """Export a `.keras` file to another format; nothing is kept if its outputs differ.
 
     Args:
         model: the `.keras` file.
         name: a row of `EXPORTS`.
         out: the file to write; a folder for saved-model.
-        card: what is known of the model, put into the file's metadata.
-        overwrite: whether what is there may be replaced.
+        card: the card of the model, which is stored in the metadata of the file.
+        overwrite: replace an existing output.
         threads: CPU threads of the comparison.
-        say: told of another process that writes this file, which is waited for.
+        say: called with a message if another process is writing this file.
 
     Returns:
-        Format, files, bytes and the largest absolute difference of its answers.
+        Format, files, size in bytes and the largest absolute difference of outputs.
 
     Raises:
-        UsageError: a name of another ending, or one that exists.
-        KerasDAEError: a missing package, a failing export, or answers that differ by
+        UsageError: the path has another ending, or exists.
+        KerasDAEError: a package is missing, the export failed, or outputs differ by
             more than `TOLERANCE`.
     """
     row = EXPORTS[name]
     named(out.parent)
     check(
         out.suffix == row.suffix,
-        f"The output of {name} ends in {row.suffix or 'nothing: it is a folder'}.",
+        f"The output of {name} must end in {row.suffix or 'nothing: it is a folder'}.",
         out=str(out),
     )
     _check_free(out, overwrite)
     require(name)
-    looked_at = sample(model)  # says at once what is wrong with the file
+    looked_at = sample(model)  # raises early if the file is invalid
     try:
         with held(out, "The output", beside=True, wait=float("inf"), tell=say):
             _check_free(out, overwrite)
@@ -82,13 +82,13 @@ def _check_free(out: Path, overwrite: bool) -> None:
         raise UsageError(f"{out} exists; --overwrite replaces it.")
     if out.suffix and not out.is_dir():
         return
-    # A folder is deleted as a whole, so it must be one that `export` made.
+    # A folder is deleted as a whole, so it must have been created by `export`.
     held = {path.name for path in out.iterdir()} if out.is_dir() else {""}
     card = out / "assets.extra" / f"{KEY}.json"
     if out.is_symlink() or not card.is_file() or held - SAVED_MODEL:
         raise UsageError(
-            f"{out} is no export of this program, and --overwrite replaces nothing "
-            "else; name another folder."
+            f"{out} was not written by this program, so --overwrite does not replace "
+            "it. Choose another folder."
         )
 
 
@@ -101,7 +101,7 @@ def _export(
     looked_at: np.ndarray,
     folder: Path,
 ) -> dict[str, Any]:
-    """Write, read again and compare in `folder`, then move it all to `out`."""
+    """Write, read back and compare in `folder`, then move everything to `out`."""
     made = folder / "made" / out.name
     made.parent.mkdir()
     bounds = bounds_for(model)
@@ -115,8 +115,8 @@ def _export(
     difference = float(np.abs(given - expected).max())
     if not difference <= TOLERANCE:
         raise KerasDAEError(
-            f"The {name} file answers up to {difference:.2g} away from "
-            f"{model}, more than {TOLERANCE:g}; it was not kept."
+            f"The outputs of the {name} file differ by up to {difference:.2g} from "
+            f"those of {model}, more than {TOLERANCE:g}; it was not kept."
         )
     files = _move(made.parent, out, folder)
     return {
@@ -129,12 +129,12 @@ def _export(
 
 
 def require(name: str) -> None:
-    """Say which extra brings what a format needs and is not there."""
+    """Raise an error that names the extra if a package for a format is missing."""
     row = EXPORTS[name]
     if row.missing():
         raise KerasDAEError(
-            f"{name} needs {', '.join(row.missing())}, not installed here; pip install "
-            f'"keras-dae[{row.extra}]" brings it.'
+            f"{name} needs {', '.join(row.missing())}, not installed here. Run: pip "
+            f'install "keras-dae[{row.extra}]"'
         )
 
 
@@ -146,13 +146,13 @@ def write_format(
     out: Path,
     card: dict[str, Any],
 ) -> None:
-    """Write a format in a process of the backend that exports it."""
+    """Write a format in a process of the required backend."""
     described = {**card, "preprocessing": PREPROCESSING}
     worker.do("export", bounds, model, name, str(out), described)
 
 
 def sample(model: Path) -> np.ndarray:
-    """Return float32 images in [0, 1] of the shape that a `.keras` file takes."""
+    """Return float32 images in [0, 1] with the input shape of a `.keras` file."""
     shape = [side or 28 for side in input_shape(inspect(model))]
     if prod(shape) > MOST_VALUES:
         raise KerasDAEError(
@@ -171,11 +171,11 @@ def answers(
     images: np.ndarray,
     repeats: int = 1,
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """Return what a model's file answers in another process, and how fast.
+    """Return the outputs of a model file in another process, and the time.
 
     Args:
         worker: the process.
-        bounds: what it may take.
+        bounds: its limits.
         model: the file.
         name: its format: 'keras' or a row of `EXPORTS`.
         images: float32 (N, H, W, C).
@@ -188,10 +188,10 @@ def answers(
 
 
 def _move(folder: Path, out: Path, aside: Path) -> list[Path]:
-    """Move what was made beside its companions; the file that names them comes last.
+    """Move the new files into place; the main file comes last.
 
-    Where there are several, that file goes first, so that an old one never stands
-    beside new companions.
+    If there are several files, an existing main file is moved away first, so that it is
+    never next to new companions.
     """
     made = sorted(folder.iterdir(), key=lambda path: path.name == out.name)
     for path in (inner for inner in folder.rglob("*") if inner.is_file()):

@@ -1,7 +1,7 @@
-"""The formats that a model is exported to: one row each, written and answered by.
+"""Export formats, one row each, with their writers and readers.
 
-Everything that imports a runtime does so inside a function, since each one runs in a
-process of its own (see `worker`).
+Runtimes are imported inside functions, since each one runs in its own process (see
+`worker`).
 """
 
 import json
@@ -17,11 +17,11 @@ from keras_dae.errors import check
 from keras_dae.interchange.darktable import read_archive, write_archive
 
 Answer = Callable[[np.ndarray], np.ndarray]
-# What a folder of saved-model holds.
+# Members of a saved-model folder.
 SAVED_MODEL = {
     *("saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"),
 }
-KEY = "keras_dae"  # under which a file's metadata hold the model's card
+KEY = "keras_dae"  # metadata key of the card
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,16 @@ class ExportFormat:
     """One format.
 
     Attributes:
-        suffix: what its files end in; empty for a folder.
-        backend: the backend that keras exports it from.
-        keras_name: what keras calls it.
-        packages: what must be installed.
-        extra: the extra of keras-dae that brings them.
-        describe: (file, card) -> nothing; puts the card into the file, or beside it.
+        suffix: file name extension; empty for a folder.
+        backend: the backend that exports it.
+        keras_name: its name in keras.
+        packages: required packages.
+        extra: the extra of keras-dae that installs them.
+        describe: (file, card) -> None; stores the card in the file, or next to it.
         reader: (file, threads) -> a function of float32 arrays (N, H, W, C).
-        write: (model, file, card) -> nothing, where keras does not write the format.
-        clips: whether its answers are the model's clipped to [0, 1].
-        general: whether any model can be written.
+        write: (model, file, card) -> None, if keras does not write the format.
+        clips: whether its outputs are clipped to [0, 1].
+        general: whether any model can be exported.
     """
 
     suffix: str
@@ -58,7 +58,7 @@ class ExportFormat:
 
 
 def _beside(path: Path, card: dict[str, Any]) -> None:
-    """Write the card to a JSON file beside a format that has no place for it."""
+    """Write the card to a JSON file next to a format that cannot store it."""
     text = json.dumps(card, indent=1) + "\n"
     path.with_suffix(".json").write_text(text, encoding="utf-8")
 
@@ -87,7 +87,7 @@ def _describe_openvino(path: Path, card: dict[str, Any]) -> None:
     import openvino
 
     model = openvino.Core().read_model(path)
-    weights = path.with_suffix(".bin").read_bytes()  # before it is written anew
+    weights = path.with_suffix(".bin").read_bytes()  # read it before it is overwritten
     model = openvino.Core().read_model(path.read_bytes(), weights)
     model.set_rt_info(json.dumps(card), [KEY])
     openvino.save_model(model, path, compress_to_fp16=False)
@@ -102,7 +102,7 @@ def _read_openvino(path: Path, threads: int) -> Answer:
         path, "CPU", {hint: precision, "INFERENCE_NUM_THREADS": threads}
     )
     if compiled.get_property(hint) != precision:
-        raise RuntimeError("openvino does not compute in float32 here")
+        raise RuntimeError("openvino does not compute in float32 on this machine")
     return lambda images: np.asarray(compiled(images)[0])
 
 
@@ -212,15 +212,15 @@ EXPORTS: dict[str, ExportFormat] = {
         general=False,
     ),
 }
-# Formats that any model is written in.
+# Formats that support any model.
 GENERAL = tuple(name for name, row in EXPORTS.items() if row.general)
 
 
 def format_of(path: Path, name: str | None = None) -> str:
-    """Return the format of an export: the one named, or what the ending says.
+    """Return the format of an export: the given one, or that of the extension.
 
     Raises:
-        UsageError: no row of `EXPORTS`, or an ending of none.
+        UsageError: the format or the extension is unknown.
     """
     endings = {row.suffix: row_name for row_name, row in EXPORTS.items()}
     chosen = name or endings.get(path.suffix, "")

@@ -1,4 +1,4 @@
-"""One file, many runtimes: do all of them answer alike, and how fast?"""
+"""Compare outputs and speed of one file on many runtimes."""
 
 import hashlib
 import tempfile
@@ -18,15 +18,15 @@ from keras_dae.interchange.process import Worker, bounds_for
 from keras_dae.system.limits import Bounds
 
 REFERENCE = "torch"
-# Backends that keras 3 answers with, and the package each one needs.
+# Backends of keras 3, and the package that each one needs.
 ANSWERING = {"jax": "jax", "tensorflow": "tensorflow", "numpy": "numpy"}
-BACKEND = "backend"  # a row's form: this, or exported
+BACKEND = "backend"  # `form` of a row: this, or exported
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model, what it is asked and to answer, and a folder for its exports."""
+    """A model, test images, expected outputs, and a folder for exports."""
 
     name: str
     path: Path
@@ -41,7 +41,7 @@ class Case:
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
     def row(self, runtime: str, form: str) -> Row:
-        """Return what a row begins with."""
+        """Return the first columns of a row."""
         who = {"model": self.name, "sha256": self.sha256}
         return {**who, "runtime": runtime, "form": form}
 
@@ -53,18 +53,19 @@ def parity(
     formats: Iterable[str] = GENERAL,
     begin: Callable[[str, str], None] = lambda model, target: None,
 ) -> Iterator[Row]:
-    """Yield a row for each runtime and model: difference from torch, and speed.
+    """Yield a row per runtime and model: difference from torch, and speed.
 
     Args:
         models: names with their `.keras` files.
-        threads: CPU threads of each process.
-        formats: exported formats to compare beside the backends.
-        begin: told each model and runtime before it starts.
+        threads: CPU threads per process.
+        formats: exported formats to compare in addition to the backends.
+        begin: called with each model and runtime before it starts.
 
     Yields:
-        Rows, each as soon as it is known, with the file's `sha256`, `state` 'same',
-        'differs' (above `TOLERANCE`), 'absent' (not installed) or 'failed', the
-        largest absolute difference and the milliseconds an image took in batches of 64.
+        Rows, each as soon as it is known. They hold the `sha256` of the file, a `state`
+        ('same', 'differs' (above `TOLERANCE`), 'absent' (not installed) or 'failed'),
+        the largest absolute difference, and the milliseconds per image in batches of
+        64.
     """
     with tempfile.TemporaryDirectory() as place:
         cases = []
@@ -82,7 +83,8 @@ def parity(
                 yield _row(case.row(REFERENCE, BACKEND), 0.0, speed)
         for target in (*ANSWERING, *formats):
             backend = target if target in ANSWERING else EXPORTS[target].backend
-            # One process for all models: to import a backend is most of the time.
+            # One process for all models, since importing a backend takes most of the
+            # time.
             with Worker(backend, threads) as worker:
                 for case in cases:
                     begin(case.name, target)

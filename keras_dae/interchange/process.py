@@ -1,4 +1,4 @@
-"""A process of one keras backend that does one task of `worker` after the other."""
+"""A process of one keras backend that runs tasks of `worker` one after the other."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,18 +9,18 @@ from keras_dae.system.limits import UNBOUNDED, Bounds, bounds_of
 from keras_dae.system.own import is_own
 from keras_dae.system.walls import Room
 
-# How much more a task may take than opening the file.
+# Extra memory and time of a task, compared with opening the file.
 MEMORY_TIMES, TIME_TIMES = 4, 12
 
 
 class Worker(Room):
-    """A process with walls, of one backend, on the CPU; started by its first task.
+    """A restricted CPU process of one backend, started by its first task.
 
     Importing a backend takes longer than most tasks, so tasks of one backend share it.
     A task that kills the process fails alone: the next one starts another.
 
     Args:
-        backend: what KERAS_BACKEND is there.
+        backend: value of KERAS_BACKEND in the process.
         threads: CPU threads.
     """
 
@@ -48,17 +48,17 @@ class Worker(Room):
     def do(
         self, task: str, bounds: Bounds, model: Path, name: str, *arguments: Any
     ) -> Any:
-        """Do one task and return its result.
+        """Run one task and return its result.
 
         Args:
             task: a function of `worker`.
-            bounds: what it may take; see `bounds_for`.
-            model: the file that it begins with.
-            name: the format that it writes or reads.
-            arguments: what else it takes.
+            bounds: limits; see `bounds_for`.
+            model: the file, the first argument of the task.
+            name: the format to write or read.
+            arguments: further arguments.
 
         Raises:
-            KerasDAEError: it failed, or took more than the bounds.
+            KerasDAEError: it failed, or exceeded the limits.
         """
         try:
             return self.call(
@@ -73,7 +73,7 @@ class Worker(Room):
 
 
 def bounds_for(model: Path) -> Bounds:
-    """Return what each task of a model may take; the user's own is not bounded."""
+    """Return the limits for tasks on a model; trusted files have none."""
     if is_own(model):
         return UNBOUNDED
     opening = bounds_of(model)

@@ -1,6 +1,6 @@
-"""What one process does for `export` and `parity`: write a format, or answer images.
+"""Tasks of one process for `export` and `parity`: write a format, or run images.
 
-`process.Worker` calls these functions in a process with walls, of one backend.
+`process.Worker` calls these functions in a restricted process of one backend.
 """
 
 import os
@@ -16,16 +16,16 @@ from keras_dae.interchange.formats import EXPORTS, Answer
 from keras_dae.system.numerics import float32
 
 BATCH = 64
-OPEN_SIDE = 28  # pixels, where a model takes images of any size
+OPEN_SIDE = 28  # side in pixels if the input size is variable
 MOST_SIDE = 65_536
 NO_OPEN_SIDES = (
-    "torch.export cannot keep the sides of this model open, as of one with strides; "
-    "the formats onnx, saved-model and litert can"
+    "torch.export cannot keep the input size of this model variable, for example "
+    "because of strides; the formats onnx, saved-model and litert can"
 )
 
 
 def prepare() -> None:
-    """Import keras, whose memory and time are no file's."""
+    """Import keras before the limits of a file apply."""
     import keras
 
     assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
@@ -35,7 +35,7 @@ def export(model: str, name: str, out: str, card: dict[str, Any]) -> None:
     """Write the `.keras` file `model` to `out` in the format `name`, with its card.
 
     Raises:
-        KerasDAEError: torch cannot keep open sides open.
+        KerasDAEError: torch cannot keep the input size variable.
     """
     from keras_dae.models.files import open_model
 
@@ -43,7 +43,7 @@ def export(model: str, name: str, out: str, card: dict[str, Any]) -> None:
     if row.write is not None:
         row.write(loaded, Path(out), card)
         return
-    # keras exports what was called before; an open side stays open.
+    # keras exports only models that were called; variable sides stay variable.
     shape = [side or OPEN_SIDE for side in loaded.input_shape[1:]]
     loaded.predict_on_batch(np.zeros((2, *shape), np.float32))
     sides = loaded.input_shape[1:3]
@@ -58,7 +58,7 @@ def export(model: str, name: str, out: str, card: dict[str, Any]) -> None:
 
 
 def _options(name: str, sides: tuple[int | None, ...]) -> dict[str, Any]:
-    """Return what keeps batch and open sides of any size where keras fixes them."""
+    """Return options that keep the batch and variable sides variable."""
     if name != "torch":
         return {}
     from torch.export import Dim
@@ -73,11 +73,11 @@ def _options(name: str, sides: tuple[int | None, ...]) -> dict[str, Any]:
 def answer(
     model: str, name: str, images: np.ndarray, threads: int, repeats: int
 ) -> tuple[np.ndarray, float]:
-    """Answer images by a file of the format `name`, one batch at a time.
+    """Run images through a file in the format `name`, one batch at a time.
 
     Returns:
-        The answers, float32, and the milliseconds an image took in the fastest of
-        `repeats` passes.
+        The outputs, float32, and the milliseconds per image in the fastest of `repeats`
+        passes.
     """
     read: Callable[[Path, int], Answer] = _read_keras
     if name in EXPORTS:

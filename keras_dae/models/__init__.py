@@ -1,1 +1,1 @@
-"""What learns: geometry, builders, and model files."""
+"""Model architectures, builders and model files."""

@@ -1,10 +1,10 @@
-"""Geometry of symmetric convolutional autoencoders: pure data, no keras.
+"""Geometry of symmetric convolutional autoencoders, as data without keras.
 
 An encoder is a tuple of `Conv` rows; the decoder mirrors it with transposed
-convolutions. Every reducing convolution divides exactly, so that the mirrored
-transpose lands on the input size: 'valid' with `(size - kernel) % strides == 0`, or
-'same' with `size % strides == 0`. Its kernel is at least twice its stride, so that
-each pixel is seen, and later drawn, from at least two positions an axis.
+convolutions. Every strided convolution divides exactly, so that its mirror restores the
+input size: 'valid' with `(size - kernel) % strides == 0`, or 'same' with `size %
+strides == 0`. Its kernel is at least twice its stride, so that each pixel is covered by
+at least two kernel positions per axis.
 """
 
 import heapq
@@ -20,8 +20,8 @@ from keras_dae.errors import UsageError, check
 DEPTHS = (1, 3, 5)
 LATENTS = (13, 8, 5)
 LATENT_CHANNELS = 4
-# Bounds of the search for a schedule. 12 is the smallest kernel that takes 28 to 5
-# in one step with the overlap above.
+# Bounds of the search for a schedule. 12 is the smallest kernel that reduces 28 to 5 in
+# one step with this overlap.
 MAX_KERNEL = 12
 MODERATE_STRIDE = 3
 MAX_DEPTH = 64
@@ -33,9 +33,9 @@ class Conv:
     """One convolution of the encoder, and its mirror in the decoder.
 
     Attributes:
-        filters: channels that the convolution gives.
-        kernel_size: side of its square kernel, in pixels.
-        strides: step between kernel positions, in pixels.
+        filters: output channels.
+        kernel_size: side of its square kernel in pixels.
+        strides: step between kernel positions in pixels.
         padding: 'valid' or 'same'.
     """
 
@@ -58,14 +58,15 @@ class Conv:
 
 @dataclass(frozen=True)
 class DAESpec:
-    """A denoising autoencoder as data: what `build` turns into a Keras model.
+    """The specification of a denoising autoencoder, which `build` turns into a model.
 
     Attributes:
-        image_size: height of the image, in pixels.
+        image_size: height of the image in pixels.
         channels: channels of the image (1 grey, 3 colour).
-        layers: the encoder's convolutions in order; the last one gives the latent.
-        family: what the name begins with.
-        image_width: width of the image, in pixels; None for a square one.
+        layers: the convolutions of the encoder in order; the last one outputs the
+            latent.
+        family: prefix of the name.
+        image_width: width of the image in pixels; None for square images.
         residual: whether layers of equal shape form residual blocks, see `blocks`.
     """
 
@@ -85,7 +86,7 @@ class DAESpec:
     def name(self) -> str:
         """The paper's name, such as DAE_5_13 for depth 5 and a latent of 13x13.
 
-        Of a latent that is not square the shorter side counts.
+        If the latent is not square, the shorter side is used.
         """
         return f"{self.family}_{self.depth}_{min(self.latent_shape[:2])}"
 
@@ -112,12 +113,12 @@ class DAESpec:
 
     @cached_property
     def blocks(self) -> tuple[int, ...]:
-        """Places in `layers`, from 0, of the first layers of residual blocks.
+        """Indices in `layers` of the first layers of residual blocks.
 
-        A block is two neighbouring layers that leave the shape as it is, with a
-        connection around both; its mirror in the decoder is one too. The first layer,
-        whose mirror gives the image, and the last one, which gives the latent, belong
-        to none: nothing passes by the latent. Empty unless `residual`.
+        A block is two consecutive layers that keep the shape, with a skip connection
+        around both; so is its mirror in the decoder. The first and the last layer are
+        never part of a block, so that no connection bypasses the latent. Empty unless
+        `residual`.
         """
         shapes = list(zip(self.sizes, self._across, self.widths, strict=True))
         found, place = [], 1
@@ -139,7 +140,7 @@ class DAESpec:
 
     @property
     def latent_ratio(self) -> float:
-        """Latent values by image values: the paper's "compression rate" (table 1)."""
+        """Latent values per image value: the paper's "compression rate" (table 1)."""
         return prod(self.latent_shape) / prod(self.image_shape)
 
     @property
@@ -154,7 +155,7 @@ class DAESpec:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds for one image; a transpose costs what its mirror costs."""
+        """Multiply-adds per image; a transposed convolution counts as its mirror."""
         sides = zip(self.sizes[1:], self._across[1:], strict=True)
         rows = zip(self.layers, sides, pairwise(self.widths), strict=True)
         return sum(
@@ -164,9 +165,9 @@ class DAESpec:
 
     @property
     def receptive_field(self) -> int:
-        """Side of the input square that one latent value sees, in pixels.
+        """Side of the receptive field of one latent value, in pixels.
 
-        Padding is counted as seen, so the figure may exceed the image.
+        Padding is included, so the side can exceed the image.
         """
         field, jump = 1, 1
         for layer in self.layers:
@@ -177,7 +178,7 @@ class DAESpec:
 
 @dataclass(frozen=True, order=True)
 class Step:
-    """One reducing convolution of a schedule, without its filters."""
+    """One strided convolution of a schedule, without its filters."""
 
     kernel_size: int
     strides: int
@@ -190,15 +191,15 @@ Sides = tuple[int, int]  # the shorter one first
 def reduction(
     size: int, latent: int, depth: int, longer: int | None = None
 ) -> tuple[Step, ...] | None:
-    """Return the reducing convolutions from `size` to `latent`, None if there are none.
+    """Return the strided convolutions from `size` to `latent`, or None if impossible.
 
-    Fewest convolutions first, then the smallest kernels together; strides above
-    `MODERATE_STRIDE` only where `depth` convolutions do not suffice without them.
+    Fewer convolutions are preferred, then smaller kernels in total. Strides above
+    `MODERATE_STRIDE` are used only if `depth` convolutions do not suffice otherwise.
 
     Args:
         size: the shorter side of the image.
         latent: the shorter side of the latent.
-        depth: convolutions at most.
+        depth: largest number of convolutions.
         longer: the longer side of the image, which the same convolutions must divide
             exactly; None for a square image.
     """
@@ -211,7 +212,7 @@ def reduction(
 
 @lru_cache(maxsize=16)
 def _schedules(sides: Sides, max_stride: int) -> dict[int, tuple[Step, ...]]:
-    """Return the best schedule to each shorter side within reach (Dijkstra)."""
+    """Return the best schedule to each reachable shorter side (Dijkstra)."""
     queue: list[tuple[int, int, Sides, tuple[Step, ...]]] = [(0, 0, sides, ())]
     settled: set[Sides] = set()
     best: dict[int, tuple[Step, ...]] = {}
@@ -240,7 +241,7 @@ def _steps(sides: Sides, max_stride: int) -> Iterator[tuple[Sides, Step]]:
             yield made, Step(2 * strides, strides, "same")
 
 
-# (depth, latent) -> channels between image and latent.
+# (depth, latent) -> channels of the hidden layers.
 FILTERS = {
     (3, 13): 48,
     (3, 8): 48,
@@ -253,7 +254,7 @@ DEFAULT_FILTERS = 32
 
 
 def default_filters(depth: int, latent: int) -> int:
-    """Return the channels between image and latent of the study's family."""
+    """Return the channels of the hidden layers of the study's family."""
     return FILTERS.get((depth, latent), DEFAULT_FILTERS)
 
 
@@ -263,21 +264,22 @@ def plan(
     image_shape: tuple[int, int, int] = (28, 28, 1),
     filters: int | None = None,
 ) -> DAESpec:
-    """Return the architecture of `depth` convolutions down to a latent of this side.
+    """Return an architecture with `depth` convolutions and a latent of this side.
 
-    The reducing convolutions come first; the remaining ones are 3x3 'same' at the
-    latent's resolution. The last one gives the latent's 4 channels (table 1).
+    The strided convolutions come first. The remaining ones are 3x3 'same' at the
+    resolution of the latent. The last one outputs the 4 channels of the latent
+    (table 1).
 
     Args:
         depth: convolutions in the encoder, and transposed ones in the decoder.
-        latent: side of the latent, in pixels; of images that are not square the
-            shorter one, and both sides are reduced by the same convolutions.
+        latent: side of the latent in pixels. If images are not square, it is the
+            shorter side, and the same convolutions reduce both sides.
         image_shape: height, width and channels of the images.
-        filters: channels between image and latent; None takes `FILTERS`.
+        filters: channels of the hidden layers; None uses `FILTERS`.
 
     Raises:
-        UsageError: a value out of range, or no exact schedule; names the nearest
-            latent side that has one.
+        UsageError: a value is out of range, or there is no exact schedule. The message
+            suggests the nearest latent side.
     """
     height, width, channels = image_shape
     size, longer = sorted((height, width))
@@ -297,7 +299,7 @@ def plan(
         raise UsageError(_no_schedule(size, latent, depth, longer))
     width_between = default_filters(depth, latent) if filters is None else filters
     check(width_between > 0, "filters must be positive.", filters=filters)
-    check(channels > 0, "An image needs channels.", channels=channels)
+    check(channels > 0, "channels must be positive.", channels=channels)
     same = [Step(3, 1, "same")] * (depth - len(steps))
     rows = [
         Conv(width_between, step.kernel_size, step.strides, step.padding)
@@ -333,14 +335,14 @@ def paper_specs() -> list[DAESpec]:
 
 
 def _counted(texts: list[str]) -> Iterator[str]:
-    """Yield each text once, with how often it stands in a row: 'a', '3 of b'."""
+    """Yield each run of equal texts once, with its length: 'a', '3 of b'."""
     for text, same in groupby(texts):
         count = len(list(same))
         yield text if count == 1 else f"{count} of {text}"
 
 
 def architecture_row(spec: DAESpec) -> dict[str, Any]:
-    """Return a row of table 1, with what the paper leaves open beside it."""
+    """Return a row of table 1, with details that the paper does not state."""
     layers = ", ".join(_counted([str(layer) for layer in spec.layers]))
     if spec.residual:
         layers += f"; residual blocks: {len(spec.blocks)}"

@@ -1,20 +1,21 @@
-"""Images per batch, so that memory is bounded by values and not by images."""
+"""Batch sizes that bound the memory of a batch, whatever the size of the images."""
 
 from math import prod
 
 import keras
 
-# float32 values, 128 MiB, of the widest tensor of a batch; a pass holds a few such.
+# float32 values, 128 MiB, of the widest tensor of a batch; a forward pass holds a few
+# of them.
 VALUES_AT_ONCE = 1 << 25
 
 
 def images_at_once(values: int, most: int) -> int:
-    """Return the images of a batch, so that its memory does not grow with their size.
+    """Return the batch size, so that memory does not grow with the image size.
 
     Args:
-        values: the most values of an image that are held at once, those of the widest
-            activation included.
-        most: images at most.
+        values: most values per image that are in memory at once, including the widest
+            activation.
+        most: upper limit.
 
     Example:
         >>> images_at_once(128 * 128 * 64, most=500)
@@ -24,9 +25,9 @@ def images_at_once(values: int, most: int) -> int:
 
 
 def widest(model: keras.Model) -> int | None:
-    """Return the values of a model's widest tensor for one image; None if it is open.
+    """Return the size of the largest tensor of a model per image; None if unknown.
 
-    Sides that the model leaves open are those of the images that it gets.
+    Variable sides of the model make it depend on the images.
     """
     try:
         shapes = [
@@ -34,7 +35,7 @@ def widest(model: keras.Model) -> int | None:
             for layer in model.layers
             for tensor in keras.tree.flatten(layer.output)
         ]
-    except (AttributeError, ValueError):  # a layer that is called more than once
+    except (AttributeError, ValueError):  # such as a shared layer
         return None
     if any(None in shape for shape in shapes):
         return None

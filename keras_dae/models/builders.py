@@ -1,4 +1,4 @@
-"""From a `DAESpec` to a plain functional Keras model, and to its two halves."""
+"""Build a functional Keras model from a `DAESpec`, and split it in two."""
 
 from collections.abc import Collection, Iterator
 from itertools import pairwise
@@ -13,16 +13,16 @@ from keras_dae.models.architectures import DAESpec
 from keras_dae.system.numerics import float32
 from keras_dae.system.streams import stream
 
-# The sigmoid of -2 is about the mean pixel of MNIST. Started at a bias of 0, the
-# output is 0.5 everywhere; the first updates push every pixel down and kill the
-# ReLUs behind it, and the model answers a black image for good.
+# The sigmoid of -2 is about the mean pixel of MNIST. With an initial bias of 0 the
+# output would be 0.5 everywhere. The first updates would then lower every pixel and
+# kill the ReLUs before it, and the model would output black images forever.
 DEFAULT_OUTPUT_BIAS = -2.0
-# The last kernel starts at a tenth of He's scale: the first answer is then the mean
-# pixel and not noise, whose suppression would kill latent maps.
+# The last kernel starts at a tenth of the He scale. The initial output is then the mean
+# pixel, and not noise; suppressing that noise would kill latent maps.
 OUTPUT_SCALE = 0.1
-# Depth -> bias of the latent at the start. A lone convolution's maps that begin beyond
-# the ReLU's bend all take part from the first step; from 0, DAE_1_13 ends in one of
-# several minima by its seed.
+# Depth -> initial bias of the latent. If there is a single convolution, a positive bias
+# activates all its maps from the first step. With a bias of 0, DAE_1_13 reaches one of
+# several minima, depending on the seed.
 LATENT_BIASES = {1: 0.5}
 
 
@@ -37,16 +37,17 @@ def build(
     """Build the denoising autoencoder that `spec` describes (paper, section 3.2).
 
     Input and output are float32 of shape (batch, H, W, C), the output in (0, 1).
-    ReLU follows each layer but the last, whose activation is a sigmoid. A residual
-    block is ReLU(x + second(first(x))), ReLU between the two layers. The model
-    holds built-in layers only, so `keras.models.load_model` opens its file; the
-    bottleneck is `model.get_layer("latent")`.
+    A ReLU follows each layer except the last, which has a sigmoid. A residual block is
+    ReLU(x + second(first(x))), with a ReLU between the two layers. The model has only
+    built-in layers, so `keras.models.load_model` can load its file. The bottleneck is
+    `model.get_layer("latent")`.
 
     Args:
-        spec: the geometry, of `keras_dae.models.architectures.plan`.
-        seed: what the weights are drawn from, equally on every backend.
-        output_bias: the last bias, `logit(mean pixel)` of the training images.
-        latent_bias: the latent's bias; None takes that of `LATENT_BIASES`, or 0.
+        spec: the architecture, from `keras_dae.models.architectures.plan`.
+        seed: seed for the weights, which are the same on every backend.
+        output_bias: initial bias of the last layer, `logit(mean pixel)` of the training
+            images.
+        latent_bias: initial bias of the latent; None uses `LATENT_BIASES`, or 0.
 
     Example:
         >>> build(plan(depth=5, latent=13)).output_shape
@@ -91,8 +92,9 @@ def _layers(spec: DAESpec, begin: Collection[int]) -> Iterator[layers.Layer]:
             row.kernel_size,
             strides=row.strides,
             padding=row.padding,
-            # With an exact division the mirrored transpose needs no extra rows;
-            # keras's default would add some where the kernel is below the stride.
+            # Since the division is exact, the transposed convolution needs no output
+            # padding. The default of keras would add it if the kernel is below the
+            # stride.
             output_padding=0 if row.padding == "valid" else None,
             activation="sigmoid" if last else "linear" if second else "relu",
             kernel_initializer="he_normal",
@@ -104,13 +106,12 @@ def _layers(spec: DAESpec, begin: Collection[int]) -> Iterator[layers.Layer]:
 def initial_weights(
     spec: DAESpec, *, seed: int, output_bias: float, latent_bias: float | None = None
 ) -> list[np.ndarray]:
-    """Draw the starting weights, in the order of `model.get_weights()`.
+    """Draw the initial weights, in the order of `model.get_weights()`.
 
-    He's normal initialisation, each kernel centred (see `he_normal`), with the
-    fan-in of a transposed convolution counted as what one output pixel sees:
-    `in * (kernel / strides)**2`. The last kernel of a residual block starts at 0, so
-    that the block begins as the identity. Drawn in NumPy,
-    so that every backend starts from the same numbers.
+    They follow He's normal initialization, with each kernel centred (see `he_normal`).
+    The fan-in of a transposed convolution is that of one output pixel, `in * (kernel /
+    strides)**2`. The last kernel of a residual block is 0, so that the block starts as
+    the identity. NumPy draws them, so that they are the same on every backend.
     """
     rng = stream("weights", seed)
     weights: list[np.ndarray] = []
@@ -123,7 +124,8 @@ def initial_weights(
         latent_bias = LATENT_BIASES.get(spec.depth, 0)
     weights[-1] += np.float32(latent_bias)
     for row, (made, given) in reversed(steps):
-        # keras keeps the kernel of a transpose as (height, width, out, in).
+        # keras stores the kernel of a transposed convolution as (height, width, out,
+        # in).
         shape = (row.kernel_size, row.kernel_size, made, given)
         seen = given * (row.kernel_size / row.strides) ** 2
         kernel = he_normal(rng, shape, seen, inputs=3)
@@ -139,11 +141,11 @@ def initial_weights(
 def he_normal(
     rng: np.random.Generator, shape: tuple[int, ...], fan_in: float, inputs: int
 ) -> np.ndarray:
-    """Draw a kernel and centre it over what each output channel sees.
+    """Draw a kernel with zero mean per output channel.
 
-    What a ReLU passes on is positive; a kernel whose weights sum to less than 0
-    answers it with 0 wherever it looks, and no gradient ever wakes it. Four latent
-    maps are few enough to miss one.
+    The output of a ReLU is not negative. A kernel with a negative sum would map it to
+    values below 0 almost everywhere, and the next ReLU would be dead. With only four
+    latent maps, one dead map matters.
     """
     kernel = rng.standard_normal(shape, dtype=np.float32)
     kernel *= np.float32(sqrt(2 / fan_in))
@@ -152,11 +154,11 @@ def he_normal(
 
 
 def output_bias(mean_pixel: float) -> float:
-    """Return `logit(mean_pixel)`, at which the sigmoid starts on the mean image.
+    """Return `logit(mean_pixel)`, for which the initial output is the mean pixel.
 
     Args:
-        mean_pixel: mean of the clean training images in [0, 1]; taken no nearer
-            than 0.01 to either end.
+        mean_pixel: mean of the clean training images in [0, 1]; clipped to a distance
+            of 0.01 from 0 and 1.
     """
     mean = min(max(mean_pixel, 0.01), 0.99)
     return log(mean / (1 - mean))
@@ -164,7 +166,7 @@ def output_bias(mean_pixel: float) -> float:
 
 @float32()
 def encoder(model: keras.Model) -> keras.Model:
-    """Return the half from the noisy image to the latent; weights are shared.
+    """Return the part from the noisy image to the latent; weights are shared.
 
     Raises:
         KerasDAEError: the model has no layer named 'latent'.
@@ -176,7 +178,7 @@ def encoder(model: keras.Model) -> keras.Model:
 
 @float32()
 def decoder(model: keras.Model) -> keras.Model:
-    """Return the half from the latent to the denoised image; weights are shared.
+    """Return the part from the latent to the denoised image; weights are shared.
 
     Raises:
         KerasDAEError: the model has no layer named 'latent'.
@@ -184,7 +186,7 @@ def decoder(model: keras.Model) -> keras.Model:
     latent = _latent(model)
     after = model.layers[model.layers.index(latent) + 1 :]
     start = keras.Input(latent.output.shape[1:], name="latent_values")
-    made = {id(latent.output): start}  # of each tensor, the one that stands for it
+    made = {id(latent.output): start}  # id of a tensor -> its replacement
     for layer in after:
         several = isinstance(layer.input, list)
         given = [made[id(x)] for x in (layer.input if several else [layer.input])]
@@ -198,6 +200,6 @@ def _latent(model: keras.Model) -> keras.layers.Layer:
         return model.get_layer("latent")
     except ValueError as error:
         raise KerasDAEError(
-            f"The model {model.name} has no layer named 'latent', so it has no "
-            "encoder and decoder to take apart."
+            f"The model {model.name} has no layer named 'latent', so it cannot be "
+            "split into encoder and decoder."
         ) from error

@@ -1,4 +1,4 @@
-"""From a `CeilingSpec` to a plain functional Keras model of built-in layers."""
+"""Build a functional Keras model of built-in layers from a `CeilingSpec`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from keras_dae.system.numerics import float32
 from keras_dae.system.streams import stream
 
 LAST = "channels_last"
-# What each kind of node is made of; a node with several inputs takes them as a list.
+# Kind of node -> Keras layer. A node with several inputs takes them as a list.
 LAYERS: dict[str, Callable[[Node], Any]] = {
     "conv": lambda node: layers.Conv2D(
         node.filters,
@@ -47,9 +47,10 @@ def build_ceiling(
     Input and output are float32 of shape (batch, H, W, C), the output in (0, 1).
 
     Args:
-        spec: the graph, of `keras_dae.models.ceilings.plan_ceiling`.
-        seed: what the weights are drawn from, equally on every backend.
-        output_bias: the last bias, `logit(mean pixel)` of the training images.
+        spec: the graph, from `keras_dae.models.ceilings.plan_ceiling`.
+        seed: seed for the weights, which are the same on every backend.
+        output_bias: initial bias of the last layer, `logit(mean pixel)` of the training
+            images.
     """
     tensors = {NOISY: keras.Input(spec.image_shape, name=NOISY)}
     for node in spec.nodes:
@@ -65,18 +66,19 @@ def build_ceiling(
 def ceiling_weights(
     spec: CeilingSpec, seed: int, output_bias: float
 ) -> dict[str, list[np.ndarray]]:
-    """Draw the starting kernel and bias of each node, as `build` draws an encoder's.
+    """Draw the initial kernel and bias of each node, as `build` does for an encoder.
 
-    The last kernel starts at a tenth of He's scale and the last bias at
-    `output_bias`, for the reasons that `builders` gives.
+    The last kernel starts at a tenth of the He scale and the last bias at
+    `output_bias`, for the reasons given in `builders`.
     """
     rng = stream("ceiling weights", seed)
     weights = {}
     for node, given in spec.kernels():
         side = node.kernel_size
         if node.kind == "transpose":
-            # keras keeps the kernel of a transpose as (height, width, out, in); at a
-            # stride of its own side, one output pixel sees one place of the input.
+            # keras stores the kernel of a transposed convolution as (height, width,
+            # out, in). If the stride equals its side, one output pixel has one input
+            # pixel.
             kernel = he_normal(rng, (side, side, node.filters, given), given, inputs=3)
         else:
             shape = (side, side, given, node.filters)

@@ -1,7 +1,7 @@
-"""Denoisers without a bottleneck, as data: what the narrow latent costs.
+"""Denoisers without a bottleneck, as data, to measure the cost of a narrow latent.
 
-Each row of `CEILINGS` makes the nodes of a graph for an image shape. Parameters and
-multiply-adds are counted from the nodes, and `ceiling_builders` builds the same ones.
+Each row of `CEILINGS` creates the nodes of a graph for an image shape. Parameters and
+multiply-adds are counted from the nodes, and `ceiling_builders` builds the same nodes.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from keras_dae.errors import UsageError, check
 from keras_dae.models.architectures import MAX_IMAGE_SIZE
 
 NOISY = "noisy"
-# Side of the kernel and step of the nodes that take them from their kind.
+# Kernel side and stride of the nodes whose kind fixes them.
 UP = 2
 Shape = tuple[int, int, int]
 
@@ -23,12 +23,12 @@ class Node:
     """One layer of a ceiling.
 
     Attributes:
-        name: unique in its graph; the last node's is 'denoised'.
+        name: unique name in the graph; the last node is 'denoised'.
         kind: a row of `ceiling_builders.LAYERS`: conv ('same', stride 1), transpose
             (2x2, stride 2), pool (2x2 maximum), concatenate, add or activation.
-        inputs: names of the nodes that it takes, 'noisy' the image.
-        filters: channels that it gives, where it has weights.
-        kernel_size: side of its square kernel, in pixels.
+        inputs: names of its input nodes; 'noisy' is the image.
+        filters: output channels, if it has weights.
+        kernel_size: side of its square kernel in pixels.
         activation: relu, sigmoid or linear.
     """
 
@@ -42,12 +42,12 @@ class Node:
 
 @dataclass(frozen=True)
 class CeilingSpec:
-    """A denoiser without a bottleneck as data: what `build_ceiling` builds.
+    """The specification of a denoiser without a bottleneck; see `build_ceiling`.
 
     Attributes:
         name: its row of `CEILINGS`.
         image_shape: height, width and channels of one image.
-        nodes: the layers, each after those that it takes.
+        nodes: the layers in topological order.
     """
 
     name: str
@@ -56,7 +56,7 @@ class CeilingSpec:
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
-        """Name of each node -> height, width and channels that it gives."""
+        """Name of each node -> height, width and channels of its output."""
         shapes = {NOISY: self.image_shape}
         for node in self.nodes:
             given = [shapes[name] for name in node.inputs]
@@ -71,7 +71,7 @@ class CeilingSpec:
         return shapes
 
     def kernels(self) -> Iterator[tuple[Node, int]]:
-        """Yield each node with weights, and the channels that it takes."""
+        """Yield each node with weights, and the number of its input channels."""
         for node in self.nodes:
             if node.filters:
                 yield node, self.shapes[node.inputs[0]][2]
@@ -86,7 +86,7 @@ class CeilingSpec:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds for one image; a transpose is counted over its input."""
+        """Multiply-adds per image; a transposed convolution counts over its input."""
         total = 0
         for node, given in self.kernels():
             place = node.inputs[0] if node.kind == "transpose" else node.name
@@ -102,13 +102,13 @@ def _conv(
 
 
 def unet(image_shape: Shape, filters: int | None = None) -> tuple[Node, ...]:
-    """Return a small U-Net: two halvings, two convolutions a level, three levels.
+    """Return a small U-Net: three levels with two convolutions each.
 
     After O. Ronneberger et al., "U-Net: Convolutional Networks for Biomedical Image
-    Segmentation", 2015. Skips carry each level's maps past the levels below.
+    Segmentation", 2015. Skip connections pass the maps of each level to the decoder.
 
     Raises:
-        UsageError: a height or width that is not a multiple of 4.
+        UsageError: height or width is not a multiple of 4.
     """
     height, width, channels = image_shape
     if height % UP**2 or width % UP**2:
@@ -145,9 +145,9 @@ def dncnn(image_shape: Shape, filters: int | None = None) -> tuple[Node, ...]:
     """Return a residual chain of eight 3x3 convolutions at full resolution.
 
     After K. Zhang et al., "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN
-    for Image Denoising", 2017, without its batch normalisation. The chain answers
-    what is to be added to the noisy image; the sum passes a sigmoid, since a clipped
-    sum has no gradient at the black pixels that most of a digit's image consists of.
+    for Image Denoising", 2017, without its batch normalization. The chain predicts what
+    to add to the noisy image. The sum passes through a sigmoid: a clipped sum would
+    have no gradient at black pixels, and most pixels of a digit are black.
     """
     wide = filters or 32
     nodes, source = [], NOISY
@@ -176,10 +176,10 @@ def plan_ceiling(
     Args:
         name: unet or dncnn.
         image_shape: height, width and channels of one image.
-        filters: channels of the widest resolution; None takes the row's own.
+        filters: channels at full resolution; None uses the default of the row.
 
     Raises:
-        UsageError: an unknown name, or a size that the row cannot take.
+        UsageError: the name is unknown, or the size is not supported.
     """
     check(name in CEILINGS, f"model must be one of {', '.join(CEILINGS)}.", model=name)
     check(

@@ -1,4 +1,4 @@
-"""A small convolutional network that reads images: a measure, not a contender."""
+"""A small convolutional classifier, which measures how readable images are."""
 
 from math import prod, sqrt
 
@@ -8,11 +8,11 @@ from keras import layers
 
 from keras_dae.system.numerics import float32
 
-# (filters, side of the kernel, stride): a halving convolution, a second one that is
-# halved by a maximum, and a third; about 56,000 weights at 28x28. No dropout, since
-# random layers differ from backend to backend.
+# (filters, side of the kernel, stride): a strided convolution, a second one followed by
+# max pooling, and a third; about 56,000 weights at 28x28. There is no dropout, since
+# random layers differ between backends.
 LAYERS = ((24, 5, 2), (48, 3, 1), (48, 3, 1))
-POOLED = 2  # after which convolution the maximum stands
+POOLED = 2  # number of the convolution before max pooling
 
 
 @float32()
@@ -21,13 +21,13 @@ def build_classifier(
 ) -> keras.Model:
     """Build a convolutional classifier of built-in layers.
 
-    Input is float32 of shape (batch, H, W, C); output the probability of each class,
-    (batch, classes).
+    The input is float32 of shape (batch, H, W, C). The output is the probability of
+    each class, (batch, classes).
 
     Args:
         image_shape: height, width and channels of the images.
-        classes: how many classes are told apart.
-        seed: what the weights are drawn from, equally on every backend.
+        classes: number of classes.
+        seed: seed for the weights, which are the same on every backend.
     """
     image = x = keras.Input(image_shape, name="image")
     for number, (filters, kernel, strides) in enumerate(LAYERS, 1):
@@ -51,7 +51,7 @@ def build_classifier(
 
 
 def _start(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw a kernel by He's normal initialisation; a bias starts at 0."""
+    """Draw a kernel by He's normal initialization; biases start at 0."""
     if len(shape) == 1:
         return np.zeros(shape, "float32")
     kernel = rng.standard_normal(shape, dtype=np.float32)

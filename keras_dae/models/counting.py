@@ -1,4 +1,4 @@
-"""Multiply-adds of a Keras model, counted as `DAESpec.macs` counts them."""
+"""Count the multiply-adds of a Keras model in the same way as `DAESpec.macs`."""
 
 from collections.abc import Callable
 from math import prod
@@ -8,12 +8,12 @@ import keras
 
 
 def _convolution(layer: Any) -> int:
-    """Every output value is a sum over its kernel; groups see their own channels."""
+    """Each output value is a sum over the kernel and the channels of its group."""
     return _pixels(layer, layer.output) * _size(layer.kernel)
 
 
 def _transpose(layer: Any) -> int:
-    """Every input value is spread over its kernel: what the mirror costs."""
+    """Each input value is spread over the kernel, as in the mirrored convolution."""
     return _pixels(layer, layer.input) * _size(layer.kernel)
 
 
@@ -35,8 +35,8 @@ def _size(kernel: Any) -> int:
     return int(prod(kernel.shape))
 
 
-# Class -> multiply-adds for one image. What is not here (activations, pooling,
-# normalisation, joins) adds or scales values one by one and is not counted.
+# Class -> multiply-adds per image. Other layers (activations, pooling, normalization,
+# merging) work value by value and are not counted.
 COUNTERS: dict[str, Callable[[Any], int]] = {
     "Conv2D": _convolution,
     "DepthwiseConv2D": _convolution,
@@ -47,10 +47,10 @@ COUNTERS: dict[str, Callable[[Any], int]] = {
 
 
 def macs(model: keras.Model) -> int | None:
-    """Return the multiply-adds of one image, None where a size is left open.
+    """Return the multiply-adds per image, or None if the input size is variable.
 
-    Padding counts as seen, biases do not count, and a layer that a model calls
-    several times counts once.
+    Padding is included, biases are not, and a layer that a model calls several times
+    counts once.
     """
     total = 0
     for layer in model.layers:

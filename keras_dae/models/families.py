@@ -1,10 +1,9 @@
-"""Families of autoencoders: how depth and latent become a geometry; `FAMILIES`.
+"""Families of autoencoders, each a rule from depth and latent to an architecture.
 
-The study's own family chooses its widths by hand. The others answer questions about
-it: how good one can be (`best`), whether a deep one is hard to train (`residual`), and
-whether a claim is about depth and latent or about what comes with them: parameters
-(`equal-parameters`) or multiply-adds (`equal-macs`). `docs/families.md` states the rule
-of the last two.
+The study's own family has widths chosen by hand. The others answer questions about it:
+how good can a model be (`best`)? Is a deep one hard to train (`residual`)? Is an effect
+due to depth and latent, or to the number of parameters (`equal-parameters`) or of
+multiply-adds (`equal-macs`)? `docs/families.md` describes the rule of the last two.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +14,12 @@ from itertools import pairwise
 from keras_dae.errors import UsageError, check
 from keras_dae.models.architectures import Conv, DAESpec, plan
 
-# What the members of the balanced families are as near to as their geometry allows.
+# Targets that members of the balanced families approximate as well as possible.
 BALANCED_FIELD = 36  # pixels, of the 28x28 image and its padding
 BALANCED_PARAMETERS = 40_000
 BALANCED_MACS = 2_500_000
 TOLERANCE = 0.01
-KERNELS = (3, 5, 7, 9, 11)  # odd ones: 'same' then pads both sides alike
+KERNELS = (3, 5, 7, 9, 11)  # odd, so that 'same' pads both sides equally
 Shape = tuple[int, int, int]
 
 
@@ -29,8 +28,8 @@ class Family:
     """One row of `FAMILIES`.
 
     Attributes:
-        prefix: what its models' names begin with.
-        plan: (depth, latent, image shape, filters or None) -> geometry.
+        prefix: prefix of the names of its models.
+        plan: (depth, latent, image shape, filters or None) -> architecture.
     """
 
     prefix: str
@@ -40,10 +39,10 @@ class Family:
 def plan_residual(
     depth: int, latent: int, image_shape: Shape, filters: int | None = None
 ) -> DAESpec:
-    """Return the autoencoder of `plan` with residual blocks, of equal parameters.
+    """Return the autoencoder of `plan` with residual blocks and as many parameters.
 
     Raises:
-        UsageError: as `plan` does.
+        UsageError: see `plan`.
 
     Example:
         >>> plan_residual(9, 5, (28, 28, 1)).blocks
@@ -63,30 +62,29 @@ def plan_balanced(
 ) -> DAESpec:
     """Return an autoencoder with a receptive field near `BALANCED_FIELD`.
 
-    The reducing convolutions are those of `plan`. The kernels at the latent's
-    resolution are of one size or of two neighbouring sizes, the larger ones first, so
-    that the receptive field is nearest. The layers between image and latent have one
-    width, or two with the larger ones first: the most even ones for which `attribute`
-    meets `target` within 1 %.
+    The strided convolutions are those of `plan`. The kernels at the resolution of the
+    latent have one size or two neighbouring sizes, the larger ones first, to bring the
+    receptive field as close as possible. The hidden layers have one width, or two with
+    the larger ones first: the most even ones that meet `target` within 1 %.
 
     Args:
-        depth: convolutions in the encoder; at least one more than the reducing ones.
-        latent: side of the latent, in pixels.
+        depth: convolutions in the encoder; more than the strided ones.
+        latent: side of the latent in pixels.
         image_shape: height, width and channels of the images.
-        filters: channels between image and latent; None takes the widths that
-            `target` asks for.
+        filters: channels of the hidden layers; None chooses them by `target`.
         attribute: 'parameters' or 'macs'.
-        target: the value of `attribute` to be near to.
+        target: the value of `attribute` to approximate.
 
     Raises:
-        UsageError: no exact schedule, or no convolution at the latent's resolution.
+        UsageError: there is no exact schedule, or no convolution at the resolution of
+            the latent.
     """
     first = plan(depth, latent, image_shape, filters)
     free = sum(row == Conv(row.filters, 3, 1, "same") for row in first.layers)
     if not free:
         raise UsageError(
-            "A balanced family chooses the kernels at the latent's resolution, and "
-            f"this depth has none there. Received: depth={depth}, latent={latent}."
+            "A balanced family needs a convolution at the resolution of the latent, "
+            f"and this depth has none. Received: depth={depth}, latent={latent}."
         )
     spec = min(
         (with_kernels(first, kernels) for kernels in _neighbours(KERNELS, free)),
@@ -96,7 +94,7 @@ def plan_balanced(
 
 
 def with_kernels(spec: DAESpec, kernels: list[int]) -> DAESpec:
-    """Return `spec` with these kernels in its last layers."""
+    """Return `spec` with these kernel sizes in its last layers."""
     rows = list(spec.layers)
     ends = zip(rows[-len(kernels) :], kernels, strict=True)
     rows[-len(kernels) :] = [replace(row, kernel_size=kernel) for row, kernel in ends]
@@ -116,7 +114,7 @@ def with_widths(spec: DAESpec, attribute: str, target: int) -> DAESpec:
 
 
 def _wider(spec: DAESpec) -> Iterator[DAESpec]:
-    """Yield `spec` with one or two widths up to its latent, the larger one first."""
+    """Yield `spec` with one or two widths of hidden layers, the larger one first."""
     inner = spec.depth - 1
     for width in range(4, 129):
         for more in range(width // 2 + 1):
@@ -128,7 +126,7 @@ def _wider(spec: DAESpec) -> Iterator[DAESpec]:
 
 
 def _neighbours(sizes: Sequence[int], count: int) -> Iterator[list[int]]:
-    """Yield `count` sizes of one value or of two neighbouring ones, larger first."""
+    """Yield lists of one size or two neighbouring sizes, the larger ones first."""
     for size, larger_size in pairwise(sizes):
         for larger in range(count):
             yield [larger_size] * larger + [size] * (count - larger)
@@ -151,10 +149,10 @@ FAMILIES = {
 def plan_family(
     name: str, depth: int, latent: int, image_shape: Shape, filters: int | None = None
 ) -> DAESpec:
-    """Return the member of a row of `FAMILIES`, named by it.
+    """Return the architecture from a row of `FAMILIES`.
 
     Raises:
-        UsageError: no such row, or as the family's planner does.
+        UsageError: there is no such row, or see the family's planner.
     """
     check(
         name in FAMILIES, f"model should be one of {', '.join(FAMILIES)}.", model=name

@@ -1,4 +1,4 @@
-"""`.keras` files: written whole, and looked at before keras builds anything."""
+"""Save `.keras` files atomically, and check them before keras loads them."""
 
 import importlib
 import zipfile
@@ -18,7 +18,7 @@ from keras_dae.system.storage import dump_json, replacing
 
 __all__ = ["ends", "inspect", "load", "save", "weights"]
 
-OPEN_SIDE = 64  # pixels, where a model takes images of any size
+OPEN_SIDE = 64  # side of test images in pixels if the input size is variable
 
 
 def save(
@@ -28,24 +28,24 @@ def save(
     optimizer: bool = False,
     card: dict[str, Any] | None = None,
 ) -> None:
-    """Save `model` to a `.keras` file, whole or not at all.
+    """Save `model` to a `.keras` file. The file is written atomically.
 
     Args:
         model: a functional or sequential Keras model that is built.
-        path: the file; what was there is replaced only by a complete one.
-        optimizer: whether training can go on exactly from the file, at three times
-            its size.
-        card: what is known of the model's training, as JSON values; kept in the file,
-            where keras does not look for it.
+        path: the file. An existing file is replaced only by a complete one.
+        optimizer: also save the optimizer, so that training can continue exactly; the
+            file is then three times as large.
+        card: information on the training, as JSON values. It is stored in the file and
+            ignored by keras.
 
     Raises:
-        UsageError: a name that does not end in `.keras`, or a model of another class,
-            whose file could not be loaded without its code.
+        UsageError: the path does not end in `.keras`, or the model is of another class,
+            which could not be loaded without its code.
         KerasDAEError: the file cannot be written.
     """
     check(
         Path(path).suffix == ".keras",
-        "The name of a model's file must end in .keras.",
+        "The path of a model must end in .keras.",
         path=str(path),
     )
     if type(model) not in (functional(), keras.Sequential) or not model.built:
@@ -56,8 +56,8 @@ def save(
         )
     saved = model
     if not optimizer:
-        # A new model over the same layers has no optimizer to save; keras's own
-        # include_optimizer is ignored for .keras files.
+        # A new model with the same layers has no optimizer. keras ignores its own
+        # option include_optimizer for .keras files.
         saved = keras.Model(*ends(model), name=model.name)
     forget(path)
     with replacing(path) as temporary:
@@ -73,7 +73,7 @@ def save(
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return the OSError behind an error, where a library put its own before it."""
+    """Return the OSError that caused an error of a library, if there is one."""
     behind: BaseException | None = error
     while behind is not None and not isinstance(behind, OSError):
         behind = behind.__cause__ or behind.__context__
@@ -81,7 +81,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def ends(model: keras.Model) -> tuple[Any, Any]:
-    """Return input and output of any model, bare where there is only one of them."""
+    """Return inputs and outputs of a model, without the list if there is only one."""
     both = model.inputs, model.outputs
     return tuple(part[0] if len(part) == 1 else part for part in both)
 
@@ -92,24 +92,24 @@ def load(path: Path | str, *, compiled: bool = False) -> keras.Model:
 
     Args:
         path: the file.
-        compiled: whether to restore optimizer and loss too, so as to train on;
-            otherwise the file may name any loss, which is not looked at.
+        compiled: also restore optimizer and loss, to continue training. Otherwise they
+            are ignored.
 
     Raises:
-        UsageError: no such file.
-        KerasDAEError: empty, truncated, damaged, or made of layers other than the
-            built-in ones; never runs code from the file.
+        UsageError: there is no such file.
+        KerasDAEError: the file is empty, truncated or damaged, or has layers other than
+            built-in ones. No code from the file is run.
     """
     path = Path(path)
     inspect(path, compiled=compiled)
-    gate.try_out(path, compiled=compiled)  # as here, but within walls
+    gate.try_out(path, compiled=compiled)  # the same in a restricted process
     return open_model(path, compiled)
 
 
 def weights(path: Path | str) -> dict[str, list[np.ndarray]]:
-    """Return the arrays of each layer in a `.keras` file, by the layer's name.
+    """Return the weights of each layer in a `.keras` file, by the name of the layer.
 
-    Those of a stranger's file are read within walls. Raises as `load` does.
+    Untrusted files are read in a restricted process. For errors see `load`.
     """
     inspect(path)
     if is_own(path):
@@ -119,7 +119,7 @@ def weights(path: Path | str) -> dict[str, list[np.ndarray]]:
 
 
 def weights_in(path: str) -> dict[str, list[np.ndarray]]:
-    """Do what `weights` says, in a process of any kind."""
+    """Implementation of `weights`, for any process."""
     layers = open_model(Path(path)).layers
     return {one.name: kept for one in layers if (kept := one.get_weights())}
 
@@ -130,7 +130,7 @@ def _first_line(error: Exception) -> str:
 
 
 def try_out(path: str, compiled: bool) -> None:
-    """Load a model and let it answer one image, wherever that leads."""
+    """Load a model and denoise one image with it."""
     model = open_model(Path(path), compiled)
     given = [
         np.zeros((1, *(side or OPEN_SIDE for side in tensor.shape[1:])), tensor.dtype)
@@ -140,22 +140,22 @@ def try_out(path: str, compiled: bool) -> None:
 
 
 def open_model(path: Path, compiled: bool = False) -> keras.Model:
-    """Load a model that `inspect` has looked into; raises as `load` does."""
-    if compiled:  # it may name this package's own classes, registered on import
+    """Load a model that `inspect` has accepted; for errors see `load`."""
+    if compiled:  # registers classes of this package
         for module in {module for module, _, _ in gate.OWN}:
             importlib.import_module(module)
     try:
         return keras.saving.load_model(
             path,
-            # A file saved on torch names torch's own Adam, which the others lack.
+            # A file saved on torch names torch's Adam, which other backends lack.
             custom_objects={"Adam": keras.optimizers.Adam},
             compile=compiled,
             safe_mode=True,
         )
     except MemoryError:
         raise
-    except Exception as error:  # damage shows as almost any exception in keras
+    except Exception as error:  # damaged files raise many kinds of exceptions
         raise KerasDAEError(
-            f"{path} cannot be loaded: it is damaged, or its layers do not fit "
-            f"together or its weights ({type(error).__name__}: {_first_line(error)})."
+            f"{path} could not be loaded: it is damaged, or its layers and weights "
+            f"do not match ({type(error).__name__}: {_first_line(error)})."
         ) from error

@@ -1,9 +1,9 @@
-"""What a `.keras` file is made of, found out before keras sees it.
+"""Check the content of a `.keras` file before keras loads it.
 
 A file is an archive of a configuration and weights. Every object that the configuration
-names must be one of keras's own that hold no code (`CLASSES`, and operations on
-tensors), and every array must lie in the file. How large the model is, and how long it
-takes, is bounded by the process that loads it (`system/walls.py`).
+names must be one of keras that holds no code (`CLASSES`, and operations on tensors),
+and every array must be in the file. Memory and time are bounded by the process that
+loads the model (`system/walls.py`).
 """
 
 import importlib.util
@@ -23,12 +23,12 @@ from keras_dae.system.storage import MAX_JSON, is_file, parse_json, reason
 from keras_dae.system.walls import FILES, MODELS
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
-CARD = "keras_dae.json"  # what is known of the model's training; keras ignores it
+CARD = "keras_dae.json"  # information on the training; keras ignores it
 MEMBERS = {"metadata.json", CARD, CONFIG, WEIGHTS}
-MOST_EXPANDED, SMALL = 4, 16 << 20  # keras compresses nothing
+MOST_EXPANDED, SMALL = 4, 16 << 20  # keras does not compress
 MOST_ARRAYS = 20_000
 CONTAINERS = ("Functional", "Sequential")
-# Layers without code of their own, and without files.
+# Layers that contain no code and read no files.
 LAYERS = {
     *("InputLayer", "Identity", "Dense", "EinsumDense", "Embedding", "Masking"),
     *(f"Conv{n}D" for n in (1, 2, 3)), *(f"Conv{n}DTranspose" for n in (1, 2, 3)),
@@ -46,7 +46,7 @@ LAYERS = {
     *("GaussianDropout", "ActivityRegularization", "Attention", "AdditiveAttention"),
     *("MultiHeadAttention", "GroupQueryAttention", "TimeDistributed"),
 }  # fmt: skip
-# What a configuration may name beside layers; none of it holds code of its own.
+# Objects other than layers that a configuration can name; none contains code.
 CLASSES = {
     *CONTAINERS, *LAYERS, "DTypePolicy",
     "Zeros", "Ones", "Constant", "RandomNormal", "RandomUniform", "TruncatedNormal",
@@ -70,7 +70,7 @@ _PLACES = (
     "optimizers.schedules",
 )
 MODULES = {"keras", *(f"keras.{name}" for name in _PLACES), *KERAS_FILE_MODULES}
-# This package's own (module, class, name it is registered by): plain numbers too.
+# Classes of this package (module, class, registered name); they hold numbers only.
 OWN = {
     ("keras_dae.training.optimizers", name, f"keras_dae>{name}")
     for name in ("KernelMuon", "LinearDecay", "HeldRate")
@@ -81,16 +81,16 @@ _DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
 
 
 def inspect(path: Path | str, *, compiled: bool = False) -> dict[str, Any]:
-    """Return the configuration in a `.keras` file, or say why it is not to be loaded.
+    """Return the configuration in a `.keras` file, or raise if it must not be loaded.
 
     Args:
         path: the file.
-        compiled: whether the loss, metrics and optimizer are to be loaded too. If
-            not, they may be of any kind.
+        compiled: also check loss, metrics and optimizer. Otherwise they are ignored.
 
     Raises:
-        UsageError: no such file.
-        KerasDAEError: empty, damaged, or not made of built-in objects.
+        UsageError: there is no such file.
+        KerasDAEError: the file is empty or damaged, or has objects that are not
+            built in.
     """
     if not is_file(path):
         raise UsageError(f"There is no model file {path}.")
@@ -99,17 +99,17 @@ def inspect(path: Path | str, *, compiled: bool = False) -> dict[str, Any]:
 
 
 def try_out(path: Path | str, *, compiled: bool = False) -> None:
-    """Load a stranger's model within walls and let it answer an image.
+    """Load an untrusted model in a restricted process and denoise an image with it.
 
     Raises:
-        KerasDAEError: it cannot be loaded, or takes more than the bounds.
+        KerasDAEError: it cannot be loaded, or exceeds the limits.
     """
     if not is_own(path):
         call_with_keras(path, "try_out", compiled)
 
 
 def call_with_keras(path: Path | str, function: str, *arguments: Any) -> Any:
-    """Call a function of `models.files` on a file, within walls."""
+    """Call a function of `models.files` on a file, in a restricted process."""
     return MODELS.call(
         f"keras_dae.models.files:{function}",
         *(str(path), *arguments),
@@ -119,10 +119,10 @@ def call_with_keras(path: Path | str, function: str, *arguments: Any) -> Any:
 
 
 def look_at_onnx(path: Path) -> None:
-    """Open a stranger's ONNX file within walls, where onnxruntime is there.
+    """Open an untrusted ONNX file in a restricted process, if onnxruntime is installed.
 
     Raises:
-        KerasDAEError: it cannot be read, or takes more than the bounds.
+        KerasDAEError: it cannot be read, or exceeds the limits.
     """
     if all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
         FILES.call(
@@ -134,23 +134,23 @@ def look_at_onnx(path: Path) -> None:
 
 
 def holds_optimizer(path: Path) -> bool | None:
-    """Tell whether a model's file holds an optimizer; None where it is no model."""
+    """Return whether the file of a model holds an optimizer; None if it is no model."""
     held: bool | None = _within(path, optimizer_in)
     return held
 
 
 def read_card(path: Path) -> dict[str, Any] | None:
-    """Return what a `.keras` file says of its model's training; None where it does not.
+    """Return the card of a `.keras` file; None if it has none.
 
     Raises:
-        KerasDAEError: what it holds is no JSON object, or too large.
+        KerasDAEError: the card is not a JSON object, or too large.
     """
     card: dict[str, Any] | None = _within(path, card_in)
     return card
 
 
 def _within(path: Path | str, function: Any, *arguments: Any) -> Any:
-    """Call a function on a file: within walls, unless the file is the user's own."""
+    """Call a function on a file, in a restricted process unless it is trusted."""
     if is_own(path):
         return function(str(path), *arguments)
     return FILES.call(
@@ -162,17 +162,19 @@ def _within(path: Path | str, function: Any, *arguments: Any) -> Any:
 
 
 def input_shape(config: dict[str, Any]) -> tuple[int | None, ...]:
-    """Return the shape of the first input that a configuration names, without batch."""
+    """Return the shape of the first input in a configuration, without the batch."""
     try:
         inner = config["config"]
         first = inner["layers"][0]["config"].get("batch_shape")
         return tuple((first or inner["build_input_shape"])[1:])
     except (LookupError, TypeError, AttributeError) as error:
-        raise KerasDAEError("The model does not say what shape it takes.") from error
+        raise KerasDAEError(
+            "The configuration of the model has no input shape."
+        ) from error
 
 
 def optimizer_in(path: str) -> bool | None:
-    """Do what `holds_optimizer` says, in a process of any kind."""
+    """Implementation of `holds_optimizer`, for any process."""
     try:
         with zipfile.ZipFile(path) as archive:
             model = parse_json(_member(archive, CONFIG))
@@ -182,7 +184,7 @@ def optimizer_in(path: str) -> bool | None:
 
 
 def card_in(path: str) -> dict[str, Any] | None:
-    """Do what `read_card` says, in a process of any kind."""
+    """Implementation of `read_card`, for any process."""
     try:
         with zipfile.ZipFile(path) as archive:
             if CARD not in archive.namelist():
@@ -191,7 +193,7 @@ def card_in(path: str) -> dict[str, Any] | None:
     except KerasDAEError:
         raise
     except (OSError, ValueError, RuntimeError, NotImplementedError, *_DAMAGE):
-        return None  # no model, which is said when it is loaded
+        return None  # not a model; loading it raises an error
     try:
         card = parse_json(content)
     except ValueError as error:
@@ -202,7 +204,7 @@ def card_in(path: str) -> dict[str, Any] | None:
 
 
 def look_into(path: str, compiled: bool) -> dict[str, Any]:
-    """Do what `inspect` says, in a process of any kind."""
+    """Implementation of `inspect`, for any process."""
     try:
         with zipfile.ZipFile(path) as archive:
             _check_archive(path, archive)
@@ -218,7 +220,7 @@ def look_into(path: str, compiled: bool) -> dict[str, Any]:
         state = "is empty" if size == 0 else "is damaged or not a .keras file"
         raise KerasDAEError(f"{path} {state} ({size} bytes).") from error
     except (LookupError, ValueError, RuntimeError, NotImplementedError) as error:
-        # No model, no JSON, encrypted, or compressed in an unknown way.
+        # Not a model, not JSON, encrypted, or compressed in an unknown way.
         raise KerasDAEError(
             f"{path} is an archive, but not a model that keras saved."
         ) from error
@@ -235,37 +237,37 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _check_archive(path: str, archive: zipfile.ZipFile) -> None:
-    """Refuse other members than keras writes, and those that are far larger inside."""
+    """Refuse members that keras does not write, and those that expand too much."""
     names = archive.namelist()
     for info in archive.infolist():
         if info.filename not in MEMBERS or names.count(info.filename) > 1:
             raise KerasDAEError(
-                f"{path} is an archive of other members than keras writes: "
+                f"{path} is an archive with members that keras does not write: "
                 f"{info.filename[:80]!r}."
             )
         if info.file_size > max(SMALL, MOST_EXPANDED * info.compress_size):
             raise KerasDAEError(
-                f"{info.filename} in {path} would take {info.file_size:,} bytes from "
-                f"{info.compress_size:,} in the file, more than a model does."
+                f"{info.filename} in {path} would expand to {info.file_size:,} bytes "
+                f"from {info.compress_size:,}, more than in any model."
             )
     if archive.testzip() is not None:
         raise zipfile.BadZipFile
 
 
 def _check_config(path: str, config: Any, compiled: bool) -> None:
-    """Refuse whatever is not made of `CLASSES`."""
+    """Refuse a model that is not made of `CLASSES`."""
     name = config.get("class_name") if isinstance(config, dict) else None
     if name not in CONTAINERS:
         raise KerasDAEError(
-            f"{path} holds {_cut(name)}, which is no model to load here."
+            f"{path} holds {_cut(name)}, which is not a model that can be loaded."
         )
-    # Only the outer model's is left out by keras, so an inner one is looked at.
+    # keras ignores these keys only in the outer model, so inner models are checked.
     unread = () if compiled else ("compile_config",)
     _check_objects(path, {key: config[key] for key in config if key not in unread})
 
 
 def _check_objects(path: str, value: Any) -> None:
-    """Refuse each object that is not keras's own, wherever it stands."""
+    """Refuse each object that keras does not define, at any depth."""
     waiting = [value]
     while waiting:
         one = waiting.pop()
@@ -291,9 +293,9 @@ def _check_object(path: str, one: dict[str, Any]) -> None:
     shown = one.get("config") if name == "function" else name
     place = "" if module is None else f", of {_cut(module)}"
     raise KerasDAEError(
-        f"{path} holds {_cut(shown)}{place}. A file may name the layers, operations, "
-        "initializers, losses, metrics and optimizers of Keras itself that hold no "
-        "code; build the model of these and save it again."
+        f"{path} holds {_cut(shown)}{place}. Only layers, operations, initializers, "
+        "losses, metrics and optimizers of Keras that contain no code are allowed. "
+        "Build the model from these and save it again."
     )
 
 
@@ -313,20 +315,20 @@ def _check_weights(path: str, content: bytes) -> None:
                 group = waiting.pop()
                 for key in group:
                     if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-                        raise ValueError("a link leads elsewhere")
+                        raise ValueError("a link points outside the file")
                     one = group[key]
                     if isinstance(one, h5py.Group):
                         waiting.append(one)
                     elif one.external or one.is_virtual:
-                        raise ValueError("an array lies elsewhere")
+                        raise ValueError("an array is stored outside the file")
                     elif one.dtype.kind not in "fiubV" or one.dtype.names:
                         raise ValueError(f"an array is of type {one.dtype}")
                     elif not 0 <= one.nbytes <= one.id.get_storage_size():
-                        raise ValueError(f"{one.shape} values are not in the file")
+                        raise ValueError(f"an array of shape {one.shape} is incomplete")
                     if (seen := seen + 1) > MOST_ARRAYS:
                         raise ValueError(f"more than {MOST_ARRAYS:,} arrays")
     except MemoryError:
         raise
-    except Exception as error:  # damage shows as almost any exception in h5py
+    except Exception as error:  # h5py raises many kinds of exceptions for damaged files
         why = f" ({error})" if type(error) is ValueError else ""
         raise KerasDAEError(f"The weights in {path} are damaged{why[:120]}.") from error

@@ -1,10 +1,10 @@
-"""A small blind denoiser of photographs: its geometry as data, and its Keras model.
+"""A small blind denoiser of photographs: specification and Keras model.
 
-One convolution of stride 2 takes the image to half resolution, residual blocks work
-there, one transposed convolution comes back, and the answer is the input minus the
-noise found. No layer has a bias, so an image of twice the values gets an answer of
-twice the values, and the net holds for noise levels that it never saw (S. Mohan et
-al., "Robust and Interpretable Blind Image Denoising via Bias-Free CNNs", 2020).
+A convolution of stride 2 reduces the image to half resolution. Residual blocks follow,
+and a transposed convolution restores the resolution. The output is the input minus the
+estimated noise. No layer has a bias, so doubling the input doubles the output, and the
+network generalizes to noise levels that it was not trained on (S. Mohan et al., "Robust
+and Interpretable Blind Image Denoising via Bias-Free CNNs", 2020).
 """
 
 from collections.abc import Mapping
@@ -19,18 +19,19 @@ from keras_dae.system.streams import stream
 
 __all__ = ["PhotoSpec", "build_photo", "initial_weights", "torch_weights"]
 
-# Of the start: the last kernel of each block, and the one that answers the noise.
+# Initial scale of the last kernel of each block, and of the kernel that outputs the
+# noise.
 BLOCK_SCALE, NOISE_SCALE = 0.3, 0.1
 
 
 def build_photo(spec: PhotoSpec) -> keras.Model:
-    """Build the denoiser that `spec` describes, with He's normal weights.
+    """Build the denoiser that `spec` describes, with He normal weights.
 
-    Input and output are float32 of shape (batch, H, W, channels), black 0 and white
-    1. Height and width are open, and must be even: `pad_to` pads an image.
+    Input and output are float32 of shape (batch, H, W, channels), with black 0 and
+    white 1. Height and width are variable and must be even: `pad_to` pads an image.
 
     Args:
-        spec: the geometry.
+        spec: the specification.
 
     Example:
         >>> build_photo(PhotoSpec(channels=3)).output_shape
@@ -61,14 +62,15 @@ def build_photo(spec: PhotoSpec) -> keras.Model:
 
 
 def initial_weights(spec: PhotoSpec, seed: int) -> list[np.ndarray]:
-    """Draw the starting weights, in the order of `get_weights()`.
+    """Draw the initial weights, in the order of `get_weights()`.
 
-    Normal numbers of variance 1 by the fan-in, where a block starts near the identity
-    and the model near its input. Drawn in NumPy: every backend starts alike.
+    They are normal with a variance by the fan-in. Blocks start near the identity, and
+    the model near its input. NumPy draws them, so that they are the same on every
+    backend.
 
     Args:
-        spec: the geometry.
-        seed: what they are drawn from.
+        spec: the specification.
+        seed: seed for the weights.
     """
     rng = stream("photo weights", seed)
 
@@ -81,20 +83,20 @@ def initial_weights(spec: PhotoSpec, seed: int) -> list[np.ndarray]:
     for _ in range(spec.blocks):
         weights.append(kernel(KERNEL, wide, wide, inside))
         weights.append(kernel(KERNEL, wide, wide, inside) * np.float32(BLOCK_SCALE))
-    seen = wide * (ENDS / STRIDE) ** 2  # kernels that meet in one pixel of the answer
+    seen = wide * (ENDS / STRIDE) ** 2  # fan-in of one output pixel
     last = kernel(ENDS, spec.channels, wide, seen) * np.float32(NOISE_SCALE)
     return [*weights, last]
 
 
 def torch_weights(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Return weights in the order of `get_weights()` from PyTorch's names and layout.
+    """Convert weights from PyTorch's names and layout to the order of `get_weights()`.
 
     Args:
-        arrays: name -> kernel, as the training program saves them: `head.weight`,
+        arrays: name -> kernel, as saved by the training program: `head.weight`,
             `enc.0.N.a.weight`, `enc.0.N.b.weight`, `tail.weight`.
 
     Raises:
-        KeyError: an array that is not there.
+        KeyError: an array is missing.
     """
     blocks = sum(name.endswith(".a.weight") for name in arrays)
     inner = [f"enc.0.{n}.{part}" for n in range(blocks) for part in "ab"]

@@ -1,4 +1,4 @@
-"""The denoiser of photographs as data: its geometry, no keras."""
+"""The specification of the denoiser of photographs, without keras."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,16 @@ BLOCKS, FILTERS = 3, 64
 
 @dataclass(frozen=True)
 class PhotoSpec:
-    """A denoiser of photographs as data: what `build_photo` builds.
+    """The specification of a denoiser of photographs, which `build_photo` builds.
 
     Attributes:
         channels: channels of the image, 1 (grey) or 3 (colour).
         blocks: residual blocks of two 3x3 convolutions at half resolution.
         filters: channels at half resolution.
-        size: height and width that `macs` counts for; the model takes any.
+        size: height and width for `macs`; the model accepts any size.
 
     Raises:
-        UsageError: a value below 1, or an odd size.
+        UsageError: a value is below 1, or the size is odd.
     """
 
     channels: int = 3
@@ -42,7 +42,7 @@ class PhotoSpec:
 
     @property
     def name(self) -> str:
-        """What a run is named by: photo, or photo-6 for six blocks."""
+        """Name for runs: photo, or for example photo-6 with six blocks."""
         return PHOTO if self.blocks == BLOCKS else f"{PHOTO}-{self.blocks}"
 
     @property
@@ -53,6 +53,6 @@ class PhotoSpec:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds for one image: each weight acts at each place of the middle."""
+        """Multiply-adds per image: each weight acts at each half-resolution pixel."""
         height, width = self.size
         return self.parameters * (height // STRIDE) * (width // STRIDE)

@@ -1,4 +1,4 @@
-"""How far a convolutional model sees: what tiles of an image must share."""
+"""Radius of the receptive field of a model, which tiles of an image must overlap."""
 
 from dataclasses import dataclass
 from math import ceil, lcm
@@ -30,11 +30,11 @@ POOLS = (layers.AveragePooling2D, layers.MaxPooling2D)
 
 @dataclass(frozen=True)
 class Reach:
-    """What one pixel of an answer depends on.
+    """The input pixels that one output pixel depends on.
 
     Attributes:
-        pixels: farthest input pixel along an axis, an upper bound.
-        period: pixels by which an image may be moved for the answer to move with it.
+        pixels: distance of the farthest input pixel along an axis, an upper bound.
+        period: the output is equivariant to shifts by multiples of so many pixels.
     """
 
     pixels: int
@@ -42,7 +42,7 @@ class Reach:
 
 
 def reach(model: keras.Model) -> Reach | None:
-    """Return how far `model` sees; None if a layer is not known to be local.
+    """Return the reach of `model`; None if a layer is not known to be local.
 
     Args:
         model: a functional or sequential model of images of any size.
@@ -52,7 +52,7 @@ def reach(model: keras.Model) -> Reach | None:
         >>> reach(build_photo(PhotoSpec(channels=3)))
         Reach(pixels=16, period=2)
     """
-    # Tensor -> (farthest pixel, input pixels between two neighbours).
+    # Tensor -> (distance of the farthest pixel, input pixels per step).
     seen = {id(tensor): (0.0, 1.0) for tensor in model.inputs}
     period = 1
     for layer in model.layers:
@@ -71,7 +71,7 @@ def reach(model: keras.Model) -> Reach | None:
 
 
 def _through(layer: keras.Layer, far: float, step: float) -> tuple[float, float] | None:
-    """Return reach and step after a layer, from those of what it takes."""
+    """Return reach and step after a layer, from those of its input."""
     if isinstance(layer, POINTWISE):
         return far, step
     if isinstance(layer, layers.Conv2DTranspose):

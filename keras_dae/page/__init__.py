@@ -1,1 +1,1 @@
-"""One HTML file that denoises by itself: models as data, and JavaScript to run them."""
+"""A self-contained HTML page: models as data, and JavaScript to run them."""

@@ -1,4 +1,4 @@
-/* The page: a digit, its noise, and what each model answers. */
+/* The page: a digit, its noise, and the outputs of the models. */
 "use strict";
 
 (() => {
@@ -47,7 +47,7 @@
     }
   }
 
-  /* Mark one test image, or none, as the one that is used. */
+  /* Mark one test image, or none, as selected. */
   function press(button) {
     for (const one of $("samples").children)
       one.setAttribute("aria-pressed", String(one === button));
@@ -58,7 +58,7 @@
     problem.hidden = true;
     try {
       const image = Digits.fromPicture(toGrey(await readPicture(file)));
-      if (!image) throw new Error(`${file.name} is of one shade; there is no digit.`);
+      if (!image) throw new Error(`${file.name} has a single grey level; there is no digit.`);
       Pad.wipe();
       press(null);
       setTruth(image);
@@ -108,7 +108,7 @@
     return answerAll();
   }
 
-  /* There is no image: show no answers. */
+  /* There is no image: clear all outputs. */
   function forget() {
     state.noisy = null;
     state.last = {};
@@ -118,11 +118,11 @@
     }
     $("noisy-error").textContent = "nothing yet";
     for (const model of digitModels) showAnswer(model, null);
-    $("status").textContent = "Draw a digit or take a test image.";
+    $("status").textContent = "Draw a digit or choose a test image.";
     Latent.show(null, null);
   }
 
-  // ---- Answers.
+  // ---- Outputs.
 
   const card = (model) => $(`answer-${content.models.indexOf(model)}`);
 
@@ -134,7 +134,7 @@
         { type: "button", id: `answer-${number}`, "aria-pressed": "false" },
         element("canvas", {
           role: "img",
-          "aria-label": `Answer of ${model.name}: empty`,
+          "aria-label": `Output of ${model.name}: empty`,
         }),
         element(
           "span",
@@ -170,15 +170,15 @@
       : ["", ""];
     if (found) paint(canvas, found.answer);
     else wipe(canvas);
-    canvas.setAttribute("aria-label", `Answer of ${model.name}: ${words || "empty"}`);
-    // Two lines, which are read as one.
+    canvas.setAttribute("aria-label", `Output of ${model.name}: ${words || "empty"}`);
+    // Two lines, which screen readers read as one.
     const lines = words.split(", ").flatMap((line) => [line, element("br")]);
     button.querySelector(".figures").replaceChildren(...lines.slice(0, -1));
     button.querySelector(".ms").textContent = time;
     button.classList.remove("best");
   }
 
-  /* Ask all models; while they answer, only the newest image waits. */
+  /* Run all models; while they run, only the newest image is queued. */
   async function answerAll() {
     again = true;
     if (busy) return;
@@ -187,7 +187,7 @@
     try {
       while (again) await answerOnce();
     } catch (error) {
-      $("status").textContent = `The models cannot answer here: ${error.message}`;
+      $("status").textContent = `The models cannot run here: ${error.message}`;
     } finally {
       busy = false;
       $("answers").setAttribute("aria-busy", "false");
@@ -217,10 +217,10 @@
     for (const model of digitModels)
       card(model).classList.toggle("best", model === best);
     $("status").textContent =
-      `${best.name} is nearest to the truth: ${figures(error(best))}.`;
+      `${best.name} is closest to the truth: ${figures(error(best))}.`;
   }
 
-  // ---- The start.
+  // ---- Start-up.
 
   function startDigits() {
     for (const kind of Object.keys(Noise.NOISES)) $("noise").append(new Option(kind));
@@ -235,7 +235,7 @@
     Latent.start(pool);
     addSamples();
     addCards();
-    // A first answer takes longer: weights are unpacked, and code is compiled.
+    // The first run takes longer: weights are unpacked, and code is compiled.
     for (const { name } of digitModels)
       pool.ask({ model: name, image: tensor(28, 28) });
     Pad.start((strokes) => {
@@ -247,7 +247,7 @@
     setKind();
   }
 
-  // A file dropped beside the sections would replace the page.
+  // A file dropped outside the drop zones would replace the page.
   for (const name of ["dragover", "drop"])
     window.addEventListener(name, (event) => event.preventDefault());
   if (digitModels.length > 0) startDigits();

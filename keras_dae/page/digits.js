@@ -1,5 +1,5 @@
-/* Digits as MNIST has them: white on black, the longer side 20 pixels, the centre of
- * mass on pixel (14, 14) of 28x28. An image is a tensor of `kernels.js` in [0, 1].
+/* Preprocess digits like MNIST: white on black, the longer side 20 pixels, the centre of
+ * mass at pixel (14, 14) of 28x28. An image is a tensor of `kernels.js` in [0, 1].
  */
 "use strict";
 
@@ -9,8 +9,8 @@ const Digits = (() => {
   const SIDE = 28,
     BOX = 20,
     CENTRE = 14;
-  const STROKE = 2.5; // pixels; the median width of MNIST's strokes
-  const MOST_SCALE = 120; // pixels a canvas's side: a dot stays a dot
+  const STROKE = 2.5; // pixels; the median stroke width of MNIST
+  const MOST_SCALE = 120; // pixels per side of the canvas, so that a dot stays a dot
 
   /* The centre of mass, {x, y} in pixels; null for an image without ink. */
   function massCentre({ height, width, data }) {
@@ -27,7 +27,7 @@ const Digits = (() => {
     return total > 0 ? { x: x / total, y: y / total } : null;
   }
 
-  /* How far a point is from the line between two others. */
+  /* The distance of a point from the line between two others. */
   function distance(x, y, a, b) {
     const dx = b.x - a.x,
       dy = b.y - a.y;
@@ -37,7 +37,7 @@ const Digits = (() => {
     return Math.hypot(x - a.x - t * dx, y - a.y - t * dy);
   }
 
-  /* Draw lines of MNIST's width, with grey edges. */
+  /* Draw lines with the stroke width of MNIST, with grey edges. */
   function drawLines(strokes) {
     const image = tensor(SIDE, SIDE);
     const reach = STROKE / 2 + 1;
@@ -57,7 +57,7 @@ const Digits = (() => {
     return image;
   }
 
-  /* A drawn digit as MNIST has it; null where nothing is drawn.
+  /* A drawn digit, preprocessed like MNIST; null if nothing is drawn.
    *
    * `strokes` are lists of points {x, y}, from 0 to 1 across the canvas. */
   function fromStrokes(strokes) {
@@ -76,15 +76,15 @@ const Digits = (() => {
           y: (p.y - top) * scale + dy,
         })),
       );
-    // Drawn first where nothing is cut off, then where its mass is in the middle.
+    // Draw it without cropping first, then with its centre of mass in the middle.
     const edge = (SIDE - BOX + STROKE) / 2;
     const mass = massCentre(drawLines(place(edge, edge)));
     return drawLines(place(edge + CENTRE - mass.x, edge + CENTRE - mass.y));
   }
 
-  /* A picture of a digit, one channel, as MNIST has it; null where there is none.
+  /* A picture of a digit, one channel, preprocessed like MNIST; null if empty.
    *
-   * 28x28 pixels stay as they are. Else the shade at the edges becomes black. */
+   * Images of 28x28 pixels are not changed. Else the level at the edges becomes black. */
   function fromPicture(picture) {
     const { height, width, data } = picture;
     if (height === SIDE && width === SIDE) return picture;
@@ -110,7 +110,7 @@ const Digits = (() => {
     return centred(resize(part, side(part.height), side(part.width)));
   }
 
-  /* The smallest part of an image, one channel, that holds all that is not black. */
+  /* The bounding box of everything that is not black, in an image of one channel. */
   function crop({ height, width, data }) {
     let top = height,
       left = width,
@@ -132,7 +132,7 @@ const Digits = (() => {
     return part;
   }
 
-  /* An image, one channel, at another size: means over the area of each pixel. */
+  /* Resize an image of one channel: means over the area of each pixel. */
   function resize(image, height, width) {
     const rows = shares(image.height, height),
       columns = shares(image.width, width);
@@ -148,7 +148,7 @@ const Digits = (() => {
     return out;
   }
 
-  /* For each new pixel of an axis, the old ones that it covers and their shares. */
+  /* For each new pixel of an axis, the old ones that it covers and their weights. */
   function shares(from, to) {
     return Array.from({ length: to }, (_, i) => {
       const low = (i * from) / to,
@@ -162,7 +162,7 @@ const Digits = (() => {
     });
   }
 
-  /* A small image in the middle of 28x28, by its mass. */
+  /* Place a small image in 28x28 pixels, centred by mass. */
   function centred(part) {
     const mass = massCentre(part);
     const fit = (size, middle) =>

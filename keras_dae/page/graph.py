@@ -1,4 +1,4 @@
-"""A Keras model as plain data that `kernels.js` runs; `OPS` lists what it can run."""
+"""Convert a Keras model to data that `kernels.js` can run; see `OPS`."""
 
 import base64
 import zlib
@@ -14,11 +14,11 @@ from keras_dae.system.private import calls
 
 ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh")
 TYPES = ("float16", "float32")
-# Arrays of few values stay float32: the first, the last and the latent layer of a
-# small model, whose rounding shows most, take little room.
+# Small arrays stay float32: the first, the last and the latent layer of a small model
+# are the most sensitive to rounding, and take little space.
 FEW = 4096
 Fields = dict[str, Any]
-# What a layer becomes: the fields of its node, and its weights in their order.
+# The fields of a node for a layer, and its weights in order.
 Op = tuple[Fields, list[np.ndarray]]
 
 
@@ -28,16 +28,16 @@ def as_graph(model: keras.Model, type: str = "float16") -> Fields:
     Args:
         model: a functional or sequential model of images, (H, W, C) with C 1 or 3, to
             images of the same shape.
-        type: of the weights, a row of `TYPES`.
+        type: type of the weights, a row of `TYPES`.
 
     Returns:
-        `nodes` in the order in which they run, the names of the `input`, the `output`
-        and the `latent` node (None without one), and `weights`: those of arrays of up
-        to `few` values as float32 (`small`), the others (`large`) of the type asked
-        for. Both are deflated bytes in base64, the first byte of all before the second.
+        `nodes` in execution order, the names of the `input`, the `output` and the
+        `latent` node (None without one), and `weights`: arrays of up to `few` values
+        as float32 (`small`), and others (`large`) in the given type. Both are
+        deflated bytes in base64, the first byte of each value before the second ones.
 
     Raises:
-        KerasDAEError: a model of other images, or with a layer that `OPS` lacks.
+        KerasDAEError: the model is for other images, or has a layer that `OPS` lacks.
     """
     given, answer = ends(model)
     _check_images(model)
@@ -70,19 +70,19 @@ def _check_images(model: keras.Model) -> None:
     images = isinstance(shape, tuple) and len(shape) == 4
     if not images or shape[-1] not in (1, 3) or model.output_shape != shape:
         raise KerasDAEError(
-            f"The page takes models from images of 1 or 3 channels to images of the "
+            "The page needs models from images of 1 or 3 channels to images of the "
             f"same shape; {model.name} maps {shape} to {model.output_shape}."
         )
 
 
 def _op(model: str, call: Any) -> Op:
-    """Return what a call of a layer becomes."""
+    """Return the node for a call of a layer."""
     layer = call.operation
     kind = type(layer).__name__
     if kind not in OPS:
         raise KerasDAEError(
-            f"The page cannot run {model}: it holds a layer of class {kind}. Accepted "
-            f"are {', '.join(OPS)}."
+            f"The page cannot run {model}: it has a layer of class {kind}. Supported: "
+            f"{', '.join(OPS)}."
         )
     try:
         return OPS[kind](layer, call)
@@ -93,11 +93,11 @@ def _op(model: str, call: Any) -> Op:
 
 
 class _UnsupportedError(Exception):
-    """A setting of a layer that the page does not know."""
+    """A setting of a layer that the page does not support."""
 
 
 def _only(layer: Any, **accepted: Any) -> None:
-    """Refuse settings of a layer other than those accepted."""
+    """Raise an error for settings of a layer other than those accepted."""
     for name, value in accepted.items():
         found = getattr(layer, name, value)
         found = tuple(found) if isinstance(found, list) else found
@@ -167,7 +167,7 @@ def _enlarge(layer: Any, call: Any) -> Op:
 
 
 def _same(layer: Any, call: Any) -> Op:
-    """What only training changes."""
+    """Layers that have an effect only in training."""
     return {"op": "activation"}, []
 
 
@@ -182,7 +182,7 @@ def _named(layer: Any, call: Any) -> Op:
 
 
 def _normalised(layer: Any, call: Any) -> Op:
-    """Batch normalisation after training: a factor and a summand per channel."""
+    """Batch normalization after training: a factor and an offset per channel."""
     if layer.axis not in (-1, 3):
         raise _UnsupportedError(f"axis={layer.axis}, not -1")
     mean, variance = _array(layer.moving_mean), _array(layer.moving_variance)
@@ -193,7 +193,7 @@ def _normalised(layer: Any, call: Any) -> Op:
     return {"op": "affine", "channels": len(mean)}, [scale, shift]
 
 
-# Class of a layer (or operation) of Keras -> what the page makes of it.
+# Class of a layer (or operation) of Keras -> function that creates its node.
 OPS: dict[str, Callable[[Any, Any], Op]] = {
     "Conv2D": _convolution("conv"),
     "Conv2DTranspose": _convolution("transpose"),
@@ -211,7 +211,7 @@ OPS: dict[str, Callable[[Any, Any], Op]] = {
 
 
 def _latent(nodes: list[Fields]) -> str | None:
-    """Return the node 'latent', if all that follows depends on it alone."""
+    """Return the node 'latent', if all later nodes depend on it alone."""
     names = [node["name"] for node in nodes]
     if "latent" not in names:
         return None
@@ -223,7 +223,7 @@ def _latent(nodes: list[Fields]) -> str | None:
 
 def _packed(weights: list[np.ndarray], type: str) -> Fields:
     flat = np.concatenate([np.zeros(0), *(w.ravel() for w in weights)])
-    with np.errstate(over="ignore"):  # said below, in a sentence
+    with np.errstate(over="ignore"):  # reported below
         values = flat.astype(f"<f{4 if type == 'float32' else 2}")
     if not np.isfinite(values).all():
         raise KerasDAEError(

@@ -1,7 +1,7 @@
 /* Run convolutional models on one image, in a browser, a worker or Node.
  *
  * A model is plain data that `keras_dae/page/graph.py` writes: `nodes` in order, each
- * {name, op, inputs, ...}, and `weights`, their kernels and biases one after the other.
+ * {name, op, inputs, ...}, and `weights`, their kernels and biases, concatenated.
  * An image is a tensor of `layers.js`.
  */
 "use strict";
@@ -14,9 +14,9 @@ const Kernels = (() => {
     activate,
     OPS: PLAIN,
   } = typeof require === "undefined" ? Layers : require("./layers.js");
-  const BLOCK = 1 << 20; // most values of a buffer of patches
+  const BLOCK = 1 << 20; // largest number of values in a buffer of patches
 
-  /* Hand each node its kernel and bias; the kernels with one row an output channel. */
+  /* Give each node its kernel, with one row per output channel, and its bias. */
   async function prepare(model) {
     const { few, small, large } = model.weights;
     const parts = [await unpack(small), await unpack(large)];
@@ -53,9 +53,9 @@ const Kernels = (() => {
     return turned;
   }
 
-  // ---- The product that all convolutions are made of.
+  // ---- The matrix product behind all convolutions.
 
-  /* out[m, n] = sum over k of a[m, k] * b[n, k] (+ bias[n]), four by four at a time. */
+  /* out[m, n] = sum over k of a[m, k] * b[n, k] (+ bias[n]), in 4x4 blocks. */
   function multiply(a, b, bias, out, M, N, K, first) {
     for (let m = 0; m < M; m += 4) {
       const rows = Math.min(4, M - m);
@@ -242,7 +242,7 @@ const Kernels = (() => {
 
   /* Run the nodes of a prepared model and return the tensor of each, by name.
    *
-   * `start` is the tensor of the node `from`; nodes before it are left out. */
+   * `start` is the tensor of the node `from`; nodes before it are skipped. */
   function run(model, start, from = model.input) {
     const values = { [from]: start };
     const position = model.nodes.findIndex((node) => node.name === from);
@@ -257,13 +257,13 @@ const Kernels = (() => {
     return values;
   }
 
-  /* The answer of a prepared model to an image, and its latent maps (or null). */
+  /* The output of a prepared model for an image, and its latent maps (or null). */
   function answer(model, image) {
     const values = run(model, image);
     return { answer: values[model.output], latent: values[model.latent] || null };
   }
 
-  /* What the decoder makes of latent maps. */
+  /* The output of the decoder for latent maps. */
   const decode = (model, latent) => run(model, latent, model.latent)[model.output];
 
   return { tensor, convSide, transposeSide, prepare, run, answer, decode };

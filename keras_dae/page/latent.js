@@ -1,12 +1,12 @@
-/* The latent maps of the chosen model, and what its decoder makes of changed ones. */
+/* The latent maps of the chosen model, and the decoder output for changed maps. */
 "use strict";
 
 const Latent = (() => {
   const { $, element, heat, paint, wipe } = View;
-  const MOST = 3; // factor of a whole map
-  let pool, model, truth, maps; // maps: the latent as the encoder answered
-  let factors = []; // of each map
-  let cells = new Map(); // position in the latent -> its value in place of the map's
+  const MOST = 3; // largest factor of a map
+  let pool, model, truth, maps; // maps: the output of the encoder
+  let factors = []; // one per map
+  let cells = new Map(); // position in the latent -> value that replaces that of the map
   let chosen = null; // position of the cell whose value the slider sets
   let busy = false,
     again = false;
@@ -32,9 +32,9 @@ const Latent = (() => {
     $("inside-name").textContent = model.name;
     const noise = model.noise ? `Trained on noise of ${model.noise}. ` : "";
     $("inside-help").textContent =
-      `${noise}The encoder leaves ${model.maps} maps of ${model.latentSide} values, ` +
-      "and the decoder sees nothing else. Change them: a factor for a whole map, or " +
-      "one cell of it (click it, or focus a map and use the arrow keys).";
+      `${noise}The encoder outputs ${model.maps} maps of ${model.latentSide} values, ` +
+      "which are the only input of the decoder. Change the factor of a map, or the value " +
+      "of one cell (click it, or focus a map and use the arrow keys).";
     reset();
     $("maps").replaceChildren(
       ...Array.from({ length: model.maps }, (_, n) => block(n)),
@@ -117,7 +117,7 @@ const Latent = (() => {
     if (maps) refresh();
   }
 
-  /* Take what the encoder answered to a new noisy image; null where there is none. */
+  /* Set the output of the encoder for a new noisy image; null if there is none. */
   function show(latent, clean) {
     maps = latent;
     truth = clean;
@@ -133,7 +133,7 @@ const Latent = (() => {
       $(`factor-${n}`).disabled = $(`cell-${n}`).disabled = true;
     }
     wipe($("changed"));
-    $("changed").setAttribute("aria-label", "Answer of the decoder: empty");
+    $("changed").setAttribute("aria-label", "Output of the decoder: empty");
     $("changed-error").textContent = "";
     $("reset").disabled = true;
   }
@@ -177,7 +177,7 @@ const Latent = (() => {
     if (own) frame(canvas, Math.floor(pixel / width), pixel % width);
   }
 
-  /* Draw a canvas larger, with a frame around one of its pixels. */
+  /* Enlarge a canvas and draw a frame around one of its pixels. */
   function frame(canvas, i, j) {
     const scale = 12;
     const small = new OffscreenCanvas(canvas.width, canvas.height);
@@ -207,10 +207,10 @@ const Latent = (() => {
       const error = Noise.mse(truth, answer);
       const words = `MSE ${error.toFixed(4)}, PSNR ${Noise.psnr(error).toFixed(2)} dB`;
       $("changed-error").textContent = words;
-      const after = changed() ? "changed maps" : "the maps as they are";
+      const after = changed() ? "changed maps" : "the original maps";
       $("changed").setAttribute(
         "aria-label",
-        `Answer of the decoder to ${after}: ${words}`,
+        `Output of the decoder for ${after}: ${words}`,
       );
     }
     if (again) {

@@ -1,7 +1,7 @@
-/* Tensors, and the layers of a model that need no kernel.
+/* Tensors, and the layers of a model without kernels.
  *
  * A tensor is {height, width, channels, data}, data a Float32Array, channels last. A
- * layer is a function of its node and of the tensors that it takes.
+ * layer is a function of its node and of its input tensors.
  */
 "use strict";
 
@@ -13,7 +13,7 @@ const Layers = (() => {
     data: data || new Float32Array(height * width * channels),
   });
 
-  /* How many windows fit along a side, and where the first begins before it. */
+  /* How many windows fit along a side, and the padding before the first one. */
   function convSide(size, kernel, stride, padding) {
     if (padding === "valid") return [Math.floor((size - kernel) / stride) + 1, 0];
     const made = Math.ceil(size / stride);

@@ -1,5 +1,5 @@
-/* Noise, as `keras_dae.images.noise` has it (only the random numbers differ), and what
- * an answer is away from the truth. An image is a tensor of `kernels.js` in [0, 1].
+/* The noise of `keras_dae.images.noise` with other random numbers, and error metrics. An
+ * image is a tensor of `kernels.js` in [0, 1].
  */
 "use strict";
 
@@ -18,9 +18,9 @@ const Noise = (() => {
     return { uniform, normal };
   }
 
-  /* A whole number with this mean, of Poisson's distribution. */
+  /* A Poisson-distributed integer with this mean. */
   function poisson(mean, { uniform }) {
-    // A sum of draws of small means: exp(-mean) would be 0 for large ones.
+    // Sum draws with small means, since exp(-mean) would be 0 for a large one.
     let count = 0;
     for (let rest = mean; rest > 0; rest -= 30) {
       const bound = Math.exp(-Math.min(rest, 30));
@@ -29,7 +29,7 @@ const Noise = (() => {
     return count;
   }
 
-  /* Each kind: its strength, and what it makes of a value, before clipping. */
+  /* Each kind: its strength, and its function of a value, before clipping. */
   const NOISES = {
     gaussian: {
       strength: "sigma",

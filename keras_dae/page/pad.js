@@ -4,8 +4,8 @@
 const Pad = (() => {
   const pad = View.$("pad");
   let strokes = [],
-    pressed = null; // the strokes; the pointer that draws one now
-  let tell; // told of the strokes after each change
+    pressed = null; // the strokes; the pointer that is drawing
+  let tell; // called with the strokes after each change
   const pen = { x: 0.5, y: 0.5, shown: false, down: false }; // of the keyboard
 
   function drawPad() {
@@ -92,7 +92,7 @@ const Pad = (() => {
     });
   }
 
-  /* Wipe the drawing; something else is taken in its place. */
+  /* Clear the drawing, since another image was chosen. */
   function wipe() {
     strokes = [];
     pen.down = false;

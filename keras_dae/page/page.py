@@ -1,4 +1,4 @@
-"""The page: one HTML file of the parts in this folder, with models and test images."""
+"""Assemble the HTML page from the files in this folder, models and test images."""
 
 import base64
 import hashlib
@@ -24,9 +24,8 @@ from keras_dae.page.graph import as_graph
 from keras_dae.page.samples import SIDE, Samples
 from keras_dae.system.storage import write_text
 
-MOST_BYTES = 2_500_000  # of the page with the models of the package
-# In the order in which they need one another. The workers run the text of the first
-# three and of `worker.js`.
+MOST_BYTES = 2_500_000  # size limit of the page with pretrained models
+# In order of dependency. The workers run the first three and `worker.js`.
 SCRIPTS = (
     *("weights", "layers", "kernels", "digits", "noise", "tiles"),
     *("gpu", "pool", "view", "pad", "latent", "photo", "app"),
@@ -48,23 +47,22 @@ def write_page(
         out: the HTML file.
         samples: the test images.
         named: models to add: names of presets, `.keras` files or run folders.
-        only: whether to leave out the models that are not named.
-        weights: the type that large arrays of weights are kept in, float16 or float32.
+        only: leave out all other models.
+        weights: type of large arrays of weights, float16 or float32.
 
     Returns:
-        The file, its bytes, the names of the models, and of those left out because
-        the page would be larger than `MOST_BYTES`.
+        The file, its size in bytes, the names of the models, and the names of models
+        left out because the page would exceed `MOST_BYTES`.
 
     Raises:
-        UsageError: there is no such model, or none at all.
-        KerasDAEError: a model that the page cannot run, or a file that cannot be
-            written.
+        UsageError: a model does not exist, or there is none.
+        KerasDAEError: the page cannot run a model, or the file cannot be written.
     """
     entries = [] if only else _nine(weights)
     present = {entry["name"] for entry in entries}
     entries += [_entry(one, weights) for one in named if one not in present]
     if not entries:
-        raise KerasDAEError("The page needs a model; --model names one.")
+        raise KerasDAEError("The page needs at least one --model.")
     text, left_out = render(entries, samples), []
     if not only and COLOUR not in named:
         larger = render([*entries, _entry(COLOUR, weights)], samples)
@@ -85,7 +83,7 @@ def write_page(
 
 
 def _nine(weights: str) -> list[Entry]:
-    """Return the package's models of digits: by depth, the largest latent first."""
+    """Return the pretrained models of digits: by depth, the largest latent first."""
     names = [
         name
         for name, card in pretrained_cards().items()
@@ -96,7 +94,7 @@ def _nine(weights: str) -> list[Entry]:
 
 
 def _entry(named: str, weights: str) -> Entry:
-    """Return all that the page knows of a model."""
+    """Return the data of a model for the page."""
     found = find_model(named)
     model = load(found.path)
     graph = as_graph(model, weights)
@@ -120,7 +118,7 @@ def _entry(named: str, weights: str) -> Entry:
 
 
 def _latent(model: keras.Model, graph: Entry) -> Entry:
-    """Return depth and size of the latent maps; 0 and no maps without any."""
+    """Return depth and size of the latent maps; 0 and no maps if there are none."""
     if graph["latent"] is None:
         return {"depth": 0, "values": 0, "maps": 0, "latentSide": ""}
     height, width, maps = model.get_layer("latent").output.shape[1:]
@@ -162,7 +160,7 @@ def render(entries: list[Entry], samples: Samples) -> str:
         style=style,
         scripts=scripts,
         worker=_part("worker.js"),
-        # No "<" may end the element that holds it.
+        # "<" is escaped, so that no text can close the element.
         content=json.dumps(content).replace("<", "\\u003c"),
         count=digits,
         source=samples.source,
@@ -171,12 +169,12 @@ def render(entries: list[Entry], samples: Samples) -> str:
 
 
 def _part(name: str) -> str:
-    """Return a file of this folder, to stand in the page as it is."""
+    """Return the content of a file of this folder, for inclusion."""
     return (files("keras_dae.page") / name).read_text(encoding="utf-8")
 
 
 def _policy(scripts: list[str], style: str) -> str:
-    """Return what a browser may load: these scripts, and nothing from elsewhere."""
+    """Return the content security policy: these scripts, and nothing external."""
     hashed = " ".join(map(_hash, scripts))
     return (
         f"default-src 'none'; script-src {hashed}; style-src {_hash(style)}; "

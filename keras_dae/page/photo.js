@@ -8,11 +8,11 @@ const Photo = (() => {
     photo = null,
     file = "",
     result = null;
-  let job = 0; // a new one stops those before it
+  let job = 0; // a new job cancels earlier ones
 
   const model = () => models[Number($("photo-model").value)];
 
-  /* The middle of an image, at most `side` pixels a side; all of it for 0. */
+  /* The centre of an image, at most `side` pixels per side; the whole image for 0. */
   function part(image, side) {
     const [height, width] = [image.height, image.width].map((n) =>
       Math.min(n, side || n),
@@ -90,7 +90,7 @@ const Photo = (() => {
     $("photo-left").textContent =
       done > 0
         ? `about ${seconds((took * (all - done)) / done)} left`
-        : "the first tiles are on their way";
+        : "running the first tiles";
   }
 
   function show(clean, noisy, answer, chosen, { took, where }) {
@@ -117,7 +117,7 @@ const Photo = (() => {
     return `keras-dae denoise ${name} -o denoised.png${which}${noise}`;
   }
 
-  /* Show the photograph left of the slider, its answer right of it. */
+  /* Show the photograph left of the slider, the output right of it. */
   function split() {
     $("photo-before").style.clipPath = `inset(0 ${100 - $("photo-split").value}% 0 0)`;
     $("photo-before").style.zIndex = 1;

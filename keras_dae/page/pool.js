@@ -1,8 +1,8 @@
-/* Several workers that share the questions; `ask` promises what `worker.js` answers. */
+/* A pool of workers; `ask` returns a promise of the result of `worker.js`. */
 "use strict";
 
 const Pool = (() => {
-  const MOST = 8; // workers, each with all models
+  const MOST = 8; // workers; each one has all models
 
   function create(models, source) {
     const address = URL.createObjectURL(
@@ -32,7 +32,7 @@ const Pool = (() => {
       }
     }
 
-    /* `first` puts a question before those that wait. */
+    /* `first` puts a request at the head of the queue. */
     function ask(question, first = false) {
       return new Promise((resolve, reject) => {
         waiting[first ? "unshift" : "push"]({ question, resolve, reject });

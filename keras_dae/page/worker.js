@@ -1,7 +1,7 @@
-/* A worker: keeps models, and answers one question after the other. */
+/* A worker, which holds models and handles one request after the other. */
 "use strict";
 
-const models = new Map(); // name -> the model, or a promise of it prepared
+const models = new Map(); // name -> the model, or a promise of the prepared model
 
 async function answer({ model, image, latent }) {
   const found = models.get(model);

@@ -1,1 +1,1 @@
-"""The paper and the experiments that it leaves open."""
+"""The study of the paper, and further experiments."""

@@ -1,1 +1,1 @@
-"""What stands between the package and the process it runs in."""
+"""The process environment: backend, files, locks, signals and restricted processes."""

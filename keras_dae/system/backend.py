@@ -1,4 +1,4 @@
-"""Which backend, device and threads a process uses; set before keras is imported."""
+"""Backend, device and threads of a process, set before keras is imported."""
 
 import ctypes
 import gc
@@ -15,17 +15,17 @@ from typing import Any
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.system.private import torch_device, without_dynamo
 
-# Backends that keras 3 can fit these models with, and the package each one needs.
+# Supported backends of keras 3, and the package that each one needs.
 BACKENDS = {"torch": "torch", "jax": "jax", "tensorflow": "tensorflow"}
 DEFAULT_BACKEND = "torch"
 DEVICES = ("auto", "cpu", "cuda", "mps")
-# What keras imports, where it is installed, for wrappers and pictures that nothing here
-# uses; together they take as long as keras itself.
+# Optional packages that keras imports, but that are not used here. Importing them takes
+# as long as importing keras.
 _UNUSED_BY_KERAS = ("jax", "matplotlib", "pandas", "sklearn")
-# Training steps of fewer multiply-adds are slower on two threads of torch than on one
+# Training steps with fewer multiply-adds are faster on one thread of torch than on two
 # (benchmarks/README.md).
 _SHARED_STEP = 3e6
-# glibc's numbers for the two thresholds of mallopt.
+# Numbers of two thresholds for glibc's mallopt.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _PACKAGE = Path(str(sys.modules["keras_dae"].__file__)).parent
 _THREAD_VARIABLES = (
@@ -37,15 +37,15 @@ _THREAD_VARIABLES = (
 
 
 def set_default_backend() -> None:
-    """Choose the backend: keras's where keras is imported, else `KERAS_BACKEND`.
+    """Choose the backend: that of keras if it is imported, else `KERAS_BACKEND`.
 
-    Without either it is torch, or tensorflow where a program has imported tensorflow
-    and not torch. Keras writes its own default to a file on first import; that file
-    is not the user's wish. Child processes inherit the choice.
+    The default is torch, or tensorflow if a program has imported tensorflow and not
+    torch. The file in which keras stores its own default is ignored, since keras writes
+    it at the first import. Child processes inherit the choice.
 
     Raises:
         UsageError: `KERAS_BACKEND` is torch and a CUDA build of torch would be imported
-            after tensorflow, which can end the process.
+            after tensorflow, which can crash the process.
     """
     chosen = in_use() or os.environ.get("KERAS_BACKEND")
     if chosen is None:
@@ -61,28 +61,28 @@ def set_default_backend() -> None:
 
 
 def in_use() -> str | None:
-    """Return the backend that keras runs on in this process; None before its import."""
+    """Return the backend of keras in this process; None before keras is imported."""
     keras = sys.modules.get("keras")
     config = getattr(keras, "backend", None)
     return None if config is None else str(config.backend())
 
 
 def _torch_would_follow() -> bool:
-    """Tell whether torch for CUDA would be imported after tensorflow."""
+    """Return whether torch for CUDA would be imported after tensorflow."""
     imported = sys.modules.get("tensorflow") is not None
     return imported and "torch" not in sys.modules and not _is_cpu_build()
 
 
 def _is_cpu_build() -> bool:
-    # On macOS no build is for CUDA; elsewhere a build without it says so.
+    # macOS builds have no CUDA; the version of other CPU builds says so.
     return sys.platform == "darwin" or package_version("torch").endswith("+cpu")
 
 
 def _forget_failed_import() -> None:
-    """Drop the modules of a keras whose import failed, so that it can be tried again.
+    """Remove the modules of keras after a failed import, so that it can be retried.
 
-    `import keras` fails where keras's default backend, tensorflow, is not installed.
-    Its modules that were imported by then would keep that backend.
+    `import keras` fails if its default backend, tensorflow, is not installed. The
+    modules imported up to then would keep that backend.
     """
     if "keras" not in sys.modules:
         for module in [name for name in sys.modules if name.startswith("keras.")]:
@@ -90,13 +90,13 @@ def _forget_failed_import() -> None:
 
 
 def name() -> str:
-    """Return the backend: that of keras once it is imported, else the chosen one.
+    """Return the backend: that of keras if it is imported, else the chosen one.
 
     Returns:
         'torch', 'jax' or 'tensorflow'.
 
     Raises:
-        UsageError: a backend that cannot train, or one whose package is not installed.
+        UsageError: the backend cannot train, or its package is not installed.
     """
     if running := in_use():
         check(
@@ -115,7 +115,7 @@ def name() -> str:
     if importlib.util.find_spec(BACKENDS[chosen]) is None:
         raise UsageError(
             f"KERAS_BACKEND={chosen} needs the package {BACKENDS[chosen]}, which is "
-            f'not installed; pip install "keras-dae[{chosen}]" brings it.'
+            f'not installed. Run: pip install "keras-dae[{chosen}]"'
         )
     return chosen
 
@@ -123,17 +123,16 @@ def name() -> str:
 def select(device: str = "auto", threads: int | None = None) -> None:
     """Choose device and threads for this process; call it before keras is imported.
 
-    For a process that is the command's own: it changes the environment, what keras
-    imports, the garbage collector and how freed memory is kept. The library's own
-    functions never call it.
+    Only commands call it, since it changes the environment, the imports of keras, the
+    garbage collector and the memory allocator. The functions of the library never do.
 
     Args:
-        device: 'auto' (CUDA where it is present), 'cpu', 'cuda', or 'mps' (torch on a
-            Mac; not measured, so keras's own steps compute there).
-        threads: CPU threads of one operation; None leaves the backend's own choice.
+        device: 'auto' (CUDA if it is available), 'cpu', 'cuda', or 'mps' (torch on a
+            Mac; the fast steps are not used there).
+        threads: CPU threads per operation; None leaves the choice to the backend.
 
     Raises:
-        UsageError: an unknown device, or one that the backend does not find.
+        UsageError: the device is unknown, or the backend does not find it.
         KerasDAEError: keras cannot be imported.
     """
     check(
@@ -168,18 +167,18 @@ def select(device: str = "auto", threads: int | None = None) -> None:
 
 
 def prepare() -> None:
-    """Make ready a process that opens strangers' models: as `select`, and warmed up."""
+    """Prepare a process for untrusted models: call `select`, and warm up."""
     select()
     import keras
 
-    keras.ops.convert_to_numpy(keras.ops.zeros((1, 1)) + 1)  # makes CUDA's context
+    keras.ops.convert_to_numpy(keras.ops.zeros((1, 1)) + 1)  # creates the CUDA context
 
 
 def import_keras(backend: str) -> None:
-    """Import keras without the packages that it can do without, and so do we.
+    """Import keras without optional packages that are not used here.
 
-    What it brings, half a million objects, is there to stay: the garbage collector does
-    not look through it, neither meanwhile nor after each epoch.
+    The half million objects that it creates stay alive. They are excluded from garbage
+    collection, during the import and afterwards.
     """
     if "keras" in sys.modules:
         return
@@ -188,7 +187,7 @@ def import_keras(backend: str) -> None:
         for package in _UNUSED_BY_KERAS
         if package not in sys.modules and package != BACKENDS.get(backend)
     ]
-    # A package whose entry is None is one that is not installed.
+    # A None entry makes a package appear as not installed.
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     collecting = gc.isenabled()
     gc.disable()
@@ -202,8 +201,8 @@ def import_keras(backend: str) -> None:
         raise KerasDAEError(f"keras cannot be imported: {words}.") from error
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise KerasDAEError(
-            f"keras cannot be imported: {error} Its settings are in keras.json, in "
-            "~/.keras or the folder that KERAS_HOME names."
+            f"keras could not be imported: {error} Its settings are in keras.json, in "
+            "~/.keras or the folder KERAS_HOME."
         ) from error
     finally:
         for package in hidden:
@@ -214,10 +213,10 @@ def import_keras(backend: str) -> None:
 
 
 def keep_freed_memory(backend: str) -> None:
-    """Ask glibc to keep what a step of torch frees: the next one needs as much.
+    """Let glibc keep the memory that a step of torch frees, for the next step.
 
-    By default each step returns its largest blocks to the system and touches fresh
-    pages again, which costs more than a tenth of the step.
+    By default each step returns its largest blocks to the system and allocates new
+    pages, which takes more than a tenth of the step.
     """
     if backend != "torch" or not sys.platform.startswith("linux"):
         return
@@ -245,7 +244,7 @@ def _hide_accelerators(backend: str) -> None:
 
 
 def has_cuda() -> bool:
-    """Tell whether the chosen backend sees a CUDA device."""
+    """Return whether the chosen backend finds a CUDA device."""
     backend = name()
     if backend == "torch":
         import torch
@@ -261,17 +260,17 @@ def has_cuda() -> bool:
 
 
 def has_bfloat16() -> bool:
-    """Tell whether this processor computes in bfloat16, as far as torch knows."""
+    """Return whether this processor supports bfloat16, as far as torch knows."""
     import torch
 
     known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     if known.get("architecture") != "x86_64":
-        return True  # what torch says of others is not compared
+        return True  # other architectures are not checked
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def device() -> str:
-    """Return the device that the backend computes on, as a user would name it."""
+    """Return the device that the backend computes on, for messages."""
     backend = name()
     if backend == "torch":
         import torch
@@ -284,18 +283,18 @@ def device() -> str:
 
 
 def threads() -> int:
-    """Return the CPU threads that one operation of the backend uses."""
+    """Return the CPU threads per operation of the backend."""
     if name() == "torch":
         import torch
 
         return int(torch.get_num_threads())
-    # OpenMP takes a list too, a number for each level of nested loops.
+    # OMP_NUM_THREADS can also be a list, with a number per level of nested loops.
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(asked) if asked.isdecimal() and int(asked) else available_cores()
 
 
 def use_threads(count: int) -> None:
-    """Let operations of torch use so many CPU threads from here on."""
+    """Set the CPU threads per operation of torch."""
     if name() == "torch" and threads() != count:
         import torch
 
@@ -303,27 +302,27 @@ def use_threads(count: int) -> None:
 
 
 def useful_threads(step: int) -> int | None:
-    """Return the threads that a training step is computed fastest with.
+    """Return the number of threads for which a training step is fastest.
 
     Args:
-        step: its multiply-adds forward: those of an image times the images.
+        step: multiply-adds of its forward pass: those per image times the images.
 
     Returns:
-        One where torch would take longer to share the work out than that saves; the
-        other cores are then free to draw noise. None leaves it to the backend.
+        1 if distributing the work would take torch longer than it saves; other cores
+        can then draw noise. None leaves the choice to the backend.
     """
     return 1 if name() == "torch" and step < _SHARED_STEP else None
 
 
 def available_cores() -> int:
-    """Return the CPU cores that this process may run on."""
+    """Return the number of CPU cores available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def summary() -> str:
-    """Return backend, device and threads in one line, for the first line of output."""
+    """Return backend, device and threads in one line, the first line of output."""
     chosen = name()
     return (
         f"{chosen} {package_version(BACKENDS[chosen])} on {device()}, "
@@ -354,7 +353,7 @@ def hardware() -> str:
 
 
 def processor() -> str:
-    """Return the processor's name as the operating system gives it."""
+    """Return the name of the processor from the operating system."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -365,10 +364,10 @@ def processor() -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Return what a result depends on beside its configuration.
+    """Return what a result depends on besides its configuration.
 
-    Versions, backend, device, threads, commit (None outside a checkout, '-dirty'
-    appended where files differ from it) and the command line.
+    These are versions, backend, device, threads, commit (None outside a checkout, with
+    '-dirty' appended if files were changed) and the command line.
     """
     packages = ("keras-dae", "keras", *BACKENDS.values(), "numpy", "matplotlib")
     return {
@@ -389,9 +388,9 @@ def environment() -> dict[str, Any]:
 def commit() -> str | None:
     """Return the commit of this package's own checkout, or None outside of one.
 
-    A repository that has the package in an environment, or in a folder that it does
-    not track, is not the package's. Code that was sent here from a checkout elsewhere
-    carries the commit in the environment variable `KERAS_DAE_COMMIT`.
+    A repository that merely contains an installed package, or does not track it, does
+    not count. Code sent from a checkout elsewhere has its commit in the environment
+    variable `KERAS_DAE_COMMIT`.
     """
     if sent := os.environ.get("KERAS_DAE_COMMIT"):
         return sent
@@ -402,12 +401,12 @@ def commit() -> str | None:
 
 
 def _git(*words: str) -> str:
-    """Return what git says in the package's folder; nothing where it fails."""
+    """Return the output of git in the package's folder; empty if it fails."""
     try:
         done = subprocess.run(
             ["git", *words],
             cwd=_PACKAGE,
-            # A hook of git's names another repository by these.
+            # In a git hook these variables refer to another repository.
             env={k: v for k, v in os.environ.items() if not k.startswith("GIT_")},
             capture_output=True,
             text=True,

@@ -1,4 +1,4 @@
-"""Which code made a figure, so that a kept one is not taken for one of other code."""
+"""A hash of the code, so that saved results of other code are measured again."""
 
 import ast
 import hashlib
@@ -6,15 +6,15 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-# Folders whose code decides what a denoiser answers and how it is measured.
+# Folders whose code affects the output of a denoiser or its measurement.
 MEASURING = ("images", "models", "training/fast", "evaluation", "uncertainty", "study")
 
 
 @cache
 def code_sha256() -> str:
-    """Return a hash of the code that figures depend on, 16 characters.
+    """Return a hash of the code that results depend on, 16 characters.
 
-    Comments, docstrings and layout do not count.
+    Comments, docstrings and layout are ignored.
     """
     digest = hashlib.sha256()
     for folder in MEASURING:

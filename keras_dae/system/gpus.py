@@ -1,4 +1,4 @@
-"""The NVIDIA GPUs that processes can be given, found without importing a backend."""
+"""Find NVIDIA GPUs without importing a backend."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ class Gpu:
     """One GPU.
 
     Attributes:
-        name: what CUDA_VISIBLE_DEVICES calls it: its number, or its UUID.
+        name: its name in CUDA_VISIBLE_DEVICES: an index or a UUID.
         free: free memory in MiB.
     """
 
@@ -22,9 +22,9 @@ class Gpu:
 
 
 def find_gpus() -> list[Gpu]:
-    """Return the GPUs that this process may use; none where nvidia-smi finds none.
+    """Return the GPUs that this process may use; empty if nvidia-smi finds none.
 
-    They are in the order of CUDA_VISIBLE_DEVICES, where that is set.
+    They are in the order of CUDA_VISIBLE_DEVICES, if it is set.
     """
     try:
         done = subprocess.run(

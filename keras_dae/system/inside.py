@@ -1,9 +1,10 @@
-"""Files in folders that a stranger may have filled: links in them are not followed.
+"""Safe access to files in untrusted folders: symbolic links are not followed.
 
-A folder of runs, of a study, of outputs or of a cache may have come from anywhere. A
-link in it would lead reads and writes to other files of this machine, and a pipe or a
-device would be read for ever. So files are opened relative to the folder that the user
-named, one step at a time; only the way to that folder may hold links.
+A folder of runs, of a study, of outputs or of a cache can come from anywhere. A link in
+it could redirect reads and writes to other files of this machine, and a pipe or a
+device could be read forever. Files are therefore opened relative to the folder that the
+user named, one path component at a time. Only the path to that folder may contain
+links.
 """
 
 import errno
@@ -17,31 +18,32 @@ from keras_dae.errors import KerasDAEError, legible
 
 _NAMED: set[Path] = set()
 _STEP = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", 0)
-_OTHER = "it is no regular file, or a second name of one"
+_OTHER = "it is not a regular file, or it is a hard link"
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class InsideError(KerasDAEError):
-    """What stands in a folder is a link, or no regular file."""
+    """A file in a folder is a link, or not a regular file."""
 
 
 def named(folder: Path | str) -> None:
-    """Note a folder that the user named; links below it are not followed."""
+    """Register a folder that the user named; links below it are not followed."""
     _NAMED.add(Path.cwd() / folder)
 
 
 def opened(path: Path | str, flags: int = os.O_RDONLY) -> int:
-    """Open a regular file and return its descriptor; no link is followed.
+    """Open a regular file and return its descriptor; links are not followed.
 
-    The folders from the outermost one that was `named` on must be real ones; where
-    none was, the file's own folder is taken as named.
+    Folders from the outermost one registered by `named` on must not be links. If none
+    was registered, the folder of the file counts as registered.
 
     Args:
         path: the file.
-        flags: of `os.open`.
+        flags: as in `os.open`.
 
     Raises:
-        InsideError: the file or a folder on the way is a link, or no regular file.
+        InsideError: the file or a folder of its path is a link, or the file is not
+            regular.
         OSError: it cannot be opened.
 
     Example:
@@ -62,19 +64,19 @@ def opened(path: Path | str, flags: int = os.O_RDONLY) -> int:
         os.close(handle)
         if writes:
             raise InsideError(f"Cannot write {legible(path)}: {_OTHER}.")
-        raise InsideError(f"Cannot read {legible(path)}: it is no regular file.")
+        raise InsideError(f"Cannot read {legible(path)}: it is not a regular file.")
     return handle
 
 
 def read(path: Path | str, most: int | None = None) -> bytes:
-    """Return the content of a file, opened as by `opened`.
+    """Return the content of a file, opened with `opened`.
 
     Args:
         path: the file.
-        most: bytes that it may have; None for any number.
+        most: size limit in bytes; None for no limit.
 
     Raises:
-        InsideError: a link, no regular file, or a larger one.
+        InsideError: the file is a link, not regular, or too large.
         OSError: it cannot be read.
     """
     with os.fdopen(opened(path), "rb") as file:
@@ -85,7 +87,7 @@ def read(path: Path | str, most: int | None = None) -> bytes:
 
 
 def plain(path: Path) -> Path:
-    """Return a path that a library is to open by its name, if no link is on the way.
+    """Return a path for a library that opens files by name, if it contains no link.
 
     Raises:
         InsideError: there is a link.
@@ -94,18 +96,18 @@ def plain(path: Path) -> Path:
         with _folder((Path.cwd() / path).parent) as folder:
             found = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
     except OSError:
-        return path  # not there, which is for the reader to say
+        return path  # it does not exist, which the caller reports
     if stat.S_ISLNK(found.st_mode):
         raise InsideError(_is_link(path))
     return path
 
 
 def make_folder(path: Path | str) -> None:
-    """Make a folder, with those above it, where there is none; follow no link.
+    """Create a folder and its parents if they do not exist; links are not followed.
 
     Raises:
-        InsideError: a link stands in its place, or on the way from the named folder.
-        OSError: it cannot be made.
+        InsideError: there is a link in the path below the named folder.
+        OSError: it cannot be created.
     """
     path = Path.cwd() / path
     root = _root(path)
@@ -119,13 +121,13 @@ def make_folder(path: Path | str) -> None:
 
 
 def _root(path: Path) -> Path:
-    """Return the outermost folder on the way to `path` that was named, or `path`."""
+    """Return the outermost registered folder on the path, or `path`."""
     return next((one for one in (*reversed(path.parents), path) if one in _NAMED), path)
 
 
 @contextmanager
 def _folder(path: Path) -> Iterator[int]:
-    """Yield a descriptor of a folder, reached without a link from the named one."""
+    """Yield a descriptor of a folder that is reached without links."""
     root = _root(path)
     handle = os.open(root, (_STEP | os.O_CLOEXEC) & ~os.O_NOFOLLOW)
     try:
@@ -142,7 +144,7 @@ def _folder(path: Path) -> Iterator[int]:
 
 
 def _explained(error: OSError, path: Path, part: str, folder: int) -> Exception:
-    """Return the error that says that `part` is a link, where it is one."""
+    """Return an error that says that `part` is a link, if it is one."""
     if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
         try:
             found = os.stat(part, dir_fd=folder, follow_symlinks=False)
@@ -152,12 +154,12 @@ def _explained(error: OSError, path: Path, part: str, folder: int) -> Exception:
             places = (path, *path.parents)
             return InsideError(_is_link(next(p for p in places if p.name == part)))
     if error.errno == errno.ENXIO:  # a pipe without a reader
-        return InsideError(f"Cannot write {legible(path)}: it is no regular file.")
+        return InsideError(f"Cannot write {legible(path)}: it is not a regular file.")
     return error
 
 
 def _is_link(path: Path) -> str:
     return (
-        f"{legible(path)} is a link; links in a folder of results are not followed. "
+        f"{legible(path)} is a link. Links in a folder of results are not followed. "
         "Put the file or folder itself there."
     )

@@ -1,4 +1,4 @@
-"""How a process is asked to end: by Ctrl-C, by SIGTERM, by the end of its parent."""
+"""How a process is asked to end: by Ctrl-C, SIGTERM, or the end of its parent."""
 
 import os
 import signal
@@ -16,10 +16,10 @@ _REMIND_SECONDS = 5.0
 
 
 class _Asked:
-    """Whether this process was asked to end, and what printed lost errors before."""
+    """Whether this process was asked to end, and the original error hooks."""
 
     ever = False
-    put_off = False  # whether an interrupt waits for the end of `uninterrupted`
+    put_off = False  # whether an interrupt is deferred by `uninterrupted`
     pending = False
     hooks: tuple[Any, Any] | None = None
 
@@ -27,11 +27,10 @@ class _Asked:
 def listen() -> None:
     """Raise KeyboardInterrupt in the main thread on SIGTERM as on Ctrl-C.
 
-    A library may lose an interrupt: one that comes within a destructor or a callback
-    of C code goes nowhere. So it comes again every few seconds until
-    `reset_interrupt`. A Ctrl-C that is ignored, as in a job in the background, stays
-    ignored. In another thread than the main one signals stay as they are: Python lets
-    no other set them.
+    A library can lose an interrupt, for example in a destructor or in a callback of C
+    code. It is therefore repeated every few seconds until `reset_interrupt`. If Ctrl-C
+    is ignored, as in background jobs, it stays ignored. In other threads than the main
+    one nothing is changed, since Python does not allow it.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -44,11 +43,11 @@ def listen() -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Put off an interrupt that comes within the block until the block has ended.
+    """Defer an interrupt until the end of the block.
 
-    For what must be done as a whole and takes an instant: a file that has been made
-    and has no name yet in the program is one that nobody removes. Where `listen` was
-    not called, or in another thread, interrupts come as ever.
+    Use it for short operations that must be complete: for example, nobody would remove
+    a file that was just created and is not yet known to the program. It has no effect
+    if `listen` was not called, or in other threads.
     """
     if _Asked.put_off or threading.current_thread() is not threading.main_thread():
         yield
@@ -66,7 +65,7 @@ def _interrupt(*_: object) -> None:
     if not _Asked.ever:
         _Asked.ever = True
         _Asked.hooks = sys.excepthook, sys.unraisablehook
-        # What a library prints of an interrupt that it could not hand on.
+        # Suppress messages of libraries about the interrupt.
         sys.excepthook = lambda *_: None
         sys.unraisablehook = lambda *_: None
         signal.setitimer(signal.ITIMER_REAL, _REMIND_SECONDS, _REMIND_SECONDS)
@@ -86,24 +85,24 @@ def reset_interrupt() -> None:
 
 
 def asked_to_end() -> bool:
-    """Tell whether this process was asked to end.
+    """Return whether this process was asked to end.
 
-    A library that was cleaning up may have turned the interrupt into an error of its
-    own, or lost it.
+    A library may have turned the interrupt into another error while cleaning up, or
+    lost it.
     """
     return _Asked.ever
 
 
 def child_environment() -> dict[str, str]:
-    """Return this process's environment with what ties a child to it."""
+    """Return the environment for a child process that should end with this one."""
     return {**os.environ, _PARENT: str(os.getpid())}
 
 
 def end_with_parent() -> None:
-    """Ask this process to end once the one that `child_environment` named has gone.
+    """End this process when its parent ends, if `child_environment` was used.
 
-    A killed sweep would otherwise leave runs behind that nobody collects, and that a
-    second call would find in use. Does nothing in a process started otherwise.
+    Otherwise a killed sweep would leave runs behind that nobody collects, and that a
+    second call would find locked.
     """
     parent = os.environ.pop(_PARENT, "")
     if parent.isdigit():

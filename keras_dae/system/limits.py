@@ -1,4 +1,4 @@
-"""How much memory and time one file may take to open, in proportion to its size."""
+"""Limits of memory and time for opening one file, depending on its size."""
 
 import os
 from contextlib import suppress
@@ -9,19 +9,19 @@ from keras_dae.errors import UsageError
 
 MEMORY_LIMIT, TIME_LIMIT = "KERAS_DAE_MEMORY_LIMIT", "KERAS_DAE_TIME_LIMIT"
 # `keras-dae --memory-limit --time-limit` set these: MiB and seconds for any file.
-# Without them, opening a file may take this much, and more per byte that is stored.
+# The default limits consist of a constant and an amount per stored byte.
 MEMORY, MEMORY_A_BYTE = 1 << 30, 16
 SECONDS, BYTES_A_SECOND = 10.0, 4e6
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one call may take.
+    """Limits of one call.
 
     Attributes:
-        memory: bytes beside what the process has before.
-        seconds: of computing by one core.
-        threads: cores that may compute at once.
+        memory: bytes in addition to those the process had before.
+        seconds: CPU time, in seconds of one core.
+        threads: cores that may be used at once.
     """
 
     memory: int = MEMORY
@@ -29,18 +29,18 @@ class Bounds:
     threads: int = 1
 
 
-UNBOUNDED = Bounds(1 << 60, 1e8)  # as good as none
+UNBOUNDED = Bounds(1 << 60, 1e8)  # effectively none
 
 
 def bounds_of(path: Path | str | None = None, size: int = 0) -> Bounds:
-    """Return the bounds for a file, in proportion to the bytes that it has on the disk.
+    """Return the limits for a file, depending on its size on disk.
 
     Args:
-        path: the file; a sparse one counts for what is stored of it.
+        path: the file. For a sparse file, only stored bytes count.
         size: bytes that do not come from a file.
 
     Raises:
-        UsageError: a limit in the environment is no number above 0.
+        UsageError: a limit in the environment is not a number above 0.
     """
     if path is not None:
         with suppress(OSError):

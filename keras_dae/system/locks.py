@@ -1,7 +1,7 @@
-"""One process at a time in a place, and nothing left there of a dead one.
+"""Locks for one process at a time, and cleanup after dead processes.
 
-Locks are the operating system's: it lets go of them when a process ends, however it
-ends, so that a file that is not locked is one that nobody works on.
+Locks are those of the operating system, which releases them when a process ends in any
+way. An unlocked file is therefore not in use.
 """
 
 import hashlib
@@ -20,28 +20,28 @@ from keras_dae.system.inside import make_folder, opened, read
 from keras_dae.system.lifeline import uninterrupted
 
 LOCK = ".keras-dae.lock"
-# The first try; a lock that is looked at by `tidy` is busy for an instant.
+# Duration of the first try, since `tidy` holds a lock for an instant.
 _INSTANT = 0.2
-# Which machine a temporary file is of, where several share a folder.
+# The host name in temporary files, since several hosts can share a folder.
 _NODE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _TEMPORARY = re.compile(r"\..*~([0-9a-f]{8})-([0-9]+)-.*", re.DOTALL)
 
 
 @contextmanager
 def temporary(path: Path, *, folder: bool = False) -> Iterator[Path]:
-    """Yield a new empty file, or folder, beside `path`; it is gone afterwards.
+    """Yield a new empty file or folder next to `path`, which is removed afterwards.
 
-    It keeps the suffix of `path` and is locked until then. What dead processes left
-    in the same folder is removed first.
+    It keeps the suffix of `path` and is locked until then. Files that dead processes
+    left in the same folder are removed first.
 
     Raises:
-        OSError: there is no writing there.
+        OSError: the folder is not writable.
     """
     make_folder(path.parent)
     tidy(path.parent)
     made = None
     try:
-        with uninterrupted():  # else an interrupt may leave a file that has no holder
+        with uninterrupted():  # else an interrupt could leave the file behind
             made = place, handle = _made(path, folder)
         yield place
     finally:
@@ -52,7 +52,7 @@ def temporary(path: Path, *, folder: bool = False) -> Iterator[Path]:
 
 
 def _made(path: Path, folder: bool) -> tuple[Path, int]:
-    """Return a new temporary place and the open handle that keeps it locked."""
+    """Return a new temporary path and the open handle that locks it."""
     prefix = f".{path.stem[:50]}~{_NODE}-{os.getpid()}-"
     while True:
         if folder:
@@ -62,7 +62,7 @@ def _made(path: Path, folder: bool) -> tuple[Path, int]:
             handle, name = tempfile.mkstemp(path.suffix, prefix, path.parent)
         with suppress(OSError, ImportError):  # a file system without locks
             _lock(handle)
-        if Path(name).exists():  # else another process tidied up just before
+        if Path(name).exists():  # else another process has just removed it
             return Path(name), handle
         os.close(handle)
 
@@ -74,7 +74,7 @@ def _lock(handle: int, *, at_once: bool = False) -> None:
 
 
 def tidy(folder: Path) -> None:
-    """Remove what dead processes left in a folder: temporary files, idle locks."""
+    """Remove temporary files and unused locks that dead processes left in a folder."""
     try:
         with os.scandir(folder) as inside:
             names = [one.name for one in inside if one.name.startswith(".")]
@@ -90,11 +90,11 @@ def tidy(folder: Path) -> None:
 
 
 def _remove_unlocked(place: Path, dead: bool) -> None:
-    """Remove a place that no process has locked, or whose process is known dead."""
+    """Remove a path that no process has locked, or whose process is dead."""
     try:
         handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return  # gone, a link, or another user's
+        return  # it is gone, a link, or owned by another user
     try:
         try:
             _lock(handle, at_once=True)
@@ -113,7 +113,7 @@ def _remove(place: Path) -> None:
         with suppress(OSError):
             place.unlink(missing_ok=True)
         return
-    for _ in range(20):  # a child of the dead process may take a moment to end too
+    for _ in range(20):  # a child of the dead process may still be ending
         shutil.rmtree(place, ignore_errors=True)
         if not place.exists():
             return
@@ -121,13 +121,13 @@ def _remove(place: Path) -> None:
 
 
 def _runs(process: int) -> bool:
-    """Tell whether there is a process of this number."""
+    """Return whether there is a process with this number."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except (OSError, OverflowError):
-        return True  # another user's
+        return True  # it belongs to another user
     return True
 
 
@@ -140,19 +140,19 @@ def held(
     wait: float = 0.0,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Iterator[None]:
-    """Hold a folder, or a file that is to be made, for one process at a time.
+    """Lock a folder, or a file to be written, for one process at a time.
 
     Args:
-        place: what is held; a folder is made if it is not there. The lock's file, with
-            the holder's number, is there as long as it is held.
-        what: what the place is, for the sentence.
-        beside: whether the lock's file stands beside the place, not in it.
-        wait: seconds to wait for another holder; infinity for as long as it takes.
-        tell: told who is waited for.
+        place: what to lock; a folder is created if necessary. The lock file contains
+            the number of the holder and exists while it is held.
+        what: description of the place, for messages.
+        beside: whether the lock file is next to the place, not in it.
+        wait: seconds to wait for another holder; infinity for no limit.
+        tell: called with a message about the process that is waited for.
 
     Raises:
-        KerasDAEError: another process holds it; says which, and what may be done. Or
-            the lock's file is a link, or no file.
+        KerasDAEError: another process holds the lock, or the lock file is a link or not
+            a file.
     """
     from filelock import FileLock, Timeout
 
@@ -164,7 +164,7 @@ def held(
     try:
         make_folder(path.parent)
         with suppress(FileNotFoundError):
-            os.close(opened(path, os.O_RDWR))  # a lock's file, and nothing else
+            os.close(opened(path, os.O_RDWR))  # raises if it is not a regular file
         try:
             lock.acquire(timeout=_INSTANT)
         except Timeout:
@@ -173,21 +173,21 @@ def held(
             lock.acquire(timeout=-1 if wait == float("inf") else wait)
     except Timeout as error:
         raise KerasDAEError(
-            f"{busy}{_holder(path)}; wait for it to end, or take another place."
+            f"{busy}{_holder(path)}. Wait for it to end, or use another path."
         ) from error
     except OSError as error:
         raise KerasDAEError(f"Cannot write {path}: {reason(error)}.") from error
     try:
         with (
-            suppress(OSError),  # who holds it is a hint, no more
+            suppress(OSError),  # the number is only a hint
             os.fdopen(opened(path, os.O_WRONLY), "w") as file,
         ):
             file.write(f"{os.getpid()}\n")
         tidy(path.parent)
         yield
     finally:
-        # Before it is let go: who opened the file meanwhile finds it gone and starts
-        # afresh (FileLock looks), and no second holder can lose its own.
+        # Remove the file before releasing the lock. A process that has opened it in the
+        # meantime finds it gone and starts over (FileLock checks), so no lock is lost.
         with uninterrupted():
             with suppress(OSError):
                 path.unlink()
@@ -195,8 +195,8 @@ def held(
 
 
 def _holder(path: Path) -> str:
-    """Return the number in a lock's file, as far as it can be read."""
+    """Return the number in a lock file, if it can be read."""
     try:
         return f" (number {int(read(path, 32))})"
-    except (OSError, ValueError):  # no number, or a link
+    except (OSError, ValueError):  # not a number, or a link
         return ""

@@ -1,4 +1,4 @@
-"""Computing in float32, whatever the global settings of keras and the backend say."""
+"""Compute in float32, whatever the global settings of keras and the backend are."""
 
 import os
 from collections.abc import Iterator
@@ -8,17 +8,17 @@ from typing import Any
 
 @contextmanager
 def float32(*, tf32: bool = False, deterministic: bool | None = None) -> Iterator[None]:
-    """Compute the block in float32 with keras's default settings, then restore all.
+    """Run the block in float32 with the default settings of keras, then restore them.
 
-    keras takes its dtype policy, `floatx`, `epsilon` and data format from settings that
-    a program, or the file `keras.json`, may change. On CUDA torch and tensorflow round
-    what convolutions take to TF32, ten bits, and jax what products take.
+    A program, or the file `keras.json`, can change the dtype policy, `floatx`,
+    `epsilon` and data format of keras. On CUDA, torch and tensorflow round the inputs
+    of convolutions to TF32 (ten bits), and jax those of matrix products.
 
     Args:
         tf32: whether the backend may round to TF32 on CUDA.
-        deterministic: of torch on CUDA: True for kernels that give the same bits each
-            time, False for those that were fastest when they were first needed, None
-            for torch's setting. A CPU always gives the same bits.
+        deterministic: for torch on CUDA: True selects reproducible kernels, False those
+            that were fastest at their first use, None keeps the setting of torch. CPUs
+            are always reproducible.
 
     Example:
         >>> import keras
@@ -49,7 +49,7 @@ def _torch(kept: ExitStack, tf32: bool) -> None:
     from torch import backends
 
     for place in (backends.cudnn, backends.cuda.matmul):
-        # torch 2.9 names the precision; older ones, and a mixture, are refused there.
+        # torch 2.9 has a new interface and refuses a mixture with the old one.
         part = getattr(place, "conv", place)
         name = "fp32_precision" if hasattr(part, "fp32_precision") else "allow_tf32"
         wanted = ("ieee", "tf32") if name == "fp32_precision" else (False, True)
@@ -58,7 +58,7 @@ def _torch(kept: ExitStack, tf32: bool) -> None:
 
 
 def _kernels(kept: ExitStack, deterministic: bool) -> None:
-    """Let torch choose kernels that repeat, or those that are fastest."""
+    """Let torch choose reproducible kernels, or the fastest ones."""
     import torch
 
     cudnn, memory = torch.backends.cudnn, torch.utils.deterministic
@@ -67,7 +67,7 @@ def _kernels(kept: ExitStack, deterministic: bool) -> None:
         (cudnn, "benchmark", not deterministic),
     ]
     if deterministic:
-        # What cuBLAS asks for; it reads this when it is first used in a process.
+        # Required by cuBLAS, which reads it at its first use in a process.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         kept.callback(
             torch.use_deterministic_algorithms,
@@ -75,7 +75,8 @@ def _kernels(kept: ExitStack, deterministic: bool) -> None:
             warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
         )
         torch.use_deterministic_algorithms(True)
-        # It would fill each new tensor, and nothing here reads one that is not written.
+        # Filling each new tensor is not needed, since none is read before it is
+        # written.
         wanted.append((memory, "fill_uninitialized_memory", False))
     for place, name, value in wanted:
         kept.callback(setattr, place, name, getattr(place, name))

@@ -1,7 +1,7 @@
-"""Which files this user's own runs wrote: by their hash, in the user's cache.
+"""The list of trusted files, which this user's own runs wrote: hashes in the cache.
 
-A file that is listed needs no walls. The list is in the user's own folder and not
-beside the file, since who makes a file could write a list beside it as well.
+A listed file is opened without a restricted process. The list is in the user's cache
+and not next to the file, since the author of a file could also write a list next to it.
 """
 
 import hashlib
@@ -16,13 +16,13 @@ _PRESETS = Path(str(keras_dae.__file__)).parent / "presets"
 
 
 def cache_dir() -> Path:
-    """Return the folder of downloads and of this list, or `KERAS_DAE_CACHE`."""
+    """Return the folder for downloads and for this list, or `KERAS_DAE_CACHE`."""
     chosen = os.environ.get("KERAS_DAE_CACHE")
     return Path(chosen) if chosen else home() / ".cache" / "keras_dae"
 
 
 def home() -> Path:
-    """Return the user's home; where there is none, a folder that does not exist."""
+    """Return the user's home; a folder that does not exist if there is none."""
     try:
         return Path.home()
     except RuntimeError:
@@ -30,7 +30,7 @@ def home() -> Path:
 
 
 def is_own(path: Path | str) -> bool:
-    """Tell whether a file is as this user's own run wrote it, or of this package."""
+    """Return whether a file is unchanged since this user's run, or of this package."""
     try:
         if Path(path).resolve().parent == _PRESETS.resolve():
             return True
@@ -41,7 +41,7 @@ def is_own(path: Path | str) -> bool:
 
 
 def remember(path: Path | str) -> None:
-    """Note that this program has just written a file, where there is a cache."""
+    """Record that this program has just written a file, if there is a cache."""
     with suppress(OSError):
         if place := _place(path):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def remember(path: Path | str) -> None:
 
 
 def forget(path: Path | str) -> None:
-    """Take a file that is about to be replaced off the list."""
+    """Remove a file that is about to be replaced from the list."""
     with suppress(OSError):
         if place := _place(path):
             place.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""Values between processes that do not trust each other: JSON, and plain arrays.
+"""Exchange values between processes that do not trust each other.
 
-Nothing here is pickled, so what a process receives runs no code. Arrays and bytes go
-through shared memory, which the sender can no longer change once it is read; all other
-values are JSON, with tuples, types and the classes of `CARRIED` marked as such.
+Nothing is pickled, so received data cannot run code. Arrays and bytes go through shared
+memory, which the sender can no longer change once it is read. All other values are
+JSON, with markers for tuples, types and the classes of `CARRIED`.
 """
 
 import dataclasses
@@ -20,27 +20,27 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError
 
-MOST_WORDS = 1 << 28  # bytes of JSON in one parcel
-_LENGTH = struct.Struct("<QQ")  # of the JSON, and of the shared memory
+MOST_WORDS = 1 << 28  # bytes of JSON per message
+_LENGTH = struct.Struct("<QQ")  # lengths of the JSON and of the shared memory
 _ALIGNED = 64
 _KINDS = "biufc"
 _Class = TypeVar("_Class", bound=type)
-# Dataclasses that may be sent, and errors, by name.
+# Dataclasses and errors that may be sent, by name.
 CARRIED: dict[str, Any] = {"KerasDAEError": KerasDAEError, "UsageError": UsageError}
 
 
 def carried(kind: _Class) -> _Class:
-    """Allow a dataclass, or an error of one text, to be sent; a decorator."""
+    """Allow a dataclass, or an error with one text, to be sent; a decorator."""
     CARRIED[kind.__name__] = kind
     return kind
 
 
 def send(link: socket.socket, value: Any) -> None:
-    """Send a value of None, numbers, text, bytes, arrays, containers and `CARRIED`.
+    """Send None, numbers, text, bytes, arrays, containers or values of `CARRIED`.
 
     Raises:
-        TypeError: another value.
-        OSError: nobody receives.
+        TypeError: the value has another type.
+        OSError: the receiver has ended.
     """
     held = _Held()
     words = json.dumps(_packed(value, held)).encode()
@@ -58,22 +58,22 @@ def send(link: socket.socket, value: Any) -> None:
 
 
 def receive(link: socket.socket) -> Any:
-    """Return what was sent; arrays may be written to.
+    """Return the received value; its arrays are writable.
 
     Raises:
-        EOFError: the other side has ended.
-        ValueError: it sent what is no parcel.
+        EOFError: the sender has ended.
+        ValueError: the message is not valid.
     """
     head, handles, *_ = socket.recv_fds(link, _LENGTH.size, 1)
     try:
         length, size = _LENGTH.unpack(head + _exactly(link, _LENGTH.size - len(head)))
         if length > MOST_WORDS:
-            raise ValueError("a parcel of too many words")
+            raise ValueError("a message that is too long")
         words = json.loads(_exactly(link, length))
         memory = _mapped(handles[0], size) if handles else memoryview(b"")
         return _unpacked(words, memory)
     except (KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
-        raise ValueError("no parcel") from error
+        raise ValueError("not a valid message") from error
     finally:
         for handle in handles:
             os.close(handle)
@@ -95,7 +95,7 @@ def _up(size: int) -> int:
 
 
 def _shared(held: list[memoryview]) -> int:
-    """Return a descriptor of memory that holds these bytes one after the other."""
+    """Return a descriptor of shared memory that contains these bytes consecutively."""
     if hasattr(os, "memfd_create"):
         shared = os.memfd_create("keras-dae", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:  # macOS
@@ -112,32 +112,32 @@ def _shared(held: list[memoryview]) -> int:
 
 
 def _mapped(shared: int, size: int) -> memoryview:
-    """Return shared memory as this process's own; later changes do not reach it."""
+    """Return a private copy of shared memory; later changes do not affect it."""
     if hasattr(fcntl, "F_ADD_SEALS"):
-        # Without a mapping that writes, the sender can have none from here on.
+        # Sealing it against writes fails if the sender still has a writable mapping.
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
         fcntl.fcntl(shared, fcntl.F_ADD_SEALS, seals)
         kept = mmap.MAP_PRIVATE
         if os.fstat(shared).st_size < size or not size:
-            raise ValueError("less memory than was said")
+            raise ValueError("less memory than stated")
         return memoryview(
             mmap.mmap(shared, size, kept, mmap.PROT_READ | mmap.PROT_WRITE)
         )
     content = bytearray(size)
     if os.preadv(shared, [content], 0) != size:
-        raise ValueError("less memory than was said")
+        raise ValueError("less memory than stated")
     return memoryview(content)
 
 
 @dataclasses.dataclass
 class _Held:
-    """What is to be shared: parts, and the bytes that all of them take."""
+    """The parts to share, and their total size."""
 
     parts: list[memoryview] = dataclasses.field(default_factory=list)
     size: int = 0
 
     def add(self, data: Any) -> list[int]:
-        """Add bytes to those that are shared; return where they lie, and how many."""
+        """Add bytes to share; return their offset and length."""
         whole = memoryview(data)
         flat = whole.cast("B") if whole.nbytes else memoryview(b"")
         start = self.size
@@ -147,11 +147,11 @@ class _Held:
 
 
 def _packed(value: Any, held: _Held) -> Any:
-    """Return a value as JSON, with what is shared put aside."""
+    """Return a value as JSON; shared parts are added to `held`."""
     if value is None or isinstance(value, bool | str | float):
         return value
     if isinstance(value, int):
-        return int(value)  # of an enumeration too
+        return int(value)  # also for enumerations
     if isinstance(value, np.generic):
         return _packed(value.item(), held)
     if isinstance(value, list):
@@ -162,7 +162,7 @@ def _packed(value: Any, held: _Held) -> Any:
         return {"type": value.str}
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in _KINDS:
-            raise TypeError(f"an array of {value.dtype} is not sent")
+            raise TypeError(f"an array of {value.dtype} cannot be sent")
         place = held.add(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
         return {"array": [*place, value.dtype.str, list(value.shape)]}
     if isinstance(value, tuple):
@@ -176,7 +176,7 @@ def _packed(value: Any, held: _Held) -> Any:
         return {"made": [type(value).__name__, fields]}
     if isinstance(value, Exception) and type(value).__name__ in CARRIED:
         return {"error": [type(value).__name__, str(value), vars(value)]}
-    raise TypeError(f"a {type(value).__name__} is not sent")
+    raise TypeError(f"a {type(value).__name__} cannot be sent")
 
 
 def _unpacked(value: Any, memory: memoryview) -> Any:
@@ -189,7 +189,7 @@ def _unpacked(value: Any, memory: memoryview) -> Any:
         start, length, name, shape = inner
         dtype = np.dtype(name)
         if dtype.kind not in _KINDS or prod(shape) * dtype.itemsize != length:
-            raise ValueError("an array of another length")
+            raise ValueError("an array of the wrong length")
         part = memory[start : start + length]
         return (
             np.frombuffer(part, dtype).reshape(shape)

@@ -1,7 +1,7 @@
-"""Private names of keras, torch and ray: the only module that may use any.
+"""Private names of keras, torch and ray. No other module uses any.
 
-A release of theirs may change each of them without notice, so each has a test in
-`tests/system/test_private.py`. Nothing here imports a library before it is called.
+A new release can change them without notice, so each one has a test in
+`tests/system/test_private.py`. Libraries are imported only when a function is called.
 """
 
 import sys
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-# Modules that `.keras` files name beside keras's public ones; an optimizer saved on
-# torch is of a class of torch's own.
+# Modules in `.keras` files in addition to the public ones of keras; an optimizer saved
+# on torch has a class specific to torch.
 KERAS_FILE_MODULES = (
     "keras.src.models.functional",
     "keras.src.models.sequential",
@@ -23,12 +23,12 @@ KERAS_FILE_MODULES = (
         )
     ),
 )
-# Modules that `.keras` files name for operations on tensors, as in `x - conv(x)`; those
-# of `core` that take functions get none, since a file may name no function.
+# Modules in `.keras` files for operations on tensors, as in `x - conv(x)`. Operations
+# of `core` with function arguments are useless, since a file cannot contain functions.
 KERAS_OPERATIONS = tuple(
     f"keras.src.ops.{name}" for name in ("numpy", "nn", "math", "image", "core")
 )
-# torch's operations on lists of tensors; in torch their names begin with "_".
+# Operations of torch on lists of tensors; their names in torch begin with "_".
 TORCH_LISTS = (
     *("foreach_add", "foreach_add_", "foreach_div", "foreach_mul_", "foreach_sqrt"),
     *("foreach_lerp_", "foreach_addcmul_", "foreach_addcdiv_", "fused_adam_"),
@@ -36,31 +36,31 @@ TORCH_LISTS = (
 
 
 def torch_lists() -> Any:
-    """Return torch's operations of `TORCH_LISTS`, by those names."""
+    """Return the operations of torch in `TORCH_LISTS`, by these names."""
     import torch
 
     return SimpleNamespace(**{name: getattr(torch, f"_{name}") for name in TORCH_LISTS})
 
 
 def torch_device() -> str:
-    """Return the device that keras computes on with torch, as torch names it."""
+    """Return the device that keras uses with torch, by torch's name."""
     from keras.src.backend.torch.core import get_device
 
     return str(get_device())
 
 
 def learning_rate(optimizer: Any) -> Any:
-    """Return a keras optimizer's learning rate: its schedule, or its variable."""
+    """Return the learning rate of a keras optimizer: its schedule, or its variable."""
     return optimizer._learning_rate
 
 
 def adam_moments(optimizer: Any) -> tuple[list[Any], list[Any]]:
-    """Return the first and second moments that keras's Adam keeps, as variables."""
+    """Return the first and second moments of Adam, as variables."""
     return optimizer._momentums, optimizer._velocities
 
 
 def averages_in_model(swap: Any, there: bool) -> None:
-    """Tell keras's `SwapEMAWeights` whether the model holds the averaged weights."""
+    """Set whether the model holds averaged weights, for keras's `SwapEMAWeights`."""
     assert isinstance(swap._ema_weights_in_model, bool)
     swap._ema_weights_in_model = there
 
@@ -90,21 +90,21 @@ def first_input(layer: Any) -> Any:
 
 
 def loss_weights(model: Any) -> Any:
-    """Return the weights of losses that a model was compiled with, or None."""
+    """Return the loss weights that a model was compiled with, or None."""
     return model._compile_loss._user_loss_weights
 
 
 def uses(layer: Any) -> int:
-    """Return how often a keras layer is called in the models that hold it."""
+    """Return how often a keras layer is called in its models."""
     return len(layer._inbound_nodes)
 
 
 @contextmanager
 def without_tensorflow() -> Iterator[None]:
-    """Keep keras from importing tensorflow, where that is installed, to save a model.
+    """Prevent keras from importing tensorflow, if it is installed, to save a model.
 
-    On other backends it only asks whether an object is of a type of tensorflow's; the
-    import takes some seconds of each process that saves.
+    On other backends keras only checks whether an object has a type of tensorflow. The
+    import would take seconds in each process that saves.
     """
     import keras
     from keras.src.utils import module_utils
@@ -123,11 +123,11 @@ def without_tensorflow() -> Iterator[None]:
 
 @contextmanager
 def without_dynamo() -> Iterator[None]:
-    """Keep keras from importing torch's compiler, which takes as long as torch itself.
+    """Prevent keras from importing torch's compiler, which takes as long as torch.
 
-    keras uses it to keep two functions out of what `torch.compile` compiles, and to
-    forget what was compiled when a session is cleared: nothing in a process that
-    compiles nothing. Whoever imports it later gets the real one.
+    keras uses it to exclude two functions from `torch.compile`, and to reset the
+    compiler when a session is cleared. Neither matters if nothing is compiled. Later
+    imports get the real compiler.
     """
     name, parent = "torch._dynamo", sys.modules.get("torch")
     if parent is None or name in sys.modules:
@@ -146,7 +146,7 @@ def without_dynamo() -> Iterator[None]:
 
 
 def ray_gpus() -> int:
-    """Return the NVIDIA GPUs that ray finds on this machine."""
+    """Return the number of NVIDIA GPUs that ray finds on this machine."""
     from ray._private.accelerators import NvidiaGPUAcceleratorManager
 
     return int(NvidiaGPUAcceleratorManager.get_current_node_num_accelerators())

@@ -1,4 +1,4 @@
-"""Standard input, output and errors of the command line, however it was started."""
+"""Standard input, output and error of the command line, however it was started."""
 
 import os
 import sys
@@ -6,17 +6,17 @@ import warnings
 
 
 def steady_streams() -> None:
-    r"""Let the streams of this process take any text, and be there.
+    r"""Make the standard streams usable and able to write any text.
 
-    A closed one becomes the null device, so that no file that is opened later takes its
-    place; what an encoding lacks is written out, as `\xe9`. Warnings of libraries are
-    never errors, as PYTHONWARNINGS can make them: they are not the user's.
+    A closed stream becomes the null device, so that no file opened later takes its
+    place. Characters that the encoding lacks are escaped, as `\xe9`. Warnings of
+    libraries never become errors, even if PYTHONWARNINGS says so.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
         if number:
             getattr(sys, name).reconfigure(errors="backslashreplace")
@@ -26,10 +26,10 @@ def steady_streams() -> None:
 
 
 def nowhere() -> None:
-    """Send what is left of standard output to the null device: it takes no more."""
+    """Redirect the rest of standard output, which is broken, to the null device."""
     try:
         place = os.open(os.devnull, os.O_WRONLY)
         os.dup2(place, sys.stdout.fileno())
         os.close(place)
-    except (OSError, ValueError):  # it has no descriptor
+    except (OSError, ValueError):  # the stream has no descriptor
         return

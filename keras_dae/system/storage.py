@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, read with one clear sentence when damaged."""
+"""Read and write files: writes are atomic, and damaged files give a clear message."""
 
 import csv
 import hashlib
@@ -18,19 +18,19 @@ from keras_dae.system.inside import read
 from keras_dae.system.locks import temporary
 
 SCHEMA = 1
-MAX_JSON = 4 << 20  # what it becomes in memory is up to 30 times as large
+MAX_JSON = 4 << 20  # in memory it can be 30 times as large
 MAX_DEPTH = 64
 _HASHED_BYTES = 2**24
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet's formula begins
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # first characters of spreadsheet formulas
 
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; move it there only if the block succeeds.
+    """Yield a temporary path next to `path`; move it there only if the block succeeds.
 
-    The temporary file keeps the suffix, since several writers choose their format
-    by it. On any error, an interrupt included, it is removed and `path` is untouched.
-    What killed processes left in the folder is removed first.
+    The temporary file keeps the suffix, since several writers choose their format by
+    it. On any error, including an interrupt, it is removed and `path` is not changed.
+    Files that killed processes left in the folder are removed first.
     """
     path = Path(path)
     try:
@@ -45,15 +45,15 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
 
 def is_file(path: Path | str) -> bool:
-    """Tell whether there is a file; a name that none can have is not an error."""
+    """Return whether there is a file; an invalid name is not an error."""
     try:
         return Path(path).is_file()
-    except (OSError, ValueError):  # too long, a NUL, or in a folder that is closed
+    except (OSError, ValueError):  # too long, with a NUL, or in a folder without access
         return False
 
 
 def is_dir(path: Path | str) -> bool:
-    """Tell whether there is a folder, as `is_file` does."""
+    """Return whether there is a folder; see `is_file`."""
     try:
         return Path(path).is_dir()
     except (OSError, ValueError):
@@ -67,7 +67,7 @@ def _umask() -> int:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write `text` to `path` as UTF-8, whole or not at all."""
+    """Write `text` to `path` as UTF-8, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -76,13 +76,13 @@ def write_json(path: Path | str, value: dict[str, Any]) -> None:
     """Write `value` to `path` as JSON with `schema` as its first key.
 
     Raises:
-        KerasDAEError: `read_json` could not read the file, so none is written.
+        KerasDAEError: the file would be too large for `read_json`; nothing is written.
     """
     text = dump_json({"schema": SCHEMA, **value})
     content = text.encode("utf-8", "surrogatepass")
     if len(content) > MAX_JSON:
         raise KerasDAEError(
-            f"{path} would take {len(content):,} bytes; a JSON file may have at most "
+            f"{path} would take {len(content):,} bytes; a JSON file can have at most "
             f"{MAX_JSON:,}."
         )
     try:
@@ -93,7 +93,7 @@ def write_json(path: Path | str, value: dict[str, Any]) -> None:
 
 
 def write_csv(path: Path | str, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows of equal keys to `path` as CSV (UTF-8); None is an empty cell."""
+    """Write rows with equal keys to `path` as CSV (UTF-8); None is an empty cell."""
     with (
         replacing(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
@@ -107,14 +107,14 @@ def write_csv(path: Path | str, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value of a table; a text is never one that a spreadsheet computes."""
+    """Return a table value; text never becomes a spreadsheet formula."""
     if isinstance(value, str) and value.startswith(FORMULAS):
         return f"'{value}"
     return value
 
 
 def dump_json(value: Any) -> str:
-    """Return `value` as indented JSON; NaN and infinity are refused, not written."""
+    """Return `value` as indented JSON; NaN and infinity raise an error."""
     return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
@@ -122,7 +122,7 @@ def read_json(path: Path | str) -> dict[str, Any]:
     """Read a JSON object that `write_json` wrote.
 
     Raises:
-        KerasDAEError: a link, unreadable, not JSON, not an object, or of another
+        KerasDAEError: the file is a link, unreadable, not a JSON object, or has another
             schema.
     """
     path = Path(path)
@@ -131,11 +131,11 @@ def read_json(path: Path | str) -> dict[str, Any]:
     except OSError as error:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
     except KerasDAEError:
-        raise  # a ValueError too, but it says all there is to say
+        raise  # also a ValueError, but its message is complete
     except ValueError as error:
         raise KerasDAEError(f"{path} is not valid JSON; it may be damaged.") from error
     if not isinstance(value, dict):
-        raise KerasDAEError(f"{path} holds no JSON object.")
+        raise KerasDAEError(f"{path} is not a JSON object.")
     if type(value.get("schema")) is not int or value["schema"] != SCHEMA:
         raise KerasDAEError(
             f"{path} has schema {repr(value.get('schema'))[:40]}; "
@@ -146,13 +146,13 @@ def read_json(path: Path | str) -> dict[str, Any]:
 
 @contextmanager
 def believed(path: Path | str) -> Iterator[None]:
-    """Turn what goes wrong with the content of a file into one sentence about it.
+    """Turn errors about the content of a file into one message.
 
-    For files of many fields, whose use is their check: what is missing, of another
-    type, or at odds with the rest of it.
+    This is for files with many fields, which are checked by being used: a field can be
+    missing, have another type, or contradict others.
 
     Raises:
-        KerasDAEError: an exception of that kind came out of the block.
+        KerasDAEError: such an error came out of the block.
     """
     try:
         yield
@@ -161,24 +161,24 @@ def believed(path: Path | str) -> Iterator[None]:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as e:
         words = (str(e).strip().splitlines() or [""])[0][:120]
         raise KerasDAEError(
-            f"{path} does not hold what it should ({type(e).__name__}: {words}); it "
-            "may be damaged."
+            f"{path} has unexpected content ({type(e).__name__}: {words}); it may be "
+            "damaged."
         ) from e
 
 
 def parse_json(content: bytes) -> Any:
-    """Return the JSON value in `content`, as strict as what is written here.
+    """Return the JSON value in `content`, with the restrictions for written files.
 
     Raises:
-        ValueError: not UTF-8, not JSON, nested deeper than `MAX_DEPTH`, or with numbers
-            or characters that other programs could not take: NaN, infinity, whole
-            numbers beyond 64 bits, halves of pairs of code units.
+        ValueError: it is not UTF-8, not JSON, nested deeper than `MAX_DEPTH`, or has
+            values that other programs cannot read: NaN, infinity, integers beyond 64
+            bits, unpaired surrogates.
     """
     try:
         value = json.loads(content.decode("utf-8"), parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    # Iterators, not lists of what is to come: a file of many small values is large.
+    # Iterators instead of lists, since a file of many small values is large in memory.
     open_ = [iter((value,))]
     while open_:
         for one in open_[-1]:
@@ -190,7 +190,7 @@ def parse_json(content: bytes) -> Any:
             if isinstance(one, str):
                 one.encode("utf-8")
             elif isinstance(one, int) and not -(2**63) <= one < 2**64:
-                raise ValueError("a whole number has more than 64 bits")
+                raise ValueError("an integer has more than 64 bits")
             elif isinstance(one, float) and not isfinite(one):
                 raise ValueError(f"{one} is too large")
         else:
@@ -208,10 +208,10 @@ def _no_number(word: str) -> None:
 
 
 def array_sha256(*arrays: Any) -> str:
-    """Return the sha256 over dtype, shape and bytes of each array, in order.
+    """Return the sha256 over type, shape and bytes of each array, in order.
 
-    The hash is of the content, so it does not depend on the file that held it, nor on
-    whether the array is in memory: it is taken block by block along the first axis.
+    It depends only on the content, not on the file or on whether the array is in
+    memory. Arrays are read block by block along the first axis.
     """
     digest = hashlib.sha256()
     for array in arrays:

@@ -1,4 +1,4 @@
-"""A terminal that shows names from strangers' files as text, whatever they hold."""
+"""A terminal that prints untrusted text safely."""
 
 import sys
 from typing import Any
@@ -9,11 +9,11 @@ from rich.text import Text
 
 from keras_dae.errors import printable
 
-PIPE_WIDTH = 160  # rows in a file or a pipe are not folded to a terminal
+PIPE_WIDTH = 160  # rows in a file or a pipe are not wrapped
 
 
 class Terminal(Console):
-    """rich's console without markup, emoji or control characters in what it is given.
+    """A rich console that ignores markup and emoji, and escapes control characters.
 
     Args:
         error: write to standard error instead of standard output.
@@ -25,7 +25,7 @@ class Terminal(Console):
         super().__init__(width=width, stderr=error, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Return what stands for a plain string, such as a table's cell."""
+        """Return the text of a plain string, such as a table cell."""
         return super().render_str(printable(text), **options)
 
 
@@ -37,6 +37,6 @@ class Words(ProgressColumn):
         self.field = field
 
     def render(self, task: Task) -> Text:
-        """Return the words of one task."""
+        """Return the text of one task."""
         own = self.field == "description"
         return Text(printable(task.description if own else task.fields[self.field]))

@@ -1,4 +1,4 @@
-"""The process behind `walls.Room`: calls functions within bounds until its end.
+"""The process behind `walls.Room`, which runs functions within limits.
 
 python -m keras_dae.system.walled DESCRIPTOR
 """
@@ -19,20 +19,20 @@ from keras_dae.system import parcels
 from keras_dae.system.lifeline import end_with_parent
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-# How torch, XLA and tensorflow, ONNX Runtime and C++ say that no memory is left.
+# Messages of torch, XLA and tensorflow, ONNX Runtime and C++ when memory is exhausted.
 _NO_MEMORY = re.compile(
     "can't allocate memory|RESOURCE_EXHAUSTED|[Oo]ut of memory|[Ff]ailed to allocate"
     "|bad_?[Aa]lloc"
 )
-_WASTE = 1 << 30  # bytes more than at the start: a process that keeps them is left
+_WASTE = 1 << 30  # a process that keeps this many more bytes is replaced
 
 
 def main() -> None:
-    """Answer calls of [function, bounds, arguments] as [state, result].
+    """Answer calls [function, bounds, arguments] with [state, result].
 
-    The second holds bytes, seconds and the working folder.
+    `bounds` holds bytes, seconds and the working folder.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what it means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
     end_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     link, before = socket.socket(fileno=int(sys.argv[1])), taken()
@@ -46,10 +46,10 @@ def main() -> None:
         with suppress(OSError):
             os.chdir(folder)
         confine(memory, seconds)
-        _reply(link, _answer(called, arguments))  # what is packed is bounded, too
+        _reply(link, _answer(called, arguments))  # packing the result is limited too
         confine(None, None)
         if memory is None:
-            before = taken()  # what was prepared stays
+            before = taken()  # memory of the preparation does not count
         elif taken() > before + _WASTE:
             return
 
@@ -62,7 +62,7 @@ def _answer(called: Any, arguments: list[Any]) -> list[Any]:
     except KerasDAEError as error:
         known = type(error).__name__ in parcels.CARRIED
         return ["failed", error if known else KerasDAEError(str(error))]
-    except Exception as error:  # of a library that a file surprised
+    except Exception as error:  # an unexpected error of a library
         if _NO_MEMORY.search(str(error)):
             return ["memory", None]
         words = (str(error).strip().splitlines() or [""])[0][:120]
@@ -79,10 +79,11 @@ def _reply(link: socket.socket, answer: list[Any]) -> None:
 
 
 def confine(memory: int | None, seconds: float | None) -> None:
-    """Bound what this process may take from here on; None lifts a bound.
+    """Limit what this process can use from here on; None removes a limit.
 
-    Memory is what is private and writable (RLIMIT_DATA), which Linux alone enforces:
-    mapped files and what CUDA reserves do not count. Time is that of all cores.
+    Memory is private and writable memory (RLIMIT_DATA), which only Linux enforces.
+    Mapped files and address space reserved by CUDA do not count. Time is that of all
+    cores.
     """
     _set(resource.RLIMIT_DATA, None if memory is None else taken() + memory)
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -99,7 +100,7 @@ def _set(what: int, bound: int | None) -> None:
 
 
 def taken() -> int:
-    """Return the private writable bytes of this process; 0 where that is not told."""
+    """Return the private writable bytes of this process; 0 if unknown."""
     try:
         return int(Path("/proc/self/statm").read_bytes().split()[5]) * _PAGE
     except OSError:

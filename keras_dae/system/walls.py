@@ -1,11 +1,10 @@
-"""A room with walls: a process of bounded memory and time that opens strangers' files.
+"""Restricted processes: limited memory and time to open untrusted files.
 
-Whatever a file makes a decoder, keras or a runtime do, it is done in a process that the
-operating system ends at its bounds. That is one sentence about that file; the next file
-gets a new process. What comes back is plain values (`parcels`), so nothing of the file
-runs here.
+Decoders, keras or runtimes open untrusted files only in a process that the operating
+system ends at its limits. This gives an error for that file; the next file gets a new
+process. Results are plain values (`parcels`), so no code of the file runs here.
 
-The bounds are those of `limits`.
+The limits are those of `limits`.
 """
 
 import atexit
@@ -28,20 +27,20 @@ from keras_dae.system.lifeline import child_environment
 from keras_dae.system.limits import Bounds, bounds_of
 
 START_SECONDS = 120.0
-# By the clock, for each second of computing: a busy machine takes many. A process that
-# does not compute, and waits for nothing that the system knows of, is ended sooner.
+# Wall time per second of CPU time, since a busy machine needs more. A process that is
+# neither computing nor blocked in the system is ended sooner.
 PATIENCE, STEP_SECONDS, IDLE_STEPS = 10.0, 2.0, 3
-LONGEST = 1e8  # seconds by the clock, in any case
+LONGEST = 1e8  # limit of wall time in seconds
 
 
 class Room:
-    """A process that calls functions of this package, one at a time, within bounds.
+    """A process that runs functions of this package, one at a time, within limits.
 
-    It is started by its first call, and anew after one that it did not survive.
+    It is started by its first call, and again after a call that killed it.
 
     Args:
-        prepare: "module:name" of what is called at its start, without bounds.
-        environment: variables that differ there.
+        prepare: "module:name" of a function to run at its start, without limits.
+        environment: additional environment variables.
     """
 
     def __init__(
@@ -60,18 +59,18 @@ class Room:
         bounds: Bounds | None = None,
         refuse: Callable[[str], Exception] = KerasDAEError,
     ) -> Any:
-        """Call a function there and return its result.
+        """Run a function in the process and return its result.
 
         Args:
             function: "module:name", of this package.
-            arguments: values that `parcels` sends.
-            bounds: what the call may take.
-            refuse: makes an error of what ended the process, a sentence without the
-                file's name, such as "takes more than 12 s to read".
+            arguments: values that `parcels` can send.
+            bounds: limits of the call.
+            refuse: creates an error from the reason why the process ended, a sentence
+                without the name of the file, such as "takes more than 12 s to read".
 
         Raises:
-            Exception: what the function raised, of `parcels.CARRIED`; or what `refuse`
-                made.
+            Exception: an error of `parcels.CARRIED` that the function raised; or the
+                result of `refuse`.
         """
         bounds = bounds or bounds_of()
         within = [bounds.memory, bounds.seconds * bounds.threads, _folder()]
@@ -82,7 +81,7 @@ class Room:
                 try:
                     parcels.send(self._link, [function, within, list(arguments)])
                     break
-                except OSError:  # it was ended while it had nothing to do
+                except OSError:  # it was killed while idle
                     self.close()
                     self.start()
                     if attempt:
@@ -93,7 +92,7 @@ class Room:
             except (OSError, EOFError, ValueError) as error:
                 late = isinstance(error, TimeoutError)
                 raise refuse(_why(self.close(), late, bounds)) from None
-            except BaseException:  # an interrupt: the answer would be that of this call
+            except BaseException:  # an interrupt; drop the pending result
                 self.close()
                 raise
         if state == "memory":
@@ -105,7 +104,7 @@ class Room:
         return result
 
     def start(self) -> None:
-        """Start the process, if there is none; return at once."""
+        """Start the process if it is not running; return at once."""
         here = self._owner == os.getpid()
         if here and self._process is not None and self._process.poll() is None:
             return
@@ -128,7 +127,7 @@ class Room:
                 parcels.send(ours, [self._prepare, [None, None, ""], []])
 
     def _prepared(self, refuse: Callable[[str], Exception]) -> None:
-        """Wait until a process that was started has done what it does first."""
+        """Wait until a new process has finished its preparation."""
         if not self._waiting:
             return
         assert self._link is not None
@@ -140,7 +139,7 @@ class Room:
             raise refuse(f"cannot be opened: {result}")
 
     def _answer(self, bounds: Bounds) -> Any:
-        """Wait for an answer as long as the process computes, within its bounds."""
+        """Wait for a result as long as the process is computing within its limits."""
         assert self._link is not None
         assert self._process is not None
         idle, before = 0, _state(self._process.pid)
@@ -156,13 +155,13 @@ class Room:
         return parcels.receive(self._link)
 
     def close(self) -> int:
-        """End the process, if there is one; return its exit code."""
+        """End the process if it is running; return its exit code."""
         if self._link is not None:
             self._link.close()
             self._link = None
         code = 0
         atexit.unregister(self.close)
-        if self._owner != os.getpid():  # a copy of that process, by fork
+        if self._owner != os.getpid():  # this is a forked copy
             self._process = None
         if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
@@ -175,7 +174,7 @@ class Room:
 
 
 def _folder() -> str:
-    """Return the working folder, where relative paths start; empty if it is gone."""
+    """Return the working folder, for relative paths; empty if it is gone."""
     try:
         return str(Path.cwd())
     except OSError:
@@ -183,7 +182,7 @@ def _folder() -> str:
 
 
 def _state(pid: int) -> list[str]:
-    """Return a process's state and the time that it has computed; empty if not told."""
+    """Return the state of a process and its CPU time; empty if unknown."""
     try:
         words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -192,7 +191,7 @@ def _state(pid: int) -> list[str]:
 
 
 def _why(code: int, late: bool, bounds: Bounds) -> str:
-    """Return what ended a process, to follow the name of a file."""
+    """Return the reason why the process ended, to follow the name of a file."""
     if late or code == -signal.SIGXCPU:
         return (
             f"takes more than {bounds.seconds:,.0f} s to read; --time-limit allows more"
@@ -209,5 +208,5 @@ def _why(code: int, late: bool, bounds: Bounds) -> str:
     )
 
 
-FILES = Room()  # for images and arrays, which take no backend
+FILES = Room()  # for images and arrays, without a backend
 MODELS = Room("keras_dae.system.backend:prepare")

@@ -1,1 +1,1 @@
-"""How it learns: configuration, one run, many runs."""
+"""Training: configuration, single runs and sweeps."""

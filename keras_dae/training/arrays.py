@@ -1,4 +1,4 @@
-"""Train a model on arrays of clean images; what its card then says."""
+"""Train a model on arrays of clean images, and describe the training in its card."""
 
 from collections.abc import Callable, Iterable
 from math import prod
@@ -32,24 +32,24 @@ def fit_arrays(
     fast: bool,
     verbose: Any,
 ) -> tuple[keras.callbacks.History, dict[str, Any]]:
-    """Compile and train a model; return the Keras history and what a card says of it.
+    """Compile and train a model; return the Keras history and entries for its card.
 
     Args:
         model: the model; its weights change.
         pairs: the training pairs.
         validation: arrays (noisy, clean), or None.
         epochs: passes over the images.
-        compiled: what `keras.Model.compile` takes.
+        compiled: arguments of `keras.Model.compile`.
         callbacks: Keras callbacks.
-        fast: whether to use faster steps on torch where they compute the same.
-        verbose: what `keras.Model.fit` takes.
+        fast: use faster steps on torch where they are equivalent.
+        verbose: as in `keras.Model.fit`.
     """
     model.compile(**compiled)
-    # The fast steps take no weights of pixels.
+    # The fast steps do not support pixel weights.
     fast = targets_of(pairs) != "blind-spot" and fast
     fast = fast and use_fast_steps(model, batch_size=pairs.batch_size)
     callbacks = list(callbacks)
-    if not callbacks and verbose == 0:  # nobody is told of each batch
+    if not callbacks and verbose == 0:  # nothing reports each batch
         step = (macs(model) or 0) * pairs.batch_size
         values = prod(pairs.images.shape[1:]) * pairs.batch_size
         pairs.at_once = batches_at_once(step, fast, values)
@@ -66,7 +66,7 @@ def fit_arrays(
 def _card_of(
     pairs: NoisyCleanPairs, history: keras.callbacks.History, fast: bool
 ) -> dict[str, Any]:
-    """Return what was trained, and on what, as JSON values."""
+    """Return a description of the training, as JSON values."""
     images = pairs.images
     last = {key: float(column[-1]) for key, column in history.history.items()}
     return {
@@ -89,7 +89,7 @@ def _card_of(
 
 
 def targets_of(pairs: NoisyCleanPairs) -> str:
-    """Return what these pairs are scored against, as `training_pairs` calls it."""
+    """Return the name of the targets of these pairs, as in `training_pairs`."""
     return pairs.targets if isinstance(pairs, TargetPairs) else CLEAN
 
 
@@ -100,21 +100,21 @@ def choose_optimizer(
     epochs: int,
     pairs: NoisyCleanPairs,
 ) -> Any:
-    """Return the optimizer that was given, or that of the study for so many epochs.
+    """Return the given optimizer, or the study's default for this number of epochs.
 
     Args:
-        model: of a name such as DAE_5_13 the depth says the default rate.
-        given: what `keras.Model.compile` takes, or None.
-        rate: the learning rate of the study's optimizer; None takes the default.
+        model: the default rate depends on the depth in its name, such as DAE_5_13.
+        given: an optimizer for `keras.Model.compile`, or None.
+        rate: learning rate of the default optimizer; None uses its default.
         epochs: passes over the images.
         pairs: the training pairs.
 
     Raises:
-        UsageError: an optimizer and a rate, which is not for it.
+        UsageError: both an optimizer and a rate are given.
     """
     check(
         given is None or rate is None,
-        "learning_rate is for the default optimizer.",
+        "learning_rate applies only to the default optimizer.",
         optimizer=given,
         learning_rate=rate,
     )
@@ -131,12 +131,12 @@ def choose_optimizer(
 def frozen_validation(
     given: Any, pairs: NoisyCleanPairs, check_shape: Callable[[Images], None]
 ) -> Any:
-    """Return validation pairs: those that were given, or noise drawn once.
+    """Return validation pairs: the given ones, or images with noise drawn once.
 
     Args:
         given: images, a pair of arrays (noisy, clean), or None.
-        pairs: the training pairs, whose noise, targets, range and seed are used.
-        check_shape: raises where images are of another shape than the model's.
+        pairs: the training pairs, which define noise, targets, range and seed.
+        check_shape: raises an error if images do not have the shape of the model.
     """
     if given is None or isinstance(given, tuple | list):
         return given

@@ -1,4 +1,4 @@
-"""Averaged weights: validated and saved in place of those of the last step."""
+"""Averaged weights, which are validated and saved instead of the last ones."""
 
 import keras
 
@@ -6,11 +6,11 @@ from keras_dae.system.private import averages_in_model
 
 
 def averaging(model: keras.Model) -> list[keras.callbacks.Callback]:
-    """Return the callback that puts the average into the model at each epoch's end.
+    """Return the callback that puts the averaged weights into the model after an epoch.
 
-    Empty where the optimizer keeps no average. Callbacks after it see the average. A
-    model that an epoch's end has saved comes back with its average in place; its
-    optimizer holds the weights of the last step.
+    The list is empty if the optimizer keeps no average. Later callbacks see the
+    average. A model saved at the end of an epoch is loaded with its average in place;
+    its optimizer holds the weights of the last step.
     """
     optimizer = model.optimizer
     if not optimizer.use_ema:

@@ -1,4 +1,4 @@
-"""One run's configuration: TOML and options in, checked values out."""
+"""The configuration of a run: TOML and options in, checked values out."""
 
 import re
 import stat
@@ -30,28 +30,28 @@ from keras_dae.system.storage import reason
 from keras_dae.training.optimizer_table import OPTIMIZERS
 from keras_dae.training.photo_recipe import photo_recipe
 
-# A table of a recipe: a depth, or a depth and a latent.
+# Key of a table in `by_model`: a depth, or a depth and a latent.
 MODEL_KEY = re.compile(r"\d+(_\d+)?")
-MAX_TOML = 1 << 16  # bytes; tables within tables take their square in time
-MAX_COUNT = 10**6  # of epochs, or of images a step
+MAX_TOML = 1 << 16  # bytes; parsing nested tables takes quadratic time
+MAX_COUNT = 10**6  # of epochs, or of images per step
 MAX_BIAS = 100.0
 MAX_RATE = 1.0
-MAX_SEED = 2**63 - 1  # what any program reads back from a JSON file
+MAX_SEED = 2**63 - 1  # the largest integer that is safe in JSON files
 
 
 Spec = DAESpec | CeilingSpec | PhotoSpec
 
 
 class RunConfig(BaseModel):
-    """All that a run's numbers depend on, beside backend and hardware.
+    """All settings that the result of a run depends on, except backend and hardware.
 
-    Fields stand in the order of `configs/paper.toml`, whose comments give reasons.
+    The order of the fields is that of `configs/paper.toml`, which explains the values.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str = "auto"
-    # Of 'folder:PATH' alone, where they have defaults: see `Cut`.
+    # For 'folder:PATH' only, where they have defaults: see `Cut`.
     size: int | None = None
     channels: int | None = None
     patches: int | None = None
@@ -59,45 +59,46 @@ class RunConfig(BaseModel):
     depth: int = Field(5, ge=1, le=64)
     latent: int = Field(13, ge=1, le=1024)
     filters: int | None = Field(None, ge=1, le=1024)
-    blocks: int | None = Field(None, ge=1, le=64)  # of photo
-    start: str | None = None  # the model whose weights training begins with
+    blocks: int | None = Field(None, ge=1, le=64)  # only for photo
+    start: str | None = None  # the model whose weights are the initial ones
     noise: str = "gaussian"
     sigma: float = Field(PAPER_SIGMA, ge=0, le=MAX_SIGMA)
     clip: bool = True
     # A row of TARGETS.
     targets: Literal["clean", "noisy", "blind-spot", "split", "r2r"] = "clean"
-    noisy_files: bool = False  # the folder's files have the noise already
-    train_images: int | None = Field(None, ge=1, le=MAX_SEED)  # None takes all
+    noisy_files: bool = False  # the files are already noisy
+    train_images: int | None = Field(None, ge=1, le=MAX_SEED)  # None uses all
     validation_images: int | None = Field(None, ge=1, le=MAX_SEED)
-    augment: bool = False  # turn, mirror and darken training images
+    augment: bool = False  # rotate, flip and darken training images
     epochs: int = Field(15, ge=1, le=MAX_COUNT)
-    steps: int | None = Field(None, ge=1, le=MAX_SEED)  # in place of epochs
+    steps: int | None = Field(None, ge=1, le=MAX_SEED)  # replaces epochs
     batch_size: int = Field(64, ge=1, le=MAX_COUNT)
     loss: Literal["mse", "log-mse"] = "mse"  # a row of LOSSES
     optimizer: str = "adam"  # a row of OPTIMIZERS
-    learning_rate: float = Field(3e-3, ge=1e-8)  # the default is the optimizer's own
-    bias_lr_ratio: float = Field(1, gt=0)  # biases' learning rate over kernels'; muon's
+    learning_rate: float = Field(3e-3, ge=1e-8)  # the default depends on the optimizer
+    bias_lr_ratio: float = Field(1, gt=0)  # rate of biases / rate of kernels, for muon
     warmup_steps: int = Field(500, ge=0, le=MAX_SEED)
     schedule: Literal["cosine", "linear", "constant", "plateau"] = "cosine"
     # Epochs without a lower validation loss, see `patience`; 0 trains all epochs.
     patience: int = Field(0, ge=0, le=MAX_COUNT)
-    clip_norm: float | None = Field(None, gt=0)  # of all gradients together
-    averaging: float = Field(0, ge=0, lt=1)  # what an average of weights keeps a step
-    # Of convolutions while training; "tf32" lets CUDA round what they take.
+    clip_norm: float | None = Field(None, gt=0)  # global norm
+    averaging: float = Field(0, ge=0, lt=1)  # decay of the average per step
+    # Precision of convolutions in training; "tf32" lets CUDA round their inputs.
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-    # What draws training noise: NumPy, or another generator on torch's device.
+    # Where training noise is drawn: by NumPy, or by another generator on torch's
+    # device.
     noise_on: Literal["host", "device"] = "host"
-    deterministic: bool = False  # on CUDA, slower kernels that repeat to the bit
-    # At the start; None takes that of the depth. The ceilings have no latent.
+    deterministic: bool = False  # on CUDA, use slower, reproducible kernels
+    # Initial bias; None uses that of the depth. The models of CEILINGS have no latent.
     latent_bias: float | None = Field(None, ge=-MAX_BIAS, le=MAX_BIAS)
-    rate: float = Field(0, ge=0, le=MAX_RATE)  # MSE that a bit per pixel may cost
+    rate: float = Field(0, ge=0, le=MAX_RATE)  # weight of bits per pixel in the loss
     seed: int = Field(0, ge=0, le=MAX_SEED)
     data_seed: int = Field(0, ge=0, le=MAX_SEED)
 
     @field_validator("model", "optimizer")
     @classmethod
     def _row_of_a_table(cls, name: str, field: ValidationInfo) -> str:
-        """Refuse a name that is no row of the field's table."""
+        """Refuse a name that is not a row of the table of the field."""
         models = [*FAMILIES, *CEILINGS, PHOTO]
         rows = models if field.field_name == "model" else OPTIMIZERS
         check(
@@ -110,10 +111,10 @@ class RunConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _rate_by_depth(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Fill in the learning rate that suits the depth, where none is given."""
+        """Fill in the default learning rate for the depth."""
         if values.get("learning_rate") is None:
             name, depth = values.get("optimizer", "adam"), values.get("depth", 5)
-            # What is no optimizer is refused after this, by its own field.
+            # An unknown optimizer is refused later, by the validator of its field.
             one, deeper = OPTIMIZERS.get(str(name), OPTIMIZERS["adam"]).rates
             return {**values, "learning_rate": one if depth == 1 else deeper}
         return values
@@ -121,7 +122,7 @@ class RunConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _schedule_of_patience(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Hold the rate until validation stops improving, where patience is given."""
+        """Set the schedule to plateau if patience is given."""
         if values.get("patience") and values.get("schedule") is None:
             return {**values, "schedule": "plateau"}
         return values
@@ -129,12 +130,14 @@ class RunConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _range_of_sigma(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Write a range of sigma, such as 0.1..0.9, as the noise that it is."""
+        """Convert a range of sigma, such as 0.1..0.9, to a noise."""
         sigma = values.get("sigma")
         if not isinstance(sigma, str) or ".." not in sigma:
             return values
         words = str(values.get("noise", "gaussian")).split("+")
-        check("gaussian" in words, "A range of sigma is gaussian's.", sigma=sigma)
+        check(
+            "gaussian" in words, "A range of sigma needs gaussian noise.", sigma=sigma
+        )
         ranged = [f"{word}:{sigma}" if word == "gaussian" else word for word in words]
         kept = {key: value for key, value in values.items() if key != "sigma"}
         return {**kept, "noise": "+".join(ranged)}
@@ -142,12 +145,12 @@ class RunConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _cut_of_folder(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Fill in how a folder's images are cut; no other data are."""
+        """Fill in the cut for images of a folder; other data have none."""
         own = {f.name: f.default for f in fields(Cut)}
         given = {k: v for k in own if (v := values.get(k)) is not None}
         if str(values.get("data")).startswith("folder:"):
             return {**values, **own, **given}
-        check(not given, f"{', '.join(own)} are for data=folder:PATH.", **given)
+        check(not given, f"{', '.join(own)} apply only to data=folder:PATH.", **given)
         return values
 
     @model_validator(mode="before")
@@ -161,16 +164,16 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _what_applies(self) -> "RunConfig":
-        """Refuse what this optimizer, or this model, would ignore."""
+        """Refuse options that this optimizer or model would ignore."""
         check(
             self.bias_lr_ratio == 1 or self.optimizer == "muon",
-            "bias_lr_ratio is for optimizer=muon.",
+            "bias_lr_ratio applies only to optimizer=muon.",
             bias_lr_ratio=self.bias_lr_ratio,
             optimizer=self.optimizer,
         )
         check(
             self.latent_bias is None or self.model in FAMILIES,
-            f"latent_bias is for {', '.join(FAMILIES)}, which have a latent.",
+            f"latent_bias applies only to models with a latent: {', '.join(FAMILIES)}.",
             latent_bias=self.latent_bias,
             model=self.model,
         )
@@ -189,25 +192,25 @@ class RunConfig(BaseModel):
         )
         check(
             self.targets == "clean" or self.noise_on == "host",
-            "noise_on must be host for other targets than clean.",
+            "noise_on must be host unless targets=clean.",
             noise_on=self.noise_on,
             targets=self.targets,
         )
         check(
             not self.augment or self.noise_on == "host",
-            "noise_on must be host where images are augmented.",
+            "noise_on must be host if augment is set.",
             noise_on=self.noise_on,
         )
         check(
             (self.schedule == "plateau") == (self.patience > 0),
-            "patience and schedule=plateau go together: under another schedule "
-            "the rate does not wait for validation.",
+            "patience and schedule=plateau need each other: other schedules do not "
+            "depend on validation.",
             patience=self.patience,
             schedule=self.schedule,
         )
         check(
             self.blocks is None or self.model == PHOTO,
-            "blocks is for model=photo.",
+            "blocks applies only to model=photo.",
             blocks=self.blocks,
             model=self.model,
         )
@@ -215,11 +218,11 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _of_noisy_files(self) -> "RunConfig":
-        """Refuse what cannot be learnt from noisy targets, or from noisy files."""
+        """Refuse options that noisy targets or noisy files do not allow."""
         check(
             self.targets == "clean" or self.loss == "mse",
-            "loss must be mse for other targets than clean: what is noisy has the "
-            "clean image as its mean, which other losses do not learn.",
+            "loss must be mse unless targets=clean: noisy targets have the clean image "
+            "as their mean, which only mse estimates.",
             loss=self.loss,
             targets=self.targets,
         )
@@ -227,36 +230,36 @@ class RunConfig(BaseModel):
             return self
         check(
             self.targets == "blind-spot",
-            "noisy_files takes targets=blind-spot alone: of a noisy file there is no "
-            "clean image and no second noisy copy, and its sigma is not known exactly.",
+            "noisy_files needs targets=blind-spot: noisy files come without a clean "
+            "image and a second noisy copy, and their sigma is not known exactly.",
             targets=self.targets,
         )
         check(
             self.data.startswith("folder:"),
-            "noisy_files is for data=folder:PATH.",
+            "noisy_files applies only to data=folder:PATH.",
             data=self.data,
         )
         check(
             self.clip and not self.augment,
-            "noisy_files takes neither clip=false, since files are clipped, nor "
-            "augment, which changes the noise.",
+            "noisy_files cannot be combined with clip=false, since files are clipped, "
+            "nor with augment, which changes the noise.",
             clip=self.clip,
             augment=self.augment,
         )
         return self
 
     def tells_sigma(self) -> bool:
-        """Tell whether the strength of gaussian noise was given, not the default."""
+        """Return whether the strength of gaussian noise was given explicitly."""
         return "sigma" in self.model_fields_set or ":" in self.noise
 
     def make_cut(self) -> Cut | None:
-        """Return how the images of a folder become patches; None for other data."""
+        """Return how images of a folder are cut into patches; None for other data."""
         if self.size is None or self.channels is None:
             return None
         return Cut(self.size, self.channels, self.patches)
 
     def make_noise(self) -> Noise:
-        """Return the noise that training and evaluation add, or that files have."""
+        """Return the noise that training and evaluation add, or that of noisy files."""
         return parse_noise(self.noise, sigma=self.sigma, clip=self.clip)
 
     def plan(self, image_shape: tuple[int, int, int]) -> Spec:
@@ -273,7 +276,7 @@ class RunConfig(BaseModel):
 
 
 def table_order(config: RunConfig) -> tuple[bool, str, int, int, int]:
-    """Deepest and largest latent first, as in table 1; then by seed."""
+    """Sort key: deepest and largest latent first, as in table 1; then by seed."""
     ceiling = config.model not in FAMILIES
     return ceiling, config.model, -config.depth, -config.latent, config.seed
 
@@ -281,12 +284,12 @@ def table_order(config: RunConfig) -> tuple[bool, str, int, int, int]:
 def longest_first(
     configs: list[RunConfig], image_shape: tuple[int, int, int]
 ) -> list[RunConfig]:
-    """Return the configurations seed by seed, and of each the longest runs first.
+    """Return the configurations by seed, with the longest runs of each seed first.
 
-    Where several run at a time, what is left at the end is short, and no core waits.
+    If several run in parallel, the last ones are then short, and no core idles long.
 
     Raises:
-        UsageError: a latent that these images have no schedule for.
+        UsageError: a latent has no exact schedule for these images.
     """
 
     def cost(config: RunConfig) -> int:
@@ -296,14 +299,14 @@ def longest_first(
 
 
 def make_config(*layers: dict[str, Any]) -> RunConfig:
-    """Return the configuration in which later layers win over earlier ones.
+    """Return the configuration in which later layers override earlier ones.
 
-    A layer may hold a table `by_model` of tables, such as `{"5": {"epochs": 7},
-    "5_13": {"epochs": 8}}`: what it says of the depth that is trained, and of depth and
-    latent, wins over the rest of the layer.
+    A layer can have a table `by_model` of tables, such as `{"5": {"epochs": 7},
+    "5_13": {"epochs": 8}}`. Its entries for the depth, and for depth and latent, of the
+    model override the rest of the layer.
 
     Raises:
-        UsageError: an unknown key or a value out of range, in one sentence.
+        UsageError: a key is unknown or a value is out of range.
     """
     shape = {"depth": None, "latent": None}
     for field in shape:
@@ -322,7 +325,7 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
 
 
 def _at(layer: dict[str, Any], depth: Any, latent: Any) -> dict[str, Any]:
-    """Return a layer with what its `by_model` says of this model in place."""
+    """Return a layer with the entries of its `by_model` for this model applied."""
     tables = layer.get("by_model", {})
     whole = isinstance(tables, dict) and all(
         MODEL_KEY.fullmatch(str(name)) and isinstance(table, dict)
@@ -330,8 +333,8 @@ def _at(layer: dict[str, Any], depth: Any, latent: Any) -> dict[str, Any]:
     )
     check(
         whole,
-        "by_model holds tables for a depth, as [by_model.5], or a depth and a latent, "
-        "as [by_model.5_13].",
+        "by_model must hold tables for a depth, such as [by_model.5], or for a depth "
+        "and a latent, such as [by_model.5_13].",
         by_model=tables,
     )
     known = RunConfig.model_fields.keys() - {"model", "depth", "latent"}
@@ -345,7 +348,7 @@ def _at(layer: dict[str, Any], depth: Any, latent: Any) -> dict[str, Any]:
     return {**plain, **of_depth, **of_both}
 
 
-# Field -> command-line option; the options of `train` and `sweep` follow from it.
+# Field -> command-line option of `train` and `sweep`.
 OPTIONS = {
     "data": "--data",
     "size": "--size",
@@ -388,7 +391,7 @@ OPTIONS = {
 
 
 def option_arguments(config: RunConfig) -> list[str]:
-    """Return the command-line arguments that stand for `config`, each one named."""
+    """Return the command-line arguments for `config`, with every option explicit."""
     arguments: list[str] = []
     for field, option in OPTIONS.items():
         value = getattr(config, field)
@@ -403,7 +406,7 @@ def read_toml(path: Path | str) -> dict[str, Any]:
     """Read a TOML file of `RunConfig` keys.
 
     Raises:
-        KerasDAEError: unreadable or not TOML.
+        KerasDAEError: the file is unreadable or not TOML.
     """
     try:
         found = Path(path).stat()
@@ -413,12 +416,12 @@ def read_toml(path: Path | str) -> dict[str, Any]:
             raise KerasDAEError(f"{path} is larger than {MAX_TOML >> 10} KiB.")
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except KerasDAEError:
-        raise  # a ValueError too, but it says all there is to say
+        raise  # also a ValueError, but its message is complete
     except OSError as error:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
     except RecursionError as error:
         raise KerasDAEError(f"{path} is nested too deeply.") from error
-    except ValueError as error:  # not UTF-8, not TOML, or a number of 5,000 digits
+    except ValueError as error:  # not UTF-8, not TOML, or too long a number
         raise KerasDAEError(
             f"{path} is not valid TOML: {_first_line(error)}."
         ) from error
@@ -430,7 +433,7 @@ def _first_line(error: Exception) -> str:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
-    if first["type"] == "value_error":  # of a check here, which says all
+    if first["type"] == "value_error":  # from a check here, with a complete message
         return str(first["ctx"]["error"])
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""How long a sweep will take on this machine's processor; no keras is imported."""
+"""Estimate how long a sweep takes on this machine's CPU, without importing keras."""
 
 import os
 import time
@@ -12,25 +12,25 @@ from keras_dae.training.config import RunConfig
 from keras_dae.training.jobs import Job, epochs_done
 from keras_dae.training.runs import RunFolder, run_name
 
-SIDE, PRODUCTS, SECONDS = 64, 100, 0.1  # of the products of matrices that are timed
-# A training step costs three passes of its model, and what its calls cost; in
-# multiply-adds at the rate of a product of matrices. Steps of DAE_1_8, DAE_3_8 and
+SIDE, PRODUCTS, SECONDS = 64, 100, 0.1  # of the timed matrix products
+# A training step costs three forward passes and a constant overhead per call, expressed
+# as multiply-adds at the rate of a matrix product. Steps of DAE_1_8, DAE_3_8 and
 # DAE_5_8 on one thread of an AMD EPYC are within 30 % of it.
 PASSES, CALLS = 2.9, 1.2e8
-# A validation image costs a forward pass, a training image one forward and two back.
+# A validation image costs one forward pass; a training image costs three.
 FORWARD = 1 / 3
 
 
 def sweep_seconds(
     configs: Iterable[RunConfig], splits: Splits, out: Path, jobs: int | None
 ) -> float | None:
-    """Return about how many seconds the epochs take that are left of a sweep.
+    """Estimate the seconds for the remaining epochs of a sweep.
 
     Args:
         configs: the runs.
         splits: their data.
         out: the folder of runs.
-        jobs: runs at a time; None for one a core.
+        jobs: runs in parallel; None for one per core.
 
     Returns:
         None on a machine with a CUDA device, whose speed is not known.
@@ -51,11 +51,11 @@ def sweep_seconds(
 
 
 def _rate() -> float:
-    """Return the multiply-adds of one core a second, in a product of matrices.
+    """Return the multiply-adds per second of one core, in a matrix product.
 
-    The matrices are so small that one thread multiplies them, and the fastest of many
-    products counts: on a busy machine several threads wait for each other, and each
-    wait counts as computing.
+    The matrices are small enough for a single thread, and the fastest of many products
+    counts. On a busy machine several threads would wait for each other, and the waiting
+    would count as computing.
     """
     matrix = np.ones((SIDE, SIDE), np.float32)
     fastest, left = float("inf"), SECONDS
@@ -69,7 +69,7 @@ def _rate() -> float:
 
 
 def time_words(seconds: float) -> str:
-    """Return a duration for people: '40 s', '12 min', '3.5 h'.
+    """Return a duration as text: '40 s', '12 min', '3.5 h'.
 
     Example:
         >>> time_words(754)

@@ -1,4 +1,4 @@
-"""How long a training will take, from a few of its steps."""
+"""Estimate how long training takes from a few timed steps."""
 
 import time
 from math import prod
@@ -19,7 +19,7 @@ from keras_dae.training.loop import use_fast_steps
 from keras_dae.training.losses import LOSSES
 from keras_dae.training.optimizers import make_optimizer
 
-TIMED_SECONDS, TIMED_STEPS = 0.5, 20  # what an estimate takes at most, after a step
+TIMED_SECONDS, TIMED_STEPS = 0.5, 20  # limits of an estimate, after the first step
 
 
 def check_memory(model: keras.Model, batch: int) -> None:
@@ -41,13 +41,13 @@ def check_memory(model: keras.Model, batch: int) -> None:
 
 
 def epoch_seconds(config: RunConfig, splits: Splits) -> float:
-    """Return about how long an epoch will take, with its validation.
+    """Estimate the seconds per epoch, including validation.
 
-    A model of its own takes a few steps on the first batches.
+    A separate model is trained for a few steps on the first batches.
 
     Args:
         config: the run, with `epochs`, not `steps`.
-        splits: its data, limited as the run's.
+        splits: its data, limited as for the run.
     """
     step = step_seconds(config, splits)
     train, validation = (
@@ -57,7 +57,7 @@ def epoch_seconds(config: RunConfig, splits: Splits) -> float:
 
 
 def step_seconds(config: RunConfig, splits: Splits) -> float:
-    """Return how long a training step takes here, the drawing of its batch included."""
+    """Return the seconds per training step, including drawing of the batch."""
     pairs = training_pairs(
         config.targets,
         splits.train,
@@ -86,7 +86,7 @@ def step_seconds(config: RunConfig, splits: Splits) -> float:
             else:
                 model.train_on_batch(*batch)
 
-        step(0)  # compiles, and takes memory
+        step(0)  # compiles and allocates memory
         began, number = time.perf_counter(), 0
         while number < TIMED_STEPS and time.perf_counter() - began < TIMED_SECONDS:
             number += 1

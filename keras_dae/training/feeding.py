@@ -1,4 +1,4 @@
-"""What a run's `fit` is fed with: training pairs and frozen validation pairs."""
+"""The data for `fit`: training pairs and frozen validation pairs."""
 
 from typing import Any
 
@@ -13,16 +13,17 @@ from keras_dae.system import backend
 from keras_dae.training.config import RunConfig
 from keras_dae.training.loop import is_on_cuda
 
-# Items that threads draw ahead on CUDA, where a step may take less time than its noise.
+# Items to prefetch in threads on CUDA, where a step can be faster than drawing its
+# noise.
 MOST_AHEAD = 8
 
 
 def training_data(config: RunConfig, splits: Splits) -> NoisyCleanPairs:
-    """Return the training pairs of a run, whose noise is drawn where it says.
+    """Return the training pairs of a run, with noise drawn on the host or the device.
 
     Raises:
-        UsageError: noise on the device for another backend than torch, or for a noise
-            that is not drawn there.
+        UsageError: noise on the device is not supported by the backend or for this
+            kind of noise.
     """
     options: dict[str, Any] = {
         "batch_size": config.batch_size,
@@ -34,7 +35,7 @@ def training_data(config: RunConfig, splits: Splits) -> NoisyCleanPairs:
     if config.noise_on == "device":
         check(
             backend.name() == "torch",
-            f"noise_on must be host on {backend.name()}; device is for torch.",
+            f"noise_on must be host on {backend.name()}; device needs torch.",
             noise_on=config.noise_on,
         )
         from keras_dae.training.fast.device_pairs import DevicePairs
@@ -60,7 +61,7 @@ def _ahead(splits: Splits) -> int:
 
 
 def validation_data(config: RunConfig, splits: Splits, batch_size: int) -> Any:
-    """Return the frozen validation pairs as arrays, or in batches where too many."""
+    """Return the frozen validation pairs as arrays, or in batches if too large."""
     held, drawn = is_held(splits.validation), _drawn(config, splits)
     if config.targets != CLEAN:
         frozen = FrozenTargets(
@@ -83,7 +84,7 @@ def validation_arrays(
 
 
 def _drawn(config: RunConfig, splits: Splits) -> dict[str, Any]:
-    """Return the validation images, and what their noise is drawn from."""
+    """Return the validation images and the seed of their noise."""
     return {
         "images": splits.validation,
         "noise": config.make_noise(),

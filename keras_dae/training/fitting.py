@@ -1,4 +1,4 @@
-"""One run: a configuration and a data set in, a fitted model and its history out."""
+"""Train one run: from a configuration and a data set to a model and its history."""
 
 from math import prod
 from pathlib import Path
@@ -43,7 +43,7 @@ from keras_dae.training.records import check_same_run, input_ranges, record_of
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
 from keras_dae.training.starting import take_weights
 
-# What a run of a sweep that was killed may take to notice, and to let its folder go.
+# Time for a killed run of a sweep to notice and to release its folder.
 ORPHAN_SECONDS = 5.0
 
 
@@ -55,27 +55,25 @@ def fit(
     resume: bool = False,
     progress: FitProgress | None = None,
 ) -> RunFolder:
-    """Train one model with `model.fit` (paper, algorithm 1) and keep it in a folder.
+    """Train one model with `model.fit` (paper, algorithm 1) and save the run.
 
-    Every epoch ends with a whole history and model on disk. Interrupted at any
-    time, `resume=True` goes on to the weights of an uninterrupted run: to the same bits
-    on a CPU (same machine, backend and thread count), and on CUDA where
-    `config.deterministic` is set; to rounding on CUDA elsewhere. `environment.json`
-    says which.
+    History and model are saved after every epoch. After an interruption, `resume=True`
+    continues to the weights of an uninterrupted run. They are bitwise equal on a CPU
+    (same machine, backend and thread count), and on CUDA if `config.deterministic` is
+    set. Otherwise they are equal up to rounding. `environment.json` records which.
 
     Args:
         config: what to train, and how.
-        splits: the data; of its training images the first `config.train_images`
-            are used, of its validation images the first `config.validation_images`;
-            its test images are not touched.
-        out: folder of runs; this one becomes `out / run_name(...)`.
-        resume: go on with the run that is there, if any.
-        progress: shown while training; none by default.
+        splits: the data. The first `config.train_images` training images and the first
+            `config.validation_images` validation images are used, and no test images.
+        out: parent folder; the run folder is `out / run_name(...)`.
+        resume: continue the existing run, if there is one.
+        progress: progress display; None shows nothing.
 
     Raises:
-        UsageError: a run is there and `resume` is not set, or it was made with
-            another configuration.
-        KerasDAEError: nothing can be written, another process trains this run, or
+        UsageError: the run exists and `resume` is not set, or it has another
+            configuration.
+        KerasDAEError: the folder cannot be written, another process trains this run, or
             the loss became NaN.
     """
     named(out)
@@ -92,7 +90,7 @@ def fit(
     check(
         keras.config.max_epochs() is None
         and keras.config.max_steps_per_epoch() is None,
-        "A setting of keras cuts training short; unset KERAS_MAX_EPOCHS and "
+        "A setting of keras limits training. Unset KERAS_MAX_EPOCHS and "
         "KERAS_MAX_STEPS_PER_EPOCH.",
         max_epochs=keras.config.max_epochs(),
         max_steps_per_epoch=keras.config.max_steps_per_epoch(),
@@ -114,9 +112,9 @@ def _train(
     resume: bool,
     progress: FitProgress | None,
 ) -> None:
-    """Train from where the folder is to the last epoch."""
+    """Train from the state of the folder to the last epoch."""
     model, history = _start(config, spec, splits, folder, pairs, resume)
-    # The fast steps take no weights of pixels.
+    # The fast steps do not support pixel weights.
     fast = config.targets != "blind-spot" and use_fast_steps(
         model, config.precision, config.batch_size, rate=config.rate, seed=config.seed
     )
@@ -152,7 +150,7 @@ def _start(
     pairs: NoisyCleanPairs,
     resume: bool,
 ) -> tuple[keras.Model, dict[str, list[Any]]]:
-    """Return model and history, new ones or those that the folder holds."""
+    """Return model and history, either new or from the folder."""
     record = record_of(config, splits, spec)
     if folder.config_path.exists():
         if resume:
@@ -163,7 +161,7 @@ def _start(
     else:
         looks = {"input": input_ranges(config, splits)}
         write_json(folder.config_path, {**record, **looks})
-    seen = isinstance(pairs, TargetPairs)  # what no clean image tells
+    seen = isinstance(pairs, TargetPairs)  # the mean must not come from clean images
     bias = output_bias(pairs.mean_target()) if seen else mean_bias(splits)
     model = start(config, spec, bias)
     model.compile(make_optimizer(config, pairs.batches), LOSSES[config.loss]())
@@ -171,12 +169,12 @@ def _start(
 
 
 def start(config: RunConfig, spec: Spec, output_bias: float) -> keras.Model:
-    """Return the model that `spec` describes, with the weights that a run starts from.
+    """Return the model that `spec` describes, with the initial weights of a run.
 
     Args:
-        config: gives the seed, the bias of the latent, and the model to start from.
+        config: seed, bias of the latent, and the model to start from.
         spec: the architecture.
-        output_bias: of the last layer, see `mean_bias`.
+        output_bias: initial bias of the last layer, see `mean_bias`.
     """
     given: dict[str, Any] = {"seed": config.seed, "output_bias": output_bias}
     if isinstance(spec, PhotoSpec):
@@ -196,8 +194,8 @@ def _continue(
 ) -> tuple[keras.Model, dict[str, list[Any]]]:
     """Return the saved model and the history up to it.
 
-    The history is written before the model, so a kill between the two leaves it an
-    epoch ahead; the optimizer's own step count says which epoch the weights are of.
+    The history is written before the model, so after a kill between the two it is one
+    epoch ahead. The step counter of the optimizer tells the epoch of the weights.
     """
     model = load(folder.model_path, compiled=True)
     history, before = folder.history(), begun(folder)
@@ -210,20 +208,20 @@ def _continue(
         model.compile(make_optimizer(more, steps), LOSSES[config.loss]())
     if rest or done > len(history["loss"]):
         raise KerasDAEError(
-            f"{folder.model_path} and {folder.history_path} are not of one run; remove "
-            f"{folder.path} to train anew."
+            f"{folder.model_path} and {folder.history_path} do not belong together. "
+            f"Remove {folder.path} to train again."
         )
     return model, {key: column[:done] for key, column in history.items()}
 
 
 def mean_bias(splits: Splits) -> float:
-    """Return the output bias at which a model starts on the mean training pixel."""
+    """Return the output bias for which the initial output is the mean pixel."""
     return output_bias(mean_pixel(splits.train, splits.low, splits.high))
 
 
 def mean_pixel(images: Images, low: float, high: float) -> float:
-    """Return the mean of images (N, H, W, C) on the scale of `low` to `high`."""
-    # Block by block, so that the images are never float all at once.
+    """Return the mean of images (N, H, W, C), scaled so that low..high is 0..1."""
+    # Block by block, so that not all images are in memory as floats.
     starts = range(0, len(images), 4096)
     sums = [
         normalise(images[start : start + 4096], low, high).sum(dtype=np.float64)

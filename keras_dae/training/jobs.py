@@ -1,4 +1,4 @@
-"""The runs of a sweep as jobs, and what carries them out."""
+"""The runs of a sweep as jobs, and the interface of executors."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from keras_dae.training.runs import RunFolder
 
 @dataclass
 class Job:
-    """One run of a sweep, and how it went: waiting, running, done, skipped, failed."""
+    """One run of a sweep with its state: waiting, running, done, skipped or failed."""
 
     config: RunConfig
     folder: RunFolder
@@ -23,18 +23,18 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
+        """The name of the run folder."""
         return self.folder.path.name
 
     @property
     def log_path(self) -> Path:
-        """What the run printed."""
+        """The output of the run."""
         return self.folder.path / "train.log"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a sweep asks of its executor; see `sweep.sweep`."""
+    """The settings of a sweep for its executor; see `sweep.sweep`."""
 
     out: Path
     jobs: int | None = None
@@ -46,19 +46,19 @@ class Request:
 
 
 class Executor(Protocol):
-    """Trains jobs somewhere, each to a run folder of the caller.
+    """Trains jobs, each in a run folder of the caller.
 
-    As a context it holds what it needs; its end stops what still runs, each run
-    resumable from its last epoch.
+    It is a context manager that holds the resources. Leaving it stops running jobs,
+    which can be resumed from their last epoch.
 
     Attributes:
-        jobs: runs at a time; known inside the context.
+        jobs: runs in parallel; known inside the context.
     """
 
     jobs: int
 
     def __enter__(self) -> Self:
-        """Take hold of what the runs need."""
+        """Acquire the resources."""
 
     def __exit__(
         self,
@@ -66,17 +66,17 @@ class Executor(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End what still runs and let go."""
+        """Stop running jobs and release the resources."""
 
     def start(self, job: Job) -> None:
-        """Start a job, or go on with what its folder holds."""
+        """Start a job, or resume the run in its folder."""
 
     def poll(self, job: Job) -> str | None:
         """Return 'done' or 'failed' once a started job has ended, else None."""
 
 
 def epochs_done(job: Job) -> int:
-    """Return the epochs that the job's folder holds; all where patience ended it."""
+    """Return the finished epochs of a job; all of them if patience ended it."""
     try:
         losses = job.folder.history()["val_loss"]
     except KerasDAEError:
@@ -96,24 +96,24 @@ def last_lines(job: Job, count: int = 5) -> list[str]:
 
 
 def last_line(job: Job) -> str:
-    """Return the last line that a run printed: why it failed."""
+    """Return the last line of a run's output, which says why it failed."""
     return last_lines(job, 1)[0]
 
 
 def check_done(jobs: list[Job]) -> None:
-    """Raise a `KerasDAEError` where a run failed; it says which, and why."""
+    """Raise a `KerasDAEError` that names failed runs, if any, and the reasons."""
     failed = [job for job in jobs if job.state == "failed"]
     if failed:
         reasons = "; ".join(f"{job.name} ({last_line(job)})" for job in failed)
         raise KerasDAEError(
-            f"{len(failed)} runs failed, the others are kept: {reasons}"
+            f"{len(failed)} runs failed, the others are saved: {reasons}"
         )
 
 
 def job_rows(jobs: list[Job]) -> list[dict[str, Any]]:
-    """Return a row for each run: name, state, seconds, and why it failed.
+    """Return a row per run: name, state, seconds, and the reason of a failure.
 
-    In the order of the tables, not in that of their start.
+    The order is that of the tables, not of the start.
     """
     return [
         {

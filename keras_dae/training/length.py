@@ -1,18 +1,18 @@
-"""How long a training is: steps as epochs, and more epochs for a finished run."""
+"""The length of training: convert steps to epochs, and extend finished runs."""
 
 from keras_dae.images.splits import Splits
 from keras_dae.system.storage import write_json
 from keras_dae.training.config import RunConfig
 from keras_dae.training.runs import RunFolder
 
-EPOCH_STEPS = 500  # where steps are asked for, an epoch has at most so many
+EPOCH_STEPS = 500  # steps per epoch at most, if steps are given
 
 
 def by_epochs(config: RunConfig, splits: Splits) -> RunConfig:
-    """Return the configuration with `epochs` and `train_images` in place of `steps`.
+    """Return the configuration with `epochs` and `train_images` instead of `steps`.
 
-    Epochs have the same number of steps, at most `EPOCH_STEPS`, so that all of them
-    are `steps` to within half an epoch's rounding.
+    All epochs have the same number of steps, at most `EPOCH_STEPS`. The total is
+    `steps` up to the rounding of epochs.
     """
     if config.steps is None:
         return config
@@ -25,17 +25,17 @@ def by_epochs(config: RunConfig, splits: Splits) -> RunConfig:
 
 
 def begun(folder: RunFolder) -> int:
-    """Return the epochs that were finished before the round that a run is in.
+    """Return the epochs that were finished before the current round of a run.
 
-    A run that gets more epochs after its last one begins another round, with an
-    optimizer and a schedule of its own.
+    Extending a finished run by more epochs starts a new round, with a new optimizer and
+    schedule.
     """
     rounds = folder.record().get("rounds") or [0]
     return int(rounds[-1])
 
 
 def lengthen(folder: RunFolder, config: RunConfig) -> None:
-    """Begin another round of a finished run, if `config` only asks for more epochs."""
+    """Start another round of a finished run, if `config` only adds epochs."""
     before = folder.config()
     more = config.epochs > before.epochs and not config.patience
     same = before.model_copy(update={"epochs": config.epochs}) == config

@@ -1,4 +1,4 @@
-"""The epochs of `model.fit`: how many images at a time, by which steps."""
+"""Run `model.fit`: batch sizes, and the choice of training steps."""
 
 from collections.abc import Iterable
 from math import prod
@@ -11,10 +11,9 @@ from keras_dae.images.pairs import EpochClock, NoisyCleanPairs
 from keras_dae.models.batches import images_at_once, widest
 from keras_dae.system import backend
 
-VALIDATION_BATCH = 128  # images at most
-# Batches that `fit` hands over at a time to steps that take them apart, and of steps
-# that are computed on one thread: what it and its loader do between two of them,
-# 0.6 ms, is as much as a third of a step of DAE_1_13.
+VALIDATION_BATCH = 128  # largest batch size
+# Batches per call of steps that split them again, and of small single-threaded steps.
+# The overhead of fit and its loader per call, 0.6 ms, is a third of a step of DAE_1_13.
 AT_ONCE, SHORT_AT_ONCE = 8, 32
 
 
@@ -33,15 +32,15 @@ def train_epochs(
 
     Args:
         model: the model; its weights change.
-        pairs: the training pairs, moved to each epoch by their number.
+        pairs: the training pairs; their epoch is set by its number.
         validation: arrays (noisy, clean), a dataset of batches, or None.
         epochs: the number of the last epoch.
-        initial_epoch: epochs that are done already.
-        fast: whether `use_fast_steps` replaced the steps; they take larger items apart.
+        initial_epoch: epochs that are already done.
+        fast: whether `use_fast_steps` replaced the steps, which accept larger items.
         callbacks: Keras callbacks.
-        verbose: what `keras.Model.fit` takes.
+        verbose: as in `keras.Model.fit`.
     """
-    size = None  # a dataset has batches of its own
+    size = None  # a dataset is already batched
     if isinstance(validation, tuple | list):
         values = prod(validation[0].shape[1:])
         size = validation_batch(model, values)
@@ -50,7 +49,7 @@ def train_epochs(
         if is_on_cuda():
             from keras_dae.training.fast.device_pairs import HeldPairs
 
-            # Held there, so that no epoch copies them again.
+            # Keep them on the device, so that they are copied only once.
             validation, size = HeldPairs(tuple(validation), size), None
     return model.fit(
         pairs,
@@ -70,23 +69,23 @@ def is_on_cuda() -> bool:
 
 
 def validation_batch(model: keras.Model, values: int) -> int:
-    """Return the images per batch of validation: a power of 2, bounded by memory.
+    """Return the batch size for validation: a power of 2, bounded by memory.
 
     Args:
-        model: the model; of open size, 64 channels at each pixel are taken.
-        values: those of one image.
+        model: the model; if its size is variable, 64 channels per pixel are assumed.
+        values: values per image.
     """
     most = images_at_once(widest(model) or 64 * values, VALIDATION_BATCH)
     return 1 << (most.bit_length() - 1)
 
 
 def batches_at_once(step: int, fast: bool, values: int = 1) -> int:
-    """Return the batches that `fit` hands over at a time.
+    """Return the number of batches that `fit` passes per call.
 
     Args:
-        step: multiply-adds of a training step, as `backend.useful_threads` takes them.
-        fast: whether the steps are those of `use_fast_steps`, which take several apart.
-        values: those of a batch's images.
+        step: multiply-adds of a training step, as in `backend.useful_threads`.
+        fast: whether the steps are those of `use_fast_steps`, which accept several.
+        values: values of the images in a batch.
     """
     if not fast:
         return 1
@@ -105,27 +104,28 @@ def use_fast_steps(
 ) -> bool:
     """Replace Keras's train and test steps with faster equivalents.
 
-    They are torch's (`keras_dae.training.fast.steps`), and compute the same numbers;
-    in bfloat16 rounded ones, of any model.
+    They use torch (`keras_dae.training.fast.steps`) and compute the same numbers,
+    except that bfloat16 rounds.
 
     Args:
         model: a compiled model.
-        precision: 'float32', 'tf32' or 'bfloat16', of training steps.
-        batch_size: images per step, where several batches may be handed over at once.
-        graph: whether a step is one CUDA graph; by default on CUDA alone.
-        rate: the MSE that a bit per pixel may cost (`fast.rate.RateLoss`); 0 for none.
-        seed: what the rate's noise on the latent is drawn from.
+        precision: precision of training steps: 'float32', 'tf32' or 'bfloat16'.
+        batch_size: images per step, if several batches can be passed at once.
+        graph: whether a step is one CUDA graph; the default is True on CUDA only.
+        rate: weight of the bits per pixel in the loss (`fast.rate.RateLoss`); 0 for
+            none.
+        seed: seed for the noise on the latent that `rate` needs.
 
     Returns:
-        Whether the steps were replaced: False where the model, its loss or its
-        optimizer is not supported.
+        Whether the steps were replaced: False if the model, its loss or its optimizer
+        is not supported.
 
     Raises:
-        UsageError: bfloat16 or a rate on another backend than torch, TF32 without CUDA.
+        UsageError: bfloat16 or a rate without torch, or TF32 without CUDA.
     """
     check(
         precision != "tf32" or "cuda" in backend.device(),
-        "precision must be float32 or bfloat16 here; tf32 is for CUDA devices.",
+        "precision must be float32 or bfloat16 here; tf32 needs a CUDA device.",
         precision=precision,
     )
     if backend.name() != "torch":
@@ -135,7 +135,9 @@ def use_fast_steps(
             "bfloat16.",
             precision=precision,
         )
-        check(not rate, f"rate must be 0 on {backend.name()}; torch has it.", rate=rate)
+        check(
+            not rate, f"rate must be 0 on {backend.name()}; it needs torch.", rate=rate
+        )
         return False
     from keras_dae.training.fast.steps import accelerate
 

@@ -1,4 +1,4 @@
-"""LOSSES: what training makes small, one row each."""
+"""LOSSES: the training losses, one row each."""
 
 from math import log
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-FLOOR = 1.4e-6  # MSE of rounding to 8 bits: nobody gains below it
+FLOOR = 1.4e-6  # MSE of rounding to 8 bits; lower errors do not matter
 
 
 @keras.saving.register_keras_serializable("keras_dae")
@@ -22,7 +22,7 @@ class LogMSE(keras.losses.Loss):  # type: ignore[misc]  # keras is untyped
     """
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return a value for each image of float32 (N, H, W, C)."""
+        """Return one value per image for float32 (N, H, W, C)."""
         error = ops.square(ops.cast(y_pred, "float32") - ops.cast(y_true, "float32"))
         mse = ops.mean(error, axis=(1, 2, 3))
         return 10 / log(10) * ops.log(mse + FLOOR)

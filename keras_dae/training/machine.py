@@ -1,4 +1,4 @@
-"""What of the machine a run's numbers depend on: `environment.json`."""
+"""Write `environment.json`: the properties of the machine that affect a run."""
 
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from keras_dae.training.config import RunConfig
 
 
 class MachineRecord(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped
-    """Write what a run's numbers depend on, and how its steps are computed.
+    """Callback that records the environment, and how steps are computed.
 
-    That is known before the first step, and may change where one is captured.
+    The latter is known before the first step, and can change when a step is captured.
     """
 
     def __init__(self, path: Path, deterministic: bool, sha256: str) -> None:
@@ -23,7 +23,7 @@ class MachineRecord(keras.callbacks.Callback):  # type: ignore[misc]  # keras is
         self._noted: dict[str, Any] = {}
 
     def note(self, model: keras.Model) -> None:
-        """Write the environment where it is not there, or the steps have changed."""
+        """Write the environment if it is missing or the steps have changed."""
         steps = steps_of(model)
         if self.path.exists() and steps == (self._noted or steps):
             self._noted = steps
@@ -42,19 +42,19 @@ class MachineRecord(keras.callbacks.Callback):  # type: ignore[misc]  # keras is
         )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look again at how the steps are computed."""
+        """Update the record of how steps are computed."""
         self.note(self.model)
 
 
 def check_machine(config: RunConfig) -> None:
-    """Refuse what the backend in use cannot do.
+    """Raise an error if the backend does not support the configuration.
 
     Raises:
-        UsageError: deterministic kernels on another backend than torch.
+        UsageError: deterministic kernels are requested without torch.
     """
     check(
         backend.name() == "torch" or not config.deterministic,
-        f"deterministic must be false on {backend.name()}; it is for torch.",
+        f"deterministic must be false on {backend.name()}; it needs torch.",
         deterministic=config.deterministic,
     )
 
@@ -65,7 +65,7 @@ def steps_of(model: keras.Model) -> dict[str, Any]:
     See `keras_dae.training.fast.steps.describe_steps`.
     """
     if backend.name() != "torch":
-        why = f"The fast steps are for torch, not for {backend.name()}."
+        why = f"The fast steps need torch. The backend is {backend.name()}."
         return {"kind": "keras", "why": why}
     from keras_dae.training.fast.steps import describe_steps
 

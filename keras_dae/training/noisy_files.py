@@ -1,4 +1,4 @@
-"""Noisy files without clean ones: how strong their noise is."""
+"""Estimate the noise of noisy files without clean ones."""
 
 from itertools import islice
 
@@ -11,16 +11,16 @@ from keras_dae.images.rows import normalise
 from keras_dae.images.splits import Splits
 from keras_dae.training.config import RunConfig
 
-LOOKED_AT = 256  # images
-# Share of black and white pixels from which an estimate is too low: half of the noise
-# of what is black is clipped away.
+LOOKED_AT = 256  # number of images to use
+# Share of black and white pixels above which estimates are too low: half of the noise
+# of black pixels is clipped.
 MOST_CLIPPED = 0.1
 
 
 def with_sigma(config: RunConfig, splits: Splits) -> RunConfig:
     """Return the configuration with the sigma of its noisy files.
 
-    Where the configuration does not tell sigma, it is estimated from training images.
+    If the configuration does not give sigma, it is estimated from training images.
 
     Raises:
         UsageError: it cannot be estimated, see `estimated_sigma`.
@@ -31,8 +31,7 @@ def with_sigma(config: RunConfig, splits: Splits) -> RunConfig:
     if sigma is None:
         raise UsageError(
             f"The noise of {splits.name} cannot be estimated: it shows none, or more "
-            f"than {MOST_CLIPPED:.0%} of the pixels are black or white; --sigma tells "
-            "it."
+            f"than {MOST_CLIPPED:.0%} of the pixels are black or white. Give --sigma."
         )
     return config.model_copy(update={"sigma": sigma})
 
@@ -40,8 +39,8 @@ def with_sigma(config: RunConfig, splits: Splits) -> RunConfig:
 def estimated_sigma(splits: Splits) -> float | None:
     """Return the median noise of training images, on the scale of 0 to 1.
 
-    None where there is none, or where too many pixels are black or white for an
-    estimate. Of a folder's files, `estimates.SIDE` pixels a side are looked at.
+    None if there is no noise, or if too many pixels are black or white for an estimate.
+    The central `estimates.SIDE` pixels per side of each file are used.
     """
     if isinstance(splits.train, Patches):
         images = [unit(middle(one)) for one in islice(splits.train.images, LOOKED_AT)]

@@ -1,4 +1,4 @@
-"""OPTIMIZERS: what moves the weights, one row each; keras is imported when one is made.
+"""OPTIMIZERS, one row each; keras is imported when an optimizer is created.
 
 A row is used by `--optimizer`, `configs` and the tests of all optimizers.
 """
@@ -13,14 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """One row.
+    """One row of `OPTIMIZERS`.
 
     Attributes:
         make: (learning rate or schedule, configuration) -> the Keras optimizer.
-        rates: default learning rate at depth 1, and of deeper models. Adam and Muon
-            move every weight by about the rate, whatever the layer's width: a single
-            layer with 16 inputs per filter takes, and needs, larger steps than deep
-            ones.
+        rates: default learning rates for depth 1 and for deeper models. Adam and Muon
+            change every weight by about the rate, whatever the width of the layer. A
+            single layer with 16 inputs per filter needs larger steps than deep ones.
     """
 
     make: Callable[[Any, "RunConfig"], Any]

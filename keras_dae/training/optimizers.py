@@ -1,4 +1,4 @@
-"""What moves the weights: Muon on kernels, schedules, and the optimizer of a run."""
+"""Optimizers: Muon for kernels, learning rate schedules, and the choice for a run."""
 
 from typing import Any
 
@@ -19,8 +19,8 @@ __all__ = [
 class KernelMuon(keras.optimizers.Muon):  # type: ignore[misc]  # keras is untyped
     """Muon (K. Jordan, 2024) on convolution kernels; Adam on biases.
 
-    keras's own takes matrices alone. A kernel of shape (h, w, a, b) is taken as the
-    matrix of its last axis, (h w a) x b: its momentum is made nearly orthogonal and
+    The class of keras supports only matrices. Here a kernel of shape (h, w, a, b) is
+    reshaped to a matrix (h w a) x b. Its momentum is orthogonalized approximately and
     scaled so that a step changes each weight by 0.2 times the rate in the root mean
     square (J. Liu et al., 2025, "Muon is scalable for LLM training").
     """
@@ -40,14 +40,14 @@ class KernelMuon(keras.optimizers.Muon):  # type: ignore[misc]  # keras is untyp
 
 @keras.saving.register_keras_serializable("keras_dae")
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # keras is untyped
-    """A learning rate that rises from 0 over the warm-up, then falls straight to 0.
+    """A learning rate that rises linearly from 0, then falls linearly to 0.
 
-    keras's `PolynomialDecay` has no warm-up.
+    The `PolynomialDecay` of keras has no warm-up.
 
     Args:
-        rate: where the fall begins.
-        steps: at which it has reached 0, the warm-up included.
-        warmup_steps: of the rise.
+        rate: the value at which the fall starts.
+        steps: the step at which the rate is 0, including the warm-up.
+        warmup_steps: steps of the rise.
     """
 
     def __init__(self, rate: float, steps: int, warmup_steps: int) -> None:
@@ -60,12 +60,12 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ign
         return self.rate * ops.maximum(ops.minimum(risen, fallen), 0)
 
     def slopes(self, step: Any) -> tuple[Any, Any]:
-        """Return the heights of the rise and of the fall; the lower one counts."""
+        """Return the values of the rise and of the fall; the rate is the lower one."""
         fallen = (self.steps - step) / (self.steps - self.warmup_steps)
         return step / self.warmup_steps if self.warmup_steps else fallen, fallen
 
     def get_config(self) -> dict[str, Any]:
-        """Return what the schedule is made again from."""
+        """Return the arguments of the constructor."""
         return {
             "rate": self.rate,
             "steps": self.steps,
@@ -75,12 +75,12 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ign
 
 @keras.saving.register_keras_serializable("keras_dae")
 class HeldRate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # keras is untyped
-    """A learning rate that rises from 0 over the warm-up, then is held.
+    """A learning rate that rises linearly from 0, then stays constant.
 
     Args:
-        rate: what is held.
-        warmup_steps: of the rise.
-        share: of the rate that is in force; `hold` changes it between epochs.
+        rate: the constant rate.
+        warmup_steps: steps of the rise.
+        share: factor of the rate; `hold` changes it between epochs.
     """
 
     def __init__(self, rate: float, warmup_steps: int, share: float = 1.0) -> None:
@@ -94,7 +94,7 @@ class HeldRate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
         return held * ops.minimum(risen, 1.0) if self.warmup_steps else held
 
     def get_config(self) -> dict[str, Any]:
-        """Return what the schedule is made again from."""
+        """Return the arguments of the constructor."""
         return {
             "rate": self.rate,
             "warmup_steps": self.warmup_steps,
@@ -103,21 +103,21 @@ class HeldRate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
 
 
 def hold(model: keras.Model, share: float) -> None:
-    """Train `model`, whose schedule is `HeldRate`, on at this share of its rate."""
+    """Set the factor of the rate of `model`, whose schedule is `HeldRate`."""
     schedule = learning_rate(model.optimizer)
     if schedule.share == share:
         return
     schedule.share = share
-    if keras.backend.backend() != "torch":  # the others have compiled the old share
+    if keras.backend.backend() != "torch":  # others compiled the factor
         model.make_train_function(force=True)
 
 
 def make_optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
-    """Return the optimizer, whose rate rises, then is held or falls to 0.
+    """Return the optimizer with its learning rate schedule.
 
     Args:
-        config: names the optimizer, its learning rates, warm-up and schedule.
-        steps: of one epoch.
+        config: optimizer, learning rates, warm-up and schedule.
+        steps: steps per epoch.
     """
     total = steps * config.epochs
     warmup = min(config.warmup_steps, total // 2)

@@ -1,10 +1,11 @@
-"""When a training ends before its last epoch: validation has stopped improving.
+"""Early stopping: lower the learning rate when validation stalls, then stop.
 
-A rate that falls to 0 by a fixed epoch improves validation until that epoch, so that
-nothing ends early. With patience the rate is held instead. Each time that many epochs
-in a row have not lowered the validation loss, it falls to `FALL` of what it was, and
-after `FALLS` falls training ends. What is saved is the epoch of the lowest validation
-loss. All of it follows from the history, so a resumed run does the same.
+With a rate that falls to 0 by a fixed epoch, validation improves until that epoch, so
+that early stopping never triggers. With patience the rate is constant instead. If
+`patience` epochs in a row do not lower the validation loss, the rate is multiplied by
+`FALL`; after `FALLS` such falls, the next plateau ends training. The epoch with the
+lowest validation loss is saved. All of this is computed from the history, so a resumed
+run behaves the same.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from keras_dae.training.config import RunConfig
 
-FALL = 0.2  # of the rate, at each fall
-FALLS = 2  # before the plateau that ends training
+FALL = 0.2  # factor of the rate at each fall
+FALLS = 2  # falls before the plateau that ends training
 
 
 def plateaus(losses: Sequence[float], patience: int) -> int:
@@ -38,25 +39,25 @@ def plateaus(losses: Sequence[float], patience: int) -> int:
 
 
 def rate_share(losses: Sequence[float], patience: int) -> float:
-    """Return the share of the learning rate that the next epoch has."""
+    """Return the factor of the learning rate for the next epoch."""
     return float(FALL ** plateaus(losses, patience))
 
 
 def has_ended(losses: Sequence[float], epochs: int, patience: int) -> bool:
-    """Tell whether a training with these validation losses takes no further epoch."""
+    """Return whether training with these validation losses has ended."""
     stopped = patience > 0 and plateaus(losses, patience) > FALLS
     return stopped or len(losses) >= epochs
 
 
 def saved_epoch(config: "RunConfig", losses: Sequence[float]) -> int:
-    """Return the epoch, from 0, whose weights a run's `model.keras` holds.
+    """Return the epoch, from 0, of the weights in a run's `model.keras`.
 
-    That is the last one, and of an ended run with patience the first of the lowest
-    loss.
+    It is the last one. If a run with patience has ended, it is the first one with the
+    lowest loss.
 
     Args:
-        config: the run's configuration.
-        losses: its validation losses, of at least one epoch.
+        config: the configuration of the run.
+        losses: its validation losses, for at least one epoch.
     """
     ended = has_ended(losses, config.epochs, config.patience)
     if config.patience and ended:

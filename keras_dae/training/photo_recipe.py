@@ -1,8 +1,8 @@
-"""How denoisers of photographs are trained, where nothing else is asked for."""
+"""The default recipe of denoisers of photographs."""
 
 from typing import Any
 
-# The values of `configs/photo.toml`, which says why; a test compares them.
+# The values of `configs/photo.toml`, which explains them; a test compares both.
 RECIPE: dict[str, Any] = {
     "noise": "camera:0..0.2157",
     "clip": False,
@@ -16,8 +16,8 @@ RECIPE: dict[str, Any] = {
     "averaging": 0.999,
 }
 OF_FOLDERS: dict[str, Any] = {"size": 128, "channels": 3}
-OF_CLEAN = ("noise", "clip", "augment", "loss")  # what noisy files have not
-# From weights that are good already: smaller steps, and fewer of them.
+OF_CLEAN = ("noise", "clip", "augment", "loss")  # not for noisy files
+# For trained weights: smaller and fewer steps.
 FROM_WEIGHTS: dict[str, Any] = {
     "learning_rate": 3e-4,
     "warmup_steps": 100,
@@ -26,10 +26,11 @@ FROM_WEIGHTS: dict[str, Any] = {
 
 
 def photo_recipe(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the values that model=photo has, before those that are given.
+    """Return the default values for model=photo.
 
     Args:
-        given: what is asked for: `data`, `start`, `sigma` and `noisy_files` count.
+        given: the given options, of which `data`, `start`, `sigma` and `noisy_files`
+            matter.
     """
     recipe = dict(RECIPE)
     if str(given.get("data")).startswith("folder:"):

@@ -1,4 +1,4 @@
-"""Progress of long work, on standard error: bars on a terminal, lines elsewhere."""
+"""Progress of long work on standard error: bars on a terminal, else lines."""
 
 import sys
 import time
@@ -22,7 +22,7 @@ def new_progress() -> Progress:
     """Return a progress display with bar, elapsed and remaining time."""
     return Progress(
         Words("description"),
-        BarColumn(bar_width=10),  # the rest of 80 columns is for words
+        BarColumn(bar_width=10),  # leaves room for text in 80 columns
         TextColumn("{task.percentage:>3.0f} %"),
         Words("note"),
         TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True)),
@@ -34,7 +34,7 @@ def new_progress() -> Progress:
 
 
 class _Shown:
-    """A display that is there within a context."""
+    """A display that exists within a context."""
 
     def __init__(self) -> None:
         self._display = new_progress()
@@ -53,9 +53,10 @@ class _Shown:
 
 
 class Steps(_Shown):
-    """What a long measurement is at: a bar, or a line where there is no terminal.
+    """The progress of a measurement: a bar, or lines if there is no terminal.
 
-    An instance is called with what is being done and the share of it, from 0 to 1.
+    Call an instance with a description of the current step and the fraction done, from
+    0 to 1.
     """
 
     def __init__(self) -> None:
@@ -64,7 +65,7 @@ class Steps(_Shown):
         self._said = ""
 
     def __call__(self, what: str, share: float) -> None:
-        """Show `what` and how much of it is done."""
+        """Show `what` and the fraction done."""
         self._display.update(self._task, description=what, completed=share)
         if self._display.disable and what != self._said:
             print(what, file=sys.stderr, flush=True)
@@ -72,7 +73,7 @@ class Steps(_Shown):
 
 
 class FitProgress(_Shown):
-    """One training: throughput, losses and remaining time.
+    """The progress of one training run: throughput, losses and remaining time.
 
     Without a terminal, one line per epoch is written instead of the bar.
     """
@@ -91,17 +92,17 @@ class FitProgress(_Shown):
         return super().__enter__()
 
     def batch(self, epoch: int, images: int) -> None:
-        """Say that `images` of `epoch` (from 0) have been handed out."""
+        """Report that `images` of `epoch` (from 0) have been used."""
         if self._task is not None:
             self._display.update(self._task, completed=epoch * self.images + images)
 
     def say(self, line: str) -> None:
-        """Print a line on standard error, above the bar where there is one."""
+        """Print a line on standard error, above the bar if there is one."""
         if not self.quiet:
             self._display.console.print(f"{self.label}: {line}")
 
     def epoch(self, number: int, entry: dict[str, Any]) -> None:
-        """Say what epoch `number` (from 1) gave: an entry of the history."""
+        """Report epoch `number` (from 1), given its entry of the history."""
         rate = self.images / max(entry["seconds"], 1e-9)
         note = f"val {entry['val_loss']:.5f}  {rate:,.0f} images/s"
         if self._task is not None:

@@ -1,4 +1,4 @@
-"""What each epoch of a run leaves on disk, as a callback of `fit`."""
+"""The callback of `fit` that saves each epoch to the run folder."""
 
 import gc
 import time
@@ -17,12 +17,12 @@ from keras_dae.training.patience import FALLS, has_ended, plateaus, rate_share
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.runs import LIVE_MAPS, RunFolder
 
-LIVE_IMAGES = 256  # validation images that latent maps are counted on
+LIVE_IMAGES = 256  # validation images used to find dead latent maps
 
 
 def first_images(validation: Any) -> np.ndarray:
-    """Return noisy images of `validation_data`, the first `LIVE_IMAGES` at most."""
-    # Arrays, or batches, of which one is enough to tell that a map is dead.
+    """Return the first noisy images of `validation_data`, at most `LIVE_IMAGES`."""
+    # Arrays, or batches; one batch is enough to find a dead map.
     noisy = validation[0] if isinstance(validation, tuple) else validation[0][0]
     return np.asarray(keras.ops.convert_to_numpy(noisy[:LIVE_IMAGES]))
 
@@ -30,17 +30,17 @@ def first_images(validation: Any) -> np.ndarray:
 class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped
     """Write history, model and best model after each epoch, each one atomically.
 
-    Until the last epoch the model's file carries the optimizer, so that training can
-    go on; the finished one does without, at a third of the size.
+    Until the last epoch the model file contains the optimizer, so that training can be
+    resumed. The finished file does not, and has a third of the size.
 
-    With `collect` the garbage collector runs after each epoch: keras's own step on
-    torch keeps each batch in a reference cycle, and the lean one does not.
+    `collect` runs the garbage collector after each epoch, since the step of keras on
+    torch keeps each batch in a reference cycle. The lean step does not.
 
-    With `patience` it ends training and sets the rate, see `training.patience`; the
-    finished model is then that of the lowest validation loss.
+    `patience` ends training and sets the rate, see `training.patience`. The finished
+    model is then the one with the lowest validation loss.
 
-    With `probe`, noisy images, the latent maps that answer them are counted after each
-    epoch, and the first time that one is dead `progress` says so.
+    `probe` holds noisy images. After each epoch the active latent maps are counted, and
+    `progress` reports the first dead one.
     """
 
     def __init__(
@@ -59,17 +59,17 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
         self.epochs, self.progress, self.collect = epochs, progress, collect
         self.probe, self._warned = probe, False
         self.patience = patience
-        if probe is not None:  # a run that an older version began has none
+        if probe is not None:  # runs of older versions have none
             history.setdefault(LIVE_MAPS, [[] for _ in history["loss"]])
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Take the encoder apart, once: a new one would be compiled each time."""
+        """Extract the encoder once, since a new one would be compiled each time."""
         if self.probe is not None:
             self._encoder = encoder(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock and note the learning rate of the epoch's first step."""
-        if asked_to_end():  # and a library lost it
+        if asked_to_end():  # a library may have swallowed the interrupt
             raise KeyboardInterrupt
         if self.patience:
             hold(self.model, rate_share(self.history["val_loss"], self.patience))
@@ -77,15 +77,16 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
         self._began = self._fitted = time.perf_counter()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Note when training ended and validation began.
+        """Record when training ended and validation started.
 
-        A backend may still compute the last steps; reading a weight waits for them.
+        A backend may still be computing the last steps; reading a weight waits for
+        them.
         """
         keras.ops.convert_to_numpy(self.model.trainable_variables[0])
         self._fitted = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write what the epoch gave; stop at a loss that is not a number."""
+        """Save the results of the epoch; stop if the loss is not a number."""
         ended, logs = time.perf_counter(), logs or {}
         entry: dict[str, Any] = {
             "loss": float(logs["loss"]),
@@ -95,11 +96,15 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
             "learning_rate": self._rate,
         }
         if not np.isfinite([entry["loss"], entry["val_loss"]]).all():
-            kept = "the model of the epoch before is kept" if epoch else "none is kept"
+            kept = (
+                "the model of the previous epoch is saved"
+                if epoch
+                else "no model is saved"
+            )
             worse = "loss" if not np.isfinite(entry["loss"]) else "val_loss"
             raise KerasDAEError(
                 f"The {worse} became {entry[worse]} in epoch {epoch + 1}; {kept} in "
-                f"{self.folder.path}. A lower --lr helps."
+                f"{self.folder.path}. Try a lower --lr."
             )
         if self.probe is not None:
             entry[LIVE_MAPS] = self._live_maps(self.probe, epoch + 1)
@@ -121,14 +126,14 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
             self.progress.epoch(epoch + 1, entry)
             if ending is not None:
                 self.progress.say(
-                    f"Ended after epoch {epoch + 1} by {ending['by']}; the weights of "
-                    f"epoch {ending['saved_epoch']} are saved"
+                    f"Stopped after epoch {epoch + 1} by {ending['by']}; the weights "
+                    f"of epoch {ending['saved_epoch']} are saved"
                 )
         if self.collect:
             gc.collect()
 
     def _ending(self, losses: list[float]) -> dict[str, Any]:
-        """Return where and why training ended, and what epoch is saved, from 1."""
+        """Return where and why training ended, and the saved epoch, from 1."""
         return {
             "after_epoch": len(losses),
             "saved_epoch": 1 + losses.index(min(losses)),
@@ -136,9 +141,9 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
         }
 
     def _live_maps(self, noisy: np.ndarray, epoch: int) -> list[float]:
-        """Return the share of `noisy` that each latent map answers; warn of dead ones.
+        """Return the share of `noisy` activating each latent map; warn of dead ones.
 
-        Whoever reads of it can end a long run that would be of a smaller latent.
+        The warning lets a user stop a long run whose latent is effectively smaller.
         """
         shares = live_shares(self._encoder, noisy)
         told = dead_maps(shares, f"{len(noisy)} validation images")

@@ -1,4 +1,4 @@
-"""What a run says of itself, and whether another one is the same."""
+"""The records of a run, and the comparison of two runs."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -37,7 +37,7 @@ def record_of(config: RunConfig, splits: Splits, spec: Spec) -> dict[str, Any]:
 
 
 def _targets(config: RunConfig, splits: Splits) -> dict[str, Any]:
-    """Return what is recorded of targets, and of noisy files their estimated noise."""
+    """Return the record of targets, and the estimated noise of noisy files."""
     described = describe_targets(config.targets, config.make_noise())
     if config.noisy_files:
         described["targets"]["estimated_sigma"] = estimated_sigma(splits)
@@ -45,10 +45,10 @@ def _targets(config: RunConfig, splits: Splits) -> dict[str, Any]:
 
 
 def input_ranges(config: RunConfig, splits: Splits) -> dict[str, list[float]] | None:
-    """Return what noisy training images look like, as `estimates.measure_ranges` says.
+    """Return the ranges of noisy training images, see `estimates.measure_ranges`.
 
-    Of a folder's images both the first patches and the middles of whole images count,
-    since those are what `denoise` looks at. None where images are too small to tell.
+    For images of a folder, both the first patches and the centres of whole images are
+    used, since `denoise` estimates from centres. None if images are too small.
     """
     if min(splits.image_shape[:2]) < SMALLEST:
         return None
@@ -72,17 +72,17 @@ def input_ranges(config: RunConfig, splits: Splits) -> dict[str, list[float]] | 
 
 
 def check_same_run(folder: RunFolder, record: dict[str, Any], resume: bool) -> None:
-    """Refuse a folder that is not to be resumed, or whose run is another.
+    """Refuse a folder that must not be resumed, or that holds another run.
 
     Raises:
-        UsageError: says what differs.
+        UsageError: the message states the difference.
     """
     if not resume:
         raise UsageError(
-            f"{folder.path} already holds a run; --resume goes on with it, and another "
-            "--out starts afresh."
+            f"{folder.path} already holds a run. Use --resume to continue it, or "
+            "another --out."
         )
-    # A run of before a key was there has that key's default.
+    # A run older than a key has its default.
     found = {**folder.record(), "config": folder.config().model_dump()}
     for part in ("config", "dataset"):
         for key, wanted in record[part].items():
@@ -95,19 +95,19 @@ def check_same_run(folder: RunFolder, record: dict[str, Any], resume: bool) -> N
 
 
 def check_data(folder: RunFolder, splits: Splits) -> None:
-    """Refuse to measure a run on data that has changed since, or that is noisy.
+    """Refuse to measure a run on data that changed since, or that is noisy.
 
-    The test images might be those that the run was trained on: a folder's files would
-    be split anew, and the splits of a file may have changed places.
+    Test images could then be training images of the run: files of a folder would be
+    split differently, and splits of a file may have been exchanged.
 
     Raises:
         KerasDAEError: the images are not those of the run, or not clean.
     """
     if folder.config().noisy_files:
         raise KerasDAEError(
-            f"{folder.path} was trained on noisy files, which have no clean images to "
-            f"measure against; evaluate {folder.model_path} --data folder:CLEAN "
-            "measures it on others."
+            f"{folder.path} was trained on noisy files, so there are no clean images "
+            f"to measure against. Use evaluate {folder.model_path} --data folder:CLEAN "
+            "to measure it on other images."
         )
     then = folder.record()["dataset"]
     if then["sha256"] == splits.sha256:
@@ -115,12 +115,12 @@ def check_data(folder: RunFolder, splits: Splits) -> None:
     if not splits.files or "files" not in then:
         raise KerasDAEError(
             f"{splits.name} does not hold the images that {folder.path} was trained "
-            f"on (sha256 {then['sha256'][:12]} then, {splits.sha256[:12]} now); put "
-            "the same data back, or train anew."
+            f"on (sha256 {then['sha256'][:12]} then, {splits.sha256[:12]} now). "
+            "Restore the same data, or train again."
         )
     counts = [sum(then["files"].values()), sum(map(len, splits.files.values()))]
     raise KerasDAEError(
         f"The images of {splits.name} are not those that {folder.path} was trained "
-        f"on ({counts[0]} files then, {counts[1]} now): split anew, they would be "
-        "tested on images of its training."
+        f"on ({counts[0]} files then, {counts[1]} now). A new split would put training "
+        "images into the test set."
     )

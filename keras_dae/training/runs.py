@@ -1,7 +1,7 @@
-"""The run folder: what one training leaves behind, and how it is found again.
+"""The run folder: the files of one training run, and how to find them.
 
 DIR/<data>-<model>-seed<seed>/
-    config.json       the checked configuration, the data and noise really used
+    config.json       the checked configuration, the data and noise used
     environment.json  versions, backend, device, threads, commit, command
     history.json      one entry per epoch; for a model with a latent also the share of
                       validation images in which each latent map is above 0; with
@@ -10,7 +10,7 @@ DIR/<data>-<model>-seed<seed>/
                       optimizer's state until training has ended; then, with
                       patience, those of best.keras
     best.keras        the weights of the epoch with the lowest validation loss
-    uncertainty.json  what `calibrate` found of model.keras
+    uncertainty.json  the calibration of model.keras
 """
 
 from collections.abc import Iterable
@@ -42,13 +42,13 @@ DEFAULT_RUNS = Path("artifacts/runs")
 LARGEST = 1e30  # of a figure in a history; NaN is no number below it
 LONGEST_LABEL = 48  # characters; four bytes each still leave a name that can be
 HISTORY_KEYS = ("loss", "val_loss", "seconds", "val_seconds", "learning_rate")
-# Beside them, of models with a latent: shares as `models.live_maps` counts them, a list
-# an epoch, empty where an older version counted none.
+# Additional columns for models with a latent: shares as in `models.live_maps`, one list
+# per epoch, empty if an older version did not count them.
 LIVE_MAPS = "live_maps"
 
 
 class _Dataset(BaseModel):
-    """What `Splits.describe` says."""
+    """The result of `Splits.describe`."""
 
     model_config = ConfigDict(strict=True)
     name: str
@@ -60,7 +60,7 @@ class _Dataset(BaseModel):
 
 
 class _Record(BaseModel):
-    """What `config.json` must hold; older ones lack what has a default."""
+    """Required content of `config.json`; older files lack the keys with a default."""
 
     model_config = ConfigDict(strict=True)
     config: dict[str, Any]
@@ -82,7 +82,7 @@ class RunFolder:
 
     @property
     def config_path(self) -> Path:
-        """The checked configuration and what was really used."""
+        """The checked configuration and the data and noise used."""
         return self.path / "config.json"
 
     @property
@@ -102,7 +102,7 @@ class RunFolder:
 
     @property
     def uncertainty_path(self) -> Path:
-        """What makes intervals around the answers of the model."""
+        """The calibrated intervals of the model."""
         return self.path / "uncertainty.json"
 
     @property
@@ -111,7 +111,7 @@ class RunFolder:
         return self.path / "environment.json"
 
     def config(self) -> RunConfig:
-        """Return the configuration that the run was made with."""
+        """Return the configuration of the run."""
         record = self.record()
         try:
             return make_config(record["config"])
@@ -127,7 +127,7 @@ class RunFolder:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise KerasDAEError(
-                f"{self.config_path} holds no run's configuration: {place}: "
+                f"{self.config_path} is not the configuration of a run: {place}: "
                 f"{first['msg'][0].lower()}{first['msg'][1:]}."
             ) from error
         with believed(self.config_path):
@@ -139,7 +139,7 @@ class RunFolder:
     def history(self) -> dict[str, list[Any]]:
         """Return the history; empty lists before the first epoch has finished.
 
-        Its keys are those of `HISTORY_KEYS` and, where maps were counted, `LIVE_MAPS`.
+        Its keys are `HISTORY_KEYS` and, if maps were counted, `LIVE_MAPS`.
         """
         if not self.history_path.exists():
             return {key: [] for key in HISTORY_KEYS}
@@ -152,7 +152,7 @@ class RunFolder:
         }
         if len(lengths) != 1 or -1 in lengths:
             raise KerasDAEError(
-                f"{self.history_path} is no history: it needs lists of one length "
+                f"{self.history_path} is not a history: it needs lists of one length "
                 f"named {', '.join(HISTORY_KEYS)}."
             )
         for key, column in columns.items():
@@ -161,7 +161,7 @@ class RunFolder:
         if shares is not None:
             if not _are_shares(shares, len(columns["loss"] or [])):
                 raise KerasDAEError(
-                    f"{LIVE_MAPS} in {self.history_path} holds no shares of each epoch."
+                    f"{LIVE_MAPS} in {self.history_path} must hold shares per epoch."
                 )
             columns[LIVE_MAPS] = shares
         return columns  # type: ignore[return-value]
@@ -169,19 +169,19 @@ class RunFolder:
     def write_history(
         self, history: dict[str, list[Any]], ended: dict[str, Any] | None = None
     ) -> None:
-        """Write the history whole or not at all.
+        """Write the history atomically.
 
         Args:
             history: the columns.
-            ended: of an ended run with patience, after which epoch, by what, and which
-                epoch is saved.
+            ended: for an ended run with patience: the last epoch, the reason, and the
+                saved epoch.
         """
         write_json(
             self.history_path, {**history, **({"ended": ended} if ended else {})}
         )
 
     def finished(self, config: RunConfig) -> bool:
-        """Tell whether this folder holds all epochs of exactly this configuration."""
+        """Return whether this folder holds all epochs of exactly this configuration."""
         if not (self.config_path.exists() and self.model_path.exists()):
             return False
         losses = self.history()["val_loss"]
@@ -190,10 +190,10 @@ class RunFolder:
         return self.config() == config and whole and self._final()
 
     def _final(self) -> bool:
-        """Tell whether the model is that of the last epoch: saved without optimizer.
+        """Return whether the model is that of the last epoch, saved without optimizer.
 
-        The history is written first; a kill between the two leaves the model an epoch
-        behind.
+        The history is written first; after a kill between the two, the model is one
+        epoch behind.
         """
         return holds_optimizer(self.model_path) is False
 
@@ -204,7 +204,7 @@ def _is_figure(number: Any) -> bool:
 
 
 def _are_shares(column: Any, epochs: int) -> bool:
-    """Tell whether `column` holds a list of values from 0 to 1 for each epoch."""
+    """Return whether `column` holds a list of values from 0 to 1 for each epoch."""
     return (
         isinstance(column, list)
         and len(column) == epochs
@@ -218,7 +218,7 @@ def _are_shares(column: Any, epochs: int) -> bool:
 
 
 def find_all(places: Iterable[Path]) -> list[RunFolder]:
-    """Return the runs in several folders, each once, however often it is named.
+    """Return the runs in several folders, without duplicates.
 
     Raises:
         UsageError: there is none in one of them.
@@ -228,11 +228,11 @@ def find_all(places: Iterable[Path]) -> list[RunFolder]:
 
 
 def run_name(config: RunConfig, data: str) -> str:
-    """Return the name of a run's folder, such as mnist-DAE_5_13-seed0.
+    """Return the name of the run folder, such as mnist-DAE_5_13-seed0.
 
-    Of a run on the first 1,000 training images it is mnist-n1000-DAE_5_13-seed0, of one
-    on RGB patches of a folder folder-photos-64-rgb-DAE_5_16-seed0, of one on noisy
-    targets mnist-noisy-DAE_5_13-seed0.
+    Other examples: mnist-n1000-DAE_5_13-seed0 for the first 1,000 training images,
+    folder-photos-64-rgb-DAE_5_16-seed0 for RGB patches of a folder, and
+    mnist-noisy-DAE_5_13-seed0 for noisy targets.
     """
     label, (kind, _, path) = data, data.partition(":")
     if kind == "npz":
@@ -250,7 +250,7 @@ def run_name(config: RunConfig, data: str) -> str:
 
 
 def model_name(config: RunConfig) -> str:
-    """Return what a run's rows and folder are named by: DAE_5_13, unet."""
+    """Return the model name in rows and folder names: DAE_5_13, unet."""
     if config.model in FAMILIES:
         prefix = FAMILIES[config.model].prefix
         return f"{prefix}_{config.depth}_{config.latent}"
@@ -272,6 +272,6 @@ def find_runs(directory: Path) -> list[RunFolder]:
     found = sorted(path.parent for path in inside)
     if not found:
         raise UsageError(
-            f"There is no run in {directory}; train one first, or name its folder."
+            f"There is no run in {directory}. Train one first, or give its folder."
         )
     return [RunFolder(path) for path in found]

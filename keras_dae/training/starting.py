@@ -1,4 +1,4 @@
-"""Weights to start from: those of a model in the package, of a file or of a run."""
+"""Initial weights from a pretrained model, a file or a run."""
 
 import hashlib
 import re
@@ -21,18 +21,18 @@ MEMBER = re.compile(r"([A-Z]+)_(\d{1,4})_(\d{1,4})")
 
 
 def presets_by_name() -> dict[str, Path]:
-    """Return the files of the models in the package, by name."""
+    """Return the files of the pretrained models, by name."""
     return {file.stem: file for file in sorted(PRESETS.glob("*.keras"))}
 
 
 def start_file(named: str) -> Path:
-    """Return the `.keras` file of the model that training starts from.
+    """Return the `.keras` file with the initial weights.
 
     Args:
-        named: a model of the package, a `.keras` file or a run folder.
+        named: a pretrained model, a `.keras` file or a run folder.
 
     Raises:
-        UsageError: there is none of that name, or several runs in the folder.
+        UsageError: there is no such model, or the folder holds several runs.
     """
     path = Path(named)
     presets = presets_by_name()
@@ -40,23 +40,23 @@ def start_file(named: str) -> Path:
         return presets[named]
     if is_dir(path):
         runs = find_runs(path)
-        check(len(runs) == 1, "Name one run to start from.", start=named)
+        check(len(runs) == 1, "Give a single run to start from.", start=named)
         return runs[0].model_path
     if path.suffix == ".keras" and is_file(path):
         return path
     raise UsageError(
-        f"There is no model to start from: name one of {', '.join(presets)}, a .keras "
-        f"file or a run folder. Received: start={named!r}."
+        f"There is no such model to start from. Give one of {', '.join(presets)}, a "
+        f".keras file or a run folder. Received: start={named!r}."
     )
 
 
 def start_options(named: str) -> dict[str, Any]:
-    """Return what the geometry of a start implies for the configuration.
+    """Return the options implied by the architecture of a start model.
 
-    Of another model than photo and the families nothing is known: it must be told.
+    For models other than photo and the families, nothing is implied.
 
     Raises:
-        UsageError, KerasDAEError: as `start_file`, or a file that is no model.
+        UsageError, KerasDAEError: see `start_file`; or the file is not a model.
     """
     path = start_file(named)
     if is_dir(named):
@@ -80,17 +80,17 @@ def _of_file(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def start_sha256(named: str) -> str:
-    """Return the hash of the file that training starts from."""
+    """Return the hash of the file with the initial weights."""
     return hashlib.sha256(start_file(named).read_bytes()).hexdigest()
 
 
 def take_weights(model: "keras.Model", named: str) -> None:
-    """Give `model` the weights of a start, layer by layer.
+    """Copy the weights of a start model to `model`, layer by layer.
 
-    A block of photo that the start lacks begins as the identity: its last kernel is 0.
+    A block of photo that the start lacks starts as the identity: its last kernel is 0.
 
     Raises:
-        UsageError: a layer of another shape, or one that the start lacks.
+        UsageError: a layer has another shape, or the start lacks it.
     """
     from keras_dae.models.files import weights as weights_in
 
@@ -114,13 +114,13 @@ def _check_shapes(named: str, layer: str, here: Any, there: Any) -> None:
     if shapes[0] != shapes[1]:
         own, its = (part or "none" for part in shapes)
         raise UsageError(
-            f"{named} is of another architecture than the model to train: the weights "
+            f"{named} has another architecture than the model to train: the weights "
             f"of the layer {layer} have the shapes {own} here and {its} there."
         )
 
 
 def _of_photo(model: dict[str, Any]) -> dict[str, Any]:
-    """Return model, channels, blocks and filters that photo's configuration says."""
+    """Return model, channels, blocks and filters from the configuration of photo."""
     layers = {layer["config"]["name"]: layer["config"] for layer in model["layers"]}
     numbers = [int(found[1]) for name in layers if (found := BLOCK.fullmatch(name))]
     channels = int(layers["noisy"]["batch_shape"][-1])

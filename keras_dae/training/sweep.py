@@ -1,4 +1,4 @@
-"""Many runs at a time, carried out by an executor; one row of `EXECUTORS` each."""
+"""Train many runs in parallel on an executor; one row of `EXECUTORS` each."""
 
 import time
 from collections import Counter
@@ -27,7 +27,7 @@ from keras_dae.training.runs import RunFolder, run_name
 __all__ = ["EXECUTORS", "Job", "job_rows", "sweep"]
 
 _POLL_SECONDS = 0.1
-# Name -> module and class, imported when asked for: ray is an optional package.
+# Name -> module and class, imported on request: ray is an optional package.
 EXECUTORS = {
     "processes": "keras_dae.training.executors.processes:Processes",
     "ray": "keras_dae.training.executors.ray_cluster:RayCluster",
@@ -46,40 +46,42 @@ def sweep(
     address: str | None = None,
     gpus_per_run: float | None = None,
 ) -> list[Job]:
-    """Train every configuration, `jobs` at a time, and return how each one went.
+    """Train every configuration, `jobs` in parallel, and return the jobs.
 
-    A finished run is skipped, an interrupted one resumed; a failed one does not stop
-    the others. Runs start in the order given. What the runs hold does not depend on
-    the executor, only on backend, hardware and threads.
+    Finished runs are skipped and interrupted ones are resumed. A failed run does not
+    stop the others. Runs start in the given order. The results do not depend on the
+    executor, only on backend, hardware and threads.
 
     Args:
         configs: the runs; `data` must name a data set, not 'auto'.
-        out: folder of the run folders.
-        jobs: runs at a time, one a core by default (of this machine, or of the
-            cluster), and on GPUs of this machine up to three each, as their free memory
-            allows; each gets its share of the cores as threads.
-        data_dir: folder of the data set's files.
-        device: what `backend.select` takes.
-        threads: CPU threads of each run; by default its share of the cores.
+        out: parent folder of the run folders.
+        jobs: runs in parallel. The default is one per core (of this machine or of the
+            cluster), and up to three per GPU of this machine, as its free memory
+            allows. Each run gets its share of the cores as threads.
+        data_dir: folder with the files of the data set.
+        device: as in `backend.select`.
+        threads: CPU threads per run; the default is its share of the cores.
         executor: a row of `EXECUTORS`: 'processes' on this machine, or 'ray'.
-        address: the Ray cluster to join, 'host:port', by default that of the
-            environment variable RAY_ADDRESS; without one a local cluster is started,
-            and shut down at the end. For 'ray' alone.
-        gpus_per_run: GPUs that each run asks for, 0.5 for half of one; by default one
-            where the cluster has any and `device` is not 'cpu'. For 'ray' alone.
+        address: the Ray cluster to join, 'host:port'. The default is the environment
+            variable RAY_ADDRESS; if it is unset, a local cluster is started and shut
+            down at the end. Only for 'ray'.
+        gpus_per_run: GPUs per run; 0.5 for half of one. The default is 1 if the cluster
+            has GPUs and `device` is not 'cpu'. Only for 'ray'.
 
     Raises:
-        UsageError: two configurations of one run, an unknown executor, a package that
-            it needs is not installed, or the cluster has no room for such a run.
-        KerasDAEError: nothing can be written, another process runs a sweep in this
-            folder, or no cluster can be reached.
+        UsageError: two configurations belong to the same run, the executor is unknown
+            or its package is missing, or no node is large enough for a run.
+        KerasDAEError: the folder cannot be written or is used by another sweep, or the
+            cluster cannot be reached.
     """
     named(out)
     request = Request(out, jobs, threads, device, data_dir, address, gpus_per_run)
     runner = _executor(executor)(request)
     waiting = [Job(c, RunFolder(out / run_name(c, c.data))) for c in configs]
     for name, times in Counter(job.name for job in waiting).items():
-        check(times == 1, "No two configurations may be of one run.", run=name)
+        check(
+            times == 1, "Two configurations must not belong to the same run.", run=name
+        )
     for job in waiting:
         if job.folder.config_path.exists() and job.folder.finished(job.config):
             job.state = "skipped"
@@ -109,13 +111,13 @@ def _executor(name: str) -> Callable[[Request], Executor]:
         if error.name != name:
             raise
         raise UsageError(
-            f"--executor {name} needs the package {name}, which is not installed; "
-            f'pip install "keras-dae[{name}]" brings it.'
+            f"--executor {name} needs the package {name}, which is not installed. "
+            f'Run: pip install "keras-dae[{name}]"'
         ) from error
 
 
 def _run(all_jobs: list[Job], runner: Executor, display: Progress) -> Iterator[None]:
-    """Start and collect jobs; yields while there is something to wait for."""
+    """Start and collect jobs; yield while waiting."""
     epochs = sum(job.config.epochs for job in all_jobs)
     overall = display.add_task("all runs", total=epochs, note="")
     bars: dict[str, TaskID] = {}

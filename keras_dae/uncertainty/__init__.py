@@ -1,1 +1,1 @@
-"""Intervals around the answers of any denoiser, calibrated on validation images."""
+"""Intervals for the outputs of any denoiser, calibrated on validation images."""

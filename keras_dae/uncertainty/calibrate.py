@@ -1,4 +1,4 @@
-"""Calibrate a denoiser: what its intervals are, from training and validation images."""
+"""Calibrate the intervals of a denoiser on training and validation images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ from keras_dae.uncertainty.spread import Spread, fit_spread
 
 LEVEL, CONFIDENCE = 0.9, 0.9
 TRAIN_IMAGES = 8000
-LEAST_IMAGES = 20  # of training and of validation
-# Pixels, of all channels, of the images that are held at once.
+LEAST_IMAGES = 20  # smallest number of training and of validation images
+# Values (pixels times channels) of the images that are in memory at once.
 MOST_PIXELS = 1 << 25
-LOOKED_AT = 2000  # validation images whose noise and shades are measured
-USUAL = (0.005, 0.995)  # quantiles of these; beyond them an image is unlike
+LOOKED_AT = 2000  # validation images whose noise, mean and spread are estimated
+USUAL = (0.005, 0.995)  # quantiles of these; an image beyond them counts as unlike
 MEASURES = {"sigma": "estimated noise", "mean": "mean", "std": "standard deviation"}
 Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
 class Answered:
-    """Noisy images, a denoiser's answers and the clean images: float32, (N, H, W, C).
+    """Noisy images, outputs of a denoiser and clean images: float32, (N, H, W, C).
 
-    Answers are clipped to [0, 1].
+    Outputs are clipped to [0, 1].
     """
 
     noisy: np.ndarray
@@ -41,15 +41,15 @@ class Answered:
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """What makes intervals around a denoiser's answers.
+    """Computes intervals for the outputs of a denoiser.
 
     Attributes:
-        spread: the predicted spread of each pixel.
-        intervals: half widths from it.
-        level: the share of an image's pixels that lie in their interval, on average.
-        confidence: the probability, over validation images, that it is so.
-        usual: estimated noise, mean and standard deviation of validation images, each
-            from its lowest to its highest; empty where images are too small to tell.
+        spread: predicts the spread of each pixel.
+        intervals: half widths from the spread.
+        level: the share of an image's pixels to cover, on average.
+        confidence: the probability, over validation images, that the level holds.
+        usual: ranges of estimated noise, mean and standard deviation over validation
+            images; empty if the images are too small for an estimate.
         facts: what it was calibrated on, as JSON values.
     """
 
@@ -63,17 +63,17 @@ class Uncertainty:
     def interval(
         self, noisy: np.ndarray, answer: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lower and the upper end of each pixel's interval, in [0, 1].
+        """Return the lower and the upper bound of each pixel's interval, in [0, 1].
 
         Args:
-            noisy: what was denoised, float32 (N, H, W, C) in [0, 1].
-            answer: the answers, of that shape.
+            noisy: the input, float32 (N, H, W, C) in [0, 1].
+            answer: the outputs, of the same shape.
         """
         answer = answer.clip(0, 1)
         return self.intervals.bounds(answer, self.spread(noisy.clip(0, 1), answer))
 
     def unlike(self, unit: np.ndarray) -> str | None:
-        """Return how an image differs from those of the calibration; None if alike.
+        """Return how an image differs from those of the calibration; None if not.
 
         Args:
             unit: a noisy image, float32 in [0, 1], (H, W, C).
@@ -82,7 +82,7 @@ class Uncertainty:
             return None
         seen = describe(middle(unit).clip(0, 1))
         found = [
-            f"{MEASURES[key]} {seen[key]:.3f} (there {low:.3f}-{high:.3f})"
+            f"{MEASURES[key]} {seen[key]:.3f} (calibration {low:.3f}-{high:.3f})"
             for key, (low, high) in self.usual.items()
             if not low <= seen[key] <= high
         ]
@@ -92,18 +92,18 @@ class Uncertainty:
 def answers_to(
     denoise: Denoiser, splits: Splits, part: str, noise: Noise, seed: int, count: int
 ) -> Answered:
-    """Return a denoiser's answers to the first images of a part of the data.
+    """Return the outputs of a denoiser for the first images of a part of the data.
 
     Args:
         denoise: a function of noisy float32 images (N, H, W, C).
         splits: the data set.
         part: 'train', 'validation' or 'test'.
-        noise: what is added to the images.
-        seed: what it is drawn from.
-        count: images at most.
+        noise: noise to add.
+        seed: seed for the noise.
+        count: largest number of images.
 
     Raises:
-        KerasDAEError: answers that are not finite, or of another shape.
+        KerasDAEError: outputs are not finite, or have another shape.
     """
     images = splits.limited(**{part: count})
     stream = {"train": MEASURED, "validation": VALIDATION, "test": "test"}[part]
@@ -115,7 +115,7 @@ def answers_to(
         answer = np.asarray(denoise(noisy))
         if answer.shape != clean.shape or not np.isfinite(answer).all():
             raise KerasDAEError(
-                "The denoiser answers another shape, or values that are not finite."
+                "The denoiser returns another shape, or values that are not finite."
             )
         found.append((noisy.clip(0, 1), answer.clip(0, 1), clean))
     return Answered(*(np.concatenate(one) for one in zip(*found, strict=True)))
@@ -133,26 +133,26 @@ def calibrate(
     seed: int = 0,
     progress: Progress = lambda what, share: None,
 ) -> Uncertainty:
-    """Return the intervals of a denoiser; test images are not looked at.
+    """Return the calibrated intervals of a denoiser. Test images are not used.
 
-    Training images teach the spread, validation images give the intervals. With
-    probability `confidence` over these, at least the share `level` of an image's
-    pixels lies in its interval, on average over images like them.
+    The spread is fitted on training images, and the intervals on validation images.
+    With probability `confidence` over these, the intervals cover at least the share
+    `level` of an image's pixels, on average over similar images.
 
     Args:
-        denoise: a function of noisy float32 images (N, H, W, C), of any origin.
+        denoise: a function of noisy float32 images (N, H, W, C).
         splits: clean images.
-        noise: what is added to them.
+        noise: noise to add.
         level: the share of pixels to cover, in [0.5, 0.99].
         confidence: in [0.5, 0.999].
-        train_images: training images, from the first, at most.
-        validation_images: validation images, from the first, at most; None takes all.
-        seed: what noise and initial weights are drawn from.
-        progress: told what is done, and how much of all, from 0 to 1.
+        train_images: use at most the first N training images.
+        validation_images: use at most the first N validation images; None uses all.
+        seed: seed for noise and initial weights.
+        progress: called with a description and the fraction done, from 0 to 1.
 
     Raises:
-        UsageError: a value out of range, or too few images.
-        KerasDAEError: answers that are not finite, or too few images to certify.
+        UsageError: a value is out of range, or there are too few images.
+        KerasDAEError: outputs are not finite, or there are too few images to certify.
     """
     check(0.5 <= level <= 0.99, "level must lie in [0.5, 0.99].", level=level)
     check(
@@ -164,11 +164,11 @@ def calibrate(
         "train": _count(splits, "train", train_images),
         "validation": _count(splits, "validation", validation_images),
     }
-    progress("answers to training images", 0.0)
+    progress("denoising training images", 0.0)
     seen = answers_to(denoise, splits, "train", noise, seed, counts["train"])
-    progress("training the spread", 0.2)
+    progress("fitting the spread", 0.2)
     spread = fit_spread(seen.noisy, seen.answer, seen.clean, level=level, seed=seed)
-    progress("answers to validation images", 0.6)
+    progress("denoising validation images", 0.6)
     held = answers_to(denoise, splits, "validation", noise, seed, counts["validation"])
     progress("intervals", 0.8)
     intervals = fit_intervals(
@@ -194,7 +194,7 @@ def _count(splits: Splits, part: str, asked: int | None) -> int:
     images = getattr(splits, part)
     check(
         len(images) >= LEAST_IMAGES and (asked is None or asked >= LEAST_IMAGES),
-        f"A calibration takes {LEAST_IMAGES} {part} images or more.",
+        f"A calibration needs at least {LEAST_IMAGES} {part} images.",
         images=len(images),
         asked=asked,
     )
@@ -204,7 +204,7 @@ def _count(splits: Splits, part: str, asked: int | None) -> int:
 
 
 def _usual(noisy: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Return what noisy images look like, each measure from its lowest to highest."""
+    """Return the range of each measure over noisy images."""
     if min(noisy.shape[1:3]) < SMALLEST:
         return {}
     rows = [describe(middle(image)) for image in noisy[:LOOKED_AT]]

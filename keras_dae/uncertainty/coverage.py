@@ -1,4 +1,4 @@
-"""What intervals cover: measured on images that no calibration has seen."""
+"""Measure the coverage of intervals on images that were not used to calibrate."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -10,8 +10,8 @@ from scipy import stats
 from keras_dae.uncertainty.calibrate import Answered, Uncertainty
 from keras_dae.uncertainty.groups import BRIGHT
 
-UNSURE = (0.1, 0.9)  # answers between these are neither black nor white
-WIDTHS = (0.0, 0.01, 0.1, 0.5, 1.0)  # ends of the bins of widths
+UNSURE = (0.1, 0.9)  # outputs between these are neither black nor white
+WIDTHS = (0.0, 0.01, 0.1, 0.5, 1.0)  # edges of the bins of widths
 DECILES = 10
 Bounds = tuple[np.ndarray, np.ndarray]
 
@@ -20,16 +20,16 @@ def measure(answered: Answered, bounds: Bounds, spread: np.ndarray) -> dict[str,
     """Return coverage and width of intervals, as JSON values.
 
     Args:
-        answered: images and answers.
-        bounds: lower and upper ends of the intervals, (N, H, W, C).
+        answered: images and outputs.
+        bounds: lower and upper bounds of the intervals, (N, H, W, C).
         spread: the predicted spread of each pixel.
 
     Returns:
-        `coverage`, `strokes` (coverage of clean pixels from 0.5 on), `unsure` (of
-        answers from 0.1 to 0.9), `width`, `rank` and `rank_unsure` (Spearman's
-        correlation of width and error over pixels), `by_width` (a row a bin),
-        `deciles` (a row a tenth of the pixels, the smallest spread first), `images`
-        and `images_below` (the share of images of which less than 90 % is covered).
+        `coverage`, `strokes` (coverage of clean pixels of at least 0.5), `unsure`
+        (coverage for outputs from 0.1 to 0.9), `width`, `rank` and `rank_unsure`
+        (Spearman's correlation of width and error over pixels), `by_width` (one row per
+        bin), `deciles` (one row per tenth of the pixels, in order of spread), `images`
+        and `images_below` (the share of images with less than 90 % coverage).
     """
     lower, upper = (one.ravel() for one in bounds)
     clean, answer = answered.clean.ravel(), answered.answer.ravel()
@@ -55,16 +55,16 @@ def measure(answered: Answered, bounds: Bounds, spread: np.ndarray) -> dict[str,
 def deciles(
     spread: np.ndarray, covered: np.ndarray, width: np.ndarray
 ) -> list[dict[str, float]]:
-    """Return coverage and mean width in each tenth of the pixels, by their spread.
+    """Return coverage and mean width for each tenth of the pixels, by their spread.
 
-    Pixels are ranked by spread. Pixels of one and the same spread cannot be told
-    apart, so each of them counts with the mean of all of them: a tie that lies across
-    the end of a tenth gives both sides the same coverage.
+    Pixels are ranked by spread. Pixels with equal spread cannot be distinguished, so
+    each of them counts with their mean. A tie across the end of a tenth therefore gives
+    both sides the same coverage.
 
     Args:
-        spread: (n,), predicted.
+        spread: predicted spread, (n,).
         covered: whether each pixel lies in its interval.
-        width: of each interval.
+        width: width of each interval.
     """
     order = np.argsort(spread, kind="stable")
     _, starts, counts = np.unique(spread[order], return_index=True, return_counts=True)
@@ -89,7 +89,7 @@ def deciles(
 
 
 def unlike_share(uncertainty: Uncertainty, noisy: Iterable[np.ndarray]) -> float:
-    """Return the share of noisy images (H, W, C) that a warning would be given for."""
+    """Return the share of noisy images (H, W, C) that would cause a warning."""
     return float(np.mean([uncertainty.unlike(one) is not None for one in noisy]))
 
 

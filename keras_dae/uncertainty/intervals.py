@@ -1,4 +1,4 @@
-"""Intervals around answers: a factor of each group, and a certified level."""
+"""Intervals around outputs: a factor per group, and a certified level."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from keras_dae.uncertainty.risk import certified_level
 
 @dataclass(frozen=True)
 class Intervals:
-    """Half widths as a function of an answer and its predicted spread.
+    """Half widths as a function of an output and its predicted spread.
 
     Attributes:
         groups: which pixels share a factor.
-        factors: half width over spread, one a group.
-        certified: the level within each group at which the share of covered pixels is
-            certified; a little above the share itself.
+        factors: half width divided by spread, one per group.
+        certified: the level within each group at which the coverage is certified; a
+            little above the required coverage.
     """
 
     groups: Groups
@@ -24,7 +24,7 @@ class Intervals:
     certified: float
 
     def half_widths(self, answer: np.ndarray, spread: np.ndarray) -> np.ndarray:
-        """Return half the width of each pixel's interval, before it ends at 0 and 1."""
+        """Return half the width of each pixel's interval, before clipping to [0, 1]."""
         factors = self.factors[self.groups.of(answer, spread)]
         found: np.ndarray = (factors * spread).astype(np.float32)
         return found
@@ -32,7 +32,7 @@ class Intervals:
     def bounds(
         self, answer: np.ndarray, spread: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lower and the upper end of each pixel's interval, in [0, 1]."""
+        """Return the lower and the upper bound of each pixel's interval, in [0, 1]."""
         half = self.half_widths(answer, spread)
         return (answer - half).clip(0, 1), (answer + half).clip(0, 1)
 
@@ -45,20 +45,20 @@ def fit_intervals(
     level: float,
     delta: float,
 ) -> Intervals:
-    """Return intervals, from answers to validation images.
+    """Return intervals, fitted to outputs for validation images.
 
-    The first half of the images gives each group its factor at any level; the second
-    half certifies the level.
+    The first half of the images determines the factor of each group at any level; the
+    second half certifies the level.
 
     Args:
         answer: denoised images in [0, 1], (N, H, W, C).
-        clean: what they should be.
+        clean: the clean images.
         spread: the predicted spread of each pixel.
         level: the share of an image's pixels to cover, on average.
-        delta: the probability that less is covered all the same.
+        delta: the probability that the coverage is lower nevertheless.
 
     Raises:
-        KerasDAEError: too few images.
+        KerasDAEError: there are too few images.
     """
     half = (len(answer) + 1) // 2
     groups = make_groups(answer[:half], spread[:half])

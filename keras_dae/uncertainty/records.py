@@ -1,6 +1,6 @@
-"""Uncertainty as JSON values, as a model's card and a run's `uncertainty.json` hold it.
+"""Uncertainty as JSON values, for the card of a model and for `uncertainty.json`.
 
-A card may be a stranger's, so each number is checked before it is used.
+A card can be untrusted, so each number is checked before it is used.
 """
 
 import base64
@@ -18,10 +18,10 @@ from keras_dae.uncertainty.groups import MOST_GROUPS, Groups
 from keras_dae.uncertainty.intervals import Intervals
 from keras_dae.uncertainty.spread import ENTRIES, shapes, with_weights
 
-KEY = "uncertainty"  # of a card
-# Beyond what a calibration gives: numbers that would overflow.
+KEY = "uncertainty"  # key in a card
+# Limits beyond any calibration, to prevent overflow.
 MOST_LOGARITHM, MOST_FACTOR, MOST_WEIGHT = 100.0, 1e13, 1e4
-DAMAGED = "What the model says of its uncertainty is damaged: {}; calibrate it anew."
+DAMAGED = "The calibration of the model is damaged: {}. Calibrate it again."
 
 
 class _Record(BaseModel):
@@ -46,7 +46,7 @@ def weights_sha256(model: keras.Model) -> str:
 
 
 def to_json(found: Uncertainty, model: keras.Model) -> dict[str, Any]:
-    """Return what is known of the uncertainty of a model's answers, as JSON values."""
+    """Return the uncertainty of a model as JSON values."""
     groups, intervals = found.intervals.groups, found.intervals
     weights = [
         one.astype("<f4").tobytes() for one in found.spread.network.get_weights()
@@ -68,21 +68,21 @@ def to_json(found: Uncertainty, model: keras.Model) -> dict[str, Any]:
 
 
 def from_json(record: Any, model: keras.Model) -> Uncertainty:
-    """Return the uncertainty of a model's answers from what `to_json` gave.
+    """Return the uncertainty of a model from the result of `to_json`.
 
     Raises:
-        KerasDAEError: a damaged record, or one of other weights than the model's.
+        KerasDAEError: the record is damaged, or belongs to other weights.
     """
     try:
-        if isinstance(record, dict):  # a file of its own says its schema too
+        if isinstance(record, dict):  # a separate file also has a schema
             record = {key: record[key] for key in record if key != "schema"}
         read = _Record.model_validate_json(dump_json(record))
     except (ValidationError, ValueError) as error:
         raise KerasDAEError(DAMAGED.format(_first(error))) from error
     if read.model != weights_sha256(model):
         raise KerasDAEError(
-            f"The intervals of {model.name} were calibrated with other weights than it "
-            "has now; calibrate it anew."
+            f"The intervals of {model.name} were calibrated with other weights. "
+            "Calibrate it again."
         )
     groups = Groups(_ascending(read.dark), _ascending(read.bright))
     places, logarithms = read.table
@@ -94,7 +94,7 @@ def from_json(record: Any, model: keras.Model) -> Uncertainty:
         and bool(((factors >= 0) & (factors <= MOST_FACTOR)).all())
     )
     if not sound or set(read.usual) not in (set(), {"sigma", "mean", "std"}):
-        raise KerasDAEError(DAMAGED.format("its lists do not fit together"))
+        raise KerasDAEError(DAMAGED.format("its lists are inconsistent"))
     table = np.array([_ascending(places), logarithms])
     return Uncertainty(
         with_weights(table, _weights(read), read.channels),
@@ -107,17 +107,15 @@ def from_json(record: Any, model: keras.Model) -> Uncertainty:
 
 
 def _weights(read: _Record) -> list[np.ndarray]:
-    """Return the numbers of the network, in the shapes of its layers."""
+    """Return the weights of the network, in the shapes of its layers."""
     try:
         content = base64.b64decode(read.weights, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise KerasDAEError(
-            DAMAGED.format("its weights are no text of base64")
-        ) from error
+        raise KerasDAEError(DAMAGED.format("its weights are not base64")) from error
     wanted = shapes(read.channels)
     sizes = [int(np.prod(shape)) for shape in wanted]
     if len(content) != 4 * sum(sizes):
-        raise KerasDAEError(DAMAGED.format("its weights are of another size"))
+        raise KerasDAEError(DAMAGED.format("its weights have another size"))
     flat = np.frombuffer(content, "<f4")
     if not np.abs(flat).max() <= MOST_WEIGHT:
         raise KerasDAEError(DAMAGED.format("its weights are not finite or too large"))
@@ -128,7 +126,7 @@ def _weights(read: _Record) -> list[np.ndarray]:
 def _ascending(values: list[float]) -> np.ndarray:
     found = np.array(values, np.float64)
     if not (np.diff(found) > 0).all():
-        raise KerasDAEError(DAMAGED.format("a list of it does not ascend"))
+        raise KerasDAEError(DAMAGED.format("a list is not ascending"))
     return found
 
 

@@ -1,11 +1,11 @@
-"""Risk-controlling calibration: the smallest intervals that are certified to cover.
+"""Risk-controlling calibration: the smallest intervals with certified coverage.
 
-A level t makes intervals that grow with t; the loss of an image is the share of its
-pixels outside them. The level chosen is the smallest one that a test of the mean loss
-accepts, from the largest one downwards (S. Bates et al., "Distribution-Free,
+A level t gives intervals that grow with t. The loss of an image is the share of its
+pixels outside them. Levels are tested from the largest one downwards, and the smallest
+one is chosen whose mean loss a test accepts (S. Bates et al., "Distribution-Free,
 Risk-Controlling Prediction Sets", 2021). The test is the betting bound of I.
 Waudby-Smith and A. Ramdas ("Estimating means of bounded random variables by betting",
-2024), which holds for any number of images.
+2024), which is valid for any number of images.
 """
 
 from collections.abc import Callable
@@ -14,22 +14,22 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError, check
 
-FINE, COARSE = 0.0005, 0.005  # steps of the levels near the wanted one, and beyond
+FINE, COARSE = 0.0005, 0.005  # steps of levels near the required one, and elsewhere
 
 
 def is_below(losses: np.ndarray, risk: float, delta: float) -> bool:
-    """Tell whether the mean of a loss is certified to be at most `risk`.
+    """Return whether the mean of a loss is certified to be at most `risk`.
 
-    Where the true mean is above `risk`, the answer is True with a probability of at
-    most `delta`.
+    If the true mean is above `risk`, the result is True with a probability of at most
+    `delta`.
 
     Args:
         losses: independent draws of the loss, (n,), in [0, 1].
-        risk: the largest mean that is accepted, in (0, 1).
+        risk: the largest accepted mean, in (0, 1).
         delta: the probability of an error, in (0, 1).
 
     Raises:
-        UsageError: losses outside [0, 1].
+        UsageError: losses are outside [0, 1].
 
     Example:
         >>> is_below(np.zeros(25), 0.1, 0.1), is_below(np.zeros(24), 0.1, 0.1)
@@ -57,16 +57,17 @@ def certified_level(
 ) -> float:
     """Return the smallest level whose mean loss is certified to be at most 1 - level.
 
-    It is never below `level` itself: where some groups cover more than they must, the
-    others do not cover less for it.
+    It is never below `level`. If some groups cover more than required, the others must
+    not cover less in return.
 
     Args:
-        losses_at: t -> the losses of the images, (n,); none grows with t.
+        losses_at: t -> the losses of the images, (n,), which do not increase with t.
         level: the share of pixels to cover, in (0, 1).
-        delta: the probability that the mean loss is larger all the same.
+        delta: the probability that the mean loss is larger nevertheless.
 
     Raises:
-        KerasDAEError: even the largest intervals are not certified: too few images.
+        KerasDAEError: even the largest intervals are not certified: there are too few
+            images.
     """
     found = None
     for candidate in _levels(level):
@@ -77,7 +78,8 @@ def certified_level(
     if found is None:
         raise KerasDAEError(
             f"{len(losses):,} validation images are too few to certify a coverage of "
-            f"{level:.0%} with probability {1 - delta:.0%}; use more, or ask for less."
+            f"{level:.0%} with probability {1 - delta:.0%}. Use more images, or a "
+            "lower level or confidence."
         )
     return found
 

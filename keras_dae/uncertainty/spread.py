@@ -1,9 +1,9 @@
-"""The predicted spread of a pixel: how large its error is, but for one in ten.
+"""Predict the spread of a pixel: a bound that nine in ten errors do not exceed.
 
-It is the product of two parts. A table maps the answer alone to the quantile of its
-error; a small convolutional network corrects that by the noisy image and the answers
-around. The network starts at a correction of 1, and is trained on the pinball loss,
-which is the mean width plus what lies beyond it.
+It is the product of two factors. A table maps the output to the quantile of its error.
+A small convolutional network corrects it from the noisy image and the surrounding
+outputs. The network starts with a correction of 1, and is trained with the pinball
+loss: the mean width plus the weighted excess of errors.
 """
 
 from collections.abc import Iterable
@@ -15,12 +15,12 @@ import numpy as np
 from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.system.numerics import float32
 
-ENTRIES = 64  # of the table
+ENTRIES = 64  # entries of the table
 CHANNELS, KERNEL = 8, 5
-REACH = 2 * (KERNEL // 2)  # pixels around one that its spread depends on
-TINY = 1e-12  # added to errors and answers, whose logarithms are taken
-MOST_CORRECTION = 3.0  # of the logarithm: a factor of 20 either way
-ROWS_AT_ONCE = 1 << 20  # pixels of the bands that a large image is worked on in
+REACH = 2 * (KERNEL // 2)  # radius of the receptive field in pixels
+TINY = 1e-12  # added to errors and outputs before taking logarithms
+MOST_CORRECTION = 3.0  # limit of the logarithm: a factor of 20 in either direction
+ROWS_AT_ONCE = 1 << 20  # pixels per band of a large image
 EPOCHS, BATCH, RATE = 2, 32, 0.01
 
 
@@ -30,15 +30,15 @@ def _logit(answer: np.ndarray) -> np.ndarray:
 
 
 def fit_table(answer: np.ndarray, error: np.ndarray, level: float) -> np.ndarray:
-    """Return the quantile of the error by the answer, as a table.
+    """Return the quantile of the error as a function of the output, as a table.
 
     Args:
         answer: denoised values in [0, 1], any shape.
-        error: absolute errors, of that shape.
-        level: which quantile, in (0, 1).
+        error: absolute errors, same shape.
+        level: the quantile, in (0, 1).
 
     Returns:
-        (2, entries): logits of answers, ascending, and logarithms of the quantiles.
+        (2, entries): logits of outputs, ascending, and logarithms of the quantiles.
     """
     places, errors = _logit(answer).ravel(), error.astype(np.float64).ravel()
     order = np.argsort(places, kind="stable")
@@ -48,15 +48,15 @@ def fit_table(answer: np.ndarray, error: np.ndarray, level: float) -> np.ndarray
             np.log(np.quantile(errors[part], level) + TINY)
         )
         for part in parts
-    }  # of parts with one and the same answer, the last counts
+    }  # of bins with the same output, the last one counts
     return np.array(sorted(rows.items())).T
 
 
 class Spread:
-    """The predicted spread of any denoiser's answers.
+    """The predicted spread of the outputs of any denoiser.
 
     Args:
-        table: what `fit_table` returned.
+        table: result of `fit_table`.
         network: features (N, H, W, 3 C) -> corrections (N, H, W, C), logarithms.
     """
 
@@ -70,16 +70,16 @@ class Spread:
         return int(self.network.output_shape[-1])
 
     def by_table(self, answer: np.ndarray) -> np.ndarray:
-        """Return the spread by the answer alone, of its shape."""
+        """Return the spread from the output alone, in its shape."""
         found: np.ndarray = np.exp(np.interp(_logit(answer), *self.table))
         return found
 
     def __call__(self, noisy: np.ndarray, answer: np.ndarray) -> np.ndarray:
-        """Return the predicted spread of answers, float32 from 1e-12 to 1.
+        """Return the predicted spread of outputs, float32 from 1e-12 to 1.
 
         Args:
-            noisy: what was denoised, float32 (N, H, W, C) in [0, 1].
-            answer: the answers, of that shape.
+            noisy: the input, float32 (N, H, W, C) in [0, 1].
+            answer: the outputs, same shape.
         """
         if answer.shape[3] != self.channels:
             return self._of_other_channels(noisy, answer)
@@ -93,7 +93,7 @@ class Spread:
         return found
 
     def _of_other_channels(self, noisy: np.ndarray, answer: np.ndarray) -> np.ndarray:
-        """Return the spread of colours one by one, or of grey as three equal ones."""
+        """Return the spread for each colour, or for grey repeated to three channels."""
         if self.channels == 1:
             colours = range(answer.shape[3])
             parts = [
@@ -114,14 +114,14 @@ class Spread:
 
 
 def features(noisy: np.ndarray, answer: np.ndarray, by_table: np.ndarray) -> np.ndarray:
-    """Return what the network sees, float32 (N, H, W, 3 C)."""
+    """Return the input of the network, float32 (N, H, W, 3 C)."""
     parts = [noisy - 0.5, answer - 0.5, np.log(by_table) / 10]
     return np.concatenate(parts, axis=-1).astype(np.float32)
 
 
 @float32()
 def build(channels: int, seed: int = 0) -> keras.Model:
-    """Return the network, whose corrections are 0."""
+    """Return the network, with initial corrections of 0."""
     inputs = keras.Input((None, None, 3 * channels))
     hidden = keras.layers.Conv2D(
         CHANNELS * channels,
@@ -137,7 +137,7 @@ def build(channels: int, seed: int = 0) -> keras.Model:
 
 
 def shapes(channels: int) -> list[tuple[int, ...]]:
-    """Return the shapes of the network's weights, in their order."""
+    """Return the shapes of the weights of the network, in order."""
     hidden = CHANNELS * channels
     return [
         (KERNEL, KERNEL, 3 * channels, hidden),
@@ -150,7 +150,7 @@ def shapes(channels: int) -> list[tuple[int, ...]]:
 def with_weights(
     table: np.ndarray, weights: Iterable[np.ndarray], channels: int
 ) -> Spread:
-    """Return a spread from its numbers."""
+    """Return a spread from its table and weights."""
     network = build(channels)
     network.set_weights(list(weights))
     return Spread(table, network)
@@ -166,15 +166,15 @@ def fit_spread(
     seed: int = 0,
     callbacks: Iterable[keras.callbacks.Callback] = (),
 ) -> Spread:
-    """Learn the spread of a denoiser's answers to training images.
+    """Fit the spread of a denoiser's outputs on training images.
 
     Args:
         noisy: noisy training images, float32 (N, H, W, C) in [0, 1].
-        answer: the denoiser's answers to them.
+        answer: the outputs of the denoiser.
         clean: the clean images.
-        level: the share of pixels whose error the spread is to bound.
-        seed: what the initial weights are drawn from.
-        callbacks: of the training.
+        level: the share of pixels whose error the spread should bound.
+        seed: seed for the initial weights.
+        callbacks: Keras callbacks.
     """
     error = np.abs(answer - clean)
     network = build(answer.shape[-1], seed)
@@ -196,7 +196,7 @@ def fit_spread(
 
 
 def _pinball(level: float) -> Any:
-    """Return the loss of corrections, against errors and the table's spreads."""
+    """Return the loss of corrections, given errors and spreads from the table."""
 
     def loss(target: Any, correction: Any) -> Any:
         channels = correction.shape[-1]

@@ -102,7 +102,7 @@ def test_the_same_seed_learns_the_same_model():
 
 
 def test_an_image_that_is_too_small_is_refused():
-    with pytest.raises(UnreadableError, match="15x20 pixels; --self learns from 16x16"):
+    with pytest.raises(UnreadableError, match="15x20 pixels; --self needs 16x16"):
         learn(page_of(np.zeros((20, 15), np.uint8)), BYTES)
 
 
@@ -141,8 +141,8 @@ def test_denoise_self_needs_no_model(file, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--model", "DAE_1_5"), "leave --model out"),
-        (("--engine", "onnx"), "--self takes --engine keras"),
+        (("--model", "DAE_1_5"), "cannot be combined"),
+        (("--engine", "onnx"), "--self needs --engine keras"),
     ],
 )
 def test_what_does_not_go_with_it_is_a_usage_error(file, tmp_path, words, message):
@@ -156,4 +156,4 @@ def test_a_small_file_fails_in_one_sentence(file, tmp_path):
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(file)
     result = run("--self", file, "-o", tmp_path / "out")
     assert result.exit_code == 1
-    assert "is 9x9 pixels; --self learns from 16x16 or more" in result.stderr
+    assert "is 9x9 pixels; --self needs 16x16 or more" in result.stderr

@@ -84,9 +84,7 @@ def test_an_isolated_gap_stays_and_its_neighbours_are_denoised(tmp_path, page):
     tifffile.imwrite(tmp_path / "b.tif", noisy.astype(np.float32))
     for name in ("a", "b"):
         (row,) = denoise(tmp_path / f"{name}.tif", "-o", tmp_path / "out")
-        assert ("not finite stay as they are: 1" in (row["note"] or "")) == (
-            name == "a"
-        )
+        assert ("not finite are kept: 1" in (row["note"] or "")) == (name == "a")
     a, b = (tifffile.imread(tmp_path / "out" / f"{n}.denoised.tif") for n in "ab")
     assert np.argwhere(np.isnan(a)).tolist() == [[40, 50]]
     apart = np.abs(np.nan_to_num(a - b))
@@ -100,7 +98,7 @@ def test_a_second_channel_is_denoised_like_the_first(tmp_path, page):
     options = {"photometric": "minisblack", "planarconfig": "contig"}
     tifffile.imwrite(tmp_path / "a.tif", both, **options)
     (row,) = denoise(tmp_path / "a.tif", "-o", tmp_path / "out.tif")
-    assert row["note"] == "channel 2 is an image too"
+    assert row["note"] == "channel 2 is read as an image"
     found = tifffile.imread(tmp_path / "out.tif") / 65535
     for channel, truth in enumerate((clean, clean[::-1, ::-1])):
         before = np.mean((both[..., channel] / 65535 - truth) ** 2)
@@ -114,7 +112,7 @@ def test_four_slices_are_four_pages(tmp_path, page):
         tifffile.imwrite(tmp_path / "a.tif", stack)
     (row,) = denoise(tmp_path / "a.tif", "-o", tmp_path / "out.tif")
     assert (row["pages"], row["channels"]) == (4, "grey")
-    assert "4 planes are taken for pages" in row["note"]
+    assert "4 planes are read as pages" in row["note"]
     found = tifffile.imread(tmp_path / "out.tif")
     assert found.shape == stack.shape
     for image in found:

@@ -33,7 +33,7 @@ def test_onnx_answers_as_keras_does(shape):
 def test_answers_that_differ_are_refused(monkeypatch):
     model = build(plan(1, 8), seed=3)
     monkeypatch.setattr(engines, "by_keras", lambda model: lambda noisy: noisy)
-    with pytest.raises(KerasDAEError, match=r"away from keras for DAE_1_8"):
+    with pytest.raises(KerasDAEError, match=r"from those of keras for DAE_1_8"):
         model_denoiser(model, "onnx")
 
 
@@ -44,7 +44,7 @@ def test_absent_packages_and_other_backends_are_named(monkeypatch):
     with pytest.raises(KerasDAEError, match=r"onnx, onnxscript, onnxruntime.*pip"):
         model_denoiser(model, "onnx")
     monkeypatch.setattr(engines.backend, "name", lambda: "jax")
-    with pytest.raises(UsageError, match="for the torch backend"):
+    with pytest.raises(UsageError, match="needs the torch backend"):
         model_denoiser(model, "onnx")
     with pytest.raises(UsageError, match="tensorrt"):
         model_denoiser(model, "tensorrt")

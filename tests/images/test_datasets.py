@@ -297,7 +297,7 @@ def edited(value):
         ({"x_test": IMAGES[None, ..., None]}, "x_test.*shape"),
         ({"x_train": IMAGES[:0]}, r"x_train.*\(0, 4, 4\)"),
         ({"x_test": IMAGES[:, :0]}, r"x_test.*\(10, 0, 4\)"),
-        ({"x_test": IMAGES[:, :3]}, r"one shape.*\(4, 4, 1\).*\(3, 4, 1\)"),
+        ({"x_test": IMAGES[:, :3]}, r"same image shape.*\(4, 4, 1\).*\(3, 4, 1\)"),
         ({"x_train": np.full((10, 4, 4), 7, np.uint8)}, "Every pixel.*7"),
         ({"x_train": IMAGES[:2]}, "2 training images"),
         ({"x_train": np.array([{}, []], object)}, "not a readable npz"),

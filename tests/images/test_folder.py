@@ -293,8 +293,8 @@ def test_small_images_are_mirrored_and_said(photos):
     rows = [1, 0, 1, 2, 3, 4, 3, 2]  # one row before the first, two after the last
     np.testing.assert_array_equal(pages["bar.png"][0][..., 0], pixels(5, 20)[rows])
     assert found.notes == (
-        f"bar.png, dot.png below {inside} are smaller than 8x8 and mirrored beyond the "
-        "edges.",
+        f"bar.png, dot.png below {inside} are smaller than 8x8 and extended by "
+        "reflection.",
     )
 
 
@@ -337,7 +337,10 @@ def without_numbers(path):
 DAMAGED = {
     "cut.png": (truncated, "is a damaged or truncated PNG image"),
     "empty.jpg": (lambda path: path.write_bytes(b""), "is empty (0 bytes)"),
-    "text.png": (lambda path: path.write_text("a letter"), "is no image of a kind"),
+    "text.png": (
+        lambda path: path.write_text("a letter"),
+        "is not in a supported image format",
+    ),
     "wide.tif": (without_numbers, "holds 100 % values that are not finite"),
     "named.jpg": (lambda path: imageio.imwrite(path.with_suffix(".png"), pixels(seed=7))
                   or path.with_suffix(".png").rename(path), "is a PNG image"),
@@ -366,7 +369,7 @@ def test_the_same_pixels_twice_are_taken_once(photos):
     found = read(inside)
     assert list(found.names) == ["a.png", "b.png", "c.png"]
     assert found.notes == (
-        f"{inside / 'copy.bmp'} holds the image of {inside / 'b.png'}; left out.",
+        f"{inside / 'copy.bmp'} has the same pixels as {inside / 'b.png'}; left out.",
     )
 
 
@@ -404,14 +407,16 @@ def test_a_folder_without_images(photos):
     inside = photos()
     (inside / "notes.txt").write_text("no image")
     said = message(inside)
-    assert said.startswith(f"There is no image below {inside}; PNG, JPEG, TIFF")
+    assert said.startswith(
+        f"There is no image below {inside}. Supported: PNG, JPEG, TIFF"
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_too_few_files(photos, count):
     said = message(photos(*NAMES[:count]))
     assert f"holds {count} image file" in said
-    assert "at least 3 are needed, one each to train, validate and test." in said
+    assert "at least 3 are needed: one each to train, validate and test." in said
 
 
 def test_too_few_files_since_some_are_damaged(photos):
@@ -434,7 +439,7 @@ def test_all_files_damaged(photos):
 def test_more_than_memory_holds(photos, monkeypatch):
     inside = photos(*NAMES)
     monkeypatch.setattr(folder_module, "memory", lambda: 2.0 * 5 * 256)
-    assert "half of what this machine has" in message(inside)
+    assert "half of the memory of this machine" in message(inside)
     monkeypatch.setattr(folder_module, "memory", lambda: 2.0 * 10 * 256)
     assert len(read(inside).names) == 10
 

@@ -133,7 +133,7 @@ def test_refused(kind, parameters, received):
         ),
         (
             *("gaussian", {"sigma": (0.1, 0.2, 0.3)}),
-            "A range has two ends. Received: sigma=(0.1, 0.2, 0.3).",
+            "A range must have two ends. Received: sigma=(0.1, 0.2, 0.3).",
         ),
         (
             *("gaussian", {"sigma": [0.5, 0.5]}),

@@ -267,5 +267,5 @@ def test_floats_are_taken_as_they_are():
     np.testing.assert_allclose(scaled, images[order], atol=1.01 / 65535)
     with pytest.raises(UsageError, match="values from 0 to 255"):
         NoisyCleanPairs(np.float32([[[[0], [255]]]]), "gaussian:0.1")
-    with pytest.raises(UsageError, match="int32 have no range"):
+    with pytest.raises(UsageError, match="int32 have no default range"):
         NoisyCleanPairs(np.zeros((1, 8, 8), np.int32), "gaussian:0.1")

@@ -137,7 +137,7 @@ def test_grey_images_among_colours_have_three_equal_channels():
     [
         ({"size": 7}, "size=7"),
         ({"size": 1025}, "from 8 to 1024. Received: size=1025"),
-        ({"channels": 2}, "channels is 1 (grey) or 3 (RGB). Received: channels=2"),
+        ({"channels": 2}, "channels must be 1 (grey) or 3 (RGB). Received: channels=2"),
         ({"patches": 0}, "patches=0"),
     ],
 )

@@ -181,14 +181,18 @@ def test_recorrupted_noises_are_independent_and_of_the_clean_mean():
 
 
 def test_r2r_refuses_clipped_noise_with_the_reason():
-    with pytest.raises(UsageError, match="can be split into two independent ones"):
+    with pytest.raises(UsageError, match="cannot be split into two independent parts"):
         TargetPairs("r2r", images(), NOISE, batch_size=8, seed=0)
-    with pytest.raises(UsageError, match="takes gaussian noise of one sigma with"):
+    with pytest.raises(
+        UsageError, match="needs gaussian noise with a single sigma and"
+    ):
         TargetPairs("r2r", images(), Uniform(0.5, clip=False), batch_size=8, seed=0)
 
 
 def test_refused():
-    with pytest.raises(UsageError, match="targets are clean, noisy, blind-spot"):
+    with pytest.raises(
+        UsageError, match="targets must be one of clean, noisy, blind-spot"
+    ):
         make("noise")
-    with pytest.raises(UsageError, match="takes gaussian noise of one sigma"):
+    with pytest.raises(UsageError, match="needs gaussian noise with a single sigma"):
         TargetPairs("noisy", images(), SaltPepper(0.2), batch_size=8, seed=0)

@@ -118,7 +118,7 @@ def test_each_channel_is_an_image_of_its_own():
     _, _, picture = again(content)
     for number, page in enumerate(picture.pages):
         assert (page.values[..., 0] == array[..., number]).all()
-    assert picture.note == "channel 2, 3 is an image too"
+    assert picture.note == "channel 2, 3 is read as an image"
     picture.pages[1].values = picture.pages[1].values * 0
     made = tifffile.imread(io.BytesIO(encoded(picture)))
     assert (made[..., [0, 2]] == array[..., [0, 2]]).all()
@@ -137,8 +137,8 @@ def test_what_is_taken_for_alpha_is_said(place):
         assert [int(kind) for kind in after.pages[0].extrasamples] == kinds
     assert (picture.pages[0].alpha == array[..., place]).all()
     assert (picture.pages[1].values[..., 0] == array[..., 7 - place]).all()
-    assert f"channel {place + 1} is taken for alpha and stays" in picture.note
-    assert f"channel {8 - place} is an image too" in picture.note
+    assert f"channel {place + 1} is read as alpha and is not changed" in picture.note
+    assert f"channel {8 - place} is read as an image" in picture.note
 
 
 def test_tags_stay():
@@ -211,7 +211,7 @@ def test_a_file_of_a_set_says_that_it_names_the_others():
     )
     content = written(counts(9, 9), description=xml, metadata=None)
     picture = read_picture(io.BytesIO(content), ".tif")
-    assert picture.note == "its OME-XML still names the files of the original"
+    assert picture.note == "its OME-XML still refers to the original files"
 
 
 def test_a_raw_photograph_is_not_taken_for_its_preview():
@@ -256,5 +256,5 @@ def test_two_channels_of_an_array_are_two_images():
     picture = read_picture(io.BytesIO(buffer.getvalue()), ".npy")
     assert len(picture.pages) == 6
     assert (picture.pages[3].values[..., 0] == array[1, ..., 1]).all()
-    assert "none of them alpha" in picture.note
+    assert "not as alpha" in picture.note
     assert (np.load(io.BytesIO(encoded(picture))) == array).all()

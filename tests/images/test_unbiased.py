@@ -102,12 +102,12 @@ def test_noise_of_mean_zero_needs_no_correction(noise):
     ],
 )
 def test_other_noise_is_refused(noise):
-    with pytest.raises(UsageError, match="takes gaussian noise of one sigma"):
+    with pytest.raises(UsageError, match="needs gaussian noise with a single sigma"):
         target_of(noise)
 
 
 def test_noise_that_leaves_too_little_is_refused():
-    with pytest.raises(UsageError, match="too little of a pixel"):
+    with pytest.raises(UsageError, match="too little information"):
         unbiased_target(1000.0)
 
 

@@ -74,7 +74,7 @@ BUSY = "document.getElementById('answers').getAttribute('aria-busy')"
 
 def answered(page):
     """Wait until all models have answered to the image; return the cards."""
-    page.wait(f"{BUSY} === 'false' && {STATUS}.includes('nearest')")
+    page.wait(f"{BUSY} === 'false' && {STATUS}.includes('closest')")
     return page.run(f"{{ {SHADES} {CARDS} }}")
 
 
@@ -99,7 +99,7 @@ def test_a_drawn_digit_is_answered_by_all_nine(page):
         assert abs(psnr + 10 * np.log10(error)) < 0.1
         assert error < np.mean((noisy - truth) ** 2) / 3
         assert re.fullmatch(r"\d+\.\d ms", card["ms"])
-        assert card["label"].startswith(f"Answer of {card['name']}: MSE")
+        assert card["label"].startswith(f"Output of {card['name']}: MSE")
         best[card["name"]] = error
     assert page.run(STATUS).startswith(min(best, key=best.get))
 
@@ -223,7 +223,7 @@ def test_latent_maps_are_changed(page):
     )
     assert np.abs(pixels(page, "changed") - before).max() > 20
     page.click("#reset")
-    page.wait(f"{same}.includes('as they are')")
+    page.wait(f"{same}.includes('original maps')")
     np.testing.assert_array_equal(pixels(page, "changed"), before)
 
 

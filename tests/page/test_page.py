@@ -182,7 +182,7 @@ def test_models_that_cannot_run_are_refused_in_a_sentence(tmp_path, said):
 def test_usage_is_checked_before_anything_is_loaded(tmp_path):
     out = tmp_path / "dae.html"
     assert "no model none" in sentence(run("page", "-o", out, "--model", "none"), 2)
-    assert "--model names one" in sentence(run("page", "-o", out, "--only"), 2)
+    assert "needs at least one --model" in sentence(run("page", "-o", out, "--only"), 2)
     assert "data must be" in sentence(run("page", "-o", out, "--data", "none"), 2)
     assert not out.exists()
     out.write_text("mine")

@@ -42,7 +42,7 @@ def test_who_works_there_is_said(
     assert result.exit_code == 1, result.output
     (line,) = [one for one in result.stderr.splitlines() if one.startswith("Error: ")]
     assert f"The {what}" in line
-    assert f"is in use by another process (number {holder.pid}); wait for it" in line
+    assert f"is in use by another process (number {holder.pid}). Wait for it" in line
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert [path.name for path in files] == [LOCK]
 

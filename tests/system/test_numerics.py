@@ -112,7 +112,7 @@ def test_a_run_is_the_same_under_any_setting(digits, tmp_path, hostile):
 
 def test_a_setting_that_cuts_training_short_is_refused(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(keras.config, "max_epochs", lambda: 1)
-    with pytest.raises(UsageError, match=r"unset KERAS_MAX_EPOCHS .*max_epochs=1"):
+    with pytest.raises(UsageError, match=r"Unset KERAS_MAX_EPOCHS .*max_epochs=1"):
         fit(make_config(CONFIG), digits, tmp_path)
 
 
@@ -180,7 +180,7 @@ def test_evaluation_and_training_are_without_tf32(digits, tmp_path, monkeypatch)
 
 def test_tf32_is_for_cuda(monkeypatch):
     monkeypatch.setattr(backend, "device", lambda: "cpu")
-    with pytest.raises(UsageError, match=r"tf32 is for CUDA.*precision='tf32'"):
+    with pytest.raises(UsageError, match=r"tf32 needs a CUDA.*precision='tf32'"):
         use_fast_steps(build(plan(1, 8)), "tf32")
 
 
@@ -214,7 +214,7 @@ def test_a_settings_file_that_keras_refuses_is_one_sentence(tmp_path):
     done = command(tmp_path, *train, KERAS_HOME=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
-        "Error: keras cannot be imported: Invalid `floatx` configuration."
+        "Error: keras could not be imported: Invalid `floatx` configuration."
     )
     assert "Traceback" not in done.stderr
 

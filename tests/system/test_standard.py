@@ -78,7 +78,7 @@ def test_an_image_of_any_name_in_ascii(tmp_path):
     done = shell("", "denoise", path, "-o", out, "--json", **surroundings)
     assert done.returncode == 1
     one_sentence(done)
-    assert "is no image of a kind read here" in done.stderr
+    assert "is not in a supported image format" in done.stderr
 
 
 def test_few_file_handles():

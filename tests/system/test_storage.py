@@ -41,7 +41,7 @@ def test_json_comes_back_with_the_schema_first(tmp_path):
         (f'{{"schema": {SCHEMA - 1}}}', f"schema {SCHEMA - 1}"),
         (f'{{"schema": {SCHEMA + 1}}}', f"schema {SCHEMA + 1}"),
         ('{"name": 1}', "schema None"),
-        ("[1, 2]", "no JSON object"),
+        ("[1, 2]", "is not a JSON object"),
         ("", "not valid JSON"),
         ('{"schema": 1', "not valid JSON"),
         ("[" * 100_000, "not valid JSON"),

@@ -136,16 +136,20 @@ def test_a_folder_is_cut_and_no_other_data_are():
     [
         (
             {"size": 32},
-            "size, channels, patches are for data=folder:PATH. Received: size=32.",
+            "size, channels, patches apply only to data=folder:PATH. "
+            "Received: size=32.",
         ),
-        ({"data": "folder:x", "size": 4}, "size is from 8 to 1024. Received: size=4."),
+        (
+            {"data": "folder:x", "size": 4},
+            "size must be from 8 to 1024. Received: size=4.",
+        ),
         (
             {"data": "folder:x", "channels": 2},
-            "channels is 1 (grey) or 3 (RGB). Received: channels=2.",
+            "channels must be 1 (grey) or 3 (RGB). Received: channels=2.",
         ),
         (
             {"sigma": "0.1..0.9", "noise": "blur"},
-            "A range of sigma is gaussian's. Received: sigma='0.1..0.9'.",
+            "A range of sigma needs gaussian noise. Received: sigma='0.1..0.9'.",
         ),
     ],
 )

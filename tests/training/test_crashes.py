@@ -64,13 +64,13 @@ def test_runs_that_crash_are_told_and_a_second_call_does_them(home):
     assert process.returncode == 1
     rows = json.loads(out)
     assert [row["state"] for row in rows] == ["failed", "failed", "done"]
-    assert "ended by SIGKILL; the system does so where memory runs" in rows[0]["reason"]
+    assert "ended by SIGKILL; the system does this if memory runs" in rows[0]["reason"]
     assert "ended by SIGSEGV" in rows[1]["reason"]
     assert "Traceback" not in said
     # The end of the log: what the run said, and how it ended.
     tail = said.partition("DAE_1_13-seed0/train.log ends with\n")[2]
     assert "64 images" not in tail.splitlines()[0]
-    assert "51 images train" in tail
+    assert "51 training images" in tail
     with start(home, *options) as process:
         out, _ = process.communicate()
     assert process.returncode == 0
@@ -130,7 +130,7 @@ def test_a_crash_is_noticed_where_the_log_has_no_room(tmp_path):
     [
         (7, "The process ended with exit code 7."),
         (-11, "The process was ended by SIGSEGV."),
-        (-9, "ended by SIGKILL; the system does so where memory runs out."),
+        (-9, "ended by SIGKILL; the system does this if memory runs out."),
     ],
 )
 def test_how_a_process_ended_is_said(code, says):

@@ -149,7 +149,7 @@ def test_a_run_whose_node_dies_goes_on_elsewhere(home, reference, cluster):
     assert [row["state"] for row in json.loads(stdout)] == ["done", "done"]
     assert [epochs(out / name) for name in NAMES] == [EPOCHS, EPOCHS]
     logs = [(out / name / "train.log").read_text() for name in NAMES]
-    assert sum("sent again" in log for log in logs) == 1
+    assert sum("restarted" in log for log in logs) == 1
     for name in NAMES:
         assert_same_weights(out / name, reference / name)
 

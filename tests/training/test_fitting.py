@@ -155,7 +155,7 @@ def test_noise_on_the_device_trains_as_noise_by_numpy_does(tmp_path, splits):
     ("given", "sentence"),
     [
         ({"noise": "poisson"}, "noise_on must be host for others"),
-        ({"targets": "noisy"}, "noise_on must be host for other targets"),
+        ({"targets": "noisy"}, "noise_on must be host unless targets"),
     ],
 )
 def test_noise_that_no_device_draws_is_refused(given, sentence, tmp_path, splits):
@@ -355,7 +355,7 @@ def test_a_finished_run_is_left_alone(tmp_path, config, splits):
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path, splits):
     config = make_config(SMALL, {"learning_rate": 3e38, "warmup_steps": 0})
     with pytest.raises(
-        KerasDAEError, match=r"loss became nan in epoch 1; none is kept"
+        KerasDAEError, match=r"loss became nan in epoch 1; no model is saved"
     ):
         fit(config, splits, tmp_path)
     (folder,) = find_runs(tmp_path)
@@ -382,7 +382,7 @@ def test_a_divergence_keeps_the_last_good_model_also_when_resumed(
 ):
     whole = fit(config, splits, tmp_path / "whole")
     for after, resume in ((1, False), (3, True)):
-        says = f"loss became nan in epoch {after + 1}; the model of the epoch before"
+        says = f"loss became nan in epoch {after + 1}; the model of the previous epoch"
         with monkeypatch.context() as patch, pytest.raises(KerasDAEError, match=says):
             patch.setattr(fitting, "Recorder", poison(after))
             fit(config, splits, tmp_path / "cut", resume=resume)
@@ -540,7 +540,7 @@ def test_a_history_without_live_maps_is_read_and_resumed(
 def test_live_maps_that_are_no_shares_are_refused(tmp_path, bad):
     folder = RunFolder(tmp_path)
     folder.write_history({**{key: [1.0] * 4 for key in HISTORY_KEYS}, "live_maps": bad})
-    with pytest.raises(KerasDAEError, match=r"live_maps in .* holds no shares"):
+    with pytest.raises(KerasDAEError, match=r"live_maps in .* must hold shares"):
         folder.history()
 
 

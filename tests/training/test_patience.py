@@ -184,7 +184,7 @@ def test_patience_implies_its_schedule_and_takes_no_other():
     assert make_config({"patience": 3}).schedule == "plateau"
     assert make_config().patience == 0
     for given in ({"patience": 3, "schedule": "cosine"}, {"schedule": "plateau"}):
-        with pytest.raises(UsageError, match="patience and schedule=plateau go"):
+        with pytest.raises(UsageError, match="patience and schedule=plateau need"):
             make_config(given)
     arguments = option_arguments(make_config({"patience": 3}))
     assert arguments[arguments.index("--patience") + 1] == "3"

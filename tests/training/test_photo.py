@@ -185,7 +185,9 @@ def test_a_start_implies_its_geometry(tmp_path, splits):
     run = fit(make_config(SMALL), splits, tmp_path)
     implied = start_options(str(run.path))
     assert (implied["model"], implied["blocks"], implied["filters"]) == ("photo", 1, 4)
-    with pytest.raises(UsageError, match=r"no model to start from.*start='nothing'"):
+    with pytest.raises(
+        UsageError, match=r"no such model to start from.*start='nothing'"
+    ):
         start_options("nothing")
 
 

@@ -135,9 +135,9 @@ def test_the_blind_spot_loss_counts_hidden_pixels_alone(splits):
     ("given", "named"),
     [
         ({"targets": "cleaner"}, "targets='cleaner'"),
-        ({"targets": "r2r"}, "none that is clipped, can be split into two independent"),
-        ({"targets": "noisy", "noise": "salt-pepper"}, "takes gaussian noise"),
-        ({"targets": "blind-spot", "sigma": 1000}, "too little of a pixel"),
+        ({"targets": "r2r"}, "clipped noise cannot be split into two independent"),
+        ({"targets": "noisy", "noise": "salt-pepper"}, "needs gaussian noise"),
+        ({"targets": "blind-spot", "sigma": 1000}, "too little information"),
         ({"targets": "blind-spot", "precision": "bfloat16"}, "precision must be"),
     ],
 )

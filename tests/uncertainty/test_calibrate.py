@@ -78,7 +78,7 @@ def test_images_of_another_noise_are_unlike(found, splits):
         held = answers_to(halved, splits, "test", Gaussian(sigma), 0, 100)
         assert low <= unlike_share(found, held.noisy) <= high
     told = found.unlike(np.zeros((12, 12, 1), np.float32))
-    assert "estimated noise 0.000 (there " in told
+    assert "estimated noise 0.000 (calibration " in told
 
 
 def test_the_network_starts_at_the_table():
@@ -109,8 +109,8 @@ def test_bands_of_a_large_image_are_as_one(found, monkeypatch):
     [
         ({"level": 0.4}, "level must lie in"),
         ({"confidence": 1.0}, "confidence must lie in"),
-        ({"train_images": 3}, "20 train images or more"),
-        ({"validation_images": 3}, "20 validation images or more"),
+        ({"train_images": 3}, "at least 20 train images"),
+        ({"validation_images": 3}, "at least 20 validation images"),
     ],
 )
 def test_values_out_of_range(splits, options, said):

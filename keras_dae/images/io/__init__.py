@@ -1,1 +1,1 @@
-"""Image files and arrays of every format, in and out."""
+"""Read and write image files and arrays in all supported formats."""

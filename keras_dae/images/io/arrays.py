@@ -1,4 +1,4 @@
-"""Files of images as arrays: npz and IDX, each looked at before it is believed."""
+"""Data sets in npz and IDX files. Every file is checked before it is used."""
 
 import gzip
 import math
@@ -19,18 +19,18 @@ from keras_dae.system.storage import array_sha256, is_file, reason
 from keras_dae.system.walls import FILES
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
-# Arrays from this size on stay in their file, where it holds them uncompressed.
+# Uncompressed arrays of at least this size stay in their file.
 STORED_BYTES = 64 * 2**20
 MAX_INFLATED = 512 << 20  # bytes of one compressed array
-MAX_IDX = 64 << 20  # bytes; MNIST's kind of files hold 47 million at most
+MAX_IDX = 64 << 20  # bytes; files in the format of MNIST hold at most 47 million
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """A data set as it was read: x (N, H, W) or (N, H, W, C), y (N,) or None.
+    """A data set: x (N, H, W) or (N, H, W, C), y (N,) or None.
 
-    Plain arrays are in memory; images of any other kind stay where they are, and are
-    read a batch at a time.
+    Plain arrays are in memory. Other kinds of images stay in their file and are read
+    one batch at a time.
     """
 
     x_train: Images
@@ -39,7 +39,7 @@ class Arrays:
     y_test: np.ndarray | None
 
     def sha256(self) -> str:
-        """Return the hash of the content, whatever file it came from."""
+        """Return the hash of the content, independent of the file format."""
         arrays = (self.x_train, self.y_train, self.x_test, self.y_test)
         return array_sha256(*(array for array in arrays if array is not None))
 
@@ -66,14 +66,14 @@ class Place:
 
 
 def read_npz(path: Path) -> Arrays:
-    """Read `x_train`, `x_test` and, where present, `y_train`, `y_test` within walls.
+    """Read `x_train`, `x_test` and, if present, `y_train`, `y_test`.
 
     Images are (N, H, W) or (N, H, W, C), uint8, or floats within [0, 1]. Arrays of
     `STORED_BYTES` or more that `numpy.savez` wrote stay in the file.
 
     Raises:
-        UsageError: no such file.
-        KerasDAEError: damaged, arrays missing, or arrays that are no images.
+        UsageError: there is no such file.
+        KerasDAEError: the file is damaged, or arrays are missing or are not images.
     """
     found = _within(path, "open_npz", STORED_BYTES)
     parts: list[Any] = [
@@ -87,20 +87,21 @@ def read_idx(path: Path) -> np.ndarray:
     """Read a gzipped IDX file of unsigned bytes: (N, H, W) images or (N,) labels.
 
     Raises:
-        UsageError: no such file.
-        KerasDAEError: not gzip, not IDX, or of another length than its header says.
+        UsageError: there is no such file.
+        KerasDAEError: the file is not gzip or not IDX, or its length does not match its
+            header.
     """
     array: np.ndarray = _within(path, "open_idx")
     return array
 
 
 def _within(path: Path, function: str, *arguments: Any) -> Any:
-    """Return what a function of this module makes of a file, in `walls.FILES`."""
+    """Return the result of a function of this module, run in `walls.FILES`."""
     if not is_file(path):
         raise UsageError(f"There is no data file {path}.")
     hint = ""
     if path.suffix == ".npz":
-        hint = "; numpy.savez writes a file that is read as it is needed"
+        hint = "; a file written by numpy.savez is read on demand"
     return FILES.call(
         f"{__name__}:{function}",
         *(str(path), *arguments),
@@ -121,16 +122,16 @@ def open_npz(name: str, stored: int = STORED_BYTES) -> dict[str, Any]:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
     except (KerasDAEError, MemoryError):
         raise
-    except Exception as error:  # damage shows as almost any exception in numpy
+    except Exception as error:  # damaged files raise many kinds of exceptions
         raise KerasDAEError(f"{path} is not a readable npz file.") from error
-    # What is no array in the archive comes as bytes.
+    # Members of the archive that are not arrays are returned as bytes.
     kinds = (np.ndarray, Stored)
     found = {key: value for key, value in found.items() if isinstance(value, kinds)}
     missing = [key for key in ("x_train", "x_test") if key not in found]
     if missing:
         raise KerasDAEError(
-            f"{path} lacks {' and '.join(missing)}; an npz data set holds x_train and "
-            "x_test, and may hold y_train and y_test."
+            f"{path} lacks {' and '.join(missing)}; an npz data set must hold x_train "
+            "and x_test, and can hold y_train and y_test."
         )
     for part in ("train", "test"):
         _check_images(path, f"x_{part}", found[f"x_{part}"])
@@ -164,7 +165,7 @@ def _read(path: Path, file: Any, key: str, stored_from: int) -> Any:
 
 
 def memory() -> float:
-    """Return the machine's memory in bytes; infinite where it is not told."""
+    """Return the memory of the machine in bytes; infinite if unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -174,8 +175,8 @@ def memory() -> float:
 def _check_images(path: Path, key: str, images: Images) -> None:
     if images.ndim not in (3, 4) or 0 in images.shape:
         raise KerasDAEError(
-            f"{key} in {path} must have shape (N, H, W) or (N, H, W, C), none of them "
-            f"0. Received: shape {images.shape}."
+            f"{key} in {path} must have a non-empty shape (N, H, W) or (N, H, W, C). "
+            f"Received: shape {images.shape}."
         )
     if images.dtype == np.uint8:
         return
@@ -197,7 +198,7 @@ def _check_images(path: Path, key: str, images: Images) -> None:
 def _check_labels(path: Path, part: str, labels: np.ndarray, images: int) -> None:
     if labels.shape != (images,) or labels.dtype.kind not in "iu":
         raise KerasDAEError(
-            f"y_{part} in {path} must hold one whole number for each of the {images} "
+            f"y_{part} in {path} must hold one integer for each of the {images} "
             f"images. Received: shape {labels.shape}, {labels.dtype}."
         )
 
@@ -207,7 +208,7 @@ def open_idx(path: str) -> np.ndarray:
     try:
         with gzip.open(path) as file:
             shape = _idx_shape(file.read(4), file)
-            # One byte more than there should be tells a longer file.
+            # Reading one extra byte detects a file that is too long.
             raw = file.read(min(math.prod(shape), MAX_IDX) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise KerasDAEError(f"{path} is not a readable gzip file.") from error
@@ -215,13 +216,13 @@ def open_idx(path: str) -> np.ndarray:
         raise KerasDAEError(f"{path} is not an IDX file of unsigned bytes.")
     try:
         return np.frombuffer(raw, np.uint8).reshape(shape)
-    except ValueError as error:  # an axis that is longer than any of NumPy's
+    except ValueError as error:  # an axis too long for NumPy
         words = f"{path} is not an IDX file of unsigned bytes."
         raise KerasDAEError(words) from error
 
 
 def _idx_shape(head: bytes, file: Any) -> tuple[int, ...]:
-    """Return the shape that an IDX header says; empty where it is none."""
+    """Return the shape in an IDX header; empty if it is not a valid header."""
     axes = head[3] if head[:3] == b"\0\0\x08" and len(head) == 4 else 0
     sizes = file.read(4 * axes)
     if not 1 <= axes <= 4 or len(sizes) != 4 * axes:

@@ -1,7 +1,7 @@
-"""Image formats: what is in a file is found by its content and read whole.
+"""Image formats. The format of a file is detected from its content.
 
-A row of `FORMATS` reads an open file into a `Picture` and writes one of the same
-kind. Headers are looked at before any memory is taken for pixels.
+A row of `FORMATS` reads an open file into a `Picture` and writes one in the same
+format. Headers are checked before memory for pixels is allocated.
 """
 
 import io
@@ -30,13 +30,13 @@ MOST_STREAM = 4 << 30  # bytes of an image that comes through standard input
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of image file.
+    """One image format.
 
     Attributes:
-        suffixes: what the names of its files end in.
-        starts: whether the first bytes are of it.
-        read: (file, most megapixels) -> Picture.
-        write: (Picture, file) -> nothing; the picture's pages as they are.
+        suffixes: file name extensions.
+        starts: returns whether the first bytes are those of this format.
+        read: (file, size limit in megapixels) -> Picture.
+        write: (Picture, file) -> None.
     """
 
     suffixes: tuple[str, ...]
@@ -48,17 +48,17 @@ class Format:
 def read_picture(
     file: BinaryIO, suffix: str | None = None, megapixels: float = MAX_MEGAPIXELS
 ) -> Picture:
-    """Read an image of any of the `FORMATS`.
+    """Read an image in any of the `FORMATS`.
 
     Args:
-        file: open for reading, seekable.
-        suffix: what the file's name ends in, to be checked against what it holds;
-            None where it has no name.
-        megapixels: the most to hold in memory.
+        file: a seekable file, open for reading.
+        suffix: extension of the file name, which is checked against the content; None
+            if there is no name.
+        megapixels: size limit.
 
     Raises:
-        UnreadableError: empty, truncated, damaged, too large, not an image, or one
-            of another format than its name says.
+        UnreadableError: the file is empty, truncated, damaged, too large, not an
+            image, or its format does not match its name.
     """
     head = file.read(32)
     file.seek(0)
@@ -66,7 +66,9 @@ def read_picture(
         raise UnreadableError("is empty (0 bytes)")
     found = [name for name, row in FORMATS.items() if row.starts(head)]
     if not found:
-        raise UnreadableError(f"is no image of a kind read here ({', '.join(FORMATS)})")
+        raise UnreadableError(
+            f"is not in a supported image format ({', '.join(FORMATS)})"
+        )
     (name,) = found
     if suffix is not None and suffix.lower() not in FORMATS[name].suffixes:
         raise UnreadableError(_misnamed(name, suffix))
@@ -74,14 +76,14 @@ def read_picture(
         return FORMATS[name].read(file, megapixels)
     except (UnreadableError, MemoryError):
         raise
-    except Exception as error:  # damage shows as almost any exception in decoders
+    except Exception as error:  # damaged files raise many kinds of exceptions
         raise UnreadableError(
             f"is a damaged or truncated {name} image ({_first_line(error)})"
         ) from error
 
 
 def read_file(path: Path, megapixels: float = MAX_MEGAPIXELS) -> Picture:
-    """Read an image file within walls; raises `UnreadableError` as `read_picture`."""
+    """Read an image file in a restricted process; for errors see `read_picture`."""
     check_kind(path)
     problem = file_problem(path)
     if problem:
@@ -90,7 +92,7 @@ def read_file(path: Path, megapixels: float = MAX_MEGAPIXELS) -> Picture:
 
 
 def read_stream(stream: BinaryIO, megapixels: float = MAX_MEGAPIXELS) -> Picture:
-    """Read an image that has no name, as `read_file` does.
+    """Read an image without a name, otherwise as `read_file` does.
 
     Its bytes go through a temporary file, so that they take no memory here.
     """
@@ -111,7 +113,7 @@ def _within(bounds: Bounds, function: str, *arguments: Any) -> Picture:
 
 
 def open_file(path: str, megapixels: float) -> Picture:
-    """Read an image file, in the process of `walls.FILES`."""
+    """Read an image file in the process of `walls.FILES`."""
     try:
         with Path(path).open("rb") as file:
             return read_picture(file, Path(path).suffix, megapixels)
@@ -120,7 +122,7 @@ def open_file(path: str, megapixels: float) -> Picture:
 
 
 def open_unnamed(path: str, megapixels: float) -> Picture:
-    """Read an image whose name says nothing, in the process of `walls.FILES`."""
+    """Read an image without a suffix in the process of `walls.FILES`."""
     with Path(path).open("rb") as file:
         return read_picture(file, None, megapixels)
 
@@ -131,9 +133,9 @@ def _first_line(error: Exception) -> str:
 
 
 def file_problem(path: Path) -> str:
-    """Return why a path is no file to open; empty where it is one.
+    """Return why a path is not a file to open; empty if it is one.
 
-    What is no regular file is never opened: a pipe would be waited for for ever.
+    Only regular files are opened: reading a pipe could block forever.
     """
     try:
         mode = path.stat().st_mode
@@ -146,13 +148,13 @@ def file_problem(path: Path) -> str:
         return ""
     kinds = {stat.S_ISFIFO: "a named pipe", stat.S_ISDIR: "a folder"}
     kind = next((name for test, name in kinds.items() if test(mode)), "a device")
-    return f"is {kind}; only files are read, and - reads standard input"
+    return f"is {kind}, not a file; use - for standard input"
 
 
 def unnamed_image(path: Path) -> str | None:
-    """Return what is wrong with an image whose name does not say that it is one.
+    """Return what is wrong with an image whose name does not end like that of one.
 
-    Returns None for a file that is no image, as far as its first bytes tell.
+    Returns None if the first bytes are not those of an image.
     """
     if file_problem(path):
         return None
@@ -166,19 +168,19 @@ def unnamed_image(path: Path) -> str | None:
 
 
 def _misnamed(name: str, suffix: str) -> str:
-    """Return what to say of a file whose name stands for another format.
+    """Return a message for a file whose name implies another format.
 
-    Raw photographs and slides are TIFF files inside, and no other name makes them
-    what TIFF's readers take: nobody is told to rename what may be one of them.
+    Raw photographs and slides are TIFF files internally, but renaming does not make
+    them readable as TIFF. The message therefore does not suggest it for TIFF.
     """
-    words = f"is a {name} image, whatever its name says"
+    words = f"is a {name} image, unlike its name"
     if name == "TIFF" and suffix and suffix.lower() not in _SUFFIXES:
-        return f"{words}, and of a kind that is not read here; save it as plain TIFF"
+        return f"{words}, in a variant that is not supported; save it as plain TIFF"
     return f"{words}; rename it to end in {FORMATS[name].suffixes[0]}"
 
 
 def format_of(path: Path) -> str | None:
-    """Return the format that a file's name stands for, None where it is no image's."""
+    """Return the format that the name of a file implies, or None."""
     suffix = path.suffix.lower()
     for name, row in FORMATS.items():
         if suffix in row.suffixes:
@@ -191,7 +193,7 @@ def _starts_with(*magics: bytes) -> Callable[[bytes], bool]:
 
 
 def _brand(head: bytes) -> bytes:
-    """Return b"avif" or b"heic" for a file of that family, b"" for any other."""
+    """Return b"avif" or b"heic" for a file of that family, else b""."""
     if head[4:8] != b"ftyp":
         return b""
     brands = {head[8:12], *(head[n : n + 4] for n in range(16, 32, 4))}
@@ -233,7 +235,7 @@ FORMATS: dict[str, Format] = {
     "NPY": Format((".npy",), _starts_with(b"\x93NUMPY"), npy.read, npy.write),
 }
 
-# First bytes that other files have as well.
+# Files of other kinds can begin with the same bytes.
 WEAK = ("BMP", "NPY")
 _SUFFIXES = {suffix for row in FORMATS.values() for suffix in row.suffixes}
 
@@ -242,13 +244,13 @@ def encoded(picture: Picture) -> bytes:
     """Return a picture as the bytes of a file.
 
     Raises:
-        UnreadableError: what was read of the file beside its pixels cannot be written.
+        UnreadableError: metadata of the original file cannot be written.
     """
     buffer = io.BytesIO()
     try:
         FORMATS[picture.format].write(picture, buffer)
-    except Exception as error:  # as in reading
+    except Exception as error:  # see `read_picture`
         raise UnreadableError(
-            f"cannot be written as {picture.format} again ({_first_line(error)})"
+            f"cannot be written as {picture.format} ({_first_line(error)})"
         ) from error
     return buffer.getvalue()

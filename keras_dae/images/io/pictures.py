@@ -1,4 +1,4 @@
-"""What an image file holds: pages of values, kept in the type that they came in."""
+"""The content of an image file: pages of values in their original type."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ from keras_dae.system.parcels import carried
 
 MAX_MEGAPIXELS = 256
 MAX_PAGES = 65_536
-# No format here packs more pixels into a byte, but for images of a single colour;
-# those that claim to be, beyond these megapixels, are made to fill the memory.
+# No supported format compresses more pixels into a byte, except for images of a single
+# colour. Larger claims are attempts to exhaust the memory.
 PIXELS_A_BYTE, HONEST_MEGAPIXELS = 8256, 16
 # Types that pixels may have -> the range that becomes [0, 1].
 RANGES = {
@@ -23,17 +23,17 @@ RANGES = {
     "float32": (0.0, 1.0),
     "float64": (0.0, 1.0),
 }
-# Whole numbers that count from nowhere to nowhere: their range is that of the data.
+# Integers without a fixed range: their range is that of the data.
 COUNTS = ("int8", "int16", "int32", "int64", "uint32", "uint64")
 
 
 @carried
 class UnreadableError(KerasDAEError):
-    """A file that holds no image to read; the sentence lacks only its name.
+    """A file that cannot be read as an image. The message lacks the name of the file.
 
     Attributes:
-        mended: the sentence with the option of `denoise` that reads it all the same,
-            where there is one.
+        mended: the message, with the option of `denoise` that lifts the restriction, if
+            there is one.
     """
 
     def __init__(self, what: str, option: str = "") -> None:
@@ -48,9 +48,9 @@ class Page:
 
     Attributes:
         values: (H, W, C) with C 1 or 3, of a type in `RANGES`, upright.
-        alpha: (H, W) transparency, kept as it is; None where there is none.
+        alpha: (H, W) transparency, which is not changed; None if there is none.
         inverted: whether the file stores 0 as white (some TIFF files).
-        extra: what the writer of the format wants to know of the page.
+        extra: page data for the writer of the format.
     """
 
     values: np.ndarray
@@ -59,7 +59,7 @@ class Page:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def joined(self, values: np.ndarray) -> np.ndarray:
-        """Return `values` with the page's own transparency: (H, W) or (H, W, 2..4)."""
+        """Return `values` with the alpha of the page: (H, W) or (H, W, 2..4)."""
         if self.alpha is not None:
             values = np.concatenate([values, self.alpha[..., None]], axis=2)
         return values[..., 0] if values.shape[2] == 1 else values
@@ -68,13 +68,13 @@ class Page:
 @carried
 @dataclass
 class Picture:
-    """The pages of a file with its format.
+    """The pages and the format of a file.
 
     Attributes:
         format: a row of `FORMATS`.
-        pages: at least one.
-        extra: what the writer of the format wants to know of the file.
-        note: what cannot be kept, in a few words; empty where all is.
+        pages: at least one page.
+        extra: file data for the writer of the format.
+        note: what cannot be kept, in a few words; empty if nothing is lost.
     """
 
     format: str
@@ -84,17 +84,17 @@ class Picture:
 
 
 def page_of(array: np.ndarray, **attributes: Any) -> Page:
-    """Return a page of an array (H, W) or (H, W, 1..4), the last of 2 or 4 alpha.
+    """Return a page from an array (H, W) or (H, W, 1..4); channel 2 or 4 is alpha.
 
     Raises:
-        UnreadableError: another shape or type of values, or no pixel at all.
+        UnreadableError: the shape or type is not supported, or there is no pixel.
     """
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4):
         raise UnreadableError(
-            f"holds an array of shape {array.shape}; images are grey or RGB, with or "
-            "without alpha"
+            f"holds an array of shape {array.shape}; only grey and RGB images, with or "
+            "without alpha, are supported"
         )
     if array.size == 0:
         raise UnreadableError(f"holds no pixel (shape {array.shape})")
@@ -106,17 +106,17 @@ def page_of(array: np.ndarray, **attributes: Any) -> Page:
 
 
 def check_type(dtype: np.dtype[Any]) -> None:
-    """Refuse values of a type that no image has."""
+    """Raise an error if the type of values is not supported."""
     if dtype.name not in (*RANGES, *COUNTS):
         raise UnreadableError(
-            f"holds values of type {dtype.name}; {', '.join((*RANGES, *COUNTS))} are "
-            "read"
+            f"holds values of type {dtype.name}; supported are "
+            f"{', '.join((*RANGES, *COUNTS))}"
         )
 
 
 def alpha_note(channel: int) -> str:
-    """Return what to say of a channel that is taken for alpha, counted from 1."""
-    return f"channel {channel} is taken for alpha and stays as it is"
+    """Return a note on a channel that is read as alpha, counted from 1."""
+    return f"channel {channel} is read as alpha and is not changed"
 
 
 def check_size(
@@ -124,30 +124,30 @@ def check_size(
     megapixels: float = MAX_MEGAPIXELS,
     held: int | None = None,
 ) -> None:
-    """Refuse more pixels than are to be held in memory, before they are.
+    """Raise an error for more pixels than the limit, before memory is allocated.
 
     Args:
-        sizes: width and height of each page, as the file's header says.
-        megapixels: the most there may be, all pages together.
-        held: bytes of the file, None where it holds the pixels as they are.
+        sizes: width and height of each page, from the header of the file.
+        megapixels: limit for all pages together.
+        held: size of the file in bytes, None if its pixels are not compressed.
     """
     if len(sizes) > MAX_PAGES:
         raise UnreadableError(f"holds {len(sizes):,} pages, more than {MAX_PAGES:,}")
     total = sum(width * height for width, height in sizes) / 1e6
     if total > megapixels:
         raise UnreadableError(
-            f"says that it holds {total:,.0f} megapixels, more than {megapixels:,.0f}",
+            f"claims to hold {total:,.0f} megapixels, more than {megapixels:,.0f}",
             "--max-megapixels allows more",
         )
     if held is not None and total > HONEST_MEGAPIXELS + held * PIXELS_A_BYTE / 1e6:
         raise UnreadableError(
-            f"says that it holds {total:,.0f} megapixels, and is of {held:,} bytes; no "
-            "picture fits into so few"
+            f"claims to hold {total:,.0f} megapixels in {held:,} bytes, which is not "
+            "possible"
         )
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Return an array (H, W, ...) turned as EXIF's orientation, 1 to 8, says."""
+    """Return an array (H, W, ...) rotated according to the EXIF orientation, 1 to 8."""
     if orientation in (5, 6, 7, 8):
         array = np.swapaxes(array, 0, 1)
     if orientation in (3, 4, 7, 8):
@@ -158,7 +158,7 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def to_unit(values: np.ndarray, low: float, high: float, inverted: bool) -> np.ndarray:
-    """Return values as float32, low as 0 and high as 1; 1 is white."""
+    """Return values as float32, scaled from low..high to 0..1, where 1 is white."""
     exact: type[np.floating[Any]] = np.float64 if _is_wide(values.dtype) else np.float32
     unit = values.astype(exact)
     if low:
@@ -171,7 +171,7 @@ def to_unit(values: np.ndarray, low: float, high: float, inverted: bool) -> np.n
 def from_unit(
     unit: np.ndarray, dtype: np.dtype[Any], low: float, high: float, inverted: bool
 ) -> np.ndarray:
-    """Return float32 values in [0, 1] in a file's own type, rounded to its steps."""
+    """Return float32 values in [0, 1] in the type of a file, rounded if necessary."""
     unit = np.clip(unit, 0.0, 1.0)
     if inverted:
         unit = 1 - unit
@@ -183,21 +183,21 @@ def from_unit(
         values = np.rint(values)
         bounds = np.iinfo(dtype)
         most = float(bounds.max)
-        if int(most) > bounds.max:  # as of 64 bits, which no float has
+        if int(most) > bounds.max:  # 64-bit limits are not exact as floats
             values = values.clip(bounds.min, np.nextafter(most, 0))
     return np.asarray(values.astype(dtype))
 
 
 def _is_wide(dtype: np.dtype[Any]) -> bool:
-    """Tell whether values have more digits than float32 holds."""
+    """Return whether values have more precision than float32."""
     return dtype.itemsize > (2 if dtype.kind in "iu" else 4)
 
 
 def pad_to(image: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
-    """Return `image`, (H, W, C), mirrored beyond its ends to at least a tile's size.
+    """Return `image`, (H, W, C), padded by reflection to at least the size of a tile.
 
-    Half of what is missing is added on either side; an image of one pixel has
-    nothing to mirror and is repeated.
+    Half of the padding is added on either side. An image of one pixel is repeated,
+    since there is nothing to reflect.
     """
     missing = [max(0, t - s) for t, s in zip(tile, image.shape[:2], strict=True)]
     if not any(missing):
@@ -207,6 +207,6 @@ def pad_to(image: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
 
 
 def unpad(padded: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return what `pad_to` was given, from an array of the padded shape."""
+    """Return the part that `pad_to` was given, from an array of the padded shape."""
     top, left = ((padded.shape[axis] - shape[axis]) // 2 for axis in (0, 1))
     return padded[top : top + shape[0], left : left + shape[1]]

@@ -1,4 +1,4 @@
-"""TIFF files: any number of pages and channels, integers and floats, as they were."""
+"""TIFF files with any number of pages and channels, as integers or floats."""
 
 import json
 import logging
@@ -22,11 +22,11 @@ from keras_dae.images.io.pictures import (
 from keras_dae.images.tiff_tags import Tags
 from keras_dae.system.parcels import carried
 
-# Offsets of 32 bits end here; a file of more pixels is written as BigTIFF.
+# 32-bit offsets end here; larger files are written as BigTIFF.
 LARGE = 1 << 31
 MAX_SAMPLES = 64
 MAX_PAGES = 16_384  # reading and writing one takes about half a millisecond
-ALPHA = (1, 2)  # of the kinds of extra samples: associated, and not
+ALPHA = (1, 2)  # kinds of extra samples: associated and unassociated alpha
 _DNG_VERSION = 50706
 
 
@@ -36,9 +36,9 @@ class Directory:
     """How one page of a file is written.
 
     Attributes:
-        samples: the channels of each `Page` that was made of it.
-        alpha: the channel that the first of them has for alpha; None for none.
-        options: what tifffile's writer is told.
+        samples: the channels of each `Page` that was made from it.
+        alpha: the channel that is the alpha of the first of them; None if none is.
+        options: options for tifffile's writer.
     """
 
     samples: tuple[tuple[int, ...], ...]
@@ -47,21 +47,22 @@ class Directory:
 
 
 def read(file: BinaryIO, megapixels: float) -> Picture:
-    """Read all pages; channels that are neither colours nor alpha are pages too.
+    """Read all pages; channels that are neither colours nor alpha become pages too.
 
     Raises:
-        UnreadableError: too many pixels, missing ones, or pages that are not images.
+        UnreadableError: there are too many pixels, pixels are missing, or a page is
+            not an image.
     """
     size = file.seek(0, 2)
     file.seek(0)
     with _quiet(), tifffile.TiffFile(file) as tif:
-        _check_count(len(tif.pages))  # before any of them is looked at
+        _check_count(len(tif.pages))  # reading pages is slow
         directories: list[Any] = list(tif.pages)
         _check_sizes(directories, megapixels, size)
         if tif.is_imagej and len(directories) < _imagej_images(tif):
             raise UnreadableError(
-                "is an ImageJ stack that keeps its images outside TIFF's pages; save "
-                "it as a multi-page TIFF"
+                "is an ImageJ stack that stores its images outside TIFF pages; save it "
+                "as a multi-page TIFF"
             )
         tags = Tags(file, size)
         pages: list[Page] = []
@@ -71,9 +72,9 @@ def read(file: BinaryIO, megapixels: float) -> Picture:
             found, how, note = _read_directory(directory, size, tags)
             pages += found
             layout.append(how)
-            notes[note] = None  # each once, in their order
+            notes[note] = None  # a dict removes duplicates and keeps the order
         if tif.is_ome and "FileName=" in directories[0].description:
-            notes["its OME-XML still names the files of the original"] = None
+            notes["its OME-XML still refers to the original files"] = None
         if tags.lost:
             notes[f"not kept: {', '.join(sorted(tags.lost))}"] = None
         extra = {"byteorder": tif.byteorder, "layout": layout}
@@ -82,15 +83,15 @@ def read(file: BinaryIO, megapixels: float) -> Picture:
 
 def _check_sizes(directories: list[Any], megapixels: float, size: int) -> None:
     sizes = [(d.imagewidth, d.imagelength) for d in directories]
-    # A tag may hold several values, and a tuple times a length is memory.
+    # A tag may hold several values. A tuple times a length would allocate memory.
     if not all(isinstance(side, int) for sides in sizes for side in sides):
-        raise UnreadableError("holds a page whose width or height is no number")
+        raise UnreadableError("holds a page whose width or height is not a number")
     check_size(sizes, megapixels, size)
     if not directories:
         raise UnreadableError("is a TIFF file without a page")
     if any(_DNG_VERSION in directory.tags for directory in directories[:1]):
         raise UnreadableError(
-            "is a raw photograph (DNG), which is not read here; develop it first"
+            "is a raw photograph (DNG), which is not supported; convert it first"
         )
     for directory in directories:
         samples = directory.samplesperpixel
@@ -99,7 +100,7 @@ def _check_sizes(directories: list[Any], megapixels: float, size: int) -> None:
             *(32, 64),
         ):
             raise UnreadableError(
-                f"holds a page of {samples} samples a pixel, "
+                f"holds a page with {samples} samples per pixel of "
                 f"{directory.bitspersample} bits each"
             )
     images = [max(1, directory.samplesperpixel - 3) for directory in directories]
@@ -128,15 +129,15 @@ def _imagej_images(tif: Any) -> int:
 def _read_directory(
     page: Any, size: int, tags: Tags
 ) -> tuple[list[Page], Directory, str]:
-    """Return the images of one page, how to write it, and what to say of it."""
+    """Return the images of one page, how to write it, and notes."""
     kind = tifffile.PHOTOMETRIC(page.photometric).name
     allowed = {"MINISBLACK", "MINISWHITE", "RGB"}
     if page.compression == tifffile.COMPRESSION.JPEG:
-        allowed.add("YCBCR")  # which its decoder turns into RGB
+        allowed.add("YCBCR")  # which its decoder converts to RGB
     if kind not in allowed or page.imagedepth != 1:
         raise UnreadableError(
-            f"holds a page of kind {kind}, depth {page.imagedepth}; grey and RGB "
-            "images are read"
+            f"holds a page of kind {kind}, depth {page.imagedepth}; only grey and RGB "
+            "images are supported"
         )
     _check_data(page, size)
     array = page.asarray(maxworkers=1)
@@ -158,10 +159,10 @@ def _read_directory(
 def _channels(
     page: Any, kind: str, count: int
 ) -> tuple[tuple[tuple[int, ...], ...], int | None, str]:
-    """Return which channels are images, which one is alpha, and what to say of it."""
+    """Return which channels are images, which one is alpha, and a note."""
     colours = 3 if kind in ("RGB", "YCBCR") and count >= 3 else 1
     if _is_stack(page, colours, count):
-        note = f"its {count} planes are taken for pages, none of them for alpha"
+        note = f"its {count} planes are read as pages, none of them as alpha"
         return tuple((n,) for n in range(count)), None, note
     extra = dict(enumerate(page.extrasamples, colours))
     alphas = [n for n, meaning in extra.items() if int(meaning) in ALPHA and n < count]
@@ -170,15 +171,15 @@ def _channels(
     note = "" if alpha is None else alpha_note(alpha + 1)
     if rest:
         named = ", ".join(str(n + 1) for n in rest)
-        note = "; ".join(filter(None, [f"channel {named} is an image too", note]))
+        note = "; ".join(filter(None, [f"channel {named} is read as an image", note]))
     return (tuple(range(colours)), *((n,) for n in rest)), alpha, note
 
 
 def _is_stack(page: Any, colours: int, count: int) -> bool:
-    """Tell a stack of four images from RGB with alpha.
+    """Distinguish a stack of four images from RGB with alpha.
 
-    tifffile, told nothing, writes both alike: as planes of colours. Who means colours
-    has them beside each other in each pixel, or a profile.
+    By default, tifffile writes both as colour planes. Real colours are interleaved, or
+    have a profile.
     """
     if colours != 3 or count != 4 or page.axes != "SYX" or page.iccprofile is not None:
         return False
@@ -190,20 +191,18 @@ def _is_stack(page: Any, colours: int, count: int) -> bool:
 
 
 def _check_data(page: Any, size: int) -> None:
-    """Refuse a page whose data lie outside the file; they would be read as zeros."""
+    """Raise an error if data lie outside the file; they would be read as zeros."""
     places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     whole = all(count > 0 and offset + count <= size for offset, count in places)
     stored = sum(page.databytecounts)
-    # Of one bit a pixel, eight are a byte in the file, and one in memory.
+    # With one bit per pixel, a byte of the file holds eight pixels; in memory, one.
     needed = page.nbytes * page.bitspersample // (8 * page.dtype.itemsize)
     if not places or not whole or (page.compression == 1 and stored < needed):
-        raise UnreadableError(
-            "is a truncated TIFF image: some of its data are not in the file"
-        )
+        raise UnreadableError("is a truncated TIFF image: some of its data are missing")
 
 
 def _options(page: Any, kind: str, orientation: int) -> dict[str, Any]:
-    """Return how a page is written; compression stays, but without loss."""
+    """Return how to write a page; compression is kept but made lossless."""
     options: dict[str, Any] = {
         "photometric": "rgb" if kind in ("RGB", "YCBCR") else kind.lower(),
         "subfiletype": int(page.subfiletype),
@@ -211,7 +210,7 @@ def _options(page: Any, kind: str, orientation: int) -> dict[str, Any]:
         **_resolution(page, orientation > 4),
     }
     if page.extrasamples:
-        # What is none of the kinds that there are is unspecified.
+        # Unknown kinds are written as unspecified.
         kinds = [int(sample) for sample in page.extrasamples]
         options["extrasamples"] = [kind if kind in (0, 1, 2) else 0 for kind in kinds]
     if page.samplesperpixel > 1:
@@ -222,7 +221,7 @@ def _options(page: Any, kind: str, orientation: int) -> dict[str, Any]:
 
 
 def _resolution(page: Any, turned: bool) -> dict[str, Any]:
-    """Return pixels a unit, where they are what can be written again."""
+    """Return the resolution, if it can be written again."""
     sides, unit = tuple(map(float, page.resolution)), int(page.resolutionunit)
     if unit not in (1, 2, 3) or not all(0 < side < LARGE for side in sides):
         return {}
@@ -234,7 +233,7 @@ def _resolution(page: Any, turned: bool) -> dict[str, Any]:
 
 
 def write(picture: Picture, file: BinaryIO) -> None:
-    """Write all pages, with the byte order and the tags of the file that was read."""
+    """Write all pages with the byte order and the tags of the original file."""
     total = sum(page.values.nbytes for page in picture.pages)
     byteorder, pages = picture.extra["byteorder"], iter(picture.pages)
     with tifffile.TiffWriter(
@@ -251,7 +250,7 @@ def write(picture: Picture, file: BinaryIO) -> None:
 
 
 def _joined(pages: list[Page], how: Directory) -> np.ndarray:
-    """Return the images of one page as the array that is stored."""
+    """Return the images of one page as the array to store."""
     first = pages[0]
     alpha = how.alpha
     count = sum(len(channels) for channels in how.samples) + (alpha is not None)
@@ -269,7 +268,7 @@ def _joined(pages: list[Page], how: Directory) -> np.ndarray:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave it to the caller to say what is wrong with a file."""
+    """Silence the log of tifffile; the caller reports errors."""
     logger = logging.getLogger("tifffile")
     before = logger.level
     logger.setLevel(logging.CRITICAL + 1)

@@ -1,1 +1,1 @@
-"""How many bits a latent takes, and from how few on a claim turns over."""
+"""How many bits latents take, and below how many bits a claim no longer holds."""

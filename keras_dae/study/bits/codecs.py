@@ -1,4 +1,4 @@
-"""Image formats beside the models: CODECS, each image a file of its own."""
+"""Image formats to compare with: CODECS. Each image is a separate file."""
 
 import io
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ class Codec:
     """One row of `CODECS`.
 
     Attributes:
-        format: Pillow's name of the format.
-        settings: label -> what Pillow is given to save with.
+        format: name of the format in Pillow.
+        settings: label -> options for Pillow's `save`.
     """
 
     format: str
@@ -47,7 +47,7 @@ CODECS = {
 
 
 def to_bytes(images: np.ndarray) -> np.ndarray:
-    """Return images in [0, 1] as whole numbers from 0 to 255."""
+    """Return images in [0, 1] as integers from 0 to 255."""
     levels: np.ndarray = np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8)
     return levels
 
@@ -61,7 +61,7 @@ def save(image: np.ndarray, codec: Codec, options: Mapping[str, Any]) -> bytes:
 
 
 def read(data: bytes, channels: int) -> np.ndarray:
-    """Return the image of a file, float32 (H, W, C) in [0, 1]."""
+    """Return the image in a file, float32 (H, W, C) in [0, 1]."""
     with Image.open(io.BytesIO(data)) as picture:
         pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     values = pixels.reshape(*pixels.shape[:2], channels).astype(np.float32)
@@ -71,16 +71,16 @@ def read(data: bytes, channels: int) -> np.ndarray:
 def codec_rows(
     name: str, clean: np.ndarray, images: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Return what the files of a format take, a row a setting.
+    """Return the file sizes of a format, one row per setting.
 
     Args:
         name: a row of `CODECS`.
-        clean: what the decoded files are compared with, (N, H, W, C) in [0, 1].
-        images: what is saved, of the same shape.
+        clean: images to compare the decoded files with, (N, H, W, C) in [0, 1].
+        images: images to save, of the same shape.
 
     Returns:
-        Rows of codec, setting, mean bits of a file, the same `beyond_blank`, a black
-        image's file, which is nearly all header, and the mean MSE.
+        Rows of codec, setting, mean bits per file, `beyond_blank` (the same without the
+        size of a black image, which is nearly all header), and the mean MSE.
     """
     codec, levels = CODECS[name], to_bytes(images)
     rows = []

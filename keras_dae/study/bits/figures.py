@@ -1,4 +1,4 @@
-"""The figures of bits: error over bits, and where claims turn over."""
+"""Figures of bits: error against bits, and the bits at which claims hold."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from keras_dae.study.nine.claims import SMALLER_LATENT
 from keras_dae.study.nine.diagrams import BLUE, GREY, INK, ORANGE, styled
 
 Results = Mapping[str, Any]
-# A format's line; what is saved tells the colour.
+# Line style of each format; the colour stands for the saved image.
 DASHES = {"JPEG": "-", "WebP": "--", "JPEG 2000": ":", "PNG": ""}
 TICKS = (25, 50, 100, 200, 300, 400, 600, 1000, 2000, 4000)
 NEAR = (0.0085, 0.009, 0.0095, 0.01, 0.011, 0.012, 0.014, 0.016, 0.018, 0.02, 0.025)
@@ -22,7 +22,7 @@ WIDE = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
 
 
 def model_styles(rows: list[dict[str, Any]]) -> dict[str, Style]:
-    """Return name -> line of each model; those of a rate are black stars."""
+    """Return name -> line style of each model; models trained with a rate are stars."""
     plain = [row for row in rows if "depth" in row]
     others = [row for row in rows if "depth" not in row]
     styles = line_styles(plain)
@@ -36,10 +36,10 @@ def model_styles(rows: list[dict[str, Any]]) -> dict[str, Style]:
 
 @styled
 def curves(results: Results) -> Figure:
-    """Draw MSE over bits of each model, and beside image formats.
+    """Draw MSE against bits for each model, and for image formats.
 
     Args:
-        results: what `bits.json` holds.
+        results: content of `bits.json`.
     """
     figure = Figure(figsize=(11.5, 6.4), layout="constrained")
     near, wide = figure.subplots(1, 2)
@@ -70,7 +70,7 @@ def _formats(axes: Axes, results: Results) -> list[Line2D]:
     words = {
         "clean": (BLUE, "file of the clean image"),
         "noisy": (ORANGE, "file of the noisy image"),
-        after: (GREY, f"file of {results['after']}'s answer"),
+        after: (GREY, f"file of the output of {results['after']}"),
     }
     for source, (colour, _) in words.items():
         for codec, dash in DASHES.items():
@@ -91,7 +91,7 @@ def _formats(axes: Axes, results: Results) -> list[Line2D]:
 
 
 def _ticks(axes: Axes, errors: tuple[float, ...]) -> None:
-    """Write round numbers of bits and errors at the axes."""
+    """Set ticks at round numbers of bits and errors."""
     for axis, ticks in ((axes.xaxis, TICKS), (axes.yaxis, errors)):
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_minor_locator(NullLocator())
@@ -101,10 +101,10 @@ def _ticks(axes: Axes, errors: tuple[float, ...]) -> None:
 
 @styled
 def claims(results: Results) -> Figure:
-    """Draw for each comparison the bits at which the claim holds and is turned over.
+    """Draw for each comparison the bits at which the claim holds or is reversed.
 
     Args:
-        results: what `bits.json` holds.
+        results: content of `bits.json`.
     """
     rows = results["turns"]
     figure = Figure(figsize=(9, 0.34 * len(rows) + 1.6), layout="constrained")
@@ -129,7 +129,7 @@ def claims(results: Results) -> Figure:
     axes.grid(axis="x")
     handles = [
         Patch(color=BLUE, label="the claim holds"),
-        Patch(color=ORANGE, label="it is turned over"),
+        Patch(color=ORANGE, label="it is reversed"),
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=2)
     return figure

@@ -1,4 +1,4 @@
-"""Bits and error of models: steps chosen on validation, test images from bytes."""
+"""Measure bits and error of models. Steps are chosen on validation images."""
 
 import time
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from keras_dae.images.datasets import Splits
 from keras_dae.images.frozen import MEASURED, TEST, VALIDATION, frozen_arrays
 from keras_dae.images.noise import Noise
 
-# Bits by pixels; of 28x28 pixels 49 to 1,109 bits.
+# Bits per pixel; for 28x28 pixels these are 49 to 1,109 bits.
 RATES = tuple(float(rate) for rate in 2.0 ** np.arange(-4, 1, 0.5))
-# Steps over the spread of the latent, tried on validation.
+# Steps relative to the spread of the latent, tried on validation images.
 STEPS = tuple(float(step) for step in 2.0 ** np.arange(-4, 3, 0.5))
-MORE = 0.01  # of the error without quantising: what "at 1 % more" is
-FIT_IMAGES = 16_000  # of training, whose latents the coder is fitted on
+MORE = 0.01  # relative increase of the error by quantization, for "at 1 % more"
+FIT_IMAGES = 16_000  # training images to fit the coder on
 VALIDATION_IMAGES = 4_000
-STREAM = 1_000  # test images of one string of bytes
-ALONE = 100  # test images that are also coded each by itself
+STREAM = 1_000  # test images that are coded together
+ALONE = 100  # test images that are also coded separately
 
 Point = dict[str, Any]
 
@@ -39,7 +39,7 @@ class Samples:
 
 
 def draw(splits: Splits, noise: Noise, seed: int) -> Samples:
-    """Return the images that are measured on; test images are those of every study."""
+    """Return the images to measure on; test images are the same in every study."""
     drawn: dict[str, Any] = {"seed": seed, "low": splits.low, "high": splits.high}
     train, _ = frozen_arrays(splits.train[:FIT_IMAGES], noise, split=MEASURED, **drawn)
     held_out = splits.validation[:VALIDATION_IMAGES]
@@ -49,14 +49,14 @@ def draw(splits: Splits, noise: Noise, seed: int) -> Samples:
 
 
 class LatentBench:
-    """One model's latents of the three splits, and its decoder.
+    """The latents of a model for the three splits, and its decoder.
 
     Args:
-        model: with a layer named 'latent' that all paths lead through.
+        model: a model with a layer named 'latent' on all paths.
         samples: the images.
 
     Raises:
-        KerasDAEError: a model without such a layer.
+        KerasDAEError: the model has no such layer.
     """
 
     def __init__(self, model: keras.Model | WalledModel, samples: Samples) -> None:
@@ -72,20 +72,20 @@ class LatentBench:
         self.spread = float(np.sqrt(self.train.var(axis=0).mean()))
 
     def error(self, part: str, latents: np.ndarray | None = None) -> float:
-        """Return the mean MSE of decoded latents (N, D); None takes the exact ones."""
+        """Return the mean MSE of decoded latents (N, D); None uses the exact ones."""
         exact = self.latents[part]
         given = exact if latents is None else latents.reshape(exact.shape)
         return float(mse(self.clean[part], self.decode(given)).mean())
 
     def trial(self, step: float) -> Point:
-        """Return step, bits and MSE on validation, by the probabilities alone."""
+        """Return step, estimated bits and MSE on validation images."""
         coder, latents = fit_coder(self.train, step), self.latents["validation"]
         rounded = coder.dequantise(coder.quantise(latents))
         bits = coder.expected_bits(latents)
         return {"step": step, "bits": bits, "mse": self.error("validation", rounded)}
 
     def point(self, step: float) -> Point:
-        """Return step, bits and MSE on test, of the bytes and from them alone."""
+        """Return step, bits and MSE on test images, decoded from the bytes alone."""
         coder, latents = fit_coder(self.train, step), self.latents["test"]
         size, decoded = 0, []
         for start in range(0, len(latents), STREAM):
@@ -101,7 +101,7 @@ class LatentBench:
         }
 
     def detail(self, step: float) -> Point:
-        """Return `point`, and what neighbours save and single images cost."""
+        """Return `point`, the bits without prediction, and those of separate images."""
         coder, latents = fit_coder(self.train, step), self.latents["test"]
         plain = fit_coder(self.train, step, contexts=1)
         return {
@@ -113,7 +113,7 @@ class LatentBench:
 
 
 def alone_bits(coder: LatentCoder, latents: np.ndarray) -> float:
-    """Return the mean bits of images that are each bytes of their own."""
+    """Return the mean bits of images that are coded separately."""
     sizes = [
         len(coder.encode(latents[place : place + 1])) for place in range(len(latents))
     ]
@@ -123,16 +123,16 @@ def alone_bits(coder: LatentCoder, latents: np.ndarray) -> float:
 def measure_model(
     bench: LatentBench, told: Callable[[float], None] = lambda share: None
 ) -> dict[str, Any]:
-    """Return the curve of one model.
+    """Return the rate-distortion curve of a model.
 
     Args:
         bench: the model and its latents.
-        told: is told how much is done, from 0 to 1.
+        told: called with the fraction done, from 0 to 1.
 
     Returns:
         The number of latent values, the exact test and validation MSE, the trials on
-        validation, a point on test for each of `RATES` within reach, and the point at
-        `MORE`, None where no step tried reaches it.
+        validation images, a test point for each reachable rate of `RATES`, and the
+        point at `MORE`, which is None if no step reaches it.
     """
     began, total = time.process_time(), len(STEPS) + len(RATES) + 1
     trials = []
@@ -161,18 +161,18 @@ def measure_model(
 def step_of_bits(trials: list[Point], bits: float) -> float | None:
     """Return the step at which validation latents take so many bits.
 
-    Between the steps tried it is found on a line in log step; None beyond them.
+    It is interpolated linearly in log step; None outside the tried steps.
     """
     return _step([trial["bits"] for trial in trials], trials, bits)
 
 
 def step_of_error(trials: list[Point], error: float) -> float | None:
-    """Return the step at which validation images have this MSE; None beyond them."""
+    """Return the step at which validation images have this MSE; None outside."""
     return _step([trial["mse"] for trial in trials], trials, error)
 
 
 def _step(values: list[float], trials: list[Point], wanted: float) -> float | None:
-    """Return the first step, from the least, between which `values` pass `wanted`."""
+    """Return the smallest step between the trials where `values` cross `wanted`."""
     steps = np.log([trial["step"] for trial in trials])
     for place in range(len(values) - 1):
         one, other = values[place : place + 2]

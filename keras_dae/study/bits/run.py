@@ -1,4 +1,4 @@
-"""Count the bits of models and of image formats; draw and publish it."""
+"""Measure the bits of models and of image formats, with figures and report."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -28,8 +28,8 @@ from keras_dae.training.config import RunConfig
 from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder, model_name
 
-CODEC_IMAGES = 500  # test images, the first ones, that are saved in each format
-MODEL_SHARE = 0.9  # of the time, to be told from the formats'
+CODEC_IMAGES = 500  # number of test images to save in each format
+MODEL_SHARE = 0.9  # share of the total time, for the progress display
 
 
 def bits(
@@ -42,24 +42,24 @@ def bits(
     images: int = 10_000,
     progress: Progress = quiet,
 ) -> dict[str, Any]:
-    """Count the bits of models; write `bits/bits.json`, figures and the report.
+    """Measure the bits of models; write `bits/bits.json`, figures and the report.
 
-    What is measured is kept in the folder's store; a second start goes on.
+    Results are stored, so that a repeated call measures only what is missing.
 
     Args:
-        folders: runs, on data and noise of their own, which must be the same.
+        folders: runs; their data and noise must be the same.
         files: name -> `.keras` file.
         out: folder of the study.
-        config: names data and noise where there is no run.
-        data_dir: folder of the data sets' files.
-        images: test images, the first ones; all where there are fewer.
-        progress: told what is being done.
+        config: data and noise if there are no runs.
+        data_dir: folder with the files of the data sets.
+        images: use the first N test images; all if there are fewer.
+        progress: called with a description and the fraction done.
 
     Raises:
-        UsageError: runs of several data sets or noises.
-        KerasDAEError: a model without a latent, or constriction is not installed.
+        UsageError: the runs differ in data set or noise.
+        KerasDAEError: a model has no latent, or constriction is not installed.
     """
-    constriction_package()  # says at once that it is not there
+    constriction_package()  # raises early if it is not installed
     folders = list(folders)
     config, data = _setting(folders, config)
     splits = load_data(data, data_dir, config.data_seed, cut=config.make_cut())
@@ -77,21 +77,21 @@ def bits(
 
 
 def _setting(folders: list[RunFolder], config: RunConfig) -> tuple[RunConfig, str]:
-    """Return the configuration and data set that all runs share, or that is given."""
+    """Return the configuration and data set of all runs, or the given ones."""
     if not folders:
         return config, config.data
     data, config = one_setting(folders)
     noises = {noise_label(describe_noise(f.config().make_noise())) for f in folders}
     check(
         len(noises) == 1,
-        "Bits are compared on one noise; name runs of one.",
+        "Bits are compared for a single noise. Give runs with the same noise.",
         noises=sorted(noises),
     )
     return config, data
 
 
 def _named(folders: Iterable[RunFolder]) -> dict[str, Path]:
-    """Return name -> model file of runs; names tell rates, and seeds where needed."""
+    """Return name -> model file of runs; names include rates, and seeds if needed."""
     found: dict[str, Path] = {}
     for folder in folders:
         if not folder.model_path.exists():
@@ -114,7 +114,7 @@ def _measure(
     store: Store,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Return what `bits.json` holds."""
+    """Return the content of `bits.json`."""
     samples = draw(splits, bench.noise, bench.seed)
     noise = bench.describe_noise()
     specs = {spec.name: spec for spec in turns.specs_of(list(models))}
@@ -167,7 +167,7 @@ def _model_row(
 
 
 def _formats(bench: TestBench, path: Path, name: str) -> dict[str, Any]:
-    """Return the rows of each format, of clean, noisy and denoised test images."""
+    """Return the rows of each format, for clean, noisy and denoised test images."""
     began = time.process_time()
     noisy, clean = bench.take(np.arange(min(CODEC_IMAGES, len(bench.splits.test))))
     denoised = model_denoiser(load_for(bench.splits, path))(noisy)

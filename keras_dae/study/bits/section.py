@@ -12,40 +12,40 @@ from keras_dae.study.nine.claims import SMALLER_LATENT
 from keras_dae.study.report.report import Table, Written
 from keras_dae.study.report.tables import setting, text_table
 
-# File name without ending -> caption, in the order of the report.
+# File name without extension -> caption, in the order of the report.
 FIGURES = {
-    "bits": "Test error over bits per image. Left: the models, their latents "
-    "quantised, coded and decoded from the bytes alone. Right: the same beside files "
+    "bits": "Test error against bits per image. Left: the models, with latents that "
+    "are quantized, coded and decoded from the bytes alone. Right: the same with files "
     "of the clean, the noisy and the denoised image, headers included.",
     "bits-claims": "At how many bits each claim holds. Both models of a comparison "
     "have the same bits; a claim says that the first has the higher error. Bold: (*).",
 }
 TITLE = "How many bits"
-COMPARED = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)  # bits by pixels, of the table
+COMPARED = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)  # bits per pixel in the table
 Results = Mapping[str, Any]
 
 
 def write(results: dict[str, Any]) -> Written:
-    """Return title, sentences and tables of `bits.json`."""
+    """Return title, sentences and tables for `bits.json`."""
     text = (
-        "The paper's compression rate counts numbers; these are bits. Latents are "
-        "rounded to multiples of a step, which validation images choose for each rate, "
-        "and coded by a range coder with histograms of training latents; a linear "
-        "prediction from the values coded before says which histogram counts. Errors "
-        "are those of test images decoded from the bytes alone, of which many images "
-        "share one string. The step of '1 % more' is where the validation error is 1 % "
-        "above that of exact latents."
+        "The paper's compression rate counts numbers; this section counts bits. "
+        "Latents are rounded to multiples of a step, which is chosen on validation "
+        "images for each rate. They are coded by a range coder with histograms of "
+        "training latents. A linear prediction from the values coded before selects "
+        "the histogram. Errors are those of test images decoded from the bytes alone; "
+        "many images are coded together. '1 % more' is the step at which the "
+        "validation error is 1 % above that of exact latents."
     )
     texts = [text, setting(results), _star(results), _leads(results), _formats(results)]
     tables = [bits_rows(results), _format_rows(results)]
     if results["turns"]:
         tables.append(_turn_rows(results))
-    texts.append(f"Made in {results['core_minutes']:g} core-minutes.")
+    texts.append(f"Computed in {results['core_minutes']:g} core-minutes.")
     return TITLE, [text for text in texts if text], tables
 
 
 def bits_rows(results: Results) -> Table:
-    """Return what each model costs at 1 % more error, and its error at equal bits."""
+    """Return the cost of each model at 1 % more error, and its error at equal bits."""
     bits = [rate * results["pixels"] for rate in COMPARED]
     heads = [
         *("model", "values", "exact MSE", f"bits at {MORE:.0%} more", "a value"),
@@ -69,7 +69,7 @@ def bits_rows(results: Results) -> Table:
 
 
 def _star(results: Results) -> str:
-    """Return at how few bits claim (*) is turned over."""
+    """Return at how few bits claim (*) is reversed."""
     rows = [row for row in results["turns"] if row["claim"] == SMALLER_LATENT]
     if not rows:
         return ""
@@ -89,7 +89,7 @@ def _star(results: Results) -> str:
         if row["below"] is None
     ]
     words = (
-        f"Claim (*), that a smaller latent gives a higher loss, turns round at equal "
+        f"Claim (*), that a smaller latent gives a higher loss, is reversed at equal "
         f"bits in {len(turned)} of {len(rows)} comparisons"
     )
     words += f": {'; '.join(turned)}." if turned else "."
@@ -97,19 +97,19 @@ def _star(results: Results) -> str:
 
 
 def _leads(results: Results) -> str:
-    """Return which model has the least error at each number of bits."""
+    """Return which model has the lowest error at each number of bits."""
     bits = [rate * results["pixels"] for rate in COMPARED]
     found = zip(bits, leaders(results["rows"], bits), strict=True)
     words = [f"{name} at {number:.0f}" for number, name in found if name]
-    return f"The least error at equal bits: {', '.join(words)}." if words else ""
+    return f"The lowest error at equal bits: {', '.join(words)}." if words else ""
 
 
 def _formats(results: Results) -> str:
     after = results["after"]
     return (
-        f"Files of the first {results['format_images']:,} test images, each its own. "
-        "'Beyond blank' leaves out what a black image takes, which is nearly all "
-        f"header. {after} is the model of the lowest validation error."
+        f"Files of the first {results['format_images']:,} test images, one per image. "
+        "'Beyond blank' subtracts the size of a black image, which is nearly all "
+        f"header. {after} is the model with the lowest validation error."
     )
 
 
@@ -146,7 +146,7 @@ def _turn_rows(results: Results) -> Table:
 
 
 def bits_table(results: dict[str, Any]) -> rich.table.Table:
-    """Return what each model costs, for a terminal."""
+    """Return the cost of each model, for a terminal."""
     table = bits_rows(results)
     title = f"Bits per image of {results['dataset']['name']}, decoded from the bytes"
     return text_table(title, table.heads, table.rows)

@@ -1,4 +1,4 @@
-"""Which model is better at equal bits, and below how many a claim turns over."""
+"""Compare models at equal bits, and find the bits below which a claim is reversed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,16 +13,16 @@ DENSITY = 2000  # numbers of bits at which two curves are compared
 
 
 def specs_of(names: Sequence[str]) -> list[DAESpec]:
-    """Return those of the paper's nine that are named."""
+    """Return the given models that belong to the nine of the paper."""
     nine = [plan(depth, latent) for depth in DEPTHS for latent in LATENTS]
     return [spec for spec in nine if spec.name in names]
 
 
 def error_at(curve: Curve, bits: np.ndarray) -> np.ndarray:
-    """Return the least MSE for at most so many bits.
+    """Return the lowest MSE for at most so many bits.
 
-    It is on a line between points, both axes logarithmic. Beyond the last point more
-    bits change nothing; before the first it is NaN.
+    It is interpolated linearly on logarithmic axes. Beyond the last point it is
+    constant; before the first point it is NaN.
     """
     points = sorted((point["bits"], point["mse"]) for point in curve)
     if not points:
@@ -39,11 +39,11 @@ def turn(worse: Curve, better: Curve) -> dict[str, Any]:
     Returns:
         `low`, from which on both are measured; `high`, beyond which more bits change
         neither; `turned`, the ranges of bits in which `worse` has the lower error; and
-        `below`, the most of these bits, None if there are none.
+        `below`, the largest of these bits, None if there are none.
     """
     ends = [[point["bits"] for point in curve] for curve in (worse, better)]
     low, high = max(map(min, ends)), max(map(max, ends))
-    # Rounded outwards, the low end would lie before a curve's.
+    # Rounding outwards would move the low end outside a curve.
     bits = np.geomspace(low, high, DENSITY)[1:-1]
     lower = error_at(worse, bits) < error_at(better, bits)
     changes = np.flatnonzero(np.diff(np.concatenate([[0], lower, [0]])))
@@ -80,7 +80,7 @@ def turns(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def leaders(models: Sequence[Mapping[str, Any]], bits: Sequence[float]) -> list[Any]:
-    """Return the model of the least MSE at each number of bits; None beyond all."""
+    """Return the model with the lowest MSE at each number of bits; None if unknown."""
     errors = {
         row["name"]: error_at(row["points"], np.array(bits))
         for row in models

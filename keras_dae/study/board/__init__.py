@@ -1,1 +1,1 @@
-"""Every denoiser measured on the same test images."""
+"""Compare all denoisers on the same test images."""

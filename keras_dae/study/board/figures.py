@@ -1,4 +1,4 @@
-"""The board for people: one table for the terminal, Markdown and CSV; two figures."""
+"""The comparison as tables (terminal, Markdown, CSV) and two figures."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ from keras_dae.study.report.report import Table, markdown_table
 from keras_dae.study.report.tables import new_table, setting
 
 Board = dict[str, Any]
-# Kind -> colour and marker, so that no kind is told by its colour alone.
+# Kind -> colour and marker, so that kinds differ in more than colour.
 MARKS = {
     "floor": (GREY, "s"),
     "filter": (PALETTE[1], "^"),
@@ -27,20 +27,20 @@ MARKS = {
 }
 SIZES = {"*": 12}  # points; a star looks smaller than it is
 WORDS = {
-    "floor": "floor, no filter and no network",
+    "floor": "trivial baseline",
     "filter": "classical filter",
     "dae": "denoising autoencoder",
     "best": "best autoencoder",
     "ceiling": "network without a bottleneck",
-    "user": "brought by the user",
+    "user": "user's denoiser",
 }
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
-# The report has room for both conventions and the interval, a terminal has not.
+# Columns that the report shows, but the narrower terminal does not.
 REPORT_ONLY = ("PSNR, mean of images", "95 % interval")
 
 
 def board_table(board: Board) -> Table:
-    """Return the board as text, the lowest test error first."""
+    """Return the comparison as a text table, the lowest test error first."""
     total = board["dataset"]["test"]
     return Table(_heads(), [_cells(row, total) for row in board["rows"]], words=(0, 1))
 
@@ -77,13 +77,13 @@ def _number(value: float | None, form: str) -> str:
 
 
 def notes(board: Board, mean_of_images: bool = True) -> str:
-    """Return what the table needs to be read.
+    """Return the notes for the table.
 
     Args:
-        board: the board.
-        mean_of_images: whether the table shows PSNR by the second convention too.
+        board: the comparison.
+        mean_of_images: whether the table also shows the mean PSNR over images.
     """
-    second = ", and beside it the mean of the images' own" if mean_of_images else ""
+    second = ", followed by the mean over images" if mean_of_images else ""
     chosen = [
         f"{row['name']}: "
         + ", ".join(f"{key} {value}" for key, value in row["settings"].items())
@@ -93,24 +93,25 @@ def notes(board: Board, mean_of_images: bool = True) -> str:
     draws = board.get("test_draws", 1)
     drawn = f", of {draws} draws of the noise" if draws > 1 else ""
     text = (
-        f"{setting(board)} Every denoiser answers the same noisy images{drawn}. MSE is "
-        f"the mean over pixels; PSNR is that of the mean MSE{second}. "
-        "The interval is a bootstrap over test images. Bytes are those of "
-        "the file, or of the parameters as float32 where there is none; a figure "
-        f"that is not known is left out ({NONE}). Times are of {board['hardware']}, in "
-        "batches; on a CPU the processor's, of all threads together."
+        f"{setting(board)} All denoisers are measured on the same noisy images{drawn}. "
+        f"MSE is the mean over pixels; PSNR is that of the mean MSE{second}. "
+        "The interval is a bootstrap over test images. Bytes are those of the file, or "
+        "of the parameters as float32 if there is no file. Unknown values are shown as "
+        f"{NONE}. Times were measured on {board['hardware']}, in batches; on a CPU "
+        "they are CPU times of all threads together."
     )
     if any(row.get("correction", "plain") != "plain" for row in board["rows"]):
         text += (
-            " Clipping moves dark pixels up and bright ones down, and a filter that "
-            "averages keeps that: 'inverse' maps its answers by the inverse of the "
-            "known mean of clipped noise, 'curve' by the non-decreasing curve of least "
-            "squares on validation images."
+            " Clipping raises the mean of dark pixels and lowers that of bright ones, "
+            "and an averaging filter keeps this bias. 'inverse' corrects its output by "
+            "the inverse of the known mean of clipped noise, 'curve' by the "
+            "non-decreasing least-squares curve on validation images."
         )
     elif any(row["kind"] == "filter" for row in board["rows"]):
         text += (
-            " No filter here is corrected for clipping, which moves dark pixels up and "
-            "bright ones down: each would be better with a correction."
+            " No filter here is corrected for clipping, which raises the mean of dark "
+            "pixels and lowers that of bright ones. A correction would improve each of "
+            "them."
         )
     if chosen:
         text += (
@@ -122,7 +123,7 @@ def notes(board: Board, mean_of_images: bool = True) -> str:
 
 
 def terminal_table(board: Board) -> RichTable:
-    """Return the board for a terminal."""
+    """Return the comparison for a terminal."""
     table = board_table(board)
     kept = [i for i, head in enumerate(table.heads) if head not in REPORT_ONLY]
     shown = new_table(
@@ -136,12 +137,12 @@ def terminal_table(board: Board) -> RichTable:
 
 
 def board_markdown(board: Board) -> str:
-    """Return the board as a GitHub Markdown table with its notes."""
+    """Return the comparison as a GitHub Markdown table with its notes."""
     return f"# The board\n\n{notes(board)}\n\n{markdown_table(board_table(board))}"
 
 
 def csv_rows(board: Board) -> Iterator[dict[str, Any]]:
-    """Yield a flat row for each denoiser, unrounded."""
+    """Yield a flat row per denoiser, without rounding."""
     for row in board["rows"]:
         yield {
             **{key: row[key] for key in ("name", "kind", "latent", "images")},
@@ -158,8 +159,8 @@ def csv_rows(board: Board) -> Iterator[dict[str, Any]]:
 def board_figure(board: Board) -> Figure:
     """Draw the test error of every denoiser, the lowest at the top.
 
-    The line through a point is its standard deviation over seeds, where there are
-    several; the intervals over test images are narrower than the points.
+    The line through a point is its standard deviation over seeds, if there are several.
+    The intervals over test images are narrower than the points.
     """
     rows = [row for row in board["rows"] if row["test"]["mse"] > 0]
     figure = Figure(figsize=(8.6, 1.3 + 0.27 * len(rows)), layout="constrained")
@@ -209,12 +210,12 @@ def _error_axis(axes: Any, errors: list[float]) -> None:
 def thumbnails(
     clean: np.ndarray, noisy: np.ndarray, answers: list[tuple[str, str, np.ndarray]]
 ) -> Figure:
-    """Draw the same noisy images answered by each denoiser, in two halves.
+    """Draw the same noisy images denoised by each denoiser, in two halves.
 
     Args:
         clean: images of shape (n, H, W, C) in [0, 1].
         noisy: the same with noise.
-        answers: name, kind and denoised images of each, in the order to show them.
+        answers: name, kind and denoised images of each denoiser, in display order.
     """
     lines = [("clean", "", clean), ("noisy", "", noisy), *answers]
     half, count, side, name = -(-len(lines) // 2), len(clean), 0.56, 1.75

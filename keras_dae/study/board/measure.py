@@ -1,4 +1,4 @@
-"""The board: every denoiser measured on the same noisy test images, once."""
+"""Measure every denoiser once on the same noisy test images."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -32,21 +32,21 @@ def measure_all(
     *,
     fresh: bool = False,
 ) -> list[Measured]:
-    """Return each candidate with its result, from the store where it is there.
+    """Return each candidate with its result, from the store if it is there.
 
     Args:
         bench: the test images.
         candidates: what to measure.
-        store: keeps each result as soon as it is there.
-        shown: places of the test images whose answers are kept for the figure.
-        fresh: measure again what is kept.
+        store: stores each result immediately.
+        shown: indices of the test images whose outputs are kept for the figure.
+        fresh: ignore stored results.
     """
     candidates, found = list(candidates), []
     with new_progress() as display:
         task = display.add_task("the board", total=len(candidates), note="")
 
         def work(one: Candidate) -> Result:
-            display.stop()  # a filter shows a bar of its own while it is tuned
+            display.stop()  # tuning a filter shows its own progress bar
             try:
                 return measure(bench, one, shown)
             finally:
@@ -66,15 +66,15 @@ def measure(bench: TestBench, one: Candidate, shown: np.ndarray) -> Result:
 
     Returns:
         Figures: test, parameters, bytes, macs, ms_per_image, images, measured_on, and
-        facts of its making. Arrays: `errors`, the mean squared error of each test
-        image, and `answers`, the shown images denoised, uint8 (n, H, W, C).
+        facts about the candidate. Arrays: `errors`, the mean squared error of each test
+        image, and `answers`, the denoised shown images, uint8 (n, H, W, C).
     """
     denoise, facts = one.load()
     answers = np.asarray(denoise(bench.take(shown)[0]))
-    if one.kind not in NO_NETWORK:  # a first call may build and compile
+    if one.kind not in NO_NETWORK:  # the first call may build and compile
         denoise(next(bench.batches(BATCH))[0])
     timed = _Timed(denoise)
-    # One too slow for all images is asked for one draw of the noise alone.
+    # A denoiser too slow for all images is measured on one draw of the noise.
     scored_on = replace(bench, draws=1) if one.images else bench
     of_draws = list(scored_on.measure_draws(timed, one.images))
     of_images = mean_of(of_draws)
@@ -93,7 +93,7 @@ def measure(bench: TestBench, one: Candidate, shown: np.ndarray) -> Result:
 def _depends(
     bench: TestBench, one: Candidate, shown: np.ndarray
 ) -> dict[str, Any] | None:
-    """Return everything that a measurement depends on; None where it is not known."""
+    """Return everything that a measurement depends on; None if not known."""
     if one.fingerprint is None:
         return None
     return {
@@ -114,8 +114,8 @@ def _grey(images: np.ndarray) -> np.ndarray:
 class _Timed:
     """A denoiser that adds up the seconds it takes.
 
-    On a CPU these are the processor's, of all threads together: what others run beside
-    it then hardly counts. A GPU's are those of the clock on the wall.
+    On a CPU it measures CPU time of all threads together, which other processes hardly
+    affect. On a GPU it measures wall time.
     """
 
     def __init__(self, denoise: Denoiser) -> None:
@@ -131,7 +131,7 @@ class _Timed:
 
 
 def board_rows(measured: Iterable[Measured]) -> list[dict[str, Any]]:
-    """Return the rows of the board, lowest test error first; a group is one row."""
+    """Return the rows of the comparison, lowest test error first; one row per group."""
     groups: dict[tuple[str, str], list[Measured]] = {}
     for one, result in measured:
         groups.setdefault(one.key, []).append((one, result))
@@ -166,7 +166,7 @@ def _row(members: list[Measured]) -> dict[str, Any]:
 
 
 def _draws(figures: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Return the error of each draw of the noise, means over seeds."""
+    """Return the error of each draw of the noise, averaged over seeds."""
     draws = [one.get("test_draws", []) for one in figures]
     if not all(draws):
         return {}
@@ -198,8 +198,9 @@ def interval(errors: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """Return the 95 % bootstrap interval over images of the mean of `errors`.
 
     Args:
-        errors: one an image, shape (images,); of several seeds their mean.
-        seed: what the images are drawn anew from; the same ones for every row.
+        errors: one per image, shape (images,); the mean over seeds if there are
+            several.
+        seed: seed for the resampling, the same for every row.
     """
     rng, images = stream("intervals", seed), len(errors)
     means = [errors[rng.integers(images, size=images)].mean() for _ in range(DRAWS)]
@@ -210,7 +211,7 @@ def interval(errors: np.ndarray, seed: int = 0) -> tuple[float, float]:
 def board(
     bench: TestBench, measured: Iterable[Measured], say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Return what `board.json` holds."""
+    """Return the content of `board.json`."""
     rows = board_rows(measured)
     for row in rows:
         if row["images"] < len(bench.splits.test):

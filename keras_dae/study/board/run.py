@@ -1,4 +1,4 @@
-"""Measure every denoiser on the same test images; draw and write the board."""
+"""Measure every denoiser on the same test images, with figures and `board.json`."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -33,23 +33,23 @@ def compare(
     fresh: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Measure floors, filters, runs and a user's denoisers; return the board.
+    """Measure baselines, filters, runs and a user's denoisers.
 
-    Writes `board.json` and its two figures to `out`, and the report anew where the
-    folder holds a study of the same test images. Each measurement is kept in the
-    folder's store as soon as it is made, and is made once.
+    Writes `board.json` and its two figures to `out`, and updates the report if the
+    folder holds a study of the same test images. Each measurement is stored
+    immediately, and is made only once.
 
     Args:
-        folders: runs; those of other data or noise are left out.
+        folders: runs; those with other data or noise are skipped.
         denoisers: `.keras` and `.onnx` files, and callables as MODULE:FUNCTION.
-        out: the study's folder.
-        config: names data set and noise; None takes those of the first run.
-        data_dir: folder of the data sets' files.
-        fresh: measure again what is there.
-        say: told what is left out, a line at a time.
+        out: folder of the study.
+        config: data set and noise; None uses those of the first run.
+        data_dir: folder with the files of the data sets.
+        fresh: ignore stored results.
+        say: called with a line about each skipped run.
 
     Raises:
-        KerasDAEError: a denoiser cannot be read, or misbehaves; says which.
+        KerasDAEError: a denoiser cannot be read or fails.
     """
     named(out)
     folders = sorted(folders, key=lambda one: table_order(one.config()))
@@ -78,7 +78,7 @@ def compare(
     }
     write_figures(drawn, out / "figures")
     if not write_report(out):
-        say(f"{out} holds no study of these test images, so no report shows the board.")
+        say(f"{out} holds no study of these test images, so the report is not updated.")
     return board
 
 
@@ -88,7 +88,7 @@ def _bench(
     data_dir: Path | None,
     say: Callable[[str], None],
 ) -> tuple[TestBench, list[RunFolder]]:
-    """Return the test images to compare on, and the runs that were made for them."""
+    """Return the test images to compare on, and the runs that were trained for them."""
     if config is None and folders:
         first = folders[0]
         config = first.config().model_copy(update={"data": data_name(first)})
@@ -104,9 +104,9 @@ def _bench(
         own = folder.config()
         made_for = (data_name(folder), own.make_cut(), own.make_noise(), own.data_seed)
         if made_for != wanted:
-            say(f"{folder.path} was made for other data or noise; left out.")
+            say(f"{folder.path} was trained for other data or noise; skipped.")
         elif not folder.model_path.exists():
-            say(f"{folder.path} has no finished epoch yet; left out.")
+            say(f"{folder.path} has no finished epoch yet; skipped.")
         else:
             kept.append(folder)
     return bench, kept

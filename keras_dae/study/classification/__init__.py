@@ -1,1 +1,1 @@
-"""Denoisers by what classifiers read after them."""
+"""Measure denoisers by how well classifiers read their outputs."""

@@ -1,4 +1,4 @@
-"""Images, noise and the classifiers that read denoised images."""
+"""Images, noise and the classifiers that are applied to denoised images."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,8 +26,8 @@ from keras_dae.study.common.candidates import Candidate
 from keras_dae.study.common.store import Result, Store
 
 CLEAN, NOISY, DENOISED = "clean", "noisy", "denoised"
-REFERENCE = "reference"  # trained on noisy images as long as the denoisers were
-# Images that no denoiser has touched.
+REFERENCE = "reference"  # trained on noisy images for as many steps as the denoisers
+# Images without a denoiser.
 UNTOUCHED = {
     name: Candidate(
         name, name, {"untouched": name}, lambda: (lambda images: images, {})
@@ -40,16 +40,16 @@ UNTOUCHED = {
 class ClassificationBench:
     """Test images with labels, and classifiers that are trained at most once.
 
-    A classifier is trained on clean images, or on what a candidate returns for noisy
-    ones. Of training images that do not fit in memory the first are used.
+    A classifier is trained on clean images, or on a candidate's outputs for noisy ones.
+    If the training images do not fit in memory, the first ones are used.
 
     Attributes:
         splits: a data set with labels.
-        noise: the study's noise.
-        seed: what the noise is drawn from.
-        store: keeps classifiers and what they read.
-        progress: told what is being done and how much of it, from 0 to 1.
-        steps: of the reference, as many as the denoisers took; 0 for none.
+        noise: the noise of the study.
+        seed: seed for the noise.
+        store: stores classifiers and their predictions.
+        progress: called with a description and the fraction done, from 0 to 1.
+        steps: training steps of the reference, as many as of the denoisers; 0 for none.
     """
 
     splits: Splits
@@ -63,30 +63,30 @@ class ClassificationBench:
     def __post_init__(self) -> None:
         if not self.splits.labels:
             raise KerasDAEError(
-                f"{self.splits.name} has no labels, so there is no class to read; an "
-                "npz data set holds them as y_train and y_test."
+                f"{self.splits.name} has no labels, so there is no class to predict. "
+                "An npz data set holds them as y_train and y_test."
             )
         self.names = np.unique(np.concatenate(list(self.splits.labels.values())))
         self.bench = TestBench(self.splits, self.noise, self.seed)
 
     def classes(self, part: str, count: int | None = None) -> np.ndarray:
-        """Return the class of each image of a split, from 0; of the first `count`."""
+        """Return the classes of the first `count` images of a split, from 0."""
         return np.searchsorted(self.names, self.splits.labels[part][:count])
 
     @cached_property
     def train(self) -> Images:
-        """The training images that classifiers learn from."""
+        """The training images of the classifiers."""
         first: Images = self.splits.train[: images_held(self.splits.image_shape)]
         return first
 
     def _pairs(self, images: Images) -> Iterator[Pair]:
-        """Yield (noisy, clean) images, under noise that no training drew."""
+        """Yield (noisy, clean) images with noise that was not used in training."""
         low, high = self.splits.low, self.splits.high
         drawn: dict[str, Any] = {"seed": self.seed, "split": MEASURED}
         return frozen_pairs(images, self.noise, low=low, high=high, **drawn)
 
     def _training_set(self, source: Candidate) -> TrainingSet:
-        """Return the training images, clean or as `source` returns noisy ones."""
+        """Return the training images, either clean or denoised by `source`."""
         images = np.concatenate([_input_of(source, p) for p in self._pairs(self.train)])
         classes = self.classes("train", len(images))
         return TrainingSet(images, classes, len(self.names))
@@ -111,7 +111,7 @@ class ClassificationBench:
         return setting
 
     def _recipe(self, kind: str, source: Candidate) -> dict[str, Any]:
-        """Return what a classifier's weights depend on."""
+        """Return what the weights of a classifier depend on."""
         recipe = {"recipe": CLASSIFIERS[kind].recipe(), **self.bench.fingerprint}
         if kind == "logistic":
             recipe["setting"] = {k: self.chosen[k] for k in ("scale", "C")}
@@ -142,16 +142,17 @@ class ClassificationBench:
     def read(
         self, tested: Candidate, source: Candidate, bench: TestBench | None = None
     ) -> dict[str, np.ndarray]:
-        """Return what each kind of classifier reads in denoised test images.
+        """Return the predictions of each kind of classifier for denoised test images.
 
         Args:
             tested: the denoiser.
             source: what the classifiers are trained on.
-            bench: noisy test images; by default the study's own.
+            bench: noisy test images; those of the study by default.
 
         Returns:
-            The class per image, from 0, by the classifier's kind, and its probability,
-            by kind and " probability". Of a slow denoiser the first `tested.images`.
+            The class per image, from 0, by the kind of classifier, and its probability,
+            by kind and " probability". For a slow denoiser these are only the first
+            `tested.images`.
         """
         bench = bench or self.bench
         depends = {
@@ -180,7 +181,7 @@ class ClassificationBench:
         return dict(self.store.get(label, depends, measure).arrays)
 
     def read_by_reference(self, seed: int) -> np.ndarray:
-        """Return the class per noisy test image that the reference reads, from 0.
+        """Return the reference's class per noisy test image, from 0.
 
         The reference is the network trained on noisy images for `steps`.
         """
@@ -214,7 +215,7 @@ class ClassificationBench:
 
 
 def _input_of(source: Candidate, pair: Pair) -> np.ndarray:
-    """Return the images that a classifier sees of (noisy, clean) ones."""
+    """Return the input of a classifier from (noisy, clean) images."""
     noisy, clean = pair
     if source.kind == CLEAN:
         return clean

@@ -1,4 +1,4 @@
-"""Classifiers that are trained once and read denoised images.
+"""Classifiers that are trained once and applied to denoised images.
 
 Each row of `CLASSIFIERS` fits and loads one kind. A `Classifier` maps images, float32
 (N, H, W, C) in [0, 1], to the probability of each class, (N, classes).
@@ -25,10 +25,10 @@ from keras_dae.system.storage import replacing
 
 Classifier = Callable[[np.ndarray], np.ndarray]
 BATCH, RATE = 128, 2e-3
-# Four passes over the 48,000 training images of MNIST; small data sets are passed over
-# more often, for as many steps.
+# Four passes over the 48,000 training images of MNIST. Smaller data sets get more
+# passes, for the same number of steps.
 STEPS = 1500
-# Of logistic regression: decided on the validation images, then solved by L-BFGS.
+# Settings of logistic regression: chosen on validation images, then solved by L-BFGS.
 SCALES, STRENGTHS = ("pixels", "standard"), (0.01, 0.1, 1)
 ITERATIONS, TOLERANCE = 200, 1e-3
 
@@ -39,8 +39,8 @@ class TrainingSet:
 
     Attributes:
         images: float32 (N, H, W, C).
-        classes: the class of each, from 0, (N,).
-        count: how many classes there are.
+        classes: class of each image, from 0, (N,).
+        count: number of classes.
     """
 
     images: np.ndarray
@@ -49,7 +49,7 @@ class TrainingSet:
 
 
 def accuracy(probabilities: np.ndarray, classes: np.ndarray) -> float:
-    """Return the share of images whose most probable class is the right one."""
+    """Return the share of images whose most probable class is correct."""
     return float((probabilities.argmax(axis=1) == classes).mean())
 
 
@@ -63,17 +63,17 @@ def fit_on_fresh_noise(
     seed: int,
     tick: Callable[[float], None],
 ) -> None:
-    """Train the convolutional network on images with noise drawn anew each epoch.
+    """Train the convolutional network on images with new noise in each epoch.
 
-    What a classifier reaches without a denoiser, if it may learn as long as one.
+    This is what a classifier reaches without a denoiser, if it is trained for as long.
 
     Args:
         data: clean images and their classes.
-        noise: what is added to them.
+        noise: noise to add.
         path: where the network is saved.
-        steps: of `BATCH` images.
-        seed: what weights, order and noise are drawn from.
-        tick: told the share of the epochs that is done.
+        steps: steps of `BATCH` images.
+        seed: seed for weights, order and noise.
+        tick: called with the fraction of epochs done.
     """
     model = build_classifier(data.images.shape[1:], data.count, seed=seed)
     model.compile(
@@ -116,7 +116,7 @@ def fit_cnn(
         loss="sparse_categorical_crossentropy",
     )
     for epoch in range(epochs):
-        # Ordered here, since keras shuffles otherwise on each backend.
+        # Shuffled here, since keras shuffles differently on each backend.
         order = np.random.default_rng([0, epoch]).permutation(len(data.images))
         model.fit(
             data.images[order],
@@ -132,7 +132,7 @@ def fit_cnn(
 
 
 def load_cnn(path: Path) -> Classifier:
-    """Return the network in `path`."""
+    """Return the network stored in `path`."""
     model = load(plain(path))
     size = images_at_once(widest(model) or 1, most=500)
     return lambda images: np.asarray(
@@ -143,7 +143,7 @@ def load_cnn(path: Path) -> Classifier:
 def choose_logistic(
     data: TrainingSet, validation: TrainingSet, tick: Callable[[float], None]
 ) -> dict[str, Any]:
-    """Return the scale and C that read the validation images best."""
+    """Return the scale and C with the highest validation accuracy."""
     candidates = [
         {"scale": scale, "C": strength} for scale in SCALES for strength in STRENGTHS
     ]
@@ -178,7 +178,7 @@ def _logistic(data: TrainingSet, setting: dict[str, Any]) -> dict[str, np.ndarra
     mean, scale = np.zeros(flat.shape[1], "f4"), np.ones(flat.shape[1], "f4")
     if setting["scale"] == "standard":
         mean, scale = flat.mean(axis=0), flat.std(axis=0)
-        scale[scale < 1e-3] = 1  # a pixel that never changes
+        scale[scale < 1e-3] = 1  # a constant pixel
     model = LogisticRegression(
         C=setting["C"],
         solver="lbfgs",
@@ -187,11 +187,11 @@ def _logistic(data: TrainingSet, setting: dict[str, Any]) -> dict[str, np.ndarra
         random_state=0,
     )
     with warnings.catch_warnings():
-        # Where the iterations end short of the optimum, validation decides.
+        # If the iterations end before the optimum, validation decides.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit((flat - mean) / scale, data.classes)
     weights = np.zeros((data.count, flat.shape[1]))
-    biases = np.full(data.count, -np.inf)  # a class that was never seen
+    biases = np.full(data.count, -np.inf)  # a class without training images
     if len(model.classes_) == 2:
         weights[model.classes_[1]], biases[model.classes_[0]] = model.coef_[0], 0
         biases[model.classes_[1]] = model.intercept_[0]
@@ -201,7 +201,7 @@ def _logistic(data: TrainingSet, setting: dict[str, Any]) -> dict[str, np.ndarra
 
 
 def load_logistic(path: Path) -> Classifier:
-    """Return the logistic regression in `path`."""
+    """Return the logistic regression stored in `path`."""
     try:
         with (
             os.fdopen(opened(path), "rb") as raw,
@@ -209,7 +209,7 @@ def load_logistic(path: Path) -> Classifier:
         ):
             arrays = {key: file[key] for key in ("mean", "scale", "weights", "biases")}
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise KerasDAEError(f"{path} holds no classifier; remove it.") from error
+        raise KerasDAEError(f"{path} is not a classifier; remove it.") from error
     return _linear(**arrays)
 
 
@@ -230,11 +230,11 @@ class Kind:
     """One row of `CLASSIFIERS`.
 
     Attributes:
-        about: what it is, for tables and figures.
-        suffix: of its files.
+        about: description for tables and figures.
+        suffix: file extension.
         fit: `fit(data, path, setting, tick)` trains and saves.
         load: `load(path)` returns a `Classifier`.
-        recipe: what the weights depend on beside the images and the setting.
+        recipe: what the weights depend on besides images and setting.
     """
 
     about: str

@@ -1,4 +1,4 @@
-"""Figures of what classifiers read: rows and images in, a matplotlib `Figure` out."""
+"""Figures of classification: from rows and images to matplotlib figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from keras_dae.study.nine.diagrams import (
 
 COLOURS = {"cnn": BLUE, "logistic": ORANGE}
 MARKERS = {"cnn": "o", "logistic": "s"}
-# An axis of the misread share, logarithmic, shows 95 to 100 % as wide as 50 to 95 %.
+# On the logarithmic axis of the error rate, 95 to 100 % is as wide as 50 to 95 %.
 TICKS = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 MOST_READ = 0.004
 Rows = Sequence[Mapping[str, Any]]
@@ -29,10 +29,10 @@ Rows = Sequence[Mapping[str, Any]]
 
 @styled
 def accuracies(results: Mapping[str, Any]) -> Figure:
-    """Draw the accuracy after each denoiser, means over seeds, beside clean and noisy.
+    """Draw the accuracy for each denoiser, averaged over seeds, with clean and noisy.
 
     Args:
-        results: what `classification.json` holds.
+        results: content of `classification.json`.
     """
     rows = [row for row in results["rows"] if row["kind"] not in ("clean", "noisy")]
     names = list(dict.fromkeys(row["tested_on"] for row in rows))
@@ -54,7 +54,7 @@ def accuracies(results: Mapping[str, Any]) -> Figure:
     axes.set_yticks(range(len(names)), names)
     axes.set_xscale("log")
     axes.set(xlim=(1.05, MOST_READ), ylim=(len(names) - 0.5, -0.5))
-    axes.set_xlabel("accuracy on the test images, by the share that is misread")
+    axes.set_xlabel("accuracy on the test images (scaled by the error rate)")
     shown = [share for share in TICKS if 1 - share >= MOST_READ]
     axes.set_xticks([1 - share for share in shown], [f"{100 * s:g} %" for s in shown])
     axes.minorticks_off()
@@ -66,12 +66,12 @@ def accuracies(results: Mapping[str, Any]) -> Figure:
 
 
 def misread(accuracy: float) -> float:
-    """Return the share that is misread, at least `MOST_READ`: a log axis has no 0."""
+    """Return the error rate, at least `MOST_READ`, since a log axis has no 0."""
     return max(1 - accuracy, MOST_READ)
 
 
 def by_name(rows: Rows, kind: str, trained_on: str) -> dict[str, float]:
-    """Return what was tested -> accuracy of a classifier, mean over seeds."""
+    """Return name -> accuracy of a classifier, averaged over seeds."""
     found: dict[str, list[float]] = {}
     for row in rows:
         if (row["classifier"], row["trained_on"]) == (kind, trained_on):
@@ -95,19 +95,19 @@ def _legend(classifiers: Mapping[str, str]) -> list[Line2D]:
             ),
         ]
     handles += [
-        Line2D([], [], color=GREY, label="read when clean"),
-        Line2D([], [], color=GREY, ls=":", label="read when noisy"),
+        Line2D([], [], color=GREY, label="clean images"),
+        Line2D([], [], color=GREY, ls=":", label="noisy images"),
     ]
-    # Filled by columns: filled marks and the clean line in the first of them.
+    # The legend is filled by columns: filled marks and the clean line come first.
     return handles[::2] + handles[1::2]
 
 
 @styled
 def curves(results: Mapping[str, Any]) -> Figure:
-    """Draw accuracy over the strength of the noise, one panel a classifier.
+    """Draw accuracy against the strength of the noise, one panel per classifier.
 
     Args:
-        results: what `classification.json` holds.
+        results: content of `classification.json`.
     """
     lines = results["curves"]
     styles = line_styles(lines)
@@ -135,10 +135,10 @@ def curves(results: Mapping[str, Any]) -> Figure:
 
 @styled
 def confusions(results: Mapping[str, Any]) -> Figure:
-    """Draw which class each model turns into which, one panel a model.
+    """Draw which class each model turns into which, one panel per model.
 
     Args:
-        results: what `classification.json` holds.
+        results: content of `classification.json`.
     """
     classes = [str(name) for name in results["classes"]]
     shown = [row for row in results["confusions"] if row["kind"] == "model"]
@@ -165,20 +165,20 @@ def confusions(results: Mapping[str, Any]) -> Figure:
     for axes in panels[:, 0]:
         axes.set_ylabel("true")
     for axes in panels[-1]:
-        axes.set_xlabel("read when denoised")
+        axes.set_xlabel("class after denoising")
     return figure
 
 
 @dataclass(frozen=True)
 class Misread:
-    """The images of one denoiser that are misread most surely.
+    """The images of one denoiser that are misclassified with the highest probability.
 
     Attributes:
         name: the denoiser.
         clean: images of shape (n, H, W, C).
         noisy: the same with noise.
-        denoised: what the denoiser made of them.
-        words: what is said of each, such as '5, read as 3'.
+        denoised: the outputs of the denoiser.
+        words: a label for each, such as '5, read as 3'.
     """
 
     name: str
@@ -190,7 +190,7 @@ class Misread:
 
 @styled
 def worst(blocks: Sequence[Misread]) -> Figure:
-    """Show misread images: clean, noisy, denoised and what was read, a block each."""
+    """Show misclassified images: clean, noisy and denoised, one block per denoiser."""
     columns = max(len(block.words) for block in blocks)
     figure = Figure(figsize=(1.15 * columns + 1.1, 4.2 * len(blocks)))
     figure.set_layout_engine("constrained")
@@ -212,5 +212,5 @@ def worst(blocks: Sequence[Misread]) -> Figure:
 
 
 def percent(value: float | None) -> str:
-    """Return a share as a percentage with two places, a dash for none."""
+    """Return a share as a percentage with two decimals, a dash for None."""
     return "-" if value is None else f"{100 * value:.2f} %"

@@ -1,7 +1,7 @@
-"""Denoising measured by what a classifier reads (paper, section 5.4).
+"""Measure denoising by the accuracy of a classifier (paper, section 5.4).
 
-Two classifiers are trained on clean, on noisy and on denoised training images, and
-asked for the classes of clean, noisy, filtered and denoised test images.
+Two classifiers are trained on clean, on noisy and on denoised training images. They
+predict the classes of clean, noisy, filtered and denoised test images.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,11 +28,11 @@ from keras_dae.system import backend
 
 TRAINED_ON = (CLEAN, NOISY, DENOISED)
 SIGMAS = tuple(round(0.1 * step, 1) for step in range(11))
-CURVE_IMAGES = 2000  # test images of a point over sigma, the first ones
+CURVE_IMAGES = 2000  # test images per point of the curves over sigma
 WORST = 8
 REFERENCE_SEEDS = (0, 1, 2)
 STUDIED = "dae"  # the family whose confusions and curves are measured
-JUDGE = "cnn"  # whose confusions are counted: the one that is rarely wrong itself
+JUDGE = "cnn"  # its confusions are counted, since it is the more accurate one
 
 
 def classify(
@@ -43,15 +43,15 @@ def classify(
     trained_on: Iterable[str] = TRAINED_ON,
     sigmas: Iterable[float] = SIGMAS,
 ) -> dict[str, Any]:
-    """Return what `classification.json` holds; resumable, nothing is done twice.
+    """Return the content of `classification.json`. Results are stored and reused.
 
     Args:
-        bench: the images, the noise and where results are kept.
+        bench: the images, the noise and the store.
         models: the denoisers of runs.
-        others: filters and floors.
-        trained_on: what classifiers are trained on: 'clean' always, 'noisy', 'denoised'
-            (by the run of lowest validation loss of each model of the study).
-        sigmas: standard deviations of Gaussian noise for accuracy over strength.
+        others: filters and baselines.
+        trained_on: training images of classifiers: 'clean' always, 'noisy', 'denoised'
+            (by the run with the lowest validation loss of each model of the study).
+        sigmas: standard deviations of Gaussian noise for the curves.
     """
     studied = [one for one in models if one.facts.get("model", STUDIED) == STUDIED]
     judged = best_of_each(studied or models)
@@ -114,7 +114,7 @@ def _of_each_kind(
 
 
 def _reference_rows(bench: ClassificationBench) -> list[dict[str, Any]]:
-    """Return what the reference reads of the noisy test images, a row per seed."""
+    """Return the reference's accuracy on the noisy test images, one row per seed."""
     rows = []
     for seed in REFERENCE_SEEDS if bench.steps else ():
         read = bench.read_by_reference(seed)
@@ -130,11 +130,11 @@ def _reference_rows(bench: ClassificationBench) -> list[dict[str, Any]]:
 
 
 def _recovered(rows: list[dict[str, Any]]) -> None:
-    """Add to each row the share of the accuracy lost to noise that it brings back.
+    """Add to each row the share of the accuracy lost to noise that is recovered.
 
-    (denoised - noisy) / (clean - noisy), both of the same classifier trained on clean
-    images; None where the noise costs nothing. `recovered_of_reference` has in place
-    of clean what the reference, its mean over seeds, reads of noisy images.
+    It is (denoised - noisy) / (clean - noisy), for the same classifier trained on clean
+    images; None if the noise costs nothing. `recovered_of_reference` uses the mean
+    accuracy of the reference on noisy images in place of clean.
     """
     reference = [r["accuracy"] for r in rows if r["trained_on"] == REFERENCE]
     for row in rows:
@@ -157,13 +157,14 @@ def _recovered(rows: list[dict[str, Any]]) -> None:
 def confusion(bench: ClassificationBench, candidate: Candidate) -> dict[str, Any]:
     """Return which classes a denoiser turns into which others.
 
-    Counted are test images that the judge reads rightly when clean and wrongly when
-    denoised.
+    It counts test images that the convolutional network classifies correctly when clean
+    and wrongly when denoised.
 
     Returns:
         `right_when_clean`, `misread`, `counts` as `counts[true][read]`, and `worst`:
-        the images that are misread most surely, each with its index in the test
-        images, true and read class (places in `classes`) and the probability.
+        the images misclassified with the highest probability, each with its index in
+        the test images, true and predicted class (indices of `classes`) and the
+        probability.
     """
     clean = UNTOUCHED[CLEAN]
     found = bench.read(candidate, clean)
@@ -193,10 +194,10 @@ def confusion(bench: ClassificationBench, candidate: Candidate) -> dict[str, Any
 def _curves(
     bench: ClassificationBench, models: list[Candidate], sigmas: list[float]
 ) -> Iterator[dict[str, Any]]:
-    """Yield accuracy over the strength of Gaussian noise, a row a classifier and name.
+    """Yield accuracy against the strength of Gaussian noise, per classifier and name.
 
-    Drawn are the noisy images, every model (of several seeds the run of lowest
-    validation loss) and, of the median filters, the one that is best on validation
+    Included are the noisy images, every model (the run with the lowest validation loss
+    of several seeds) and, of the median filters, the one that is best on validation
     images at each strength.
     """
     medians = baselines(bench.splits)
@@ -233,7 +234,7 @@ def _curves(
 def _best_on_validation(
     bench: ClassificationBench, filters: list[Candidate], noise: Noise, kind: str
 ) -> Candidate:
-    """Return the filter after which a classifier reads validation images best."""
+    """Return the filter with the highest validation accuracy of a classifier."""
     images = bench.splits.validation[:CURVE_IMAGES]
     drawn = TestBench(replace(bench.splits, test=images), noise, bench.seed)
     truth = bench.classes("validation", len(images))

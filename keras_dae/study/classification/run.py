@@ -1,4 +1,4 @@
-"""Measure runs by what classifiers read; draw and publish it."""
+"""Measure runs with classifiers, with figures and report."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,18 +30,18 @@ def classify(
     filters: Iterable[str] | None = None,
     progress: Progress = quiet,
 ) -> dict[str, Any]:
-    """Measure runs by what classifiers read; write `classification.json` and figures.
+    """Measure runs with classifiers; write `classification.json` and figures.
 
     Args:
-        folders: runs of one data set and noise.
+        folders: runs with the same data set and noise.
         out: folder of the study.
-        data_dir: folder of the data sets' files.
-        trained_on: 'clean', 'noisy', 'denoised': what classifiers are trained on.
-        filters: rows of `FILTERS` to read after; None takes all.
-        progress: told what is being done.
+        data_dir: folder with the files of the data sets.
+        trained_on: training images of classifiers: 'clean', 'noisy', 'denoised'.
+        filters: rows of `FILTERS` to measure too; None uses all.
+        progress: called with a description and the fraction done.
 
     Raises:
-        UsageError: runs of several data sets or noises, or an unknown filter.
+        UsageError: the runs differ in data set or noise, or a filter is unknown.
         KerasDAEError: the data set has no labels, or no run is finished.
     """
     folders = list(folders)
@@ -49,8 +49,8 @@ def classify(
     noises = {folder.config().make_noise() for folder in folders}
     if len(noises) > 1:
         raise UsageError(
-            "Accuracy recovered is of one noise; name the runs of one. Received: "
-            f"runs of {len(noises)} noises."
+            "Recovered accuracy needs a single noise. Give runs with the same noise. "
+            f"Received: runs of {len(noises)} noises."
         )
     splits = load(data, data_dir, config.data_seed, cut=config.make_cut())
     models = trained.runs(folders, splits)
@@ -76,7 +76,7 @@ def classify(
 
 
 def _steps(folder: RunFolder) -> int:
-    """Return the steps of a run's training, up to the weights that are saved."""
+    """Return the training steps of a run, up to the saved weights."""
     config, losses = folder.config(), folder.history()["val_loss"]
     images = int(folder.record()["dataset"]["train"])
     return (1 + saved_epoch(config, losses)) * -(-images // config.batch_size)
@@ -85,7 +85,7 @@ def _steps(folder: RunFolder) -> int:
 def _worst(
     bench: ClassificationBench, models: list[Candidate], results: dict[str, Any]
 ) -> list[reading.Misread]:
-    """Return the worst cases of the models with the fewest and the most misread."""
+    """Return the worst cases of the models with the fewest and the most errors."""
     of = {row["name"]: row for row in results["confusions"] if row["worst"]}
     order = sorted(
         (one for one in models if one.name in of),

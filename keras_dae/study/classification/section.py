@@ -1,4 +1,4 @@
-"""The section of the report on what classifiers read, and its terminal table."""
+"""The section of the report on classification, and its terminal table."""
 
 from collections.abc import Mapping
 from statistics import mean, stdev
@@ -11,7 +11,7 @@ from keras_dae.study.classification.figures import by_name, percent
 from keras_dae.study.report.report import Table, Written
 from keras_dae.study.report.tables import setting, text_table
 
-# File name without ending -> caption, in the order of the report.
+# File name without extension -> caption, in the order of the report.
 FIGURES = {
     "classification-accuracy": "What two classifiers read after each denoiser.",
     "classification-sigma": "Accuracy over the strength of gaussian noise; the "
@@ -25,7 +25,7 @@ FIGURES = {
 
 
 def write(results: dict[str, Any]) -> Written:
-    """Return title, sentences and table of `classification.json`."""
+    """Return title, sentences and table for `classification.json`."""
     logistic = results["logistic"]
     text = (
         "A denoiser is measured here by what classifiers read after it (paper, section "
@@ -51,7 +51,7 @@ def write(results: dict[str, Any]) -> Written:
 
 
 def _slow(results: Mapping[str, Any]) -> str:
-    """Return a sentence on what was too slow to be read after on all test images."""
+    """Return a sentence on denoisers too slow for all test images."""
     total = results["dataset"]["test"]
     few = {r["tested_on"]: r["images"] for r in results["rows"] if r["images"] < total}
     words = [
@@ -61,9 +61,9 @@ def _slow(results: Mapping[str, Any]) -> str:
 
 
 def accuracy_rows(results: Mapping[str, Any]) -> Table:
-    """Return accuracy and recovered share of each kind of test images, by classifier.
+    """Return accuracy and recovered share by classifier, per kind of test images.
 
-    Also what the command prints.
+    The command prints them too.
     """
     rows, kinds = results["rows"], results["classifiers"]
     heads = ["test images"]
@@ -128,7 +128,7 @@ def _reference(results: Mapping[str, Any]) -> tuple[float, float, int]:
 
 
 def _reference_sentence(results: Mapping[str, Any]) -> str:
-    """Return what a classifier reads that learnt from noisy images for as long."""
+    """Return a sentence on the reference, which was trained on noisy images."""
     if not results.get("reference"):
         return (
             "No reference was trained on noisy images for as long as the denoisers; "
@@ -147,7 +147,7 @@ def _reference_sentence(results: Mapping[str, Any]) -> str:
 
 
 def _turned(results: Mapping[str, Any]) -> str:
-    """Return a sentence on the classes that each model turns into others most."""
+    """Return a sentence on the most frequent confusion of each model."""
     classes, words = results["classes"], []
     for row in results["confusions"]:
         pairs = [
@@ -166,7 +166,7 @@ def _turned(results: Mapping[str, Any]) -> str:
 
 
 def reading_table(results: dict[str, Any]) -> rich.table.Table:
-    """Return what classifiers read of each kind of test images, for a terminal."""
+    """Return the accuracies for each kind of test images, for a terminal."""
     rows = accuracy_rows(results)
     data = results["dataset"]
     title = f"Test images of {data['name']} ({data['test']:,}), "

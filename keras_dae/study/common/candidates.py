@@ -1,4 +1,4 @@
-"""What is compared: one type for floors, filters, trained models and a user's own."""
+"""One type for all compared denoisers: baselines, filters, models and a user's own."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -24,30 +24,30 @@ from keras_dae.system import backend
 NOISY = "noisy input"
 KINDS = ("floor", "filter", "dae", "best", "ceiling", "user")
 NO_NETWORK = ("floor", "filter")
-AFFINE_VALUES = 4096  # of an image; the fit takes 2 GB there, growing by their square
-# Filters at parameters that nobody chose, as they are often quoted.
+AFFINE_VALUES = 4096  # per image; the fit takes 2 GB and grows with their square
+# Filters with commonly quoted parameters, without tuning.
 UNTUNED: dict[str, tuple[str, Settings]] = {
     "mean 3x3": ("mean", {"size": 3}),
     "median 3x3": ("median", {"size": 3}),
 }
-SLOW = 200  # images, at most, that a slow filter is asked for in many measurements
+SLOW = 200  # images per measurement of a slow filter
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One denoiser that is compared with others.
+    """One denoiser to compare with others.
 
     Attributes:
-        name: as tables show it; the seeds of one model share it.
+        name: name in tables; the seeds of one model share it.
         kind: one of `KINDS`.
-        fingerprint: JSON values that its answers depend on beside its input; None
-            where they are not known, so that it is measured each time.
-        load: fits, tunes or loads it: returns a function of noisy images, float32
+        fingerprint: JSON values that its outputs depend on besides its input; None if
+            they are not known, so that it is measured each time.
+        load: fits, tunes or loads it. It returns a function of noisy images, float32
             (N, H, W, C) in [0, 1], and facts (parameters, bytes, macs).
-        facts: JSON values that are known without loading it, such as a run's seed.
-        group: candidates of one group are one row, such as the seeds of a model; by
-            default the name.
-        images: test images, from the first, that it is asked for; None for all.
+        facts: JSON values known without loading it, such as the seed of a run.
+        group: candidates of one group form one row, such as the seeds of a model; the
+            default is the name.
+        images: measure it on the first N test images; None for all.
     """
 
     name: str
@@ -60,23 +60,23 @@ class Candidate:
 
     @cached_property
     def denoise(self) -> Denoiser:
-        """The denoiser itself, loaded on first use."""
+        """The denoiser, loaded on first use."""
         return self.load()[0]
 
     @property
     def key(self) -> tuple[str, str]:
-        """Kind and group: what tells the rows of a table apart."""
+        """Kind and group, which identify a row of a table."""
         return self.kind, self.group or self.name
 
     @property
     def about(self) -> Facts:
-        """The facts that rows of one run show."""
+        """The facts shown in rows of one run."""
         hidden = ("val_loss", "file")
         return {k: v for k, v in self.facts.items() if k not in hidden}
 
     @property
     def broad_kind(self) -> str:
-        """The kind, with every trained network named 'model'."""
+        """The kind, with 'model' for every trained network."""
         return self.kind if self.kind in NO_NETWORK else "model"
 
 
@@ -86,7 +86,7 @@ def baselines(
     """Return the named rows of `BASELINES`.
 
     Raises:
-        UsageError: a name that is no row.
+        UsageError: there is no such row.
     """
 
     def load(name: str) -> Loaded:
@@ -109,7 +109,7 @@ def _row_of(table: dict[str, Any], name: str) -> str:
     """Return the name of a row.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such row.
     """
     if name not in table:
         raise UsageError(
@@ -121,17 +121,17 @@ def _row_of(table: dict[str, Any], name: str) -> str:
 def floors(
     bench: TestBench, say: Callable[[str], None] = lambda line: None
 ) -> Iterator[Candidate]:
-    """Yield the baselines that are no filters, and the best affine maps.
+    """Yield the baselines that are not filters, and the best affine maps.
 
     Args:
-        bench: the images and the noise that they are of.
-        say: told where images are too large for affine maps.
+        bench: the images and the noise.
+        say: called with a message if images are too large for affine maps.
     """
     yield from baselines(bench.splits, _floor_names(), "floor")
     if bench.pixels > AFFINE_VALUES:
         say(
-            f"Affine maps are left out: images of {bench.pixels:,} values take too "
-            f"much memory; up to {AFFINE_VALUES:,} do not."
+            f"Affine maps are skipped: images of {bench.pixels:,} values need too much "
+            f"memory. The limit is {AFFINE_VALUES:,} values."
         )
         return
 
@@ -147,7 +147,7 @@ def floors(
 
     for name, rank in AFFINE_RANKS.items():
         if rank is not None and rank >= bench.pixels:
-            continue  # the full rank stands there already
+            continue  # the same as full rank
         settings = {"rank": rank or bench.pixels, "draws": AFFINE_DRAWS}
         used = {**settings, "numpy": backend.package_version("numpy"), **_drawn(bench)}
         yield Candidate(
@@ -156,9 +156,9 @@ def floors(
 
 
 def quick(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Return floors and filters for many measurements, without the noisy input.
+    """Return baselines and filters for many measurements, without the noisy input.
 
-    Those that are too slow for all images are asked for `SLOW` at most.
+    Those that are too slow for all images are measured on at most `SLOW` images.
     """
     return [
         replace(one, images=min(one.images, SLOW)) if one.images else one
@@ -186,21 +186,21 @@ def filters(
     tune_images: int | None = None,
     untuned: bool = True,
 ) -> Iterator[Candidate]:
-    """Yield the filters, untuned and tuned; one whose package is absent is named.
+    """Yield the filters, untuned and tuned; report those whose package is missing.
 
-    A tuned one comes plain and once for each correction of `corrections`, with
-    parameters chosen for each.
+    A tuned filter is yielded without correction and once for each row of
+    `corrections`, with separate parameters.
 
     Args:
-        bench: the images and the noise that they are tuned for.
-        store: keeps chosen parameters, so that none is chosen twice.
-        say: told what is left out.
-        names: rows of `FILTERS`; None takes all.
-        tune_images: validation images to tune on, at most; None takes each row's own.
-        untuned: whether to yield those at quoted parameters too.
+        bench: the images and the noise to tune for.
+        store: stores chosen parameters.
+        say: called with a message about each skipped filter.
+        names: rows of `FILTERS`; None uses all.
+        tune_images: limit of validation images for tuning; None uses that of each row.
+        untuned: also yield filters with quoted parameters.
 
     Raises:
-        UsageError: a name that is no row.
+        UsageError: there is no such row.
     """
     chosen = [_row_of(FILTERS, n) for n in (FILTERS if names is None else names)]
     for name, (base, settings) in UNTUNED.items():
@@ -217,7 +217,7 @@ def filters(
                 curve_images=min(tune_images, row.curve_images),
             )
         if row.missing:
-            say(f"{name} is left out: it needs the package {row.missing}.")
+            say(f"{name} is skipped: it needs the package {row.missing}.")
             continue
         used = {
             **{"filter": name, **_drawn(bench)},

@@ -1,4 +1,4 @@
-"""Lines of many denoisers in one panel, told apart in print and by the colour-blind."""
+"""Styles that distinguish many lines in one panel, also in print."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,21 +11,21 @@ from keras_dae.study.nine.diagrams import GREY, INK, PALETTE, VERMILION
 
 Style = dict[str, Any]
 DASHES = ("-", "--", ":", "-.")
-DEPTHS = (5, 3, 1)  # of the study; each has a dash and a marker, any other the last
+DEPTHS = (5, 3, 1)  # each has a dash and a marker; other depths use the last
 LATENT_COLOURS = dict(zip((13, 8, 5), PALETTE, strict=False))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def line_styles(rows: Sequence[Mapping[str, Any]]) -> dict[str, Style]:
-    """Return name -> matplotlib's colour, line and marker, in the order of the rows.
+    """Return name -> colour, line style and marker, in the order of the rows.
 
-    Each look has one meaning in every figure: the colour is the latent's, as in the
-    figures of the study, marker and dash are the depth's; a model without a latent is
-    vermilion, one of a name of its own beside the study's (another family, another
-    training) has hollow markers. The noisy input is black, filters are grey.
+    Styles have the same meaning in every figure. The colour is that of the latent;
+    marker and dash are those of the depth. A model without a latent is vermilion. A
+    model that is not of the study (another family or training) has hollow markers. The
+    noisy input is black, filters are grey.
 
     Args:
-        rows: `name`, `kind` ('model', 'filter' or 'noisy') and, of runs, `depth` and
+        rows: `name`, `kind` ('model', 'filter' or 'noisy') and, for runs, `depth` and
             `latent`.
     """
     styles: dict[str, Style] = {}
@@ -58,14 +58,14 @@ def heat(
     *,
     form: str = "{:.1f}",
 ) -> AxesImage:
-    """Show a table as colours around 0, blue above and orange below, with its figures.
+    """Draw a heat map around 0, blue above and orange below, with its values.
 
     Args:
-        axes: where.
-        values: a list a row, NaN for what was not measured.
-        columns: the columns' names.
-        rows: the rows' names.
-        form: how a figure is written.
+        axes: the axes.
+        values: one list per row, NaN if not measured.
+        columns: names of the columns.
+        rows: names of the rows.
+        form: format of the values.
     """
     flat = [value for row in values for value in row if value == value]
     top = max(max(map(abs, flat), default=1.0), 1e-9)

@@ -36,7 +36,7 @@ def load_keras(path: Path, splits: Splits) -> Loaded:
     """Load a `.keras` file as a denoiser.
 
     Raises:
-        KerasDAEError: not a readable model, or one for images of another shape.
+        KerasDAEError: the file is not a readable model, or its shape differs.
     """
     model = load_for(splits, path)
     facts = {
@@ -50,19 +50,19 @@ def load_keras(path: Path, splits: Splits) -> Loaded:
 def load_onnx(path: Path, splits: Splits) -> Loaded:
     """Load an ONNX file with one image input as a denoiser.
 
-    The layout, (N, H, W, C) or (N, C, H, W), and the batch size are the file's.
+    The layout, (N, H, W, C) or (N, C, H, W), and the batch size are those of the file.
 
     Raises:
-        KerasDAEError: onnxruntime is absent, not a readable model, or one for images
-            of another shape.
+        KerasDAEError: onnxruntime is missing, the file is not a readable model, or its
+            shape differs.
     """
     for name in ("onnx", "onnxruntime"):
         try:
             importlib.import_module(name)
         except ImportError as error:
             raise KerasDAEError(
-                f"{path} needs the package {name}, which is not installed; "
-                'pip install "keras-dae[onnx]" brings it.'
+                f"{path} needs the package {name}, which is not installed. "
+                'Run: pip install "keras-dae[onnx]"'
             ) from error
     if not is_file(path):
         raise UsageError(f"There is no model file {path}.")
@@ -75,8 +75,7 @@ def load_onnx(path: Path, splits: Splits) -> Loaded:
         first = True
     else:
         raise KerasDAEError(
-            f"{path} takes {wanted}; {splits.name} holds images of "
-            f"{splits.image_shape}."
+            f"{path} needs {wanted}; {splits.name} has images of {splits.image_shape}."
         )
     denoise = _onnx_denoiser(model, wanted[0], first)
     facts = {"parameters": None, "bytes": path.stat().st_size, "macs": None}
@@ -84,7 +83,7 @@ def load_onnx(path: Path, splits: Splits) -> Loaded:
 
 
 def _fits(wanted: list[Any], shape: tuple[int, ...]) -> bool:
-    """Tell whether a shape with open sizes (names) takes this one."""
+    """Return whether a shape with variable sizes (names) matches this one."""
     return len(wanted) == len(shape) and all(
         not isinstance(want, int) or want == have
         for want, have in zip(wanted, shape, strict=True)
@@ -117,13 +116,13 @@ def _onnx_denoiser(
 
 
 def load_callable(text: str) -> Loaded:
-    """Load the Python callable that MODULE:FUNCTION names as a denoiser.
+    """Load the Python callable MODULE:FUNCTION as a denoiser.
 
-    It runs with this process's rights; the module is looked for in the working
-    folder first.
+    It runs with the rights of this process. The module is searched first in the working
+    folder.
 
     Raises:
-        UsageError: it cannot be imported, or is no callable.
+        UsageError: it cannot be imported, or is not callable.
     """
     denoise = guarded(_import(text), text)
     return denoise, {"parameters": None, "bytes": None, "macs": None}
@@ -136,13 +135,13 @@ def _import(text: str) -> Callable[..., Any]:
             found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (Exception, SystemExit) as error:  # a module may fail in any way
+    except (Exception, SystemExit) as error:  # importing a module can raise anything
         raise UsageError(
-            f"{text} cannot be imported: {_said(error)}; a callable is named as "
+            f"{text} cannot be imported: {_said(error)}. A callable is given as "
             "MODULE:FUNCTION."
         ) from error
     if not callable(found):
-        raise UsageError(f"{text} is no callable. Received: {type(found).__name__}.")
+        raise UsageError(f"{text} is not callable. Received: {type(found).__name__}.")
     denoise: Callable[..., Any] = found
     return denoise
 
@@ -166,33 +165,33 @@ def _said(error: BaseException) -> str:
 
 
 def guarded(denoise: Callable[[np.ndarray], Any], name: str) -> Denoiser:
-    """Return `denoise` with each way of misbehaving turned into one sentence.
+    """Return `denoise` with errors and invalid results turned into one message.
 
     Raises:
-        KerasDAEError: it fails, changes its input, or answers another shape, or values
-            that are no finite real numbers.
+        KerasDAEError: it fails, changes its input, or returns another shape or values
+            that are not finite real numbers.
     """
 
     def answer(noisy: np.ndarray) -> np.ndarray:
         handed = noisy.copy()
         try:
             given = np.asarray(denoise(handed))
-        except (Exception, SystemExit) as error:  # it may fail in any way
+        except (Exception, SystemExit) as error:  # it can raise anything
             raise KerasDAEError(f"{name} failed: {_said(error)}.") from error
         if not np.array_equal(handed, noisy, equal_nan=True):
             raise KerasDAEError(
-                f"{name} changes its input; it must answer an array of its own."
+                f"{name} changes its input; it must return a new array."
             )
         if given.dtype.kind not in "fiu":
             raise KerasDAEError(
-                f"{name} answers values of type {given.dtype}, not real numbers."
+                f"{name} returns values of type {given.dtype}, not real numbers."
             )
         if given.shape != noisy.shape:
             raise KerasDAEError(
-                f"{name} answers shape {given.shape} to noisy images of {noisy.shape}."
+                f"{name} returns shape {given.shape} for noisy images of {noisy.shape}."
             )
         if not np.isfinite(given).all():
-            raise KerasDAEError(f"{name} answers values that are not finite.")
+            raise KerasDAEError(f"{name} returns values that are not finite.")
         return given.astype(np.float32)
 
     return answer
@@ -209,19 +208,20 @@ def load_denoiser(text: str, splits: Splits) -> Loaded:
 
     Args:
         text: a `.keras` file, an `.onnx` file or MODULE:FUNCTION.
-        splits: the images that it is to denoise.
+        splits: the images to denoise.
     """
     loader = LOADERS.get(Path(text).suffix)
     return loader(Path(text), splits) if loader else load_callable(text)
 
 
 def fingerprint_of(text: str) -> dict[str, Any] | None:
-    """Return JSON values that the answers of a user's denoiser depend on.
+    """Return JSON values that the outputs of a user's denoiser depend on.
 
-    None for a callable: it may read any file, so it is measured each time.
+    None for a callable: it can read any file, so it is measured each time.
 
     Raises:
-        UsageError: no such file, not importable, or no form of a denoiser.
+        UsageError: there is no such file, it cannot be imported, or the text is not a
+            denoiser.
     """
     path = Path(text)
     if path.suffix in LOADERS:
@@ -229,7 +229,7 @@ def fingerprint_of(text: str) -> dict[str, Any] | None:
         return {"file_sha256": file_sha256(path), "versions": package[path.suffix]}
     module, colon, name = text.partition(":")
     if not (module and colon and name):
-        raise UsageError(f"A denoiser is {FORMS}. Received: {text!r}.")
+        raise UsageError(f"A denoiser must be {FORMS}. Received: {text!r}.")
     _import(text)
     return None
 
@@ -239,10 +239,10 @@ def _onnx_version() -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file's bytes.
+    """Return the sha256 of the bytes of a file.
 
     Raises:
-        UsageError: no such file.
+        UsageError: there is no such file.
         KerasDAEError: it cannot be read.
     """
     if not is_file(path):

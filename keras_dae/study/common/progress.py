@@ -1,8 +1,8 @@
-"""How long measurements say what they are at."""
+"""The interface of progress displays of measurements."""
 
 from collections.abc import Callable
 
-# Told what is being done, and how much of all is done, from 0 to 1.
+# Called with a description and the fraction done, from 0 to 1.
 Progress = Callable[[str, float], None]
 
 

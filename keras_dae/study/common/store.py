@@ -1,4 +1,4 @@
-"""The store of results: what was measured once is read from a file the next time."""
+"""A store of results, so that each measurement is made once."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ FOLDER = "measured"
 
 @dataclass(frozen=True)
 class Result:
-    """What a measurement returns.
+    """The result of a measurement.
 
     Attributes:
         figures: JSON values.
@@ -34,14 +34,15 @@ class Result:
 
 
 class Store:
-    """Results by what they depend on, one file each, in a folder.
+    """A folder of results, one file each, named by what they depend on.
 
-    The name of a file holds a hash of the dependencies, of this package's version and
-    of its code that measures. So a result of other code, data or weights is measured
-    again. Files are written whole or not at all; a damaged one is measured again.
+    The name of a file contains a hash of the dependencies, of the version of this
+    package and of its code that measures. A result of other code, data or weights is
+    therefore measured again. Files are written atomically. A damaged file is measured
+    again.
 
     Args:
-        folder: where the files are.
+        folder: folder of the files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,7 +51,7 @@ class Store:
     @classmethod
     @contextmanager
     def opened(cls, out: Path) -> Iterator["Store"]:
-        """Yield the store of a study's folder, for one process at a time.
+        """Yield the store in the folder of a study, for one process at a time.
 
         Raises:
             KerasDAEError: another process uses it.
@@ -67,14 +68,14 @@ class Store:
         *,
         fresh: bool = False,
     ) -> Result:
-        """Return the result kept for `depends_on`, or measure and keep it.
+        """Return the result stored for `depends_on`, or measure and store it.
 
         Args:
-            label: begins the file's name, for people.
-            depends_on: JSON values that name everything that the result depends on;
-                None where that is not known, so that it is measured each time.
-            measure: called where nothing is kept.
-            fresh: measure again what is kept.
+            label: prefix of the file name, for people.
+            depends_on: JSON values that determine the result; None if they are not
+                known, so that it is measured each time.
+            measure: called if no result is stored.
+            fresh: ignore a stored result.
         """
         if depends_on is None:
             return measure()
@@ -85,7 +86,7 @@ class Store:
     def figures(
         self, label: str, depends_on: Mapping[str, Any], measure: Callable[[], Any]
     ) -> Any:
-        """Return JSON values kept for `depends_on`, or measure and keep them."""
+        """Return JSON values stored for `depends_on`, or measure and store them."""
         return self.get(label, depends_on, lambda: Result(measure())).figures
 
     def file(
@@ -95,7 +96,7 @@ class Store:
         depends_on: Mapping[str, Any],
         make: Callable[[Path], None],
     ) -> Path:
-        """Return the path of a file, which `make` writes if it is not there."""
+        """Return the path of a file, which `make` writes if it does not exist."""
         path = self._path(label, suffix, depends_on)
         if not path.exists():
             make_folder(self.folder)
@@ -109,7 +110,7 @@ class Store:
 
 
 def digest_of(value: Any) -> str:
-    """Return a hash of JSON values, 16 characters, the same in any order of keys."""
+    """Return a hash of JSON values, 16 characters, independent of the order of keys."""
     text = json.dumps(value, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -123,14 +124,14 @@ def _write(path: Path, result: Result) -> Result:
 
 
 def _read(path: Path) -> Result | None:
-    """Return a kept result, None where there is none or it is damaged."""
+    """Return a stored result; None if there is none or it is damaged."""
     try:
-        # Opened here, since numpy leaves a damaged file open.
+        # Opened here, since numpy does not close a damaged file.
         with (
             os.fdopen(opened(path), "rb") as file,
             np.load(file, allow_pickle=False) as kept,
         ):
             arrays = dict(kept)
         return Result(parse_json(arrays.pop("figures").tobytes()), arrays)
-    except Exception:  # numpy reports damage as almost any exception
+    except Exception:  # numpy raises many kinds of exceptions for damaged files
         return None

@@ -1,4 +1,4 @@
-"""Trained models as candidates: runs, and what a user names."""
+"""Trained models as candidates: runs, and models that a user names."""
 
 import json
 from collections import Counter
@@ -23,7 +23,7 @@ from keras_dae.training.patience import saved_epoch
 from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder, model_name
 
-# What a configuration's `model` stands for; every other one is a ceiling.
+# `model` of a configuration -> kind; all others are ceilings.
 MODEL_KINDS = {
     **dict.fromkeys(("dae", "residual", "equal-parameters", "equal-macs"), "dae"),
     "best": "best",
@@ -33,11 +33,11 @@ MODEL_KINDS = {
 def runs(folders: Iterable[RunFolder], splits: Splits) -> list[Candidate]:
     """Return the models of runs, deepest and largest latent first, then by seed.
 
-    The seeds of one configuration are one group and share a name. The name says how a
-    configuration differs from the others of the same model.
+    The seeds of one configuration form a group and share a name. The name says how a
+    configuration differs from others of the same model.
 
     Raises:
-        KerasDAEError: no run has finished an epoch, or images of another shape.
+        KerasDAEError: no run has finished an epoch, or the image shape differs.
     """
     done = [folder for folder in folders if folder.model_path.exists()]
     if not done:
@@ -78,10 +78,10 @@ def _group(config: RunConfig) -> str:
 
 
 def _names(configs: list[RunConfig]) -> dict[str, str]:
-    """Return group -> name: no two groups have the same name.
+    """Return group -> unique name.
 
-    What was trained on other noise or images than most runs says so. Of groups that
-    would still share a name, each says by which settings it differs from the others.
+    The name includes noise or images that differ from those of most runs. If groups
+    would still share a name, each name includes the settings that differ.
     """
     usual, _ = Counter(map(_trained_on, configs)).most_common(1)[0]
     groups = {_group(config): config for config in configs}
@@ -108,7 +108,7 @@ def _differences(groups: dict[str, RunConfig], group: str, alike: list[str]) -> 
 
 
 def _trained_on(config: RunConfig) -> str:
-    """Return noise and, where it is limited, number of images of a training."""
+    """Return the noise and, if limited, the number of images of a training run."""
     noise = config.noise
     if noise == "gaussian":
         noise = f"gaussian:{config.sigma:g}"
@@ -120,7 +120,8 @@ def users(texts: Iterable[str], splits: Splits) -> Iterator[Candidate]:
     """Yield a user's denoisers: files, and callables as MODULE:FUNCTION.
 
     Raises:
-        UsageError: no such file, not importable, or no form of a denoiser.
+        UsageError: there is no such file, it cannot be imported, or the text is not a
+            denoiser.
     """
     texts = list(dict.fromkeys(texts))
     names = Counter(Path(text).name for text in texts)
@@ -132,7 +133,7 @@ def users(texts: Iterable[str], splits: Splits) -> Iterator[Candidate]:
 
 
 def files(paths: Iterable[Path], splits: Splits) -> list[Candidate]:
-    """Return `.keras` files of any origin, named as the files are."""
+    """Return `.keras` files as candidates, named after the files."""
     return [
         Candidate(
             path.stem,
@@ -145,7 +146,7 @@ def files(paths: Iterable[Path], splits: Splits) -> list[Candidate]:
 
 
 def best_of_each(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Return, of the candidates of one name, the one of lowest validation loss."""
+    """Return, for each name, the candidate with the lowest validation loss."""
     best: dict[str, Candidate] = {}
     for one in candidates:
         other = best.get(one.name)
@@ -160,10 +161,10 @@ def _loss(candidate: Candidate) -> float:
 
 
 def one_setting(folders: Iterable[RunFolder]) -> tuple[str, RunConfig]:
-    """Return the data set and one run's configuration of runs that share a data set.
+    """Return the data set and a configuration of runs that share a data set.
 
     Raises:
-        UsageError: runs of several data sets, which cannot be compared.
+        UsageError: the runs have several data sets, which cannot be compared.
     """
     folders = list(folders)
     kinds = {
@@ -177,8 +178,8 @@ def one_setting(folders: Iterable[RunFolder]) -> tuple[str, RunConfig]:
     if len(kinds) > 1:
         names = ", ".join(sorted({str(name) for name, _, _ in kinds}))
         raise UsageError(
-            "Models are compared on one data set and one data seed; name the runs to "
-            f"compare. Received: {len(kinds)} kinds, on {names}."
+            "Models are compared on one data set and one data seed. Give runs that "
+            f"share them. Received: {len(kinds)} kinds, on {names}."
         )
     ((name, _, _), folder) = next(iter(kinds.items()))
     return str(name), folder.config()

@@ -1,4 +1,4 @@
-"""Filters at the parameters, and under the corrections, that suit validation images."""
+"""Filters with parameters and corrections chosen on validation images."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,7 +18,7 @@ NO_SIZE: Facts = {"parameters": 0, "bytes": 0, "macs": None}
 
 
 def filter_name(name: str, correction: str = PLAIN) -> str:
-    """Return what rows call a tuned filter: 'median, tuned', 'median, tuned, curve'."""
+    """Return the name of a tuned filter: 'median, tuned', 'median, tuned, curve'."""
     return f"{name}, tuned" + ("" if correction == PLAIN else f", {correction}")
 
 
@@ -30,32 +30,32 @@ def tuned_filter(
     used: Mapping[str, Any],
     correction: str,
 ) -> Loaded:
-    """Return a filter, corrected, at the parameters that suit validation images best.
+    """Return a corrected filter with the best parameters on validation images.
 
     Args:
-        bench: the images and the noise that it is tuned for.
+        bench: the images and the noise to tune for.
         name: its row of `FILTERS`.
         row: that row.
-        store: where what was chosen is kept.
+        store: where the choice is stored.
         used: what the choice depends on.
         correction: a key of `corrections(bench.noise)`.
     """
     every = store.figures(f"tuned {name}", used, lambda: choose(bench, name, row))
     found = every[correction]
-    if found["settings"] not in row.settings():  # of a file that somebody wrote
+    if found["settings"] not in row.settings():  # the file may have been edited
         found = choose(bench, name, row)[correction]
     facts = {key: found[key] for key in ("settings", "tuned_on")}
     return corrected(row, found), {**NO_SIZE, **facts}
 
 
 def corrected(row: Filter, found: Mapping[str, Any]) -> Denoiser:
-    """Return a filter as `choose` found it: parameters, and a curve or None."""
+    """Return a filter from the result of `choose`: parameters, and a curve or None."""
     denoise, curve = row.denoiser(found["settings"]), found["curve"]
     return denoise if curve is None else Curve(**curve).after(denoise)
 
 
 def choose(bench: TestBench, name: str, row: Filter) -> dict[str, Any]:
-    """Return for each correction a filter's best parameters, and its curve."""
+    """Return for each correction the best parameters of a filter, and its curve."""
     splits, fits = bench.splits, corrections(bench.noise)
     noisy, clean = frozen_arrays(
         splits.validation[: max(row.tune_images, row.curve_images)],
@@ -87,6 +87,6 @@ def choose(bench: TestBench, name: str, row: Filter) -> dict[str, Any]:
 
 
 def versions(row: Filter) -> dict[str, str]:
-    """Return package -> version of what a filter stands on."""
+    """Return package -> version for the packages of a filter."""
     packages = {"numpy", "scipy", *row.packages}
     return {name: backend.package_version(name) for name in sorted(packages)}

@@ -1,1 +1,1 @@
-"""Depth by number of training images."""
+"""Depth of models by number of training images."""

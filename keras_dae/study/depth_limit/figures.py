@@ -1,4 +1,4 @@
-"""The figure of depth by number of training images."""
+"""The figure of losses against depth by number of training images."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,12 +19,12 @@ WORDS = {"fitted": "training, last epoch"}
 
 @styled
 def depth_limit(results: Mapping[str, Any]) -> Figure:
-    """Draw losses over depth: a column per number of training images, a row per net.
+    """Draw losses against depth: a column per number of images, a row per network.
 
-    Means over seeds, in a band from the lowest to the highest.
+    Lines are means over seeds, bands the range.
 
     Args:
-        results: what `depth_limit.json` holds.
+        results: content of `depth_limit.json`.
     """
     results = read_back(results)
     found = results["findings"]

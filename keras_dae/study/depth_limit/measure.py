@@ -19,41 +19,41 @@ from keras_dae.training.config import RunConfig, Spec
 from keras_dae.training.patience import saved_epoch
 from keras_dae.training.runs import RunFolder
 
-# None, 1, 3 and 7 residual blocks a side; the first two convolutions and the last one
-# are alike at each depth, so that depth is all that differs.
+# 0, 1, 3 and 7 residual blocks per side. The first two convolutions and the last one
+# are the same at each depth, so that only the depth differs.
 DEPTHS = (3, 5, 9, 17)
 SIZES = (1000, 5000, 48_000)
-LATENT = 5  # the smallest of the study; it has a schedule for every depth from 2
-STEPS = 12_000  # at most; 16 epochs of 48,000 images
+LATENT = 5  # the smallest of the study; possible at every depth from 2
+STEPS = 12_000  # limit; 16 epochs of 48,000 images
 PATIENCE = 500  # steps without a lower validation loss, at least 2 epochs
 WARMUP = 100  # steps per convolution of the encoder: at depth 5 the recipe's 500
 MODELS = {"dae": PLAIN, "residual": RESIDUAL}
 
 
 def warmup_steps(depth: int) -> int:
-    """Return the steps until the full learning rate: a deeper net takes longer.
+    """Return the warm-up steps, which are proportional to the depth.
 
-    Early steps at the full rate are what a deep net bears least; the same steps per
-    layer leave depth 5 as the study has it. Plain and residual nets have the same.
+    Deep networks are sensitive to early steps at the full rate. At depth 5 the number
+    is that of the study. Plain and residual networks have the same.
     """
     return WARMUP * depth
 
 
 def default_patience(train_images: int, batch_size: int, steps: int = PATIENCE) -> int:
-    """Return the epochs of so many steps, at least 2."""
+    """Return the number of epochs with so many steps, at least 2."""
     return max(2, default_epochs(train_images, batch_size, steps))
 
 
 def default_epochs(train_images: int, batch_size: int, steps: int = STEPS) -> int:
-    """Return the passes over so many images that make `steps` steps, at least 1."""
+    """Return the number of epochs that make `steps` steps, at least 1."""
     return max(1, round(steps / -(-train_images // batch_size)))
 
 
 def comparable(folder: RunFolder, configs: Iterable[RunConfig]) -> bool:
-    """Tell whether a finished run differs from `configs` only by what is studied.
+    """Return whether a finished run differs from `configs` only in studied settings.
 
-    That is depth, what follows from it, residual blocks, number of images and seed; and
-    epochs and patience, where the number of images is none of theirs.
+    These are depth, settings that follow from it, residual blocks, number of images and
+    seed; also epochs and patience, if `configs` do not have this number of images.
     """
     own, configs = folder.config(), list(configs)
     if not folder.finished(own):
@@ -75,13 +75,13 @@ def measure(
     store: Store,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> dict[str, Any]:
-    """Return what `depth_limit.json` holds; no run is measured twice.
+    """Return the content of `depth_limit.json`; no run is measured twice.
 
     Args:
-        folders: finished runs of one data set and noise.
-        splits: that data set, whole.
-        store: keeps what is measured.
-        progress: told what is being done and how much of all is done, from 0 to 1.
+        folders: finished runs with the same data set and noise.
+        splits: the whole data set.
+        store: stores the measurements.
+        progress: called with a description and the fraction done, from 0 to 1.
     """
     folders = list(folders)
     rows = []
@@ -103,14 +103,14 @@ def measure(
 
 
 def blocks_of(spec: Spec) -> int:
-    """Return the residual blocks of an encoder, or those that it has room for."""
+    """Return the residual blocks of an encoder, or those that would fit."""
     return len(replace(spec, residual=True).blocks) if isinstance(spec, DAESpec) else 0
 
 
 def _row(
     folder: RunFolder, splits: Splits, bench: TestBench, store: Store
 ) -> dict[str, Any]:
-    """Return what one run gave on the images it learnt from and on others."""
+    """Return the losses of a run on its training images and on others."""
     config, history = folder.config(), folder.history()
     kept = splits.limited(config.train_images)
 
@@ -133,7 +133,7 @@ def _row(
     return {
         "net": MODELS[config.model],
         "depth": config.depth,
-        "blocks": blocks_of(spec),  # that it has, or has room for
+        "blocks": blocks_of(spec),  # present or possible
         "latent": config.latent,
         "train_images": len(kept.train),
         "seed": config.seed,
@@ -153,7 +153,7 @@ def _row(
 
 
 def _on_training(config: RunConfig, splits: Splits, denoise: Any) -> float:
-    """Return the error on the run's own training images, under frozen noise."""
+    """Return the error on the run's own training images, with frozen noise."""
     pairs = frozen_pairs(
         splits.train,
         config.make_noise(),

@@ -1,4 +1,4 @@
-"""Train depth by number of images; measure, draw and publish it."""
+"""Train models of several depths and numbers of images, with figure and report."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -28,14 +28,13 @@ def limit_depth(
     threads: int | None = None,
     progress: Progress = quiet,
 ) -> dict[str, Any]:
-    """Train depth by number of images; write `depth_limit.json` and its figure.
+    """Train models by depth and number of images; write `depth_limit.json`.
 
-    The runs lie in `out/depth-limit`, apart from those of the nine; those that are
-    finished are not trained again, and finished ones of the same settings are shown
-    beside those of `configs`.
+    The runs are in `out/depth-limit`, apart from the nine models. Finished runs are not
+    trained again. Finished runs with the same settings are included in the figure.
 
     Raises:
-        KerasDAEError: a run failed; says which, and why.
+        KerasDAEError: a run failed; the message states the reason.
     """
     done = sweep(
         configs,
@@ -73,28 +72,29 @@ def depth_configs(
 ) -> list[RunConfig]:
     """Return the runs of a study of depth, the smallest sets and depths first.
 
-    Each depth is a plain net and, where it has room for a residual block, a residual
+    At each depth there is a plain network and, if a residual block fits, a residual
     one. All are trained until validation stops improving.
 
     Args:
         make: returns a configuration with the fields given by keyword.
-        sizes: numbers of training images; `whole` stands for all.
-        depths: convolutions a side.
-        seeds: how many seeds, from 0.
+        sizes: numbers of training images; `whole` means all.
+        depths: convolutions per side.
+        seeds: number of seeds, from 0.
         image_shape: height, width and channels of the images.
-        whole: how many training images there are.
-        epochs: most passes over each size; by default those that make `steps` steps.
-        steps: most steps of a training.
+        whole: number of training images.
+        epochs: largest number of epochs for each size; the default follows from
+            `steps`.
+        steps: largest number of steps per run.
         patience: steps without a lower validation loss after which the rate falls.
 
     Raises:
-        UsageError: more images than there are, other than one `epochs` a size, or no
-            schedule.
+        UsageError: there are fewer images than requested, the number of `epochs` does
+            not match, or there is no schedule.
     """
     sizes, depths, given = list(sizes), list(depths), list(epochs)
     if given and len(given) != len(sizes):
         raise UsageError(
-            "--epochs takes one number for each of --train-images. Received: "
+            "--epochs needs one number for each of --train-images. Received: "
             f"{len(given)} for {len(sizes)}."
         )
     batch, found = make().batch_size, []
@@ -110,7 +110,7 @@ def depth_configs(
             for depth in depths:
                 rise = {"depth": depth, "warmup_steps": depth_limit.warmup_steps(depth)}
                 plain = make(**fields, **rise)
-                plain.plan(image_shape)  # says at once what has no schedule
+                plain.plan(image_shape)  # raises early if there is no schedule
                 residual = make(model="residual", **fields, **rise)
                 spec = residual.plan(image_shape)
                 more = isinstance(spec, DAESpec) and spec.blocks

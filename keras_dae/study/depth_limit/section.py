@@ -11,7 +11,7 @@ from keras_dae.study.depth_limit.verdicts import counts, read_back
 from keras_dae.study.report.report import Table, Written
 from keras_dae.study.report.tables import setting, text_table
 
-# File name without ending -> caption, in the order of the report.
+# File name without extension -> caption, in the order of the report.
 FIGURES = {
     "depth-limit": "Training loss of the last epoch, and validation and test loss of "
     "the saved model, over depth; bands from the lowest to the highest seed.",
@@ -31,7 +31,7 @@ TRAINABILITY = {
 
 
 def write(results: dict[str, Any]) -> Written:
-    """Return title, paragraphs and table of `depth_limit.json`, old ones included."""
+    """Return title, sentences and table for `depth_limit.json`, also for old files."""
     said = list(_sentences(results))
     if "trainability" in results:
         said.insert(0, ENDED)
@@ -64,7 +64,7 @@ def write(results: dict[str, Any]) -> Written:
 
 
 def is_of(row: Mapping[str, Any], finding: Mapping[str, Any], depth: int) -> bool:
-    """Tell whether a finding counts a row at this depth."""
+    """Return whether a finding includes a row at this depth."""
     place = (row["train_images"], row["depth"]) == (finding["train_images"], depth)
     return place and counts(row, finding["net"])
 
@@ -76,9 +76,9 @@ def _steps(row: Mapping[str, Any], best: bool) -> float:
 
 
 def _sentences(results: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what depth does; whether it hinders training; which runs ended too early.
+    """Yield sentences on the effect of depth, and on runs that ended too early.
 
-    A file of before residual nets names no net.
+    Files older than residual networks do not name a network.
     """
     yield from map(depth_sentence, results["findings"])
     for one in results.get("trainability", []):
@@ -94,7 +94,7 @@ def _sentences(results: Mapping[str, Any]) -> Iterator[str]:
 
 
 def depth_sentence(finding: Mapping[str, Any]) -> str:
-    """Return where depth stops helping on so many images, and how large the gap is."""
+    """Return a sentence on where depth stops helping, and on the size of the gap."""
     depths, means, gap = finding["depths"], finding["means"], finding["gap"]
     best, enough = depths.index(finding["best"]), depths.index(finding["enough"])
     seeds = finding["seeds"]
@@ -118,7 +118,7 @@ def depth_sentence(finding: Mapping[str, Any]) -> str:
 
 
 def _overfitting(finding: Mapping[str, Any]) -> str:
-    """Return whether deeper models overfit, or are merely harder to train."""
+    """Return whether deeper models overfit, or are only harder to train."""
     if finding["seeds"] < FEWEST_SEEDS:
         return "Whether deeper models overfit is not decided, for want of seeds."
     if "overfits" not in finding:  # of an older version

@@ -1,4 +1,4 @@
-"""Verdicts on depth: where it helps, where it overfits, where it is hard to train."""
+"""Verdicts on depth: where it helps, where it overfits, where training is harder."""
 
 from collections.abc import Iterable, Mapping
 from statistics import mean, stdev, variance
@@ -11,16 +11,16 @@ Runs = dict[int, list[Row]]  # by depth
 
 PLAIN, RESIDUAL = "plain", "residual"
 NETS = (PLAIN, RESIDUAL)
-# `train` is measured with the saved weights, `fitted` is the loss of the last epoch.
+# `train` is measured with the saved weights; `fitted` is the loss of the last epoch.
 PARTS = ("train", "fitted", "validation", "test")
 GAP = 0.1
 CHANCE = 3.0  # standard errors of a difference over seeds
 
 
 def findings(rows: Iterable[Row]) -> list[Row]:
-    """Return for each number of training images and each net where depth stops helping.
+    """Return for each number of training images and network where depth stops helping.
 
-    Residual nets begin with the plain ones that have no room for a connection. Each
+    The residual networks include the plain ones that are too shallow for a block. Each
     finding holds `train_images`, `net` ('plain' or 'residual'), `seeds`, and by depth
     the means over seeds (`means`) and the standard deviation of the validation loss
     (`spread`, None for one seed); and
@@ -28,14 +28,14 @@ def findings(rows: Iterable[Row]) -> list[Row]:
     - `best`: the depth with the lowest validation loss;
     - `enough`: the smallest depth from which no deeper one is better by more than the
       spread over seeds (of the two depths, added in squares; 0 for one seed);
-    - `gap`: validation less training loss, by depth;
-    - `opens`: the smallest depth whose validation loss is over `GAP` above its
-      training loss, None if there is none;
+    - `gap`: validation loss minus training loss, by depth;
+    - `opens`: the smallest depth whose validation loss exceeds its training loss by
+      more than `GAP`, None if there is none;
     - `overfits`: the smallest depth beyond `best` at which the loss of the last epoch
       has fallen and the validation loss risen, each by more than `CHANCE` standard
-      errors over seeds; None if there is none, also for fewer than `FEWEST_SEEDS`;
-    - `harder`: the smallest depth at which the loss of the last epoch has risen by as
-      much above the lowest of shallower depths; None likewise.
+      errors over seeds; None if there is none, or with fewer than `FEWEST_SEEDS`;
+    - `harder`: the smallest depth at which the loss of the last epoch exceeds the
+      lowest one of shallower depths by as much; None as above.
     """
     rows, found = list(rows), []
     for size in sorted({row["train_images"] for row in rows}):
@@ -47,7 +47,7 @@ def findings(rows: Iterable[Row]) -> list[Row]:
 
 
 def counts(row: Mapping[str, Any], net: str) -> bool:
-    """Tell whether a row is of this net; a plain one without any block is of both."""
+    """Return whether a row belongs to this network; a plain one without blocks does."""
     return row["net"] == net or (net == RESIDUAL and row.get("blocks") == 0)
 
 
@@ -83,7 +83,7 @@ def _finding(size: int, net: str, own: list[Row]) -> Row:
 
 
 def change(part: str, runs: list[Row], than: list[Row]) -> float:
-    """Return the mean of `runs` less that of others, in standard errors over seeds."""
+    """Return the difference of means in standard errors over seeds."""
     values = [[row[part] for row in those] for those in (runs, than)]
     error = sum(variance(those) / len(those) for those in values) ** 0.5
     return float((mean(values[0]) - mean(values[1])) / max(error, 1e-12))
@@ -122,12 +122,13 @@ def _harder(of: Runs) -> int | None:
 def trainability(rows: Iterable[Row], found: Iterable[Row]) -> list[Row]:
     """Return for each number of training images whether connections repair training.
 
-    Each holds `train_images`, the depths from which either net is harder to train, and
-    `verdict`: 'repaired' where the loss of the last epoch rises with depth in plain
-    nets and not in residual ones, and is lower in residual ones at the deepest common
-    depth by more than `CHANCE` standard errors; 'not repaired' where it rises in plain
-    nets and that does not hold; 'not needed' where it does not rise in plain nets;
-    'not decided' for fewer than `FEWEST_SEEDS` seeds, or where a net is missing.
+    Each row holds `train_images`, the depths from which either network is harder to
+    train, and `verdict`: 'repaired' if the loss of the last epoch rises with depth in
+    plain networks and not in residual ones, and is lower in residual ones at the
+    deepest common depth by more than `CHANCE` standard errors; 'not repaired' if it
+    rises in plain networks and this does not hold; 'not needed' if it does not rise in
+    plain networks; 'not decided' with fewer than `FEWEST_SEEDS` seeds, or if a network
+    is missing.
     """
     rows, of = list(rows), {(f["train_images"], f["net"]): f for f in found}
     told = []
@@ -167,9 +168,9 @@ def _verdict(size: int, both: list[Row | None], rows: list[Row]) -> str:
 
 
 def read_back(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Return results with what files of before residual nets lack.
+    """Return results, completed if they are older than residual networks.
 
-    Those were trained for a number of steps, and measured after the last one.
+    Those models were trained for a number of steps, and measured after the last one.
     """
     fixed: dict[str, Any] = {"net": PLAIN, "harder": None, "overfits": None}
     rows = [{"net": PLAIN, "fitted": row["train"], **row} for row in results["rows"]]

@@ -1,1 +1,1 @@
-"""The nine models of the paper: measured, compared, drawn."""
+"""The nine models of the paper: scores, claims and figures."""

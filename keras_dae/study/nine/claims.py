@@ -1,10 +1,10 @@
 """The paper's claims as comparisons of test errors, decided with statistics.
 
 (*) at a given depth, a smaller latent gives a higher loss; (**) a shallower model
-gives a higher loss (paper, section 4.2); section 5.1 adds three sentences. Each
-comparison is made once. The difference of mean test errors is tested over seeds by
-Welch's test, the images paired, and the p-values are corrected together by Holm's
-method. Fewer than three seeds give no verdict.
+gives a higher loss (paper, section 4.2); section 5.1 adds three statements. Each
+comparison is made once. The difference of mean test errors is tested over seeds with
+Welch's test, paired over images. All p-values are corrected together with Holm's
+method. With fewer than three seeds there is no verdict.
 """
 
 from collections import Counter
@@ -28,8 +28,8 @@ from keras_dae.models.architectures import DAESpec
 VERDICTS = ("HOLDS", "FAILS", "UNCLEAR", "NOT DECIDED")
 SMALLER_LATENT = "(*) a smaller latent gives a higher loss"
 SHALLOWER = "(**) a shallower model gives a higher loss"
-# One convolution to the latent cannot be widened: what it adds to depth is one more
-# nonlinear layer, so its comparisons do not count for (**).
+# At depth 1 there is a single convolution to the latent, which cannot be widened.
+# Greater depth then adds a nonlinear layer, so these comparisons do not count for (**).
 NEARLY_LINEAR = "(**) apart: depth 1, nearly linear, gives a higher loss"
 GROWS_WHEN_SHALLOWER = (
     "(5.1) from 13x13 to 8x8 the loss grows more in a shallower model"
@@ -42,7 +42,7 @@ MINUS = " - "
 class Pair:
     """One comparison: the claim says that `worse` has the higher error.
 
-    Each side is a model's name, or `one - other` where the claim is of increases.
+    Each side is the name of a model, or `one - other` for claims on increases.
     """
 
     claim: str
@@ -66,7 +66,7 @@ def _latent(spec: DAESpec) -> int:
 
 
 def paper_pairs(specs: list[DAESpec]) -> list[Pair]:
-    """Return the comparisons behind the claims, each one once.
+    """Return the comparisons behind the claims, without duplicates.
 
     That the deepest model is the best at every latent size (section 5.1) is decided by
     the comparisons with the deepest one in (**) and at depth 1, and adds none.
@@ -90,7 +90,7 @@ def paper_pairs(specs: list[DAESpec]) -> list[Pair]:
 
 
 def _sentences(specs: list[DAESpec]) -> Iterator[Pair]:
-    """Yield the comparisons behind the sentences of section 5.1."""
+    """Yield the comparisons behind the statements of section 5.1."""
     names = {(spec.depth, _latent(spec)): spec.name for spec in specs}
     depths = sorted({depth for depth, _ in names})
 
@@ -116,16 +116,16 @@ def decide(
 
     Args:
         pairs: the comparisons.
-        errors: model name -> test errors of shape (seeds, images), of the same
-            images and the same noise for every model.
-        specs: model name -> architecture, for what the pair confounds.
+        errors: model name -> test errors of shape (seeds, images), for the same images
+            and noise.
+        specs: model name -> architecture, to list what else differs in a pair.
 
     Returns:
         Rows with the difference of means (worse minus better), its standard deviation
         over seeds (None for one seed), standard error and degrees of freedom, a 95 %
         interval, the p-value, its test, Holm's p-value and the verdict: HOLDS or FAILS
-        where the difference is beyond chance, else UNCLEAR. Below `FEWEST_SEEDS` seeds
-        the verdict is NOT DECIDED, and what belongs to the test is None.
+        if the difference is significant, else UNCLEAR. With fewer than `FEWEST_SEEDS`
+        seeds the verdict is NOT DECIDED, and the values of the test are None.
     """
     rows = [_row(pair, errors, specs) for pair in pairs]
     tested = [row for row in rows if row["p"] is not None]
@@ -138,7 +138,7 @@ def decide(
 def _row(
     pair: Pair, errors: dict[str, np.ndarray], specs: dict[str, DAESpec]
 ) -> dict[str, Any]:
-    """Return the row of one pair, not yet corrected."""
+    """Return the row of one pair, before the correction."""
     terms = [(factor, errors[name]) for name, factor in pair.coefficients().items()]
     seeds = [len(part) for _, part in terms]
     row: dict[str, Any] = {
@@ -162,7 +162,7 @@ def _row(
 
 
 def verdict(difference: float, p: float) -> str:
-    """Return HOLDS or FAILS where p is below `LEVEL`, else UNCLEAR."""
+    """Return HOLDS or FAILS if p is below `LEVEL`, else UNCLEAR."""
     if p >= LEVEL:
         return "UNCLEAR"
     return "HOLDS" if difference > 0 else "FAILS"
@@ -185,7 +185,7 @@ def _confounds(pair: Pair, specs: Mapping[str, DAESpec]) -> dict[str, list[int]]
 
 
 def _spread(terms: Terms) -> float | None:
-    """Standard deviation of the difference of single trainings, over the seeds."""
+    """Standard deviation of the difference of single runs, over the seeds."""
     if min(len(errors) for _, errors in terms) < 2:
         return None
     variances = [factor**2 * part.mean(axis=1).var(ddof=1) for factor, part in terms]
@@ -193,7 +193,7 @@ def _spread(terms: Terms) -> float | None:
 
 
 def count_verdicts(rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, int]]]:
-    """Yield each claim with how many of its pairs have each verdict."""
+    """Yield each claim with the number of its pairs for each verdict."""
     for claim in dict.fromkeys(row["claim"] for row in rows):
         verdicts = [row["verdict"] for row in rows if row["claim"] == claim]
         yield (

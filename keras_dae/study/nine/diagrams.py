@@ -1,6 +1,6 @@
 """Figures 1 and 2: the autoencoder and the denoising pipeline, drawn from a `DAESpec`.
 
-Also what every figure shares: its style, its colours and how an image is shown.
+The module also defines what all figures share: style, colours and how images are shown.
 Lengths are in inches, with the origin at the lower left of the figure.
 """
 
@@ -19,9 +19,9 @@ from keras_dae.evaluation.metrics import mse
 from keras_dae.models.architectures import Conv, DAESpec
 
 if TYPE_CHECKING:
-    from matplotlib.typing import RcKeyType  # not in the lowest version
+    from matplotlib.typing import RcKeyType  # not in the lowest supported version
 
-# Okabe and Ito's palette, told apart by colour-blind readers too.
+# Okabe and Ito's palette, which colour-blind readers can distinguish.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 BLUE, ORANGE, GREEN, VERMILION, *_ = PALETTE
 INK, GREY = "#222222", "#666666"
@@ -31,7 +31,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 STYLE: "dict[RcKeyType, Any]" = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
-    "text.parse_math": False,  # a name with dollar signs is a name
+    "text.parse_math": False,  # names can contain dollar signs
     "axes.titlesize": 11,
     "axes.edgecolor": GREY,
     "axes.spines.top": False,
@@ -48,20 +48,20 @@ STYLE: "dict[RcKeyType, Any]" = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
 }
-styled = rc_context(STYLE)  # as a decorator; leaves the reader's own settings alone
+styled = rc_context(STYLE)  # a decorator that does not change global settings
 
 
 @dataclass(frozen=True)
 class Stages:
-    """One image on its way through a model.
+    """One image at each stage of a model.
 
     Attributes:
         clean: the image, (H, W, C) in [0, 1].
-        noisy: the image with its noise, same shape.
-        latent: the encoder's answer to `noisy`, (h, h, 4), at least 0.
-        denoised: the decoder's answer to `latent`, (H, W, C) in [0, 1].
-        unclipped: the noisy image before it is clipped to [0, 1]; None where nothing
-            clips it.
+        noisy: the image with noise, same shape.
+        latent: the output of the encoder, (h, h, 4), at least 0.
+        denoised: the output of the decoder, (H, W, C) in [0, 1].
+        unclipped: the noisy image before it is clipped to [0, 1]; None if it is not
+            clipped.
     """
 
     clean: np.ndarray
@@ -123,7 +123,7 @@ def scheme(spec: DAESpec, stages: Stages) -> Figure:
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return a figure with one bare axes whose coordinates are inches."""
+    """Return a figure with one empty axes whose coordinates are inches."""
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(0, height))
@@ -157,7 +157,7 @@ def _feature_map(
     """Draw the maps after `index` operations; return their left and right ends."""
     last = 2 * spec.depth
     mirrored = min(index, last - index)
-    # Area follows the side of the map: a 5x5 latent stays visible beside 28x28.
+    # The drawn area is proportional to the side of the map, so that 5x5 stays visible.
     side = 0.95 * sqrt(spec.sizes[mirrored] / spec.image_size)
     if index in (0, last):
         image = stages.noisy if index == 0 else stages.denoised
@@ -196,13 +196,13 @@ def _arrow(
 
 
 def _connection(axes: Axes, start: float, end: float, colour: str) -> None:
-    """Draw the connection around the two layers of a residual block."""
+    """Draw the skip connection around the two layers of a residual block."""
     bent = {"connectionstyle": "arc3,rad=-0.1", "color": colour, "zorder": 4}
     _arrow(axes, (start, 2.2), (end, 2.2), **bent)
 
 
 def _halves(axes: Axes, spec: DAESpec, first: float, step: float) -> None:
-    """Bracket encoder and decoder beneath the maps and name them."""
+    """Draw brackets with names below the maps of encoder and decoder."""
     count = f"{spec.depth} " if spec.depth > 1 else ""
     name = "convolutions" if spec.depth > 1 else "convolution"
     latent = first + spec.depth * step
@@ -239,7 +239,7 @@ def pipeline(spec: DAESpec, stages: Stages) -> Figure:
     _picture(axes, stages.clean, 0.95, y, 1.3)
     before = stages.noisy if stages.unclipped is None else stages.unclipped
     noise = before.astype(np.float64) - stages.clean
-    reach = max(float(np.abs(noise).max()), 1e-9)  # grey is no noise
+    reach = max(float(np.abs(noise).max()), 1e-9)  # grey means no noise
     _picture(axes, (noise / reach + 1) / 2, 2.1, y + 0.8, 0.62, edge=GREY)
     axes.add_patch(Circle((2.1, y), 0.16, fc="white", ec=INK, lw=1.3))
     axes.text(2.1, y, "+", fontsize=15, ha="center", va="center_baseline")
@@ -287,7 +287,7 @@ def _half(
 def _latent_maps(
     axes: Axes, latent: np.ndarray, x: float, y: float, side: float
 ) -> None:
-    """Show each latent map in a grid centred at (x, y), on one common scale."""
+    """Show each latent map in a grid centred at (x, y), on a common scale."""
     across = ceil(sqrt(latent.shape[-1]))
     pitch = side / across
     top = latent.max() or 1.0
@@ -302,7 +302,7 @@ def _latent_maps(
 
 
 def _loss(axes: Axes, stages: Stages, left: float, right: float, y: float) -> None:
-    """Draw the loss as an arrow beneath, from the denoised to the clean image."""
+    """Draw the loss as an arrow from the denoised to the clean image."""
     error = float(mse(stages.clean[None], stages.denoised[None])[0])
     pixels = stages.clean.size
     text = f"loss: MSE = {error:.4f}, the mean over {pixels:,} pixel values"

@@ -1,6 +1,6 @@
-"""The figures of the paper: arrays, histories and rows in, a matplotlib `Figure` out.
+"""The figures of the paper, from arrays, histories and rows to matplotlib figures.
 
-No function here reads a file, opens a window or changes what it is given.
+Functions here do not read files, open windows or change their arguments.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,8 @@ from keras_dae.study.nine.diagrams import scheme as scheme
 from keras_dae.system.storage import replacing
 
 ERROR = "absolute\nerror,\n0 to 1"
-STEEP_EPOCHS = 2  # may run off the top of the loss panels, or they flatten the rest
+# First epochs that may exceed the axis, since they would flatten the rest.
+STEEP_EPOCHS = 2
 Rows = Sequence[Mapping[str, Any]]
 Bars = dict[tuple[int, int, str], list[float]]  # (depth, latent, name) -> test errors
 
@@ -34,7 +35,7 @@ def png_bytes(figure: Figure) -> bytes:
 
 
 def save_png(figure: Figure, path: Path | str) -> None:
-    """Write `figure` to `path` as a PNG, whole or not at all."""
+    """Write `figure` to `path` as a PNG, atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(png_bytes(figure))
 
@@ -44,7 +45,7 @@ def samples(clean: np.ndarray, noisy: np.ndarray) -> Figure:
     """Draw figure 3, clean images above their noisy ones (paper, section 2.2).
 
     Args:
-        clean: images of shape (n, H, W, C) in [0, 1]; eight go on a line.
+        clean: images of shape (n, H, W, C) in [0, 1]; eight per line.
         noisy: the same images with noise, same shape.
     """
     across = min(len(clean), 8)
@@ -111,7 +112,7 @@ def _image_grid(
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure of square axes, and these as an array (rows, columns).
 
-    The rows are named by `labels`; `top`, above them, and `gap` are in inches.
+    `labels` name the rows. `top`, the space above them, and `gap` are in inches.
     """
     rows, side, left, edge, between = len(labels), 0.92, 0.9, 0.1, 0.06
     width = left + columns * side + (columns - 1) * between + edge
@@ -138,13 +139,13 @@ def latent_colours(rows: Rows) -> dict[int, str]:
 
 @styled
 def losses(runs: Rows) -> Figure:
-    """Draw figure 5: loss by epoch, one panel a depth (paper, section 4.2).
+    """Draw figure 5: loss by epoch, one panel per depth (paper, section 4.2).
 
-    Of several seeds the mean is drawn, in a band from the lowest to the highest.
+    With several seeds the mean is drawn, in a band from the lowest to the highest.
 
     Args:
-        runs: one an entry: depth, latent, and `history` with the lists `loss` and
-            `val_loss` (mean squared error over pixels, one an epoch, above 0).
+        runs: one entry per run: depth, latent, and `history` with the lists `loss` and
+            `val_loss` (mean squared error over pixels per epoch, above 0).
     """
     runs = [run for run in runs if run["history"]["loss"]]
     depths = sorted({run["depth"] for run in runs})
@@ -184,7 +185,7 @@ def _convolutions(depth: int) -> str:
 
 
 def _curve(axes: Axes, histories: list[list[float]], colour: str, line: str) -> None:
-    """Draw the mean of histories, which may differ in length, and their range."""
+    """Draw the mean and the range of histories, which can differ in length."""
     if not histories:
         return
     values = np.full((len(histories), max(map(len, histories))), np.nan)
@@ -192,7 +193,7 @@ def _curve(axes: Axes, histories: list[list[float]], colour: str, line: str) -> 
         row[: len(history)] = history
     epochs = np.arange(1, values.shape[1] + 1)
     look: dict[str, Any] = {"color": colour, "lw": 1.6}
-    if len(epochs) == 1:  # a line through one point is not seen
+    if len(epochs) == 1:  # a line through one point would be invisible
         filled = colour if line == "-" else "white"
         look |= {"marker": "o", "ms": 7, "mfc": filled}
     axes.plot(epochs, np.nanmean(values, axis=0), line, **look)
@@ -202,7 +203,7 @@ def _curve(axes: Axes, histories: list[list[float]], colour: str, line: str) -> 
 
 
 def _loss_axis(axes: Axes, histories: list[Mapping[str, list[float]]]) -> None:
-    """Make the shared axis logarithmic, fit it to the later epochs, and say so."""
+    """Make the shared axis logarithmic, fit it to the later epochs, and add a note."""
     axes.set_ylabel("mean squared error (mean over pixels)")
     axes.set_yscale("log")
     axes.minorticks_off()
@@ -227,9 +228,9 @@ def test_loss(models: Rows, floors: Rows) -> Figure:
     Bars are means over seeds, error bars their standard deviation, dots the seeds.
 
     Args:
-        models: one row a run: name, depth, latent and `test` with its `mse`.
-        floors: one row a baseline: name and `test`; those far above the bars go to
-            a panel of their own scale, with a break between.
+        models: one row per run: name, depth, latent and `test` with its `mse`.
+        floors: one row per baseline: name and `test`. Those far above the bars are
+            drawn in a second panel with its own scale, with a break between.
     """
     bars: Bars = {}
     for row in sorted(models, key=lambda row: (row["depth"], -row["latent"])):
@@ -282,7 +283,7 @@ def _draw_bars(axes: Axes, bars: Bars, colours: Mapping[int, str]) -> None:
         )  # fmt: skip
     axes.set_xticks(list(places.values()), [_side(side) for _, side, _ in bars])
     axes.tick_params(axis="x", length=0)
-    half = max(place / 2 + 0.7, 1.6)  # so that a lone bar does not fill the panel
+    half = max(place / 2 + 0.7, 1.6)  # so that a single bar does not fill the panel
     axes.set_xlim(place / 2 - half, place / 2 + half)
     for depth in depths:
         middle = np.mean([place for key, place in places.items() if key[0] == depth])
@@ -293,7 +294,7 @@ def _draw_bars(axes: Axes, bars: Bars, colours: Mapping[int, str]) -> None:
 
 
 def _floor_lines(axes: Axes, heights: Mapping[str, float], gap: float) -> None:
-    """Draw a labelled line for each baseline; labels keep `gap` (of the axis) apart."""
+    """Draw a labelled line per baseline; labels keep `gap` (of the axis) apart."""
     low, high = axes.get_ylim()
     place = -1.0
     for name, height in sorted(heights.items(), key=lambda item: item[1]):

@@ -1,4 +1,4 @@
-"""Comparisons as intervals: what a claim says, and what the test images say of it."""
+"""Comparisons as intervals: figure of the claims, and sections on their verdicts."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from keras_dae.study.nine.diagrams import GREY, INK, styled
 from keras_dae.study.report.comparison_words import interval_words, verdict_words
 from keras_dae.study.report.report import Table
 
-# Colour and marker of each verdict: told apart without colour, too.
+# Colour and marker of each verdict, so that verdicts differ in more than colour.
 MARKS = {
     **{"HOLDS": ("#009E73", "o"), "FAILS": ("#D55E00", "X"), "UNCLEAR": (GREY, "s")},
     "NOT DECIDED": (GREY, "D"),
@@ -23,11 +23,11 @@ Rows = Sequence[Mapping[str, Any]]
 def comparisons(rows: Rows) -> Figure:
     """Draw the difference of test MSE of each comparison with its 95 % interval.
 
-    Below three seeds there is none to draw. A panel for each claim. The claim says that
-    the difference is above 0.
+    There is one panel per claim. The claim says that the difference is above 0. With
+    fewer than three seeds there is no interval.
 
     Args:
-        rows: what `keras_dae.study.nine.claims.decide` returns.
+        rows: result of `keras_dae.study.nine.claims.decide`.
     """
     claims = list(dict.fromkeys(row["claim"] for row in rows))
     groups = [[row for row in rows if row["claim"] == claim] for claim in claims]
@@ -45,7 +45,7 @@ def comparisons(rows: Rows) -> Figure:
         names = [f"{row['worse']}  >  {row['better']}" for row in reversed(group)]
         axes.set_yticks(range(len(group)), names, fontsize=8)
         axes.set_ylim(-0.7, len(group) - 0.3)
-        # From the figure's edge, not from the axis': a long claim is not cut.
+        # Relative to the edge of the figure, so that a long claim is not cut off.
         axes.annotate(
             claim, (0, 1), (0, 4), xycoords=("figure fraction", "axes fraction"),
             textcoords="offset points", fontsize=9, va="bottom", weight="bold",
@@ -68,10 +68,10 @@ def comparisons(rows: Rows) -> Figure:
 def family_claims(
     results: dict[str, Any], equal: str
 ) -> tuple[str, list[str], list[Table]]:
-    """Return title, sentences and table of a balanced family's `claims.json`.
+    """Return title, sentences and table for a balanced family's `claims.json`.
 
     Args:
-        results: what the file holds, and the claims of the study itself as `study`.
+        results: content of the file, and the claims of the study itself as `study`.
         equal: what is equal in the family, such as 'parameters'.
     """
     own = {_positions(row): row["verdict"] for row in results["study"]}
@@ -107,9 +107,9 @@ def family_claims(
 
 
 def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
-    """Return title, sentences and table of `verdicts.json`: what the verdicts turn on.
+    """Return title, sentences and table for `verdicts.json`: changes of the verdicts.
 
-    The first of `verdicts` are those of the study; which of the others differ is named.
+    The first of `verdicts` are those of the study. The others are compared with them.
     """
     found = results["verdicts"]
     study = next(iter(found.values()))
@@ -117,12 +117,12 @@ def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
     claims = [claim for claim, _ in count_verdicts(study)]
     gain = results["largest_gain_of_best_epoch"]
     text = (
-        "The paper leaves open which noise is drawn and whether the last or the best "
-        "epoch is tested. Each comparison is decided again, on test images under other "
+        "The paper does not say which noise was drawn and whether the last or the best "
+        "epoch was tested. Each comparison is decided again, on test images with other "
         f"noise and by the validation loss. In {results['best_epoch_is_last']} of "
-        f"{results['runs']} runs the last epoch is the best; the best one is nowhere "
-        f"lower by more than {gain:.6f}. Cells count the comparisons that hold, fail, "
-        "are unclear and are not decided."
+        f"{results['runs']} runs the last epoch is the best; in the others the "
+        f"best one is lower by at most {gain:.6f}. Cells count the comparisons that "
+        "hold, fail, are unclear and are not decided."
     )
     cells = []
     for how, rows in found.items():
@@ -144,6 +144,6 @@ def _comparison(row: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _positions(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what a comparison is of, whatever family its models are of."""
+    """Return what a comparison is about, whatever the family of its models."""
     sides = (re.sub(r"[A-Z]+_", "", row[side]) for side in ("worse", "better"))
     return (row["claim"], *sides)

@@ -1,4 +1,4 @@
-"""Runs and files in, everything that a study says of them out."""
+"""Score runs and files on the test images."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -29,19 +29,19 @@ from keras_dae.training.config import RunConfig, table_order
 from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder
 
-# Test images, from the first, that dead latent maps are looked for on.
+# Number of test images used to find dead latent maps.
 LIVE_IMAGES = 2000
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What an evaluation of runs gives: figures for people, errors for statistics.
+    """The result of an evaluation of runs: scores for people, errors for statistics.
 
     Attributes:
-        results: what `results.json` holds, without the claims.
-        images: each model's figures of each test image, in the order of
+        results: content of `results.json`, without the claims.
+        images: metrics of each model for each test image, in the order of
             `results["models"]`: metric -> values of shape (images,).
-        specs: model name -> architecture, of the autoencoders.
+        specs: model name -> architecture, for autoencoders.
         folders: the runs, in the order of `results["models"]`.
         bench: the frozen test images.
     """
@@ -69,21 +69,20 @@ def evaluate(
     *,
     affine: bool = False,
 ) -> list[Scored]:
-    """Score runs on the test images, one result for each training set and noise.
+    """Score runs on the test images; return one result per training set and noise.
 
     Args:
-        folders: runs; each is scored on the data set and noise it was made with.
-        data_dir: folder of the data sets' files.
-        say: told what is being done, a line at a time.
-        engine: what computes the answers, a row of `engines.ENGINES`.
-        affine: whether to put the best affine maps beside the runs, which takes up to
-            a minute.
+        folders: runs; each is scored on the data set and noise of its training.
+        data_dir: folder with the files of the data sets.
+        say: called with a line about the current step.
+        engine: inference engine, a row of `engines.ENGINES`.
+        affine: also measure the best affine maps, which takes up to a minute.
     """
     groups: dict[tuple[Any, ...], list[RunFolder]] = {}
     for folder in sorted(folders, key=lambda one: table_order(one.config())):
         config = folder.config()
         if not folder.model_path.exists():
-            say(f"{folder.path} has no finished epoch yet; left out.")
+            say(f"{folder.path} has no finished epoch yet; skipped.")
             continue
         groups.setdefault(
             (
@@ -115,14 +114,14 @@ def evaluate_files(
     say: Callable[[str], None] = lambda line: None,
     engine: str = "keras",
 ) -> Scored:
-    """Score `.keras` files of any origin on the test images of a configuration.
+    """Score `.keras` files on the test images of a configuration.
 
     Args:
         paths: the files.
-        config: names the data set and the noise; the rest of it is not used.
-        data_dir: folder of the data sets' files.
-        say: told what is being done, a line at a time.
-        engine: what computes the answers, a row of `engines.ENGINES`.
+        config: data set and noise; the rest is not used.
+        data_dir: folder with the files of the data sets.
+        say: called with a line about the current step.
+        engine: inference engine, a row of `engines.ENGINES`.
     """
     paths = list({path.resolve(): path for path in paths}.values())
     missing = [str(path) for path in paths if not is_file(path)]
@@ -145,7 +144,7 @@ def evaluate_files(
 def _results(
     bench: TestBench, rows: list[dict[str, Any]], affine: bool = False
 ) -> dict[str, Any]:
-    """Return `rows` with the floors, and with what they were measured on."""
+    """Return `rows` with the baselines, and a description of the measurement."""
     return {
         "dataset": bench.splits.describe(),
         "noise": bench.describe_noise(),
@@ -158,7 +157,7 @@ def _results(
 
 
 def data_name(folder: RunFolder) -> str:
-    """Return the data set that the run really used, 'auto' resolved."""
+    """Return the data set that the run used, with 'auto' resolved."""
     return str(folder.record()["dataset"]["name"])
 
 
@@ -195,7 +194,7 @@ def _live_maps(
     bench: TestBench,
     say: Callable[[str], None],
 ) -> list[float]:
-    """Return a run's `live_maps` on the first test images; tell of dead ones."""
+    """Return the `live_maps` of a run on the first test images; report dead ones."""
     most = images_held(bench.splits.image_shape)
     count = min(LIVE_IMAGES, len(bench.splits.test), most)
     noisy, _ = bench.take(np.arange(count))
@@ -208,8 +207,8 @@ def _live_maps(
 def image_rows(scored: Iterable[Scored]) -> Iterator[dict[str, Any]]:
     """Yield a row for each model and test image: run, index and its metrics.
 
-    PSNR is infinite, and so left empty, where an image is reproduced exactly; a metric
-    is left empty where the images are too small for it.
+    PSNR is infinite, and therefore empty, if an image is reproduced exactly. A metric
+    is empty if the images are too small for it.
     """
     names = ("ssim", *added_metrics())
     for one in scored:
@@ -235,7 +234,7 @@ def image_rows(scored: Iterable[Scored]) -> Iterator[dict[str, Any]]:
 def write_errors(path: Path, scored: Iterable[Scored]) -> None:
     """Write the MSE of each test image to an npz file, float32, one array per run.
 
-    An array is named by its run's folder, or by its file.
+    The name of an array is that of the run folder or of the file.
     """
     errors = {
         name: of_images["mse"].astype(np.float32)
@@ -253,7 +252,7 @@ def _names(scored: Scored) -> list[str]:
 
 
 def _trained_with(folders: list[RunFolder]) -> list[dict[str, Any]]:
-    """Return each different setting in which the runs were trained."""
+    """Return the distinct settings in which the runs were trained."""
     found = []
     for folder in folders:
         if not folder.environment_path.exists():
@@ -276,7 +275,7 @@ def _trained_with(folders: list[RunFolder]) -> list[dict[str, Any]]:
 
 
 def best_runs(scored: Scored) -> dict[str, RunFolder]:
-    """Return each model's run with the lowest final validation loss."""
+    """Return the run with the lowest final validation loss for each model."""
     best: dict[str, tuple[float, RunFolder]] = {}
     for row, folder in zip(scored.results["models"], scored.folders, strict=True):
         candidate = (row["val_loss"], folder)

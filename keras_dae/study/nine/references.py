@@ -1,4 +1,4 @@
-"""What models must beat on the same test images: the `floors` of `results.json`."""
+"""Baselines on the same test images, for `floors` of `results.json`."""
 
 from typing import Any
 
@@ -8,23 +8,23 @@ from keras_dae.evaluation.filters import FILTERS
 from keras_dae.evaluation.scoring import TestBench, score_baselines, score_denoiser
 from keras_dae.study.common.tuning import choose, corrected, filter_name
 
-# Rows of `FILTERS` that take seconds to tune and to score on all test images; on
-# MNIST no other filter of the board is better than the best of these.
+# Rows of `FILTERS` that take seconds to tune and to score on all test images. On MNIST
+# no other filter is better than the best of these.
 QUICK = ("mean", "median", "Gaussian")
-AFFINE_VALUES = 1024  # of an image; beyond it a fit takes minutes
+AFFINE_VALUES = 1024  # values per image; beyond this a fit takes minutes
 AFFINE = ("affine, rank 100", "affine, full rank")
 
 
 def references(bench: TestBench, *, affine: bool = False) -> list[dict[str, Any]]:
-    """Return a row for each floor: answers without learning, filters, affine maps.
+    """Return a row per baseline: trivial outputs, filters, affine maps.
 
-    The last of the filters is the best of `QUICK` under any correction for clipping;
-    filter, parameters and correction are chosen on validation images. The rows of
-    filters hold `kind`: 'filter'.
+    The last of the filters is the best of `QUICK` with any correction for clipping.
+    Filter, parameters and correction are chosen on validation images. The rows of
+    filters have `kind` 'filter'.
 
     Args:
         bench: the test images.
-        affine: whether to fit affine maps too, of images of up to `AFFINE_VALUES`.
+        affine: also fit affine maps, for images of up to `AFFINE_VALUES` values.
     """
     rows = score_baselines(bench)
     for row in rows:

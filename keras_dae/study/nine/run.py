@@ -1,4 +1,4 @@
-"""The study: the only module that joins the stages, from data to report."""
+"""The whole study, from data to report."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -49,15 +49,14 @@ def reproduce(
     gpus_per_run: float | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Carry the whole study through and return its results; resumable.
+    """Run the whole study and return its results; it can be resumed.
 
-    Trains what is missing in `out/runs`, scores all, decides the claims, and writes
-    `results.json`, the best model of each kind, the figures and the report to `out`.
-    Arguments before `say` are those of `training.sweep.sweep`.
+    Trains what is missing in `out/runs`, scores all runs, decides the claims, and
+    writes `results.json`, the best model of each kind, the figures and the report to
+    `out`. For arguments before `say`, see `training.sweep.sweep`.
 
     Raises:
-        KerasDAEError: a run failed; says which, and why. Another process works on
-            this study.
+        KerasDAEError: a run failed, or another process works on this study.
     """
     with held(out, "The study"):
         done = sweep(
@@ -98,7 +97,7 @@ def _conclude(scored: Scored, out: Path, say: Callable[[str], None]) -> dict[str
 
 
 def _write_claims(scored: Scored, claims: list[dict[str, Any]], out: Path) -> None:
-    """Write `claims.json`: the verdicts, and what they are about."""
+    """Write `claims.json`: the verdicts and their setting."""
     kept = ("dataset", "noise", "test_draws", "hardware", "backend", "architectures")
     rows = scored.results["models"]
     record = {key: scored.results[key] for key in kept}
@@ -120,7 +119,7 @@ def stages(
 
 
 def unclipped_image(bench: TestBench, index: int) -> np.ndarray | None:
-    """Return a noisy test image before it is clipped, None where nothing clips it."""
+    """Return a noisy test image before it is clipped, None if it is not clipped."""
     if not isinstance(bench.noise, Gaussian) or not bench.noise.clip:
         return None
     drawn = replace(bench, noise=replace(bench.noise, clip=False))
@@ -129,7 +128,7 @@ def unclipped_image(bench: TestBench, index: int) -> np.ndarray | None:
 
 
 def shown_images(splits: Splits, count: int = SHOWN) -> np.ndarray:
-    """Return the test images that figures show: the first of different classes."""
+    """Return the test images for figures: the first ones of different classes."""
     labels = splits.labels.get("test")
     if labels is None:
         return np.arange(min(count, len(splits.test)))
@@ -138,11 +137,11 @@ def shown_images(splits: Splits, count: int = SHOWN) -> np.ndarray:
 
 
 def draw(scored: Scored, best: dict[str, RunFolder]) -> dict[str, Figure]:
-    """Return figures 1 to 7 of the paper by the name of their file.
+    """Return figures 1 to 7 of the paper, by file name.
 
     Args:
-        scored: an evaluation of runs of one data set.
-        best: each model's run to show, of `best_runs`.
+        scored: an evaluation of runs with the same data set.
+        best: the run to show for each model, from `best_runs`.
     """
     rows = scored.results["models"]
     shown = shown_images(scored.bench.splits)
@@ -178,10 +177,10 @@ def plot(
     data_dir: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
-    """Draw figures 1 to 7 from saved runs into `out` and return the files' paths.
+    """Draw figures 1 to 7 from saved runs to `out` and return the paths of the files.
 
     Raises:
-        UsageError: the runs are of several data sets or noises.
+        UsageError: the runs differ in data set or noise.
     """
     named(out)
     daes = [folder for folder in folders if folder.config().model == "dae"]
@@ -189,7 +188,7 @@ def plot(
     if len(scored) > 1:
         names = ", ".join(sorted({one.results["dataset"]["name"] for one in scored}))
         raise UsageError(
-            "Figures compare runs of one data set and one noise; name the runs to "
+            "Figures compare runs with the same data set and noise. Give the runs to "
             f"draw. Received: {len(scored)} kinds, on {names}."
         )
     with held(out, "The folder of figures", wait=float("inf"), tell=say):

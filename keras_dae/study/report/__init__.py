@@ -1,1 +1,1 @@
-"""Sections in order, as Markdown and HTML."""
+"""The report of a study, as Markdown and HTML."""

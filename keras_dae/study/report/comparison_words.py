@@ -1,4 +1,4 @@
-"""Cells of tables: verdict, interval and p-value of a comparison; live maps."""
+"""Text of table cells: verdict, interval and p-value of a comparison; live maps."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,10 +39,10 @@ def p_words(p: float | None) -> str:
 
 
 def live_words(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return how many latent maps of several runs answer any test image.
+    """Return how many latent maps of several runs are active for any test image.
 
     Returns:
-        Live maps of all maps; None where a run has no latent, or none were counted.
+        Live maps of all maps; None if a run has no latent, or none were counted.
 
     Example:
         >>> live_words([{"live_maps": [0.0, 1.0]}, {"live_maps": [0.5, 1.0]}])
@@ -55,10 +55,10 @@ def live_words(rows: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def dead_words(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the runs whose latent maps do not all answer; 'none' where all do.
+    """Return the runs with dead latent maps, or 'none'.
 
     Returns:
-        None where no maps were counted.
+        None if no maps were counted.
 
     Example:
         >>> dead_words([{"name": "DAE_5_13", "seed": 4, "live_maps": [0.0, 1.0]}])

@@ -1,7 +1,7 @@
-"""EXPERIMENTS: what goes beyond the paper's nine, one row each.
+"""EXPERIMENTS: the experiments besides the nine models, one row each.
 
-A row names the file of results in a study's folder, the figures, and what writes the
-section of the report. A new experiment is a folder beside the others and a row here.
+A row names the file of results in the folder of a study, the figures, and the function
+that writes the section of the report. A new experiment is a folder and a row here.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,12 +21,12 @@ from keras_dae.study.without_clean import section as without_clean
 
 @dataclass(frozen=True)
 class Experiment:
-    """One row.
+    """One row of `EXPERIMENTS`.
 
     Attributes:
-        file: name of the file of results in a study's folder.
-        write: what the file holds -> title, sentences and tables of the section.
-        figures: file name without ending -> caption, in the order of the report.
+        file: name of the file of results in the folder of a study.
+        write: content of the file -> title, sentences and tables of the section.
+        figures: file name without extension -> caption, in the order of the report.
     """
 
     file: str
@@ -69,9 +69,9 @@ def section(name: str, found: dict[str, Any], pngs: Mapping[str, bytes]) -> Sect
 
     Args:
         name: a row of `EXPERIMENTS`.
-        found: what its file holds; for a family's claims also, as `study`, the
-            claims of the study itself.
-        pngs: file name -> PNG bytes, of those figures that are there.
+        found: content of its file; for claims of a family, with the claims of the study
+            itself as `study`.
+        pngs: file name -> PNG bytes, for existing figures.
     """
     row = EXPERIMENTS[name]
     title, texts, tables = row.write(found)

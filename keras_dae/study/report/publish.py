@@ -1,7 +1,7 @@
-"""The report of a study's folder, made from the files that lie in it.
+"""Write the report of a study from the files in its folder.
 
 Every command that adds to a study writes its JSON and figures first and then calls
-`write_report`, so that the report never says other than the files beside it.
+`write_report`, so that the report always agrees with the files.
 """
 
 import shlex
@@ -19,17 +19,17 @@ from keras_dae.study.report.report import Figures, Section, report_html, report_
 from keras_dae.system.inside import named, read
 from keras_dae.system.storage import believed, read_json, write_json, write_text
 
-MAX_FIGURE = 64 << 20  # bytes of a figure in a report
+MAX_FIGURE = 64 << 20  # bytes; size limit of a figure in a report
 FIGURE_CAPTIONS = {
     "figure1-scheme": "Figure 1. The autoencoder {name}, layer by layer, with a test "
-    "image on its way through.",
+    "image at each stage.",
     "figure2-pipeline": "Figure 2. The denoising pipeline of {name}: what is added, "
     "what is kept in the latent maps, what comes out.",
-    "figure3-samples": "Figure 3. Test images before and after the noise.",
-    "figure4-reconstruction": "Figure 4. Truth, noisy input, answer of {name}, and "
+    "figure3-samples": "Figure 3. Test images without and with noise.",
+    "figure4-reconstruction": "Figure 4. Truth, noisy input, output of {name}, and "
     "its error.",
-    "figure5-losses": "Figure 5. Training and validation loss, one panel a depth.",
-    "figure6-test-loss": "Figure 6. Test loss of every model beside the floors.",
+    "figure5-losses": "Figure 5. Training and validation loss, one panel per depth.",
+    "figure6-test-loss": "Figure 6. Test loss of every model and of the baselines.",
     "figure7-all-models": "Figure 7. The same noisy test images denoised by every "
     "model.",
     "claims": "The claims, comparison by comparison: the difference that a claim says "
@@ -38,26 +38,26 @@ FIGURE_CAPTIONS = {
 BOARD_CAPTIONS = {
     "board": "The board. Test error of every denoiser on the same noisy images; the "
     "lines are standard deviations over seeds.",
-    "board-images": "The same noisy test images answered by every denoiser of the "
+    "board-images": "The same noisy test images denoised by every denoiser of the "
     "board, the lowest test error first.",
 }
 
 
 def command() -> str:
-    """Return the command line of this process, which results name as their origin."""
+    """Return the command line of this process, which is recorded with results."""
     return shlex.join(["keras-dae", *sys.argv[1:]])
 
 
 def write_report(out: Path) -> bool:
-    """Write `report.md` and `report.html` of a study's folder from what it holds.
+    """Write `report.md` and `report.html` of a study from the files in its folder.
 
     Args:
-        out: folder with `results.json`, and with what later commands have added:
-            `board.json`, the file of a row of `EXPERIMENTS`, and `figures`.
+        out: folder with `results.json`, and with files of later commands: `board.json`,
+            files of rows of `EXPERIMENTS`, and `figures`.
 
     Returns:
-        Whether all of it is in the report: False where there is no `results.json`,
-        or where the board is of other test images and is therefore left out.
+        Whether the report is complete: False if there is no `results.json`, or if
+        `board.json` is for other test images and is therefore left out.
     """
     named(out)
     if not (out / "results.json").is_file():
@@ -92,13 +92,13 @@ def write_report(out: Path) -> bool:
 def publish(
     out: Path, name: str, results: dict[str, Any], drawn: dict[str, Figure]
 ) -> dict[str, Any]:
-    """Write results and figures of an experiment, and the report anew.
+    """Write results and figures of an experiment, and update the report.
 
     Args:
         out: folder of the study.
         name: a row of `EXPERIMENTS`.
-        results: what its file is to hold; the command is added.
-        drawn: file name without ending -> figure.
+        results: content of its file; the command is added.
+        drawn: file name without extension -> figure.
     """
     results["command"] = command()
     write_json(out / EXPERIMENTS[name].file, results)
@@ -109,7 +109,7 @@ def publish(
 
 
 def _sections(out: Path, results: dict[str, Any]) -> list[Section]:
-    """Return what goes beyond the nine, each from its own file."""
+    """Return the sections of the experiments, each from its own file."""
     further = []
     for name, row in EXPERIMENTS.items():
         record = _read(out / row.file)
@@ -129,7 +129,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _figures(out: Path, captions: Mapping[str, str]) -> Figures:
-    """Return the figures that a study's folder holds: file name -> (caption, PNG)."""
+    """Return the figures in the folder of a study: file name -> (caption, PNG)."""
     paths = {name: out / "figures" / f"{name}.png" for name in captions}
     return {
         path.name: (captions[name], read(path, MAX_FIGURE))

@@ -1,7 +1,7 @@
 """The report of a study, as Markdown and as one self-contained HTML page.
 
-`summary` computes every figure once, as text; both templates only lay it out, so the
-two reports cannot disagree.
+`summary` computes all texts once and both templates only lay them out, so that the two
+reports agree.
 """
 
 import base64
@@ -31,7 +31,7 @@ from keras_dae.study.report.comparison_words import (
 
 Figures = Mapping[str, tuple[str, bytes]]  # file name -> (caption, PNG bytes)
 Rows = list[dict[str, Any]]
-# Part of the report -> the figures that stand beside its tables, without ending.
+# Part of the report -> figures below its tables, without extension.
 BESIDE = {
     "architectures": ("figure1-scheme",),
     "results": ("figure5-losses", "figure6-test-loss"),
@@ -50,11 +50,10 @@ class Table:
     """A table as text.
 
     Attributes:
-        heads: the columns' names.
+        heads: names of the columns.
         rows: the cells.
-        words: places of the columns that hold words; the others hold figures, which
-            are set to the right.
-        beneath: rows of another kind, set apart under the others.
+        words: indices of columns with text; others hold numbers, aligned to the right.
+        beneath: rows of another kind, shown below the others.
     """
 
     heads: list[str]
@@ -65,7 +64,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A further part of the report: sentences, tables and figures under a title."""
+    """A section of the report: sentences, tables and figures under a title."""
 
     title: str
     texts: list[str]
@@ -83,13 +82,13 @@ def report_markdown(
     folder: str = "figures",
     sections: Sequence[Section] = (),
 ) -> str:
-    """Return the report as GitHub Markdown, which links the figures.
+    """Return the report as GitHub Markdown, with links to the figures.
 
     Args:
-        results: what `results.json` holds.
-        figures: file name -> (caption, PNG bytes), in the order to show them.
-        folder: where the files lie, as seen from the report; '' beside it.
-        sections: what follows the tables of the study.
+        results: content of `results.json`.
+        figures: file name -> (caption, PNG bytes), in display order.
+        folder: folder of the figures, relative to the report.
+        sections: sections after the tables of the study.
     """
     prefix = f"{folder}/" if folder else ""
 
@@ -102,9 +101,9 @@ def report_markdown(
 def report_html(
     results: dict[str, Any], figures: Figures, sections: Sequence[Section] = ()
 ) -> str:
-    """Return the report as one HTML page that holds its figures and loads nothing.
+    """Return the report as one HTML page that contains its figures.
 
-    The arguments are those of `report_markdown`.
+    For arguments see `report_markdown`.
     """
 
     def embed(_: str, png: bytes) -> str:
@@ -149,13 +148,13 @@ def _render(
 
 
 def _slug(title: str) -> str:
-    """Return the anchor of a heading, as GitHub makes it."""
+    """Return the anchor of a heading, as GitHub generates it."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 @cache
 def _templates() -> Environment:
-    """Return the templates; what they show in HTML is escaped."""
+    """Return the templates; values are escaped in HTML."""
     environment = Environment(
         loader=PackageLoader("keras_dae.study.report"),
         autoescape=select_autoescape(["html"]),
@@ -176,27 +175,27 @@ def markdown_table(table: Table) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Return `text` so that Markdown, also within a table, shows it as it is."""
+    """Return `text` escaped for Markdown, also within a table."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*|\[\]])", r"\\\1", " ".join(text.split()))
-    # Within a word an underscore is no mark-up: DAE_5_13 stays readable.
+    # Underscores within a word need no escape: DAE_5_13 stays readable.
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
 
 
 def _code(text: str) -> str:
-    """Return `text` as a Markdown code span, whatever backticks it holds."""
+    """Return `text` as a Markdown code span, also if it holds backticks."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence, text = "`" * (longest + 1), " ".join(text.split())
     return f"{fence} {text} {fence}" if longest else f"{fence}{text}{fence}"
 
 
 def summary(results: dict[str, Any]) -> dict[str, Any]:
-    """Return every sentence and table of the report as text.
+    """Return all sentences and tables of the report as text.
 
     Args:
-        results: what `results.json` holds: dataset, noise, hardware, models, floors,
-            architectures, claims, command; and `board`, (notes, table), where there
-            is one to show.
+        results: content of `results.json`: dataset, noise, hardware, models, floors,
+            architectures, claims, command; and `board`, (notes, table), if there is
+            one.
     """
     runs = by_model(results["models"])
     first = results["architectures"][0]
@@ -216,31 +215,31 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def _notes(pixels: int) -> dict[str, str]:
-    """Return what each table needs to be read, by the name of the table."""
+    """Return the notes of each table, by the name of the table."""
     architectures = (
-        "Table 1 of the paper, with what it leaves open. The decoder mirrors the "
-        "encoder. Compression rate: latent values by pixel values. Receptive field: "
-        "side of the square that a latent value sees, in pixels."
+        "Table 1 of the paper, with further properties. The decoder mirrors the "
+        "encoder. Compression rate: latent values per pixel value. Receptive field: "
+        "side of the receptive field of a latent value, in pixels."
     )
     tests = (
         f"MSE is the mean over the {pixels:,} pixel values of an image, and over the "
         "test images. The paper's loss (section 3.1) is the sum over pixels, "
-        f"{pixels:,} times as much; it stands beside the mean. PSNR is that of the "
-        "mean MSE; SSIM has a Gaussian window of sigma 1.5 and a data range of 1. "
-        "After \N{PLUS-MINUS SIGN} stands the standard deviation over seeds, "
-        "where there are several. The last rows are floors: answers without learning, "
-        "classical filters and affine maps. Clipping shifts dark pixels up and bright "
-        "ones down, and a filter that averages keeps the shift; 'inverse' and 'curve' "
-        "take it back, see the board."
+        f"{pixels:,} times as much; it is shown next to the mean. PSNR is that of the "
+        "mean MSE; SSIM has a Gaussian window of sigma 1.5 and a data range of 1. The "
+        "value after \N{PLUS-MINUS SIGN} is the standard deviation over seeds, if "
+        "there are several. The last rows are baselines: trivial outputs, classical "
+        "filters and affine maps. Clipping raises the mean of dark pixels and lowers "
+        "that of bright ones, and an averaging filter keeps this bias; 'inverse' and "
+        "'curve' correct it, see the board."
     )
     comparisons = (
         "The difference is the test MSE of the model that the claim expects higher, "
-        "less that of the other. Welch's test over seeds, the test images paired, "
-        "gives the interval and p; with 8 seeds or more an exact permutation test of "
+        "minus that of the other. Interval and p are from Welch's test over seeds, "
+        "paired over test images; with 8 seeds or more an exact permutation test of "
         "two models must agree. p is corrected over all comparisons by Holm's method; "
         f"HOLDS and FAILS need p < {LEVEL} and 3 seeds. The interval is not corrected. "
-        "The ratios, first model by second, are what the pair confounds: a verdict "
-        "cannot tell their effect from that of depth or latent size."
+        "The ratios, first model by second, are other differences of the pair: a "
+        "verdict cannot tell their effect from that of depth or latent size."
     )
     comparisons += (
         " That the deepest model is the best at every latent size (section 5.1) is "
@@ -254,7 +253,7 @@ def _notes(pixels: int) -> dict[str, str]:
 
 
 def by_model(models: Rows) -> dict[str, Rows]:
-    """Return model name -> its rows, one a seed, in the order of first appearance."""
+    """Return model name -> its rows, one per seed, in order of first appearance."""
     runs: dict[str, Rows] = {}
     for row in models:
         runs.setdefault(row["name"], []).append(row)
@@ -262,7 +261,7 @@ def by_model(models: Rows) -> dict[str, Rows]:
 
 
 def _facts(results: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
-    """Yield what was run, as (name, value, whether to set it as code)."""
+    """Yield facts about the study, as (name, value, whether it is code)."""
     data, noise, models = results["dataset"], results["noise"], results["models"]
     counts = ", ".join(f"{data[k]:,} {k}" for k in ("train", "validation", "test"))
     yield "Data", f"{data['name']}, {counts} images", False
@@ -293,7 +292,7 @@ BESIDE_HOLDS = (
 
 
 def _answers(claims: Rows) -> Iterator[dict[str, str]]:
-    """Yield for each claim its verdict and a sentence that counts the comparisons."""
+    """Yield for each claim its verdict and a sentence with counts of comparisons."""
     for claim, counts in count_verdicts(claims):
         total = sum(counts.values())
         if counts["HOLDS"] == total:
@@ -321,7 +320,7 @@ def _answers(claims: Rows) -> Iterator[dict[str, str]]:
 
 
 def _best(runs: dict[str, Rows], floors: Rows) -> str:
-    """Return sentences on the best model and on what all models must beat."""
+    """Return sentences on the best model and on the best baselines."""
     errors = {name: mean(_test(rows, "mse")) for name, rows in runs.items()}
     name = min(errors, key=errors.__getitem__)
     text = f"The lowest test MSE is {errors[name]:.5f}, of {name}."
@@ -338,7 +337,7 @@ def _best(runs: dict[str, Rows], floors: Rows) -> str:
 
 
 def _beside(errors: Mapping[str, float], floor: Mapping[str, Any]) -> str:
-    """Return a floor's error, and which models are not below it."""
+    """Return the error of a baseline, and which models are not below it."""
     height = float(floor["test"]["mse"])
     above = [model for model, error in errors.items() if error >= height]
     words = f"not below it: {', '.join(above)}" if above else "all models are below"
@@ -346,9 +345,9 @@ def _beside(errors: Mapping[str, float], floor: Mapping[str, Any]) -> str:
 
 
 def best_filter(floors: Rows) -> dict[str, Any] | None:
-    """Return the filter of lowest test error of `floors`, None without one.
+    """Return the filter with the lowest test error in `floors`, None if there is none.
 
-    Results of before filters were corrected for clipping name medians alone.
+    Results older than the corrections for clipping include only medians.
     """
     filters = [
         row
@@ -359,7 +358,7 @@ def best_filter(floors: Rows) -> dict[str, Any] | None:
 
 
 def best_affine(floors: Rows) -> dict[str, Any] | None:
-    """Return the affine map of lowest test error of `floors`, None without one."""
+    """Return the affine map with the lowest test error in `floors`, or None."""
     maps = [row for row in floors if row.get("kind") == "affine"]
     return min(maps, key=lambda row: float(row["test"]["mse"]), default=None)
 
@@ -369,7 +368,7 @@ def _test(rows: Rows, key: str) -> list[float]:
 
 
 def with_spread(values: list[float], digits: int) -> str:
-    """Return mean and, of several values, their standard deviation (n - 1)."""
+    """Return the mean and, for several values, the standard deviation (n - 1)."""
     text = f"{mean(values):.{digits}f}"
     if len(values) < 2:
         return text
@@ -377,7 +376,7 @@ def with_spread(values: list[float], digits: int) -> str:
 
 
 def _architectures(rows: Rows) -> Table:
-    """Return table 1 of the paper, with what the choice of layers confounds."""
+    """Return table 1 of the paper, with other properties of the architectures."""
     heads = ["model", "encoder's convolutions", "latent (h, w, channels)"]
     heads += ["compression rate", *CONFOUNDS.values()]
     cells = [
@@ -392,7 +391,7 @@ def _architectures(rows: Rows) -> Table:
 
 
 def _results(runs: dict[str, Rows], floors: Rows) -> Table:
-    """Return the test figures of each model, and the floors beneath them."""
+    """Return the test scores of each model, with the baselines below."""
     heads = ["model", "runs", "test MSE", "sum over pixels", "PSNR, dB", "SSIM"]
     heads += [metric.label for metric in added_metrics().values()]
     heads += ["live maps", "seconds a run"]

@@ -1,4 +1,4 @@
-"""Rows as tables for a terminal."""
+"""Tables for a terminal."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ VERDICT_STYLES = {
 
 
 def new_table(title: str, *columns: str, caption: str | None = None) -> Table:
-    """Return an empty table in the house's style, the first column of words."""
+    """Return an empty table in the common style; the first column is text."""
     table = Table(
         title=title,
         caption=caption,
@@ -39,13 +39,13 @@ def new_table(title: str, *columns: str, caption: str | None = None) -> Table:
 
 
 def architecture_table(rows: list[dict[str, Any]]) -> Table:
-    """Return table 1 of the paper with what it leaves open beside it."""
+    """Return table 1 of the paper with other properties of the architectures."""
     table = new_table(
         "Denoising autoencoders (the decoder mirrors the encoder)",
         *("model", "latent", "ratio", "encoder", "filters"),
-        *("parameters", "multiply-adds", "sees"),
-        caption="ratio: latent values by pixels; sees: the receptive field of a latent "
-        "value, in pixels",
+        *("parameters", "multiply-adds", "field"),
+        caption="ratio: latent values per pixel value; field: side of the "
+        "receptive field of a latent value, in pixels",
     )
     for row in rows:
         height, width, channels = row["latent_shape"]
@@ -63,7 +63,7 @@ def architecture_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def results_table(results: dict[str, Any]) -> Table:
-    """Return models and floors by test error, means over seeds."""
+    """Return models and baselines by test error, averaged over seeds."""
     data, noise = results["dataset"], results["noise"]
     draws = results.get("test_draws", 1)
     drawn = f", mean of {draws} draws" if draws > 1 else ""
@@ -75,8 +75,8 @@ def results_table(results: dict[str, Any]) -> Table:
         "live maps",
         *(metric.label for metric in added_metrics().values()),
         caption="MSE: mean over pixels; PSNR of the mean MSE; SSIM: Gaussian window, "
-        "sigma 1.5; live maps: latent maps that are above 0 in any test image, of all "
-        f"runs together. Data sha256 {data['sha256'][:12]}, "
+        "sigma 1.5; live maps: latent maps that are above 0 in any test image, over "
+        f"all runs. Data sha256 {data['sha256'][:12]}, "
         f"noisy test images {noise['test_sha256'][:12]}. {results['hardware']}",
     )
     by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -124,7 +124,7 @@ def claims_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def jobs_table(rows: list[dict[str, Any]]) -> Table:
-    """Return how each run of a sweep went."""
+    """Return the state of each run of a sweep."""
     table = new_table("Runs", "run", "state", "seconds", "reason")
     for row in rows:
         table.add_row(
@@ -134,7 +134,7 @@ def jobs_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def denoise_table(rows: list[dict[str, Any]]) -> Table:
-    """Return what became of each image file."""
+    """Return the result for each image file."""
     done = sum(row["state"] == "done" for row in rows)
     measured = any(row.get("metrics") for row in rows)
     skipped = sum(row["state"] == "skipped" for row in rows)
@@ -163,12 +163,12 @@ def denoise_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _words(row: dict[str, Any]) -> list[str | None]:
-    """Return what there is to say of an image file."""
+    """Return the notes on an image file."""
     return [row["output"] or row["reason"], row.get("note"), row.get("warning")]
 
 
 def parity_table(rows: list[dict[str, Any]]) -> Table:
-    """Return differences from torch and speeds, a row for each model and runtime."""
+    """Return differences from torch and speeds, one row per model and runtime."""
     table = new_table(
         "The same file on each runtime",
         *("model", "runtime", "form", "state", "largest difference", "ms per image"),
@@ -189,8 +189,10 @@ def parity_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def doctor_table(rows: list[dict[str, Any]]) -> Table:
-    """Return what a machine offers; columns to the left, since they are words."""
-    table = Table(title="keras_dae here", title_justify="left", box=box.SIMPLE_HEAD)
+    """Return the checks of `doctor`; text columns are aligned to the left."""
+    table = Table(
+        title="keras_dae on this machine", title_justify="left", box=box.SIMPLE_HEAD
+    )
     for column in ("", "name", "state", "detail"):
         table.add_column(column)
     styles = {"ok": "green", "absent": "yellow", "broken": "red"}
@@ -201,9 +203,9 @@ def doctor_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def pretrained_table(cards: dict[str, dict[str, Any]]) -> Table:
-    """Return the models in the package: training and first figures of their cards."""
+    """Return the pretrained models, with training and first scores of their cards."""
     table = new_table(
-        "Models in the package",
+        "Pretrained models",
         *("model", "parameters", "trained on", "images"),
         *("measured on", "MSE", "PSNR dB", "SSIM"),
     )
@@ -219,7 +221,7 @@ def pretrained_table(cards: dict[str, dict[str, Any]]) -> Table:
             f"{psnr_of(figures['mse']):.2f}",
             f"{figures['ssim']:.3f}",
         )
-    # Models of one kind share limits and licence: each is said once.
+    # Models of one kind share limits and licence, which are printed once.
     kinds = {
         f"{card['data']}: {card['limits']} {card['licence']}" for card in cards.values()
     }
@@ -231,7 +233,7 @@ def pretrained_table(cards: dict[str, dict[str, Any]]) -> Table:
 def text_table(
     title: str, heads: list[str], rows: list[list[str]], caption: str | None = None
 ) -> Table:
-    """Return rows that are text already, the first column to the left."""
+    """Return a table of text, with the first column aligned to the left."""
     table = new_table(title, *heads, caption=caption)
     for row in rows:
         table.add_row(*row)
@@ -239,11 +241,11 @@ def text_table(
 
 
 def setting(results: Mapping[str, Any]) -> str:
-    """Return what a table's figures are of: data, noise with its hash, seeds.
+    """Return a sentence on the setting of a table: data, noise with its hash, seeds.
 
     Args:
-        results: what a JSON file of results holds: `dataset`, `rows` and, where it is
-            of one noise, `noise`.
+        results: content of a JSON file of results: `dataset`, `rows` and, if there is a
+            single noise, `noise`.
     """
     data, noise = results["dataset"], results.get("noise")
     words = [f"{data['name']}, {data['test']:,} test images"]

@@ -1,1 +1,1 @@
-"""Denoisers on other noises and strengths."""
+"""Denoisers on other kinds and strengths of noise."""

@@ -1,4 +1,4 @@
-"""Figures of robustness: rows in, a `Figure` out."""
+"""Figures of robustness."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,19 @@ from keras_dae.study.nine.diagrams import GREY, INK, styled
 
 Rows = Sequence[Mapping[str, Any]]
 METRICS = {"psnr": "PSNR of the mean error, dB", "mse": "MSE", "ssim": "SSIM"}
-# Noises whose strength falls as the parameter grows.
+# Kinds of noise that get weaker as the parameter grows.
 REVERSED = ("poisson",)
 ACROSS = 4
 
 
 @styled
 def strengths(results: Mapping[str, Any], metric: str = "psnr") -> Figure:
-    """Draw a metric over strength, one panel a noise, a line a denoiser.
+    """Draw a metric against strength, one panel per noise, one line per denoiser.
 
-    Of several seeds the mean is drawn. Few lines are drawn, see `_drawn`.
+    Lines are means over seeds. Only some denoisers are drawn, see `_drawn`.
 
     Args:
-        results: what `robustness.json` holds.
+        results: content of `robustness.json`.
         metric: 'psnr', 'mse' or 'ssim'.
     """
     rows = [row for row in results["rows"] if row["test"][metric] is not None]
@@ -58,7 +58,7 @@ def strengths(results: Mapping[str, Any], metric: str = "psnr") -> Figure:
 
 
 def _lines(rows: Rows, metric: str) -> dict[str, dict[str, dict[float, float]]]:
-    """Return name -> noise -> strength -> the metric, mean over seeds."""
+    """Return name -> noise -> strength -> the metric, averaged over seeds."""
     found: dict[str, dict[str, dict[float, list[float]]]] = {}
     for row in rows:
         of_noise = found.setdefault(row["name"], {}).setdefault(row["noise"], {})
@@ -75,11 +75,11 @@ def _lines(rows: Rows, metric: str) -> dict[str, dict[str, dict[float, float]]]:
 def _drawn(
     rows: Rows, lines: dict[str, dict[str, dict[float, float]]], metric: str
 ) -> set[str]:
-    """Return the few that are drawn; the table holds all.
+    """Return the denoisers to draw; the table has all.
 
-    Drawn are the noisy input, the filter that is best most often, and the models but
-    for those of the study between its ends: the deepest and the shallowest, of the
-    largest and of the smallest latent.
+    These are the noisy input, the filter that is best most often, and the models. Of
+    the study's models only the deepest and the shallowest, with the largest and the
+    smallest latent, are drawn.
     """
     kind_of = {row["name"]: row["kind"] for row in rows}
     filters = [name for name in lines if kind_of[name] == "filter"]
@@ -99,7 +99,7 @@ def _drawn(
 
 
 def _between(rows: Rows) -> set[str]:
-    """Return the study's models that are at an end of neither depth nor latent."""
+    """Return the study's models that are extreme neither in depth nor in latent."""
     own = {
         row["name"]: (row["depth"], row["latent"])
         for row in rows
@@ -126,10 +126,10 @@ def _strength_axis(axes: Axes, kind: str, results: Mapping[str, Any]) -> None:
 
 @styled
 def gain_table(results: Mapping[str, Any]) -> Figure:
-    """Draw the mean gain of each denoiser on each noise, its best noise framed.
+    """Draw the mean gain of each denoiser for each noise, with its best noise framed.
 
     Args:
-        results: what `robustness.json` holds.
+        results: content of `robustness.json`.
     """
     rows = sorted(results["gains"], key=lambda row: row["kind"] != "filter")
     kinds = list(results["grid"])
@@ -144,6 +144,6 @@ def gain_table(results: Mapping[str, Any]) -> Figure:
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, ec=INK, lw=2.2))
     border = sum(row["kind"] == "filter" for row in rows) - 0.5
     axes.axhline(border, color=INK, lw=1.2)
-    note = "PSNR after less PSNR before, dB, mean over strengths; framed: the most"
+    note = "PSNR after minus PSNR before, dB, mean over strengths; framed: the highest"
     figure.supxlabel(note, fontsize=9, color=GREY)
     return figure

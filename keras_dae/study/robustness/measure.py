@@ -1,4 +1,4 @@
-"""Denoisers on noises and strengths that they were not made for."""
+"""Measure denoisers on kinds and strengths of noise they were not made for."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
@@ -17,7 +17,7 @@ from keras_dae.study.common.candidates import NOISY, Candidate
 from keras_dae.study.common.store import Store
 from keras_dae.system import backend
 
-# Kind -> strengths, the weakest first; few photons are a strong noise.
+# Kind -> strengths, the weakest first; few photons are strong noise.
 GRID: dict[str, tuple[float, ...]] = {
     "gaussian": (0.1, 0.25, 0.5, 0.75, 1.0),
     "salt-pepper": (0.05, 0.1, 0.3, 0.5),
@@ -28,17 +28,17 @@ GRID: dict[str, tuple[float, ...]] = {
     "masking": (0.1, 0.3, 0.5, 0.7),
 }
 Grid = Mapping[str, tuple[float, ...]]
-# Rows of `FILTERS` that are tuned in seconds: each is tuned for each cell, since a user
-# of a filter sets it for the noise at hand.
+# Rows of `FILTERS` that are tuned in seconds. They are tuned for each noise and
+# strength, since users of a filter adjust it to their noise.
 TUNED = ("mean", "median", "Gaussian", "Wiener", "total variation")
 TUNE_IMAGES = 200
 
 
 def strengths_of(kind: str) -> tuple[float, ...]:
-    """Return the strengths of a kind: a row of `GRID`, else its own default.
+    """Return the strengths of a kind: a row of `GRID`, else its default.
 
     Raises:
-        UsageError: an unknown kind.
+        UsageError: the kind is unknown.
     """
     noise = parse_noise(kind)
     return GRID.get(kind) or (getattr(noise, fields(NOISES[kind])[0].name),)
@@ -47,10 +47,10 @@ def strengths_of(kind: str) -> tuple[float, ...]:
 def parse_grid(texts: Iterable[str], clip: bool = True) -> Grid:
     """Return noises and strengths written as `gaussian:0.1,0.5`; GRID for none.
 
-    A kind without strengths takes those of `GRID`.
+    A kind without strengths uses those of `GRID`.
 
     Raises:
-        UsageError: an unknown kind, or a strength that is no number or out of range.
+        UsageError: a kind is unknown, or a strength is not a number or out of range.
     """
     grid: dict[str, tuple[float, ...]] = {}
     for text in texts:
@@ -62,8 +62,8 @@ def parse_grid(texts: Iterable[str], clip: bool = True) -> Grid:
             grid[kind] = tuple(float(one) for one in strengths.split(","))
         except ValueError:
             raise UsageError(
-                "Strengths are numbers separated by commas, as in gaussian:0.1,0.5. "
-                f"Received: noise={text!r}."
+                "Strengths must be numbers separated by commas, as in "
+                f"gaussian:0.1,0.5. Received: noise={text!r}."
             ) from None
         for one in grid[kind]:
             parse_noise(f"{kind}:{one:g}", clip=clip)
@@ -81,17 +81,18 @@ def measure(
     clip: bool = True,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> dict[str, Any]:
-    """Return what `robustness.json` holds; resumable, no cell is measured twice.
+    """Return the content of `robustness.json`. Results are stored and reused.
 
     Args:
         splits: the data set; all of its test images are used.
-        models: denoisers that stay the same whatever the noise.
-        store: keeps what is measured.
-        tuned: rows of `FILTERS`, tuned for each cell on validation images.
+        models: denoisers that do not depend on the noise.
+        store: stores the measurements.
+        tuned: rows of `FILTERS`, tuned for each noise and strength on validation
+            images.
         grid: kind of noise -> strengths, the weakest first.
-        seed: what the noise is drawn from.
+        seed: seed for the noise.
         clip: whether noisy images are clipped to [0, 1].
-        progress: told what is being done and how much of all is done, from 0 to 1.
+        progress: called with a description and the fraction done, from 0 to 1.
     """
     rows: list[dict[str, Any]] = []
     first, tuned = candidates.baselines(splits, [NOISY]), list(tuned)
@@ -149,10 +150,10 @@ def _figures(store: Store, bench: TestBench, one: Candidate) -> dict[str, Any]:
 
 
 def gains(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield for each denoiser what it gains on each noise, and where the most.
+    """Yield the gain of each denoiser for each noise, and the noise with the highest.
 
-    The gain is PSNR after less PSNR before, in dB, its mean over strengths (and
-    seeds); `best` is the noise of the highest one. Needs rows of 'noisy input'.
+    The gain is PSNR after minus PSNR before, in dB, averaged over strengths and seeds.
+    `best` is the noise with the highest gain. Needs rows of 'noisy input'.
     """
     before = {
         (row["noise"], row["strength"]): row["test"]["psnr"]

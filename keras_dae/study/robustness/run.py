@@ -1,4 +1,4 @@
-"""Measure denoisers on many noises; draw and publish it."""
+"""Measure denoisers on many noises, with figures and report."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,18 +29,18 @@ def robustness(
     """Measure models and filters on many noises; write `robustness.json` and figures.
 
     Args:
-        folders: runs of one data set.
-        files: `.keras` files of any origin.
+        folders: runs with the same data set.
+        files: `.keras` files.
         out: folder of the study.
-        data_dir: folder of the data sets' files.
-        data: the data set, where there is no run to name it.
+        data_dir: folder with the files of the data sets.
+        data: the data set, if there are no runs.
         grid: kind of noise -> strengths.
-        images: test images a cell, the first ones; all where there are fewer.
+        images: test images per noise and strength; all if there are fewer.
         filters: rows of `FILTERS`, tuned for each noise on validation images.
-        progress: told what is being done.
+        progress: called with a description and the fraction done.
 
     Raises:
-        UsageError: runs of several data sets, or an unknown filter.
+        UsageError: the runs have several data sets, or a filter is unknown.
     """
     folders, seed, cut = list(folders), 0, None
     if folders:

@@ -8,10 +8,10 @@ import rich.table
 from keras_dae.study.report.report import Table, Written
 from keras_dae.study.report.tables import setting, text_table
 
-# File name without ending -> caption, in the order of the report.
+# File name without extension -> caption, in the order of the report.
 FIGURES = {
     "robustness-gain": "What each denoiser gains on each noise.",
-    "robustness-psnr": "PSNR over strength, one panel a noise: the best filter, and "
+    "robustness-psnr": "PSNR over strength, one panel per noise: the best filter, and "
     "of the study's models the deepest and the shallowest, of the largest and of the "
     "smallest latent. The table has all.",
     "robustness-ssim": "SSIM over strength.",
@@ -20,7 +20,7 @@ FIGURES = {
 
 
 def write(results: dict[str, Any]) -> Written:
-    """Return title, sentences and table of `robustness.json`."""
+    """Return title, sentences and table for `robustness.json`."""
     images = results["dataset"]["test"]
     kinds = list(results["grid"])
     text = (
@@ -44,7 +44,7 @@ def write(results: dict[str, Any]) -> Written:
 
 
 def filter_sentence(results: Mapping[str, Any]) -> str:
-    """Return which noise each filter gains most on, and the best filter of each."""
+    """Return the noise with the highest gain of each filter, and the best filters."""
     filters = [row for row in results["gains"] if row["kind"] == "filter"]
     if not filters:
         return ""
@@ -64,8 +64,8 @@ def filter_sentence(results: Mapping[str, Any]) -> str:
 
 
 def gains_table(results: dict[str, Any]) -> rich.table.Table:
-    """Return what each denoiser gains on each noise, for a terminal."""
+    """Return the gain of each denoiser for each noise, for a terminal."""
     (rows,) = write(results)[2]
     images = results["dataset"]["test"]
-    title = f"Gain in PSNR, dB, mean over strengths ({images:,} images a cell)"
+    title = f"Gain in PSNR, dB, mean over strengths ({images:,} images per cell)"
     return text_table(title, rows.heads, rows.rows + rows.beneath)

@@ -1,1 +1,1 @@
-"""Intervals around the answers of several models, and what they cover."""
+"""Intervals of several models, and their coverage."""

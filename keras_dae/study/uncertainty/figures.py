@@ -1,4 +1,4 @@
-"""Figures of uncertainty: rows and arrays in, a `Figure` out."""
+"""Figures of uncertainty."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ WANTED = (0.88, 0.92)
 
 @dataclass(frozen=True)
 class Example:
-    """Test images with their answers: arrays (N, H, W), and the model's name."""
+    """Test images with outputs of a model: arrays (N, H, W), and the model's name."""
 
     name: str
     clean: np.ndarray
@@ -28,10 +28,10 @@ class Example:
 
 @styled
 def coverage(results: Mapping[str, Any]) -> Figure:
-    """Draw coverage by predicted spread, inside strokes, and under other noise.
+    """Draw coverage by predicted spread, inside strokes, and for other noise.
 
     Args:
-        results: what `uncertainty.json` holds.
+        results: content of `uncertainty.json`.
     """
     rows = [_named(row) for row in results["rows"]]
     styles = line_styles(rows)
@@ -58,7 +58,7 @@ def coverage(results: Mapping[str, Any]) -> Figure:
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with depth and latent as the model's name tells them."""
+    """Return a row with depth and latent from the name of the model."""
     parts = str(row["name"]).split("_")
     known = {}
     if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():
@@ -67,7 +67,7 @@ def _named(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _groups(axes: Axes, rows: list[dict[str, Any]]) -> None:
-    """Draw one column of dots for each group: strokes, unsure, other noises."""
+    """Draw one column of dots per group: strokes, uncertain pixels, other noises."""
     groups = {"all": [row["test"]["coverage"] for row in rows]}
     groups["strokes"] = [row["test"]["strokes"] for row in rows]
     groups["unsure"] = [row["test"]["unsure"] for row in rows]
@@ -82,12 +82,12 @@ def _groups(axes: Axes, rows: list[dict[str, Any]]) -> None:
         axes.plot([place] * len(shown), shown, "o", color=colour, ms=5, alpha=0.7)
     axes.set_xticks(range(len(groups)), list(groups), fontsize=8.5)
     axes.axvline(2.5, color=GREY, lw=1, ls=":")
-    axes.set_title("right of the line: no promise", fontsize=9, color=GREY)
+    axes.set_title("right of the line: no guarantee", fontsize=9, color=GREY)
 
 
 @styled
 def images(example: Example) -> Figure:
-    """Draw test images, answers, errors and widths, a column an image."""
+    """Draw test images, outputs, errors and widths, one column per image."""
     error = np.abs(example.answer - example.clean)
     outside = (example.clean < example.lower) | (example.clean > example.upper)
     rows = {

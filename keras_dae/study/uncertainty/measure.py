@@ -1,7 +1,7 @@
-"""Calibrated intervals of several models on one data set: what they cover, and where.
+"""Calibrated intervals of several models on one data set, and their coverage.
 
-Beside the learnt spread stands one that costs nothing: the variance of an error is
-about 0.32 f (1 - f) where f is the answer. It is calibrated in the same way.
+The learnt spread is compared with one that needs no training: the variance of an error
+is about 0.32 f (1 - f), where f is the output. It is calibrated in the same way.
 """
 
 import time
@@ -37,9 +37,9 @@ from keras_dae.uncertainty.records import to_json
 from keras_dae.uncertainty.spread import TINY
 
 SIGMA = 0.5
-SHIFTED = (0.3, 0.7)  # where the promise ends
-SHIFTED_IMAGES = 1000  # test images of these, the first ones
-UNLIKE_IMAGES = 500  # test images that are asked whether they warrant a warning
+SHIFTED = (0.3, 0.7)  # noise that the guarantee does not cover
+SHIFTED_IMAGES = 1000  # test images with such noise
+UNLIKE_IMAGES = 500  # test images used for the share of warnings
 Progress = Callable[[str, float], None]
 
 
@@ -49,10 +49,10 @@ class Settings:
 
     Attributes:
         splits: the data set.
-        noise: what is added.
-        shifted: other noises, which no calibration has seen.
-        validation_images: validation images, from the first; None takes all.
-        seed: what the noise is drawn from.
+        noise: noise to add.
+        shifted: other noises, which were not used to calibrate.
+        validation_images: use the first N validation images; None uses all.
+        seed: seed for the noise.
     """
 
     splits: Splits
@@ -62,7 +62,7 @@ class Settings:
     seed: int = 0
 
     def describe(self) -> dict[str, Any]:
-        """Return these as JSON values."""
+        """Return the settings as JSON values."""
         return {
             "dataset": self.splits.describe(),
             "noise": describe_noise(self.noise),
@@ -75,7 +75,7 @@ class Settings:
 
 
 def settings(splits: Splits, sigma: float = SIGMA, **options: Any) -> Settings:
-    """Return settings of clipped Gaussian noise, and of a weaker and a stronger one."""
+    """Return settings of clipped Gaussian noise, with a weaker and a stronger one."""
     shifted = tuple(parse_noise(f"gaussian:{one:g}") for one in SHIFTED)
     return Settings(splits, parse_noise(f"gaussian:{sigma:g}"), shifted, **options)
 
@@ -88,15 +88,15 @@ def measure(
     *,
     progress: Progress = lambda what, share: None,
 ) -> dict[str, Any]:
-    """Return what `uncertainty.json` holds; a model is calibrated once.
+    """Return the content of `uncertainty.json`; each model is calibrated once.
 
     Args:
         models: names and `.keras` files.
         given: data and noise.
-        out: folder of this experiment; each model's calibration is kept in it as
+        out: folder of this experiment. The calibration of each model is stored there as
             `NAME.json`.
-        store: where figures are kept.
-        progress: told what is done, and how much of all, from 0 to 1.
+        store: stores the results.
+        progress: called with a description and the fraction done, from 0 to 1.
     """
     models = list(models)
     rows = []
@@ -146,7 +146,7 @@ def _row(name: str, path: Path, given: Settings, told: Progress) -> dict[str, An
             for noise in given.shifted
         ],
     }
-    told("the spread that costs nothing", 0.8)
+    told("the spread without training", 0.8)
     row["free"] = _free(denoise, given)
     row["core_seconds"] = round(time.process_time() - began, 1)
     return row
@@ -155,7 +155,7 @@ def _row(name: str, path: Path, given: Settings, told: Progress) -> dict[str, An
 def report(
     denoise: Denoiser, found: Uncertainty, given: Settings, noise: Noise, images: int
 ) -> dict[str, Any]:
-    """Return coverage on test images under a noise, and how many would be warned of."""
+    """Return coverage on test images for a noise, and the share of warnings."""
     seen = answers_to(denoise, given.splits, "test", noise, given.seed, images)
     spread = found.spread(seen.noisy, seen.answer)
     bounds = found.intervals.bounds(seen.answer, spread)
@@ -169,7 +169,7 @@ def report(
 def shifts(
     denoise: Denoiser, found: Uncertainty, splits: Splits, noise: Noise, seed: int
 ) -> list[dict[str, Any]]:
-    """Return `report` under the noise of the calibration, and under two others."""
+    """Return `report` for the noise of the calibration, and for two others."""
     given = replace(settings(splits, seed=seed), noise=noise)
     counts = [len(splits.test), *(SHIFTED_IMAGES for _ in given.shifted)]
     noises = (noise, *given.shifted)
@@ -180,7 +180,7 @@ def shifts(
 
 
 def free_spread(answer: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of an error that costs nothing to predict.
+    """Return the standard deviation of an error, predicted without training.
 
     Example:
         >>> float(free_spread(np.array([0.5]))[0])

@@ -1,4 +1,4 @@
-"""Calibrate several models, measure the intervals on test images, draw and publish."""
+"""Calibrate several models and measure their intervals, with figures and report."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ from keras_dae.system.storage import read_json
 from keras_dae.uncertainty.calibrate import answers_to
 from keras_dae.uncertainty.records import from_json
 
-SHOWN = 10  # test images in the picture, the first ones
+SHOWN = 10  # test images in the figure
 
 
 def uncertainty(
@@ -28,15 +28,15 @@ def uncertainty(
     validation_images: int | None = None,
     progress: Progress = quiet,
 ) -> dict[str, Any]:
-    """Calibrate models and measure what their intervals cover.
+    """Calibrate models and measure the coverage of their intervals.
 
     Args:
-        models: names and `.keras` files, of one data set.
+        models: names and `.keras` files, for one data set.
         out: folder of the study; results go to its folder `uncertainty`.
-        data_dir: folder of the data sets' files.
+        data_dir: folder with the files of the data sets.
         data: the data set.
-        validation_images: validation images, from the first; None takes all.
-        progress: told what is being done.
+        validation_images: use the first N validation images; None uses all.
+        progress: called with a description and the fraction done.
     """
     models = list(models)
     splits = load(data, data_dir)

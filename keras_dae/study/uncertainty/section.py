@@ -9,11 +9,11 @@ from keras_dae.images.noise_words import noise_label
 from keras_dae.study.report.report import Table, Written
 from keras_dae.study.report.tables import text_table
 
-# File name without ending -> caption, in the order of the report.
+# File name without extension -> caption, in the order of the report.
 FIGURES = {
     "uncertainty-coverage": "Coverage in each tenth of the pixels by predicted spread; "
-    "the band is 88 to 92 %. Right: inside strokes, and under other noise.",
-    "uncertainty-images": "Test images: clean, noisy, answer, error, and the width of "
+    "the band is 88 to 92 %. Right: inside strokes, and for other noise.",
+    "uncertainty-images": "Test images: clean, noisy, output, error, and the width of "
     "each pixel's interval. Pixels outside their interval are in the last row.",
 }
 HEADS = [
@@ -27,30 +27,30 @@ SHIFT_HEADS = [
 
 
 def write(results: dict[str, Any]) -> Written:
-    """Return title, sentences and tables of `uncertainty.json`."""
+    """Return title, sentences and tables for `uncertainty.json`."""
     level, confidence = results["level"], results["confidence"]
     counts = results["dataset"]
     text = (
-        f"An interval around each pixel of an answer, calibrated on validation images: "
-        f"with probability {confidence:.0%} over these, at least {level:.0%} of an "
-        "image's pixels lie in their interval, on average over images like them. Each "
-        "group of predicted spread has a factor of its own, since a single one would "
-        "cover the surely black pixels and miss the unsure ones. A tenth holds a tenth "
-        "of all test pixels, ranked by predicted spread; pixels of equal spread count "
-        "with their mean. Strokes are clean pixels from 0.5 on; unsure are answers "
-        "from 0.1 to 0.9. 'Free' is a standard deviation of sqrt(0.32 f (1 - f)) for "
-        "an answer f, calibrated in the same way. Rank is Spearman's correlation of "
-        "width and error over pixels."
+        f"An interval around each output pixel, calibrated on validation images: with "
+        f"probability {confidence:.0%} over these, the intervals cover at least "
+        f"{level:.0%} of an image's pixels, on average over similar images. Each group "
+        "of predicted spread has its own factor, since a single one would cover the "
+        "certainly black pixels and miss the uncertain ones. A tenth is a tenth of all "
+        "test pixels, ranked by predicted spread; pixels of equal spread count with "
+        "their mean. Strokes are clean pixels of at least 0.5; unsure are outputs from "
+        "0.1 to 0.9. 'Free' is a standard deviation of sqrt(0.32 f (1 - f)) for an "
+        "output f, calibrated in the same way. Rank is Spearman's correlation of width "
+        "and error over pixels."
     )
     data = (
         f"Of {counts['name']}, {counts['test']:,} test images, "
         f"{noise_label(results['noise'])}; {results['core_minutes']} core-minutes."
     )
     shift = (
-        "The promise ends where images are unlike those of the calibration: another "
-        "strength of the noise is not covered by it. 'Warned of' is the share of "
-        "images that `denoise --uncertainty` gives a warning for; a few in a hundred "
-        "images of the calibration's own kind are warned of too."
+        "The guarantee does not hold for images unlike those of the calibration, for "
+        "example with another strength of the noise. 'Warned of' is the share of "
+        "images for which `denoise --uncertainty` prints a warning; this includes a "
+        "few percent of images like those of the calibration."
     )
     tables = [
         Table(HEADS, [_line(row) for row in results["rows"]]),
@@ -74,7 +74,7 @@ def _line(row: Mapping[str, Any]) -> list[str]:
 
 
 def _widths(results: Mapping[str, Any]) -> Table:
-    """Return the share of pixels in each bin of widths, and how many are covered."""
+    """Return the share of pixels in each bin of widths, and their coverage."""
     heads, rows = ["model"], []
     for one in results["rows"][0]["test"]["by_width"]:
         heads += [f"width {one['from']:g} to {one['to']:g}", "coverage"]
@@ -90,17 +90,17 @@ def _shifted(results: Mapping[str, Any]) -> Any:
         for one in (row["test"], *row["shifted"]):
             lowest = min(tenth["coverage"] for tenth in one["deciles"])
             shares = (one["coverage"], one["strokes"], lowest, one["unsure"])
-            promise = "" if one is row["test"] else " (no promise)"
+            promise = "" if one is row["test"] else " (no guarantee)"
             name = one["noise"] + promise
             yield [row["name"], name, *map(_share, shares), _share(one["unlike"])]
 
 
 def report_table(name: str, reports: list[dict[str, Any]]) -> rich.table.Table:
-    """Return what `calibrate --report` found of one model, for a terminal.
+    """Return the results of `calibrate --report` for one model, for a terminal.
 
     Args:
-        name: of the model.
-        reports: of the noise of the calibration first, then of others.
+        name: name of the model.
+        reports: for the noise of the calibration first, then for others.
     """
     first, *shifted = reports
     row = {"name": name, "test": first, "shifted": shifted}
@@ -142,7 +142,7 @@ def _figure(value: float | None) -> str:
 
 def coverage_tables(results: dict[str, Any]) -> list[rich.table.Table]:
     """Return the tables of the section, for a terminal."""
-    titles = ("Intervals on test images", "Where the promise ends", "By width")
+    titles = ("Intervals on test images", "Where the guarantee ends", "By width")
     return [
         text_table(title, table.heads, table.rows)
         for title, table in zip(titles, write(results)[2], strict=True)

@@ -1,1 +1,1 @@
-"""How near training without clean images comes to training with them."""
+"""Compare training without clean images to training with them."""

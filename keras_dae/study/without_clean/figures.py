@@ -28,10 +28,10 @@ WORDS = {
 
 @styled
 def errors(results: Mapping[str, Any]) -> Figure:
-    """Draw the test error of each model by its targets, one panel a noise.
+    """Draw the test error of each model by its targets, one panel per noise.
 
     Args:
-        results: what `without_clean.json` holds.
+        results: content of `without_clean.json`.
     """
     noises = [noise["noise"] for noise in results["noises"]]
     models = {
@@ -61,7 +61,7 @@ def errors(results: Mapping[str, Any]) -> Figure:
 
 
 def _panel(axes: Axes, rows: list[dict[str, Any]], models: list[str]) -> None:
-    """Draw a dot per seed, and a line at the mean, of each model and its targets."""
+    """Draw a dot per seed, and a line at the mean, for each model and its targets."""
     kinds = [name for name in LOOKS if any(r["targets"] == name for r in rows)]
     for place, model in enumerate(models):
         for number, name in enumerate(kinds):

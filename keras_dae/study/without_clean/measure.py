@@ -1,4 +1,4 @@
-"""Test errors of models that never saw a clean image, beside those of clean targets."""
+"""Test errors of models trained without clean images, compared with clean targets."""
 
 from collections.abc import Callable, Iterable, Mapping
 from statistics import mean, stdev
@@ -29,15 +29,16 @@ def measure(
     store: Store,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> dict[str, Any]:
-    """Return what `without_clean.json` holds; no run is measured twice.
+    """Return the content of `without_clean.json`; no run is measured twice.
 
     Args:
-        folders: finished runs of one data set, of any targets and noise.
-        clean: what the study's `results.json` holds. Its rows stand for clean targets
-            where they were measured on the same noisy test images; None has none.
+        folders: finished runs with the same data set, with any targets and noise.
+        clean: content of the study's `results.json`. Its rows are used for clean
+            targets if they were measured on the same noisy test images; None for no
+            rows.
         splits: the data set.
-        store: keeps what is measured.
-        progress: told what is being done and how much of all is done, from 0 to 1.
+        store: stores the measurements.
+        progress: called with a description and the fraction done, from 0 to 1.
     """
     folders = list(folders)
     benches: dict[str, TestBench] = {}
@@ -48,7 +49,7 @@ def measure(
         config = folder.config()
         noise = config.make_noise()
         label = noise_label(describe_noise(noise))
-        if label not in benches:  # one for all runs: it draws each test image's noise
+        if label not in benches:  # shared by all runs
             benches[label] = TestBench(splits, noise, config.data_seed)
         rows.append(_row(folder, benches[label], label, store))
     names = {row["model"] for row in rows}
@@ -98,7 +99,7 @@ def _clean_rows(
 
 
 def _noise(bench: TestBench, label: str) -> dict[str, Any]:
-    """Return a noise with its error, and the least error of naive noisy targets."""
+    """Return a noise with its error, and the lowest error of naive noisy targets."""
     sigma = bench.noise.sigma if is_clipped(bench.noise) else 0.0
     naive, noisy = 0.0, 0.0
     for seen, clean in bench.batches():
@@ -114,13 +115,13 @@ def _noise(bench: TestBench, label: str) -> dict[str, Any]:
 
 
 def groups(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Return the mean over seeds of each noise, model and kind of targets.
+    """Return the mean over seeds for each noise, model and kind of targets.
 
     Each group holds `noise`, `model`, `targets`, `epochs`, `seeds`, `mse` and `spread`
-    (the standard deviation over seeds, None for one); and, over the seeds that clean
-    targets of as many epochs have too, `excess`: the error above that of clean targets,
-    as a share of it, with its standard error (None for one seed). Both are None where
-    there is no such run.
+    (the standard deviation over seeds, None for one). Over the seeds for which there is
+    also a run on clean targets with the same epochs, it holds `excess`, the relative
+    increase of the error compared with clean targets, with its standard error (None for
+    one seed). Both are None if there is no such run.
     """
     found: dict[tuple[str, str, str, int], dict[int, float]] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""Measure runs that never saw a clean image; draw and publish it."""
+"""Measure runs trained without clean images, with figure and report."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,13 +25,13 @@ def without_clean(
     """Measure runs; write `without-clean/without_clean.json`, a figure and the report.
 
     Args:
-        folders: finished runs of one data set.
-        out: folder of a study, whose `results.json` gives the errors of clean targets.
-        data_dir: folder of the data sets' files.
-        progress: told what is being done.
+        folders: finished runs with the same data set.
+        out: folder of a study, whose `results.json` has the errors of clean targets.
+        data_dir: folder with the files of the data sets.
+        progress: called with a description and the fraction done.
 
     Raises:
-        UsageError: runs of several data sets.
+        UsageError: the runs have several data sets.
     """
     folders = list(folders)
     data, config = one_setting(folders)

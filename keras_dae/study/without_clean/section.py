@@ -8,7 +8,7 @@ import rich.table
 from keras_dae.study.report.report import Table, Written
 from keras_dae.study.report.tables import setting, text_table
 
-# File name without ending -> caption, in the order of the report.
+# File name without extension -> caption, in the order of the report.
 FIGURES = {
     "without-clean": "Test error by what a model was trained on; a dot per seed, a "
     "line at the mean.",
@@ -16,7 +16,7 @@ FIGURES = {
 
 
 def write(results: dict[str, Any]) -> Written:
-    """Return title, sentences and table of `without_clean.json`."""
+    """Return title, sentences and table for `without_clean.json`."""
     text = (
         "Models that were trained on noisy images alone, measured on clean test "
         "images: with two noisy copies of each image (noisy), or with one (split, "
@@ -44,12 +44,12 @@ def _table(results: Mapping[str, Any]) -> Table:
 
 
 def in_order(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return groups by noise and model, those of lowest error first."""
+    """Return groups by noise and model, those with the lowest error first."""
     return sorted(groups, key=lambda one: (one["noise"], one["model"], one["mse"]))
 
 
 def excess(group: Mapping[str, Any]) -> str:
-    """Return the error above that of clean targets, in per cent, as text."""
+    """Return the error above that of clean targets in per cent, as text."""
     if group["excess"] is None:
         return "-"
     text = f"{100 * group['excess']:+.1f} %"
@@ -59,12 +59,12 @@ def excess(group: Mapping[str, Any]) -> str:
 
 
 def _naive_sentence(noise: Mapping[str, Any]) -> str:
-    """Return what clipped noisy targets without a correction allow at best."""
+    """Return a sentence on the best result of clipped targets without correction."""
     if not noise["naive"]:
         return ""
     return (
-        f"With {noise['noise']}, a model that is trained towards noisy images without "
-        f"a correction learns their mean, whose MSE is {noise['naive']:.4f}."
+        f"With {noise['noise']}, a model trained on noisy targets without a correction "
+        f"learns their mean, whose MSE is {noise['naive']:.4f}."
     )
 
 

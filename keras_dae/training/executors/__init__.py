@@ -1,1 +1,1 @@
-"""Where the runs of a sweep are trained: a module an executor."""
+"""Executors of sweeps, one module each."""

@@ -1,4 +1,4 @@
-"""Runs on this machine, in processes that each have a fair share of the cores."""
+"""Run a sweep in local processes that share the cores evenly."""
 
 import json
 import os
@@ -20,22 +20,22 @@ from keras_dae.training.config import option_arguments
 from keras_dae.training.jobs import Job, Request
 
 _GRACE_SECONDS = 10
-# Runs that share a GPU, where so much of its memory in MiB is free for each. Several
-# hide one another's start and the files that they write (docs/gpu.md).
+# Runs that share a GPU, if so much memory (MiB) is free for each. Several runs hide
+# each other's start-up and file writes (docs/gpu.md).
 RUNS_PER_GPU, RUN_MEMORY = 3, 2048
 
 
 def _end(code: int) -> str:
-    """Return the sentence for a process that could not say why it ended."""
+    """Return the message for a process that ended without one."""
     if code >= 0:
         return f"The process ended with exit code {code}."
     sent = signal.Signals(-code)
-    why = "; the system does so where memory runs out" if sent == signal.SIGKILL else ""
+    why = "; the system does this if memory runs out" if sent == signal.SIGKILL else ""
     return f"The process was ended by {sent.name}{why}."
 
 
 def _gpus_of(device: str) -> list[Gpu]:
-    """Return the GPUs that runs on `device` are shared out to."""
+    """Return the GPUs for runs on `device`."""
     elsewhere = os.environ.get("KERAS_TORCH_DEVICE", "cuda") != "cuda"
     if device not in ("auto", "cuda") or (device == "auto" and elsewhere):
         return []
@@ -43,7 +43,7 @@ def _gpus_of(device: str) -> list[Gpu]:
 
 
 def _usual_jobs(gpus: list[Gpu]) -> int:
-    """Return the runs at a time where nobody said: by memory on GPUs, else by cores."""
+    """Return the default number of parallel runs: by GPU memory, else by cores."""
     cores = backend.available_cores()
     if not gpus:
         return cores
@@ -52,12 +52,12 @@ def _usual_jobs(gpus: list[Gpu]) -> int:
 
 
 class Worker:
-    """A process that carries out one command of `keras-dae` after the other.
+    """A process that runs one command of `keras-dae` after the other.
 
     Args:
-        environment: the process's variables.
-        log: takes what it says before its first command, such as why there is none.
-        gpu: the GPU that it is given; None leaves it those that are there.
+        environment: environment variables of the process.
+        log: receives its output before the first command, such as start-up errors.
+        gpu: the GPU that it may use; None for no restriction.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Worker:
         )
 
     def order(self, arguments: list[str], log: Path) -> bool:
-        """Ask for a command; return whether the process is there to take it."""
+        """Send a command; return whether the process accepted it."""
         assert self.process.stdin is not None
         try:
             line = json.dumps({"arguments": arguments, "log": str(log)})
@@ -86,9 +86,9 @@ class Worker:
         return True
 
     def answer(self) -> tuple[int, bool] | None:
-        """Return the command's exit code once it has ended, else None.
+        """Return the exit code of the command once it has ended, else None.
 
-        With it whether the command gave it; else it is the process's own end.
+        The second value is False if the process itself ended before reporting.
         """
         assert self.process.stdout is not None
         if not select.select([self.process.stdout], [], [], 0)[0]:
@@ -97,13 +97,13 @@ class Worker:
         return (int(line), True) if line else (self.process.wait(), False)
 
     def let_go(self) -> None:
-        """Let the process end once it has done what it was asked for."""
+        """Let the process end after its current command."""
         assert self.process.stdin is not None
         with suppress(OSError):
             self.process.stdin.close()
 
     def join(self) -> None:
-        """Wait for the process to end, and bring its end about where it does not."""
+        """Wait for the process to end, and stop it if it does not."""
         self.let_go()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=_GRACE_SECONDS)
@@ -115,20 +115,20 @@ class Worker:
 
 
 class Processes:
-    """Trains each job by `keras-dae train --resume` in one of `jobs` processes.
+    """Trains each job with `keras-dae train --resume` in one of `jobs` processes.
 
-    A process that has trained a run takes the next one: to start one costs seconds of a
-    core. After a run that failed it ends, and another one takes its place.
+    Processes are reused, since starting one takes seconds of CPU time. A process ends
+    after a failed run, and another one replaces it.
 
     Args:
-        request: `jobs` is one a core by default, and on GPUs at most `RUNS_PER_GPU` on
-            each; `threads` is each one's share of the cores.
+        request: `jobs` defaults to one per core, or at most `RUNS_PER_GPU` per GPU;
+            `threads` defaults to the share of the cores.
     """
 
     def __init__(self, request: Request) -> None:
         check(
             request.address is None and request.gpus_per_run is None,
-            "--address and --gpus-per-run are for --executor ray alone.",
+            "--address and --gpus-per-run need --executor ray.",
             address=request.address,
             gpus_per_run=request.gpus_per_run,
         )
@@ -147,7 +147,7 @@ class Processes:
         return self
 
     def start(self, job: Job) -> None:
-        """Hand the job to a process; what it prints goes to the job's log.
+        """Pass the job to a process, whose output goes to the log of the job.
 
         Raises:
             KerasDAEError: the log cannot be written.
@@ -165,18 +165,18 @@ class Processes:
         self._busy[job.name] = self._ordered(arguments, job.log_path, log), log
 
     def _ordered(self, arguments: list[str], path: Path, log: IO[bytes]) -> Worker:
-        """Return the process that the command was handed to, a new one if need be."""
+        """Return the process that got the command, a new one if necessary."""
         while self._idle:
             worker = self._idle.pop()
             if worker.order(arguments, path):
                 return worker
-            worker.join()  # it was killed while it had nothing to do
+            worker.join()  # it was killed while idle
         worker = Worker(self._environment, log, self._free_gpu())
-        worker.order(arguments, path)  # where it cannot take it, its end tells
+        worker.order(arguments, path)  # if it fails, the end of the process is noticed
         return worker
 
     def _free_gpu(self) -> str | None:
-        """Return the GPU with the fewest processes, where there are several."""
+        """Return the GPU with the fewest processes, if there are several."""
         if len(self._gpus) < 2:
             return None
         workers = [*(worker for worker, _ in self._busy.values()), *self._idle]

@@ -1,7 +1,7 @@
-"""Runs on a Ray cluster, each a task that cores and GPUs are asked for.
+"""Run a sweep on a Ray cluster, one task per run with its cores and GPUs.
 
-The cluster's nodes need this package's dependencies; its own code, and the data that a
-node does not have, are sent along.
+The nodes of the cluster need the dependencies of this package. The code of the package,
+and data that a node does not have, are sent to the nodes.
 """
 
 import logging
@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-# Read when ray is imported: no telemetry, and time to start on a slow machine.
+# Read when ray is imported: no telemetry, and longer timeouts for slow machines.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
 os.environ.setdefault("RAY_agent_register_timeout_ms", "300000")
@@ -36,10 +36,10 @@ from keras_dae.training.executors import ray_worker
 from keras_dae.training.jobs import Job, Request, epochs_done
 
 _PACKAGE = Path(backend.__file__).parents[1]
-# How often a run may be lost without a new epoch in between: nodes die, but a run
-# that takes its process down each time must not be sent for ever.
+# How often a run can be lost without a new epoch in between. Nodes fail, but a run that
+# always kills its process must not be restarted forever.
 _LOSSES = 3
-# Ports that a node's helpers report; given, nobody waits 15 s at most for the report.
+# Ports of a node's helper processes. If they are given, ray does not wait for reports.
 _PORTS = (
     *("metrics_export_port", "metrics_agent_port"),
     *("dashboard_agent_listen_port", "runtime_env_agent_port"),
@@ -49,7 +49,7 @@ _STATE_SECONDS = 30.0
 
 @dataclass
 class _Run:
-    """A job that was sent: its task, and what became of it so far."""
+    """A submitted job: its task and its state."""
 
     job: Job
     task: Any = None
@@ -59,26 +59,26 @@ class _Run:
 
 
 class RayCluster:
-    """Trains each job as one Ray task, on any node that has room for it.
+    """Trains each job as one Ray task, on any node with enough resources.
 
-    After each epoch the run comes back whole, so that one whose node died goes on
-    elsewhere from there. A cluster that was started here ends with the context.
+    The run is sent back after each epoch, so that it can continue elsewhere if its node
+    fails. A cluster that was started here ends with the context.
 
     Args:
-        request: `jobs` is one a core of the cluster by default, `threads` each one's
-            share of them; a task asks for `threads` cores.
+        request: `jobs` defaults to one per core of the cluster, `threads` to the share
+            of the cores. A task reserves `threads` cores.
     """
 
     def __init__(self, request: Request) -> None:
         share = request.gpus_per_run
         check(
             share is None or (share > 0 and (share <= 1 or share == int(share))),
-            "--gpus-per-run must be a share of one GPU or a whole number.",
+            "--gpus-per-run must be at most 1 or a whole number.",
             gpus_per_run=share,
         )
         check(
             share is None or request.device != "cpu",
-            "--gpus-per-run asks for GPUs and --device cpu for none.",
+            "--gpus-per-run and --device cpu contradict each other.",
             gpus_per_run=share,
         )
         self.jobs = 0
@@ -99,13 +99,13 @@ class RayCluster:
         return self
 
     def _connect(self) -> None:
-        """Join a cluster or start one, and say how it is left.
+        """Join a cluster or start one, and register how to leave it.
 
         Raises:
             KerasDAEError: it cannot be reached or started.
         """
         if ray.is_initialized():
-            return  # whoever joined it leaves it
+            return  # the code that joined it also leaves it
         address = self._request.address or os.environ.get("RAY_ADDRESS")
         in_main = threading.current_thread() is threading.main_thread()
         handler = signal.getsignal(signal.SIGTERM) if in_main else None
@@ -117,15 +117,15 @@ class RayCluster:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-        except Exception as error:  # ray raises many kinds, Exception itself included
+        except Exception as error:  # ray raises many kinds of exceptions
             what = f"join the Ray cluster at {address}" if address else "start Ray"
             first = str(error).strip().partition("\n")[0]
             raise KerasDAEError(f"Cannot {what}: {first}") from error
         finally:
-            if in_main:  # ray puts its own in its place
+            if in_main:  # ray replaces the handler
                 signal.signal(signal.SIGTERM, handler)
-        # Ray tells of nodes that died on standard output, where results belong. It does
-        # so while it is left too, so this ends after that.
+        # Ray reports dead nodes on standard output, which is reserved for results. It
+        # also does so while disconnecting, so the redirection ends after that.
         self._leaving.enter_context(redirect_stdout(sys.stderr))
         self._leaving.callback(_leave)
 
@@ -150,17 +150,17 @@ class RayCluster:
         return str(cluster.address)
 
     def _plan(self) -> None:
-        """Divide the cluster among the runs, as the request says.
+        """Divide the cluster among the runs, according to the request.
 
         Raises:
-            UsageError: no node has room for one run.
+            UsageError: no node is large enough for a run.
         """
         request = self._request
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         cores = [int(node.get("CPU", 0)) for node in nodes]
         has_gpus = any(node.get("GPU", 0) > 0 for node in nodes)
         if not has_gpus and (request.device == "cuda" or request.gpus_per_run):
-            raise UsageError("GPUs were asked for, but the Ray cluster has none.")
+            raise UsageError("GPUs were requested, but the Ray cluster has none.")
         with_gpus = has_gpus and request.device != "cpu"
         self._share = (request.gpus_per_run or 1.0) if with_gpus else 0.0
         self.jobs = request.jobs or max(1, sum(cores))
@@ -171,15 +171,15 @@ class RayCluster:
             for node in nodes
         ):
             raise UsageError(
-                f"No node of the Ray cluster has {self._threads} cores and "
-                f"{self._share:g} GPUs, which each run would take; --threads and "
-                "--gpus-per-run change that."
+                f"No node of the Ray cluster has the {self._threads} cores and "
+                f"{self._share:g} GPUs that each run needs. Change --threads or "
+                "--gpus-per-run."
             )
         self._task = ray.remote(
             num_cpus=self._threads,
             num_gpus=self._share,
-            max_calls=1,  # a fresh process each: threads and device are set but once
-            max_retries=0,  # a lost run is sent again from here, with its last epoch
+            max_calls=1,  # a new process each: threads and device are set only once
+            max_retries=0,  # a lost run is resubmitted here, with its last epoch
             scheduling_strategy="SPREAD",
         )(ray_worker.train)
         here = ray.get_runtime_context().get_node_id()
@@ -190,7 +190,7 @@ class RayCluster:
         )(ray_worker.Post).remote()
 
     def start(self, job: Job) -> None:
-        """Send a job, with what its folder holds.
+        """Submit a job with the content of its folder.
 
         Raises:
             KerasDAEError: the folder or the data cannot be read or written.
@@ -237,7 +237,7 @@ class RayCluster:
             answer = ray.get(run.task)
         except (
             RayTaskError
-        ) as error:  # before the run itself: a package that is missing
+        ) as error:  # before the run itself, such as a missing package
             return self._fail(run, str(error).strip().splitlines()[-1])
         except RayError as error:
             return self._lost(run, error)
@@ -251,7 +251,7 @@ class RayCluster:
         return self._end(run, answer.state)
 
     def _lost(self, run: _Run, error: RayError) -> str | None:
-        """Send a run again whose node or process died, from its last epoch."""
+        """Resubmit a run whose node or process failed, from its last epoch."""
         self._open_letters(wait=True)
         done = epochs_done(run.job)
         run.losses = run.losses + 1 if done <= run.epochs else 1
@@ -259,9 +259,7 @@ class RayCluster:
         if run.losses >= _LOSSES:
             kind = type(error).__name__
             return self._fail(run, f"Error: lost {_LOSSES} times in one epoch ({kind})")
-        _note(
-            run.job, f"Lost after {done} epochs with its node or process; sent again."
-        )
+        _note(run.job, f"Lost with its node or process after {done} epochs; restarted.")
         self._send(run)
         return None
 
@@ -274,18 +272,18 @@ class RayCluster:
         return state
 
     def _open_letters(self, wait: bool = False) -> None:
-        """Write what runs handed over since; at most one request is on its way."""
+        """Write what runs have reported; at most one request is pending."""
         if self._letters is None:
             self._letters = self._post.take.remote()
         if not ray.wait([self._letters], timeout=_STATE_SECONDS if wait else 0)[0]:
             return
         letters, self._letters = self._letters, None
-        with suppress(RayError):  # the actor's node died; it comes back empty
+        with suppress(RayError):  # the node of the actor failed; it restarts empty
             for name, (attempt, files) in ray.get(letters).items():
                 run = self._runs[name]
                 if run.task is not None and run.attempt == attempt:
                     _write(run.job, files)
-        if wait:  # what came after that request
+        if wait:  # reports after that request
             self._letters = self._post.take.remote()
 
     def __exit__(
@@ -305,10 +303,10 @@ class RayCluster:
 
 
 def free_ports() -> dict[str, int]:
-    """Return ports that are free here for the helpers of a node, by their names.
+    """Return free ports for the helper processes of a node, by their names.
 
-    A node whose ports are not given waits 15 seconds for its helpers to report
-    theirs, and ends where a busy machine takes longer.
+    A node without given ports waits up to 15 seconds for its helpers to report theirs,
+    and fails if a busy machine takes longer.
     """
     with ExitStack() as stack:
         found = [stack.enter_context(socket.socket()) for _ in _PORTS]
@@ -318,13 +316,13 @@ def free_ports() -> dict[str, int]:
 
 
 def _leave() -> None:
-    """Disconnect; what ray complains of must not keep a local cluster alive."""
+    """Disconnect; errors of ray must not keep a local cluster alive."""
     with suppress(Exception):
         ray.shutdown()
 
 
 def _data_of(job: Job) -> tuple[str, Any]:
-    """Return what tells the data of a job from those of others."""
+    """Return a key that identifies the data of a job."""
     return job.config.data, job.config.make_cut()
 
 
@@ -339,7 +337,7 @@ def _read(job: Job) -> dict[str, bytes]:
 
 
 def _write(job: Job, files: dict[str, bytes]) -> None:
-    """Write a run's files, each whole or not at all, in the order of `FILES`."""
+    """Write the files of a run, each one atomically, in the order of `FILES`."""
     for name in ray_worker.FILES:
         if name in files:
             with replacing(job.folder.path / name) as temporary:

@@ -1,7 +1,7 @@
-"""What happens on a node of a Ray cluster: one run, from an order to an answer.
+"""The task that trains one run on a node of a Ray cluster.
 
-The node may share no file system with the caller, so that a run comes and goes as
-bytes; it is trained in a temporary folder of the node.
+The node may share no file system with the caller, so that a run is sent and returned as
+bytes. It is trained in a temporary folder of the node.
 """
 
 import os
@@ -24,13 +24,13 @@ from keras_dae.training.progress import FitProgress
 from keras_dae.training.runs import RunFolder, run_name
 
 LOG = "train.log"
-# A run's files in the order in which they are written: the model last, so that a
-# folder that was written in part is never taken for a finished run.
+# The files of a run in the order in which they are written. The model is last, so that
+# a partly written folder is never mistaken for a finished run.
 FILES = (
     *("config.json", "environment.json", LOG, "history.json", "best.keras"),
     "model.keras",
 )
-# What follows a run in each epoch, however slowly its models travel.
+# Files that are reported after each epoch, even if models are transferred slowly.
 _LIGHT = (LOG, "history.json")
 
 
@@ -40,16 +40,16 @@ class Order:
 
     Attributes:
         config: what to train, and how.
-        folder: the run folder of the caller, as messages name it.
-        files: what that folder holds already: name -> content.
-        attempt: counts how often the run was sent.
-        backend: keras's backend.
-        device: what `backend.select` takes.
+        folder: the run folder of the caller, for messages.
+        files: content of that folder: name -> content.
+        attempt: how often the run was submitted.
+        backend: the backend of keras.
+        device: as in `backend.select`.
         threads: CPU threads of the run.
-        share: GPUs that the run was given; below 1 it shares one.
-        data_dir: the caller's folder of data, tried on the node too.
-        sha256: hash of the content that the data set must have.
-        commit: commit of the code that is sent along.
+        share: GPUs of the run; below 1 it shares one.
+        data_dir: data folder of the caller, which is also tried on the node.
+        sha256: required hash of the data set.
+        commit: commit of the code that is sent.
     """
 
     config: RunConfig
@@ -67,35 +67,35 @@ class Order:
 
 @dataclass(frozen=True)
 class Answer:
-    """How a run ended: 'done', 'failed' or 'no data', and its folder's files."""
+    """The end of a run: 'done', 'failed' or 'no data', and the files of its folder."""
 
     state: str
     files: dict[str, bytes]
 
 
 class Post:
-    """Keeps what runs hand over after their epochs until the caller takes it."""
+    """Stores what runs report after their epochs until the caller fetches it."""
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[int, dict[str, bytes]]] = {}
 
     def put(self, name: str, attempt: int, files: dict[str, bytes]) -> None:
-        """Keep the files of a run; newer ones take the place of older ones."""
+        """Store the files of a run; newer ones replace older ones."""
         held_attempt, held = self._held.get(name, (attempt, {}))
         kept = held if held_attempt == attempt else {}
         self._held[name] = attempt, {**kept, **files}
 
     def take(self) -> dict[str, tuple[int, dict[str, bytes]]]:
-        """Return what is kept, by the run's name, and keep it no longer."""
+        """Return and remove the stored files, by the name of the run."""
         held, self._held = self._held, {}
         return held
 
 
 class Reporter(FitProgress):
-    """Writes a line an epoch and hands the resumable run over to the caller.
+    """Writes a line per epoch and reports the resumable run to the caller.
 
-    The models travel while training goes on; where they take longer than an epoch,
-    some epochs are left out.
+    Models are transferred while training continues. If a transfer takes longer than an
+    epoch, some epochs are skipped.
     """
 
     def __init__(self, order: Order, folder: RunFolder, post: Any, **sizes: Any):
@@ -104,10 +104,10 @@ class Reporter(FitProgress):
         self._sent: Any = None
 
     def epoch(self, number: int, entry: dict[str, Any]) -> None:
-        """Say what epoch `number` (from 1) gave."""
+        """Report epoch `number` (from 1)."""
         super().epoch(number, entry)
         if number == self.epochs:
-            return  # the answer follows
+            return  # the result follows
         ready = self._sent is None or ray.wait([self._sent], timeout=0)[0]
         files = _read(self._folder, self._order, FILES if ready else _LIGHT)
         name = self._folder.path.name
@@ -116,12 +116,12 @@ class Reporter(FitProgress):
 
 
 def train(order: Order, arrays: list[Any], post: Any) -> Answer:
-    """Train a run as ordered and return its files.
+    """Train a run and return its files.
 
     Args:
         order: the run.
-        arrays: the data set's content as a Ray reference, or empty: then the node
-            must find the data, and the answer is 'no data' where it does not.
+        arrays: the content of the data set as a Ray reference, or empty. If it is empty
+            and the node does not have the data, the result is 'no data'.
         post: the actor of `Post`.
     """
     _settle(order)
@@ -145,19 +145,19 @@ def train(order: Order, arrays: list[Any], post: Any) -> Answer:
             except KerasDAEError as error:
                 print(f"Error: {error}")
                 state = "failed"
-            except Exception:  # any other is the run's failure too, not the sweep's
+            except Exception:  # any other error fails this run, not the sweep
                 traceback.print_exc()
                 state = "failed"
         return Answer(state, _read(folder, order, FILES))
 
 
 def _settle(order: Order) -> None:
-    """Make this process, which is used for one run, that of `keras-dae train`."""
+    """Configure this process, which runs one task, like `keras-dae train`."""
     os.environ["KERAS_BACKEND"] = order.backend
     if order.commit is not None:
         os.environ["KERAS_DAE_COMMIT"] = order.commit
     if order.share < 1:
-        # Those who share a GPU must not take all of its memory at once.
+        # Processes that share a GPU must not allocate all of its memory.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     sys.argv = ["keras-dae", "train", *option_arguments(order.config)]
@@ -166,7 +166,7 @@ def _settle(order: Order) -> None:
 
 
 def _splits(order: Order, arrays: list[Any]) -> Splits | None:
-    """Return the data: that which was sent, else that of the node if it is the same."""
+    """Return the data that were sent, else those of the node if they are the same."""
     config = order.config
     if arrays:
         return split(config.data, ray.get(arrays[0]), order.sha256, config.data_seed)
@@ -194,7 +194,7 @@ def _fit(order: Order, splits: Splits, folder: RunFolder, post: Any) -> None:
 
 
 def _read(folder: RunFolder, order: Order, names: tuple[str, ...]) -> dict[str, bytes]:
-    """Return the folder's files; the log names the caller's folder, not this one."""
+    """Return the files of the folder; the log refers to the folder of the caller."""
     paths = [folder.path / name for name in names]
     files = {path.name: path.read_bytes() for path in paths if path.exists()}
     if LOG in files:

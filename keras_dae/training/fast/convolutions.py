@@ -1,13 +1,13 @@
-"""Convolutions and their transposes on torch, each in the way that is fastest on CPUs.
+"""Convolutions and transposed convolutions on torch, by the fastest method on CPUs.
 
-torch's own are slow where one side has few channels, and its transpose is slow
-everywhere. Each function here gives the numbers of torch's own, to rounding;
-`benchmarks/operations.py` measures them beside one another.
+torch's own functions are slow if one side has few channels, and its transposed
+convolution is always slow. Each function here gives the same numbers up to rounding;
+`benchmarks/operations.py` compares their speed.
 
-Images are NCHW tensors in torch's channels_last layout. Kernels are of keras's shapes:
-(height, width, in, out) of a convolution, (height, width, out, in) of a transpose, so
-that either has the channels of its smaller images last. In memory they may lie in
-another order, that of `in_order`, which saves a copy of each at each step.
+Images are NCHW tensors in torch's channels_last layout. Kernels have the shapes of
+keras: (height, width, in, out) for a convolution, (height, width, out, in) for a
+transposed one. Both have the channels of the smaller image last. In memory they can be
+in another order, that of `in_order`, which saves a copy per step.
 """
 
 from collections.abc import Callable
@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as torch_nn
 from torch import Tensor
 
-# Below this many channels, a transposed convolution towards an image is fastest as one
-# convolution; above it, as a product at each pixel (benchmarks/README.md).
+# Below this number of channels, a transposed convolution towards an image is fastest as
+# one convolution; above it, as a product at each pixel (benchmarks/README.md).
 FEW_CHANNELS = 8
-# A processor computes 16 output channels at a time. Towards so few that those of each
-# row of the kernel together are no more, a convolution is faster row by row.
+# A processor computes 16 output channels at a time. If the channels of one kernel row
+# together are no more than that, a convolution is faster row by row.
 LANES = 16
 
 Way = Callable[[Tensor, Tensor, int, int, Tensor], Tensor]
@@ -30,16 +30,16 @@ Way = Callable[[Tensor, Tensor, int, int, Tensor], Tensor]
 def convolution(
     kernel: Tensor, bias: Tensor, stride: int, padding: int, x: Tensor
 ) -> Tensor:
-    """Return the convolution of `x`, padded by so many rows on each side."""
+    """Return the convolution of `x`, with this padding on each side."""
     return _convolution(kernel.permute(3, 2, 0, 1), bias, stride, padding, x)
 
 
 def transpose(
     kernel: Tensor, bias: Tensor, stride: int, crop: int, x: Tensor
 ) -> Tensor:
-    """Return the transpose of a convolution, so many rows cropped on each side."""
+    """Return the transposed convolution, cropped by so many pixels on each side."""
     size, _, made, channels = kernel.shape
-    if stride == 1:  # the convolution with the kernel turned round
+    if stride == 1:  # a convolution with the flipped kernel
         weight = kernel.permute(2, 3, 0, 1).flip(2, 3)
         return _convolution(weight, bias, 1, size - 1 - crop, x)
     if x.device.type != "cpu":
@@ -54,10 +54,10 @@ def transpose(
 
 
 def in_order(kernel: Tensor, stride: int, *, transposed: bool) -> Tensor:
-    """Return `kernel`, its values in memory in the order that torch computes with."""
+    """Return `kernel` with its values in the memory order that torch uses."""
     towards_image = transposed and stride > 1 and kernel.shape[2] == 1
     if towards_image and kernel.device.type == "cpu":
-        return kernel  # the ways towards an image take it apart
+        return kernel  # the methods towards an image split it anyway
     first = 2 if transposed and stride == 1 else 3
     return kernel.movedim(first, 0).contiguous().movedim(0, first)
 
@@ -84,7 +84,7 @@ def _apply(function: type[torch.autograd.Function], *given: Any) -> Tensor:
 
 
 def _rounded(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Return tensors as autocast would round them; functions of one's own are not."""
+    """Return tensors rounded as in autocast, which skips custom functions."""
     if not torch.is_autocast_enabled("cpu"):
         return tensors
     return tuple(one.to(torch.get_autocast_dtype("cpu")) for one in tensors)
@@ -98,9 +98,10 @@ def _gradient(
     padding: int,
     of: str,
 ) -> Tensor:
-    """Return a convolution's gradient by what `of` names, its 'image' or its 'weight'.
+    """Return the gradient of a convolution with respect to its 'image' or 'weight'.
 
-    `answer` is the gradient by what it gave. Of what `of` names only the shape counts.
+    `answer` is the gradient of the output. Only the shape of the tensor in question is
+    used.
     """
     wanted = [of == "image", of == "weight", False]
     found = torch.ops.aten.convolution_backward(
@@ -112,10 +113,10 @@ def _gradient(
 
 
 class _Transpose(torch.autograd.Function):
-    """A transpose in any way; its gradients are a convolution and a kernel's gradient.
+    """A transposed convolution by any method, with the gradients of a convolution.
 
-    torch's own transpose on CPUs takes a multiple of these, and in bfloat16, for which
-    it has no fast path, eight times.
+    On CPUs torch's own transposed convolution takes several times as long, and in
+    bfloat16, which has no fast path, eight times.
     """
 
     @staticmethod
@@ -144,12 +145,12 @@ class _Transpose(torch.autograd.Function):
 
 
 def _plus(bias: Tensor, image: Tensor) -> Tensor:
-    # Anew, since autograd lets no view of a function's own be changed in place.
+    # A new tensor, since autograd does not allow in-place changes of its views.
     return image + bias.view(1, -1, 1, 1)
 
 
 def _channels_last(image: Tensor) -> Tensor:
-    # The strides of one channel say nothing; torch answers in the layout they suggest.
+    # The strides of a single channel are ambiguous; torch infers the layout from them.
     images, channels, height, width = image.shape
     rows = image.permute(0, 2, 3, 1).reshape(images, -1)
     return rows.view(images, height, width, channels).permute(0, 3, 1, 2)
@@ -158,28 +159,28 @@ def _channels_last(image: Tensor) -> Tensor:
 def by_gradient(
     kernel: Tensor, bias: Tensor, stride: int, crop: int, x: Tensor
 ) -> Tensor:
-    """Transpose as what it is: the gradient of a convolution by its image."""
+    """Compute the transposed convolution as the gradient of a convolution."""
     size, _, made, _ = kernel.shape
     height, width = ((side - 1) * stride + size - 2 * crop for side in x.shape[2:])
     image = x.new_empty((len(x), height, width, made)).permute(0, 3, 1, 2)
     weight = kernel.permute(3, 2, 0, 1)
     answer = _gradient(x, image, weight, stride, crop, "image")
     pixels = answer.permute(0, 2, 3, 1)
-    if pixels.is_contiguous():  # a row at a time: bfloat16 is slow by the pixel
+    if pixels.is_contiguous():  # row by row, since bfloat16 is slow pixel by pixel
         pixels.view(len(x), height, -1).add_(bias.repeat(width))
         return answer
     return answer.add_(bias.view(1, -1, 1, 1))
 
 
 def by_phase(kernel: Tensor, bias: Tensor, stride: int, crop: int, x: Tensor) -> Tensor:
-    """Transpose as one convolution at the small size, its channels then interleaved.
+    """Compute it as one convolution at low resolution whose channels are interleaved.
 
-    Output pixel `stride * i + p` sees the kernel's rows p, p + stride, ... alone: each
-    phase p is a convolution with these, and the phases are the channels here.
+    Output pixel `stride * i + p` depends only on the kernel rows p, p + stride, ...
+    Each phase p is a convolution with these rows, and the phases are the channels here.
     """
     size, _, filters, channels = kernel.shape
     taps = -(-size // stride)
-    extra = taps * stride - size  # zeros behind the kernel, so that phases are equal
+    extra = taps * stride - size  # zero padding of the kernel, so that phases are equal
     whole = torch_nn.pad(kernel, (0, 0, 0, 0, 0, extra, 0, extra)) if extra else kernel
     weight = (
         whole.view(taps, stride, taps, stride, filters, channels)
@@ -205,7 +206,7 @@ def _interleaved(phases: Tensor, stride: int) -> Tensor:
 
 
 def folded(kernel: Tensor, bias: Tensor, stride: int, crop: int, x: Tensor) -> Tensor:
-    """Transpose as a product at each pixel, its patches then added up."""
+    """Compute it as a product at each pixel; overlapping patches are added."""
     size, channels = kernel.shape[0], kernel.shape[3]
     weight = kernel.permute(2, 0, 1, 3).reshape(-1, channels, 1, 1)
     patches = torch_nn.conv2d(x, weight).flatten(2)
@@ -216,7 +217,7 @@ def folded(kernel: Tensor, bias: Tensor, stride: int, crop: int, x: Tensor) -> T
 
 
 class _ToFew(torch.autograd.Function):
-    """A convolution towards few channels that keeps the image's size."""
+    """A convolution to few channels that keeps the image size."""
 
     @staticmethod
     def forward(context: Any, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
@@ -229,8 +230,8 @@ class _ToFew(torch.autograd.Function):
         (gradient,) = given
         padding = weight.shape[2] // 2
         by_x = _gradient(gradient, x, weight, 1, padding, "image")
-        # The few channels as image and the many as answer fill the lanes: the kernel
-        # of the convolution the other way, turned round.
+        # With the few channels as input and the many as output the lanes are full: this
+        # gives the flipped kernel of the reverse convolution.
         turned = weight.transpose(0, 1)
         by_weight = _gradient(x, gradient, turned, 1, padding, "weight")
         by_weight = by_weight.flip(2, 3).transpose(0, 1)
@@ -238,7 +239,7 @@ class _ToFew(torch.autograd.Function):
 
 
 class _FromFew(torch.autograd.Function):
-    """A convolution from few channels: its image's gradient goes towards few."""
+    """A convolution from few channels, whose image gradient is one to few channels."""
 
     @staticmethod
     def forward(context: Any, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
@@ -255,9 +256,9 @@ class _FromFew(torch.autograd.Function):
 
 
 def row_by_row(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    """Convolve with stride 1, the kernel's rows as channels of one that is a row high.
+    """Convolve with stride 1, with the kernel rows as channels of a kernel of height 1.
 
-    What row r of the kernel gives is due r rows further up: there they are added.
+    The result of kernel row r belongs r rows further up, where it is added.
     """
     made, given, size, _ = weight.shape
     rows = weight.permute(2, 0, 3, 1).reshape(size * made, 1, size, given)

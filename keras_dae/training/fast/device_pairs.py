@@ -1,4 +1,4 @@
-"""Batches on the device that trains: drawn there, or copied while others are used."""
+"""Batches on the training device: drawn there, or copied in advance."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ from keras_dae.system.private import torch_device
 from keras_dae.training.fast.noise import add_noise, check_noise
 from keras_dae.training.fast.philox import Draw
 
-# Images of at most so many bytes are kept on the device for the whole run.
+# Images of at most this many bytes stay on the device during the run.
 RESIDENT_BYTES = 1 << 32
 
 
 class Carrier:
-    """Copies items to the device of a run, from threads, beside its computations.
+    """Copies items to the device in threads, in parallel with computations.
 
-    For `NoisyCleanPairs.carrier`: `send` is called in the thread that drew an item,
-    `receive` by whoever asked for it.
+    It is used as `NoisyCleanPairs.carrier`: `send` is called in the thread that drew an
+    item, `receive` where the item is used.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Carrier:
             self.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
 
     def send(self, item: tuple[np.ndarray, ...]) -> tuple[tuple[Tensor, ...], Any]:
-        """Begin to copy an item, from memory that the device reads by itself."""
+        """Start to copy an item from pinned memory."""
         parts = tuple(torch.from_numpy(part) for part in item)
         if self.stream is None:
             return parts, None
@@ -43,30 +43,30 @@ class Carrier:
             return sent, self.stream.record_event()
 
     def receive(self, sent: tuple[tuple[Tensor, ...], Any]) -> tuple[Tensor, ...]:
-        """Return the item; what is computed with it waits for the copy."""
+        """Return the item; computations with it wait for the copy."""
         parts, copied = sent
         if copied is not None:
             current = torch.cuda.current_stream(self.device)
             current.wait_event(copied)
-            for part in parts:  # its memory is not given away before
+            for part in parts:  # prevents early reuse of its memory
                 part.record_stream(current)
         return parts
 
 
 class DevicePairs(NoisyCleanPairs):
-    """`NoisyCleanPairs` whose noise is drawn on the device that keras computes on.
+    """`NoisyCleanPairs` whose noise is drawn on the device of keras.
 
-    Images are in the order of `NoisyCleanPairs`. Noise comes from another generator, a
-    pure function of (seed, epoch, batch) too: `keras_dae.training.fast.philox`. Items
-    are tensors on the device. Images that fit there are copied once, as uint8 where
-    they are uint8.
+    The order of images is that of `NoisyCleanPairs`. The noise is drawn by another
+    generator, which is also a pure function of (seed, epoch, batch):
+    `keras_dae.training.fast.philox`. Items are tensors on the device. Images that fit
+    there are copied once, as uint8 if they are uint8.
 
     Args:
-        images: as of `NoisyCleanPairs`, with the rest.
-        noise: one that `check_noise` lets pass.
+        images: as in `NoisyCleanPairs`, like the remaining arguments.
+        noise: a noise that `check_noise` accepts.
 
     Raises:
-        UsageError: a noise that is not drawn on a device.
+        UsageError: the noise cannot be drawn on a device.
     """
 
     def __init__(self, images: Images, noise: Noise | str, **options: Any) -> None:
@@ -74,7 +74,7 @@ class DevicePairs(NoisyCleanPairs):
         check_noise(self.noise)
         self.device = torch.device(torch_device())
         self._numbers: tuple[int, Tensor] | None = None
-        # Tensors, since a GPU multiplies by the inverse of a number.
+        # Tensors, since a GPU multiplies by the reciprocal of a number.
         limits = np.array([self.low, self.high - self.low], np.float32)
         self._low, self._reach = torch.from_numpy(limits).to(self.device)
         width = 1 if self.images.dtype == np.uint8 else 4
@@ -87,7 +87,7 @@ class DevicePairs(NoisyCleanPairs):
         first = index * self.at_once
         last = min(first + self.at_once, self.batches)
         clean = self._clean(epoch, first * self.batch_size, last * self.batch_size)
-        # The last batch of an epoch may hold fewer images than the others.
+        # The last batch of an epoch can be smaller.
         whole = min(last, len(self.images) // self.batch_size)
         taken = (whole - first) * self.batch_size
         parts = []
@@ -104,7 +104,7 @@ class DevicePairs(NoisyCleanPairs):
         return add_noise(self.noise, clean, draw)
 
     def _clean(self, epoch: int, start: int, stop: int) -> Tensor:
-        """Return images `start` to `stop` of the epoch's order, normalised."""
+        """Return images `start` to `stop` of the epoch's order, normalized."""
         if self._resident is not None:
             return self._scaled(self._resident[self._order_there(epoch)[start:stop]])
         rows = self._order_of(epoch)[start:stop]
@@ -118,7 +118,7 @@ class DevicePairs(NoisyCleanPairs):
         return kept[1]
 
     def _moved(self, images: np.ndarray) -> Tensor:
-        """Return images on the device: uint8, or float32 and normalised."""
+        """Return images on the device: uint8, or float32 and normalized."""
         if images.dtype != np.uint8:
             images = normalise(images, self.low, self.high)
         moved = torch.from_numpy(np.ascontiguousarray(images))
@@ -127,7 +127,7 @@ class DevicePairs(NoisyCleanPairs):
         return moved.pin_memory().to(self.device, non_blocking=True)
 
     def _scaled(self, images: Tensor) -> Tensor:
-        """Return images as `normalise` does: float32 in [0, 1]."""
+        """Return images scaled as in `normalise`: float32 in [0, 1]."""
         if images.dtype != torch.uint8:
             return images
         scaled = images.float().sub_(self._low).div_(self._reach)
@@ -135,11 +135,11 @@ class DevicePairs(NoisyCleanPairs):
 
 
 class HeldPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untyped
-    """Frozen pairs in batches, held on the device that keras computes on.
+    """Frozen pairs in batches, stored on the device of keras.
 
     Args:
-        arrays: noisy and clean images, and weights where there are any, each of N.
-        batch_size: images of a batch.
+        arrays: noisy and clean images, and weights if there are any, N of each.
+        batch_size: images per batch.
     """
 
     def __init__(self, arrays: tuple[np.ndarray, ...], batch_size: int) -> None:
@@ -149,7 +149,7 @@ class HeldPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untype
         self.batch_size = batch_size
 
     def __len__(self) -> int:
-        """Return the batches of one pass."""
+        """Return the number of batches."""
         return -(-len(self.parts[0]) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:

@@ -1,13 +1,13 @@
-"""Training steps as one CUDA graph: Python launches a step instead of its kernels.
+"""Training steps as one CUDA graph, which Python launches instead of single kernels.
 
-A step of these models is some hundred small kernels, and launching one takes longer
+A step of these models has some hundred small kernels, and launching one takes longer
 than computing it. Forward pass, loss, gradients, optimizer and metric of one batch are
-captured once, on tensors that stay where they are, and each step then copies its batch
-there and replays them. The learning rate is such a tensor too. The numbers are those of
-`LeanSteps`, whose variables they are.
+captured once, on tensors at fixed addresses. Each step then copies its batch there and
+replays the graph. The learning rate is also such a tensor. The numbers are those of
+`LeanSteps`, whose variables are used.
 
-A batch of another size, as the last one of an epoch, takes the lean step. So does every
-batch where a capture fails; the record of the run then says why.
+A batch of another size, such as the last one of an epoch, takes the lean step. So does
+every batch if a capture fails; the record of the run then states the reason.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,31 +19,31 @@ from torch import Tensor
 from keras_dae.training.fast.optimizers import Update
 from keras_dae.training.fast.steps import LeanSteps
 
-# Steps before the capture: libraries choose their kernels and take their memory then.
+# Steps before the capture, in which libraries choose kernels and allocate memory.
 WARM_STEPS = 3
 Body = Callable[[], None]
 
 
 class Plain:
-    """Runs a step as it is: what a graph does, without one, on any device."""
+    """Runs a step without a graph, on any device; for tests."""
 
     def warm(self, body: Body) -> None:
-        """Compute a step that counts, before the capture."""
+        """Compute a real step before the capture."""
         body()
 
     def capture(self, body: Body) -> Body:
-        """Return what computes `body` once more at each call; compute nothing yet."""
+        """Return a function that runs `body`; compute nothing yet."""
         return body
 
 
 class CudaGraph:
-    """Captures a step on a stream of its own."""
+    """Captures a step on its own stream."""
 
     def __init__(self) -> None:
         self.stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def warm(self, body: Body) -> None:
-        """Compute a step that counts, before the capture."""
+        """Compute a real step before the capture."""
         current = torch.cuda.current_stream()
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
@@ -51,9 +51,9 @@ class CudaGraph:
         current.wait_stream(self.stream)
 
     def capture(self, body: Body) -> Body:
-        """Return what computes `body` once more at each call; compute nothing yet."""
+        """Return a function that replays `body`; compute nothing yet."""
         graph = torch.cuda.CUDAGraph()
-        # Other threads go on taking pinned memory meanwhile, for the batches to come.
+        # Other threads continue to allocate pinned memory for the next batches.
         with torch.cuda.graph(
             graph, stream=self.stream, capture_error_mode="thread_local"
         ):
@@ -63,10 +63,10 @@ class CudaGraph:
 
 
 class GraphSteps(LeanSteps):
-    """`LeanSteps` whose training steps of whole batches are captured.
+    """`LeanSteps` whose training steps on full batches are captured.
 
     Attributes:
-        why: why there is no graph, in one sentence; None while there is one.
+        why: the reason why there is no graph, in one sentence; None if there is one.
     """
 
     def __init__(self, *given: Any, graph: Plain | CudaGraph) -> None:
@@ -106,7 +106,7 @@ class GraphSteps(LeanSteps):
         return {"kind": "lean" if self.why else "graph", "why": self.why}
 
     def _fill(self, rates: Sequence[float], noisy: Tensor, clean: Tensor) -> None:
-        """Put rates and batch where the graph reads them."""
+        """Copy rates and batch to the tensors of the graph."""
         if not self._batch:
             self._batch = torch.empty_like(noisy), torch.empty_like(clean)
             self._rates = [torch.zeros((), device=noisy.device) for _ in rates]

@@ -1,7 +1,7 @@
-"""A model as a function of torch tensors, with less around the arithmetic than keras's.
+"""A model as a function of torch tensors, with less overhead than in keras.
 
-keras's own call copies each image into another layout before a transposed convolution
-and crops it after, and adds biases apart. What is here gives the same numbers, to
+keras copies each image to another layout before a transposed convolution and crops it
+afterwards, and adds biases separately. The functions here give the same numbers up to
 rounding, from the same variables.
 """
 
@@ -18,15 +18,15 @@ from torch import Tensor
 from keras_dae.system.private import calls, first_input, functional
 from keras_dae.training.fast.convolutions import convolution, in_order, transpose
 
-# By the function itself: a layer or a function of the user's may have any name.
+# Keyed by the function itself, since user layers and functions can have any name.
 ACTIVATIONS: dict[Any, Callable[[Tensor], Tensor]] = {
     activations.relu: torch.relu_,
     activations.sigmoid: torch.sigmoid,
     activations.linear: lambda x: x,
 }
-# The settings that a convolution must have to be computed here; a layer that lacks
-# one has no such setting. Activation, kernel size, strides, padding and output padding
-# are looked at in `_activation_of` and `_is_usual`; filters and initializers are free.
+# Settings that a convolution must have to be computed here, if the layer has them.
+# Activation, kernel size, strides, padding and output padding are checked in
+# `_activation_of` and `_is_usual`; filters and initializers can have any value.
 SETTINGS: dict[str, Any] = {
     "data_format": "channels_last",
     "dilation_rate": (1, 1),
@@ -41,7 +41,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def forward(model: keras.Model) -> Callable[[Tensor], Tensor] | None:
-    """Return the model as a function of NCHW tensors; None where a layer is unknown."""
+    """Return the model as a function of NCHW tensors; None if a layer is unknown."""
     steps = _graph(model)
     if steps is None:
         return None
@@ -58,7 +58,7 @@ def forward(model: keras.Model) -> Callable[[Tensor], Tensor] | None:
 
 
 def _chain(steps: list[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
-    # Nothing is held that the next layer does not need.
+    # Tensors that the next layer does not need are freed.
     for step in steps:
         x = step(x)
     return x
@@ -67,13 +67,14 @@ def _chain(steps: list[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
 def _graph(
     model: keras.Model,
 ) -> list[tuple[Callable[..., Tensor], tuple[int, ...]]] | None:
-    """Return each layer as a function, with the places of what it takes.
+    """Return each layer as a function, with the indices of its inputs.
 
-    Place 0 is the image, place n what the n-th layer gives; the last one is the answer.
-    Calls of the same layers in another model, as of an encoder, do not count.
+    Index 0 is the image, index n the output of the n-th layer; the last one is the
+    output of the model. Calls of the same layers in another model, such as an encoder,
+    are ignored.
     """
     if type(model) is not functional() or len(model.outputs) != 1:
-        return None  # a subclass may compute anything
+        return None  # a subclass can compute anything
     if [(len(x.shape), x.dtype) for x in model.inputs] != [(4, "float32")]:
         return None
     places: dict[int, int] = {id(model.inputs[0]): 0}
@@ -104,18 +105,18 @@ def _operation(node: Any) -> Callable[..., Tensor] | None:
 
 
 def _activation_of(layer: keras.Layer) -> Callable[[Tensor], Tensor] | None:
-    """Return the activation of a layer on tensors, or None where it is not known."""
+    """Return the activation of a layer on tensors, or None if unknown."""
     known = (run for one, run in ACTIVATIONS.items() if one is layer.activation)
     return next(known, None)
 
 
 def _is_float32(layer: keras.Layer) -> bool:
-    """Tell whether a layer computes in float32 and adds nothing to the loss."""
+    """Return whether a layer computes in float32 and adds nothing to the loss."""
     return layer.dtype_policy.name == "float32" and layer.activity_regularizer is None
 
 
 def _is_usual(layer: keras.Layer, sides: tuple[int | None, ...]) -> bool:
-    """Tell whether a convolution has nothing that the functions below leave out."""
+    """Return whether the functions below support all settings of a convolution."""
     if any(getattr(layer, key, value) != value for key, value in SETTINGS.items()):
         return False
     if len(set(layer.kernel_size)) != 1 or len(set(layer.strides)) != 1:
@@ -123,12 +124,12 @@ def _is_usual(layer: keras.Layer, sides: tuple[int | None, ...]) -> bool:
     size, stride = layer.kernel_size[0], layer.strides[0]
     added = getattr(layer, "output_padding", None)
     if layer.padding == "valid":
-        # By default, keras adds rows where the kernel is smaller than the stride.
+        # By default, keras adds rows if the kernel is smaller than the stride.
         transposed = isinstance(layer, layers.Conv2DTranspose)
         default = not transposed or size >= stride
         return default if added is None else set(_pair(added)) == {0}
-    # 'same' pads, or crops, evenly where these hold; elsewhere more on one side. Open
-    # sides are looked at in each call.
+    # Under these conditions 'same' pads, or crops, both sides equally. Variable sizes
+    # are checked in each call.
     even = (size - stride) % 2 == 0 and size >= stride
     return even and added is None and not any((one or 0) % stride for one in sides)
 
@@ -159,7 +160,7 @@ def _with(
     activation: Callable[[Tensor], Tensor],
 ) -> Callable[[Tensor], Tensor]:
     """Return the layer's arithmetic, then its activation."""
-    # The rows that 'same' adds, or a transpose crops, on each side.
+    # The padding of 'same', or the crop of its transpose, on each side.
     same = (layer.kernel_size[0] - layer.strides[0]) // 2
     padding = same if layer.padding == "same" else 0
     kernel, stride = layer.kernel.value, layer.strides[0]
@@ -170,7 +171,7 @@ def _with(
     )
     run = partial(compute, kernel, bias, stride, padding)
     if layer.padding == "same" and stride > 1 and _takes_any_size(layer):
-        divides = type(layer) is layers.Conv2D  # a transpose's crop is always even
+        divides = type(layer) is layers.Conv2D  # the crop of a transpose is always even
 
         def of_any_size(x: Tensor) -> Tensor:
             if divides and (x.shape[2] % stride or x.shape[3] % stride):
@@ -182,9 +183,9 @@ def _with(
 
 
 def lay_out(model: keras.Model) -> None:
-    """Put the kernels of `model` in memory as torch's convolutions want them.
+    """Reorder the kernels of `model` in memory for torch's convolutions.
 
-    Shapes and values stay, and so does what is saved.
+    Shapes, values and the saved file do not change.
     """
     for layer in model.layers:
         if type(layer) in OPERATIONS:

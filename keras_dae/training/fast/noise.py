@@ -1,7 +1,7 @@
-"""Noise drawn on the device that trains: ROWS, by the random numbers of `philox`.
+"""Noise drawn on the training device: ROWS, with the random numbers of `philox`.
 
-Each row computes what the noise of its kind in `keras_dae.images.noise` computes, from
-other random numbers: the same in distribution, not in its values.
+Each row computes the noise of its kind in `keras_dae.images.noise` from other random
+numbers: the distribution is the same, the values are not.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from keras_dae.images.noise import (
 )
 from keras_dae.training.fast.philox import Draw
 
-# A number, or one for each image.
+# A number, or one per image.
 Strength = float | Tensor
 Row = Callable[[Tensor, Strength, Draw, int], Tensor]
 
@@ -61,17 +61,17 @@ ROWS: dict[type[Any], Row] = {
 
 
 def check_noise(noise: Noise) -> None:
-    """Refuse a noise that is not drawn on a device.
+    """Raise an error for a noise that cannot be drawn on a device.
 
     Raises:
-        UsageError: names the kinds that are.
+        UsageError: the message names the supported kinds.
     """
     parts = noise.parts if isinstance(noise, Chain) else (noise,)
     for part in parts:
         kind = part.weak if isinstance(part, Ranged) else part
         check(
             type(kind) in ROWS,
-            "noise_on=device draws "
+            "noise_on=device supports "
             f"{', '.join(row.kind for row in ROWS)}; noise_on must be host for others.",
             noise=kind.kind,
         )
@@ -81,9 +81,9 @@ def add_noise(noise: Noise, clean: Tensor, draw: Draw) -> Tensor:
     """Return noisy images, a new tensor of the shape and type of `clean`.
 
     Args:
-        noise: one that `check_noise` lets pass.
-        clean: float32 images in [0, 1], (batches * images, H, W, C), as `draw` says.
-        draw: where the random numbers come from.
+        noise: a noise that `check_noise` accepts.
+        clean: float32 images in [0, 1], (batches * images, H, W, C), as in `draw`.
+        draw: the random numbers.
     """
     parts = noise.parts if isinstance(noise, Chain) else (noise,)
     for number, part in enumerate(parts):
@@ -92,7 +92,7 @@ def add_noise(noise: Noise, clean: Tensor, draw: Draw) -> Tensor:
 
 
 def _add(noise: Any, clean: Tensor, draw: Draw, part: int) -> Tensor:
-    """Add one noise; of a range, the strengths are drawn as the part after it."""
+    """Add one noise; the strengths of a range are drawn as the next part."""
     if isinstance(noise, Ranged):
         low, high = noise.ends
         strength: Strength = draw.by_image(part + 1).mul_(high - low).add_(low)

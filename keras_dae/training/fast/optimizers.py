@@ -1,8 +1,8 @@
-"""The optimizers' steps on lists of torch tensors: UPDATES.
+"""Optimizer steps on lists of torch tensors: UPDATES.
 
-Each computes keras's step, to rounding, on keras's own variables, so that the state
-which a model is saved with is the same. keras calls some twenty operations for each
-variable; here they are a few for all of them together.
+Each one computes the step of keras up to rounding on the variables of keras, so that
+the saved state is the same. keras calls some twenty operations per variable; here there
+are a few for all variables together.
 """
 
 from collections import defaultdict
@@ -20,7 +20,7 @@ from keras_dae.training.optimizers import HeldRate, KernelMuon, LinearDecay
 
 LISTS = torch_lists()
 Tensors = list[Tensor] | tuple[Tensor, ...]
-# A number; or a tensor, which a CUDA graph reads anew each time it is replayed.
+# A number, or a tensor that a CUDA graph reads at each replay.
 Rate = float | Tensor
 
 
@@ -41,32 +41,32 @@ class Update:
         self.move(self.next_rates(), gradients)
 
     def next_rates(self) -> tuple[float, ...]:
-        """Return what `move` takes for the next step, and count that step."""
+        """Return the rates for the next step, and count that step."""
         rate = rate_at(learning_rate(self.optimizer), self.step)
         self.step += 1
         return self.rates(rate)
 
     def move(self, rates: Sequence[Rate], gradients: Tensors) -> None:
-        """Change weights, moments and keras's count of steps.
+        """Change weights, moments and the step counter of keras.
 
         Args:
-            rates: what `next_rates` returned, as numbers or as tensors.
-            gradients: of the weights, in their order.
+            rates: result of `next_rates`, as numbers or as tensors.
+            gradients: gradients of the weights, in order.
         """
         self.change(rates, gradients)
         self.iterations.add_(1)
 
     def rates(self, rate: float) -> tuple[float, ...]:
-        """Return the rates of a step, of which `step` is the number from 1."""
+        """Return the rates of a step, given its number from 1."""
         raise NotImplementedError
 
     def change(self, rates: Sequence[Rate], gradients: Tensors) -> None:
-        """Change weights and moments at these rates."""
+        """Change weights and moments with these rates."""
         raise NotImplementedError
 
 
 class AdamUpdate(Update):
-    """keras's Adam."""
+    """Adam of keras."""
 
     def __init__(self, optimizer: Any, variables: list[Any]) -> None:
         super().__init__(optimizer, variables)
@@ -80,7 +80,7 @@ class AdamUpdate(Update):
         return (rate * _correction(self.step, adam.beta_1, adam.beta_2),)
 
     def change(self, rates: Sequence[Rate], gradients: Tensors) -> None:
-        """Change weights and moments at these rates."""
+        """Change weights and moments with these rates."""
         adam = self.optimizer
         moments = (self.means, self.squares)
         settings = (adam.beta_1, adam.beta_2, adam.epsilon)
@@ -102,13 +102,13 @@ class MuonUpdate(Update):
         self.means = [means[place] for place in self.kernels]
 
     def rates(self, rate: float) -> tuple[float, ...]:
-        """Return the rate of kernels, and Adam's for the rest."""
+        """Return the rate of kernels, and the rate of Adam for the rest."""
         muon = self.optimizer
         correction = _correction(self.step, muon.adam_beta_1, muon.adam_beta_2)
         return rate, rate * muon.adam_lr_ratio * correction
 
     def change(self, rates: Sequence[Rate], gradients: Tensors) -> None:
-        """Change weights and moments at these rates."""
+        """Change weights and moments with these rates."""
         muon = self.optimizer
         settings = (muon.adam_beta_1, muon.adam_beta_2, muon.epsilon)
         _adam(
@@ -139,7 +139,7 @@ class MuonUpdate(Update):
                 weight.sub_(step.reshape(weight.shape), alpha=rate * scale)
 
 
-# The optimizers that are computed here.
+# The supported optimizers.
 UPDATES: dict[Any, type[Update]] = {
     keras.optimizers.Adam: AdamUpdate,
     KernelMuon: MuonUpdate,
@@ -148,13 +148,13 @@ UPDATES: dict[Any, type[Update]] = {
 
 def update_of(optimizer: Any, variables: list[Any]) -> Update:
     """Return the step of `optimizer`, one for which `is_plain` holds."""
-    # On torch keras makes a class of its own of each of its optimizers.
+    # On torch keras creates a separate class for each of its optimizers.
     made = next(u for kind, u in UPDATES.items() if isinstance(optimizer, kind))
     return made(optimizer, variables)
 
 
 def is_plain(optimizer: Any) -> bool:
-    """Tell whether `optimizer` is here, with nothing that the steps leave out."""
+    """Return whether `optimizer` is supported, with all of its settings."""
     return (
         any(isinstance(optimizer, kind) for kind in UPDATES)
         and not (getattr(optimizer, "amsgrad", False) or optimizer.use_ema)
@@ -167,7 +167,7 @@ def is_plain(optimizer: Any) -> bool:
 
 
 def rate_at(schedule: Any, step: int) -> float:
-    """Return the learning rate of `step`; our schedules' in plain Python, for speed."""
+    """Return the learning rate of `step`, in plain Python for speed if possible."""
     if type(schedule) is LinearDecay:
         return float(schedule.rate * max(min(schedule.slopes(step)), 0))
     if type(schedule) is HeldRate:
@@ -188,34 +188,34 @@ def rate_at(schedule: Any, step: int) -> float:
 
 
 def _are_dense(weights: Tensors) -> bool:
-    """Tell whether each weight fills a piece of memory."""
+    """Return whether each weight occupies a contiguous piece of memory."""
     return all(torch.empty_like(one).stride() == one.stride() for one in weights)
 
 
 @cache
 def _late_step(device: torch.device) -> Tensor:
-    """Return a step so late that torch's Adam corrects no bias any more.
+    """Return a step so late that torch's Adam makes no bias correction.
 
-    Here the rate has the correction in, as in keras, where epsilon is added to the root
-    that is not corrected.
+    Here the rate includes the correction, as in keras, which adds epsilon to the root
+    without correction.
     """
     return torch.tensor(1e9, device=device)
 
 
 def _correction(step: int, beta_1: float, beta_2: float) -> float:
-    """Return what Adam's rate is multiplied by at `step`, from 1."""
+    """Return the factor of Adam's rate at `step`, from 1."""
     return sqrt(1 - beta_2**step) / (1 - beta_1**step)
 
 
 def _in_order_of(weights: Tensors, variables: list[Any]) -> list[Tensor]:
-    """Return the variables' values, which then lie in memory as the weights do."""
+    """Return the values of variables, reordered in memory like the weights."""
     for weight, variable in zip(weights, variables, strict=True):
         variable.value.data = _ordered(variable.value.detach(), weight)
     return [variable.value for variable in variables]
 
 
 def _ordered(values: Tensor, weight: Tensor) -> Tensor:
-    """Return `values` with the strides of `weight`: themselves, or a copy."""
+    """Return `values` with the strides of `weight`, copied if necessary."""
     if values.stride() == weight.stride():
         return values
     return torch.empty_like(weight).copy_(values)
@@ -234,7 +234,7 @@ def _adam(
     dense: bool,
 ) -> None:
     if dense:
-        # In one pass, which looks at no strides: all have those of the weights.
+        # In one pass that ignores strides: all have those of the weights.
         alike = [_ordered(*pair) for pair in zip(gradients, weights, strict=True)]
         steps = [_late_step(weights[0].device)] * len(weights)
         LISTS.fused_adam_(
@@ -264,11 +264,11 @@ def _adam(
 def orthogonal(
     matrices: Tensors, steps: int, coefficients: tuple[float, float, float]
 ) -> list[Tensor]:
-    """Return each matrix made nearly orthogonal by Newton and Schulz's iteration.
+    """Return each matrix orthogonalized approximately by Newton-Schulz iteration.
 
     Each step multiplies a matrix by a polynomial of its Gram matrix. The polynomials
-    commute, so they are multiplied with one another first, for all matrices of one
-    narrow side together: those products are of that side's size alone.
+    commute, so they are multiplied first, for all matrices with the same narrow side
+    together. These products are small.
     """
     groups: dict[int, list[int]] = defaultdict(list)
     tall = [one if one.shape[0] >= one.shape[1] else one.T for one in matrices]
@@ -278,7 +278,7 @@ def orthogonal(
     a, b, c = coefficients
     for places in groups.values():
         gram = torch.stack([tall[place].T @ tall[place] for place in places])
-        # Matrices of norm 1 are what the iteration is for; the trace is its square.
+        # The iteration needs matrices of norm at most 1; the trace is the squared norm.
         traces = gram.diagonal(dim1=1, dim2=2).sum(1)
         norms = (traces.sqrt() + 1e-7).view(-1, 1, 1)
         gram /= norms * norms

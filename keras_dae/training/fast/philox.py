@@ -1,9 +1,9 @@
 """Random numbers on any device of torch, as a pure function of integers.
 
 Philox4x32-10 (J. Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011)
-turns a counter of four words and a key of two into four random words. It is computed
-here by integer arithmetic alone, so a CPU and a GPU give the same words. Normals are
-made of them in float32 and agree between devices to rounding.
+turns a counter of four words and a key of two words into four random words. It uses
+integer arithmetic only, so a CPU and a GPU give the same words. Normals are computed
+from them in float32 and agree between devices up to rounding.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _ROUNDS = 10
 _FACTORS = 0xD2511F53, 0xCD9E8D57
 _WEYL = 0x9E3779B9, 0xBB67AE85
 _MASK = 0xFFFFFFFF
-# Values that are drawn at a time: the words take eight bytes each, several times over.
+# Values drawn at a time: the words need eight bytes each, several times.
 _MOST_VALUES = 1 << 23
 
 Make = Callable[[tuple[Tensor, ...]], Tensor]
@@ -39,7 +39,8 @@ def philox(counters: tuple[Tensor, ...], key: tuple[int, int]) -> tuple[Tensor, 
     a, b, c, d = counters
     one, other = key
     for _ in range(_ROUNDS):
-        # A product of two words wraps to its low 64 bits, whose halves are taken.
+        # A product of two words wraps to its low 64 bits, which are split in two
+        # halves.
         first, second = a * _FACTORS[0], c * _FACTORS[1]
         a, b = ((second >> 32) & _MASK) ^ b ^ one, second & _MASK
         c, d = ((first >> 32) & _MASK) ^ d ^ other, first & _MASK
@@ -51,15 +52,15 @@ def philox(counters: tuple[Tensor, ...], key: tuple[int, int]) -> tuple[Tensor, 
 class Draw:
     """The random numbers of some batches of an epoch.
 
-    The numbers of an image depend on seed, epoch, batch, part and the image's place in
-    its batch alone, not on the batches that are drawn together.
+    The numbers of an image depend only on seed, epoch, batch, part and the index of the
+    image in its batch, not on which batches are drawn together.
 
     Attributes:
         seed: from 0 to 2**63 - 1.
         epoch: from 0.
-        batches: numbers of the batches, one after the other.
-        shape: images of a batch, height, width and channels.
-        device: where the numbers are made.
+        batches: consecutive batch numbers.
+        shape: images per batch, height, width and channels.
+        device: where the numbers are computed.
     """
 
     seed: int
@@ -116,12 +117,12 @@ class Draw:
 
 
 def _uniforms(words: tuple[Tensor, ...]) -> Tensor:
-    # The upper 24 bits, which float32 holds exactly.
+    # The upper 24 bits, which float32 represents exactly.
     return torch.stack([(word >> 8).float() * 2**-24 for word in words], -1)
 
 
 def _normals(words: tuple[Tensor, ...]) -> Tensor:
-    """Return normals by the transform of Box and Muller, two for two words."""
+    """Return normals by the Box-Muller transform, two for two words."""
     made = []
     for one, other in (words[:2], words[2:]):
         length = ((one.float() + 0.5) * 2**-32).log_().mul_(-2).clamp_(min=0).sqrt_()

@@ -1,9 +1,9 @@
-"""A loss with a price on bits: the squared error, and what the latent costs to store.
+"""A rate-distortion loss: the squared error plus the cost of storing the latent.
 
-Rounding to whole numbers has no gradient. Uniform noise of width 1 moves the latent as
-rounding does, and a value of variance v takes about log2(1 + 12 v) / 2 bits then: the
-rate of a Gaussian value beside the noise, whose variance is 1/12. The estimate has no
-weights of its own, so a run's file holds the autoencoder alone and resumes exactly.
+Rounding to integers has no gradient. Uniform noise of width 1 changes the latent like
+rounding. A value of variance v then takes about log2(1 + 12 v) / 2 bits: the rate of a
+Gaussian value with this noise, whose variance is 1/12. The estimate has no weights, so
+the file of a run holds only the autoencoder, and a run resumes exactly.
 """
 
 from typing import Any
@@ -19,22 +19,22 @@ from keras_dae.training.fast.layers import forward
 
 
 def estimated_bits(latent: Tensor) -> Tensor:
-    """Return the bits of one image's latent rounded to whole numbers, estimated.
+    """Return the estimated bits of one image's latent, rounded to integers.
 
     Args:
-        latent: of a batch, shape (N, C, H, W); the variance is over its N images.
+        latent: latents of a batch, shape (N, C, H, W); the variance is over N.
     """
     variance = latent.var(0, correction=0)
     return torch.log2(1 + 12 * variance).sum() / 2
 
 
 class RateLoss:
-    """MSE + rate * bits per pixel, the latent moved as rounding would move it.
+    """MSE + rate * bits per pixel, with noise on the latent in place of rounding.
 
     Args:
-        model: an autoencoder with a layer named 'latent', compiled.
-        rate: the MSE that a bit per pixel may cost.
-        seed: what the uniform noise is drawn from, with the step.
+        model: a compiled autoencoder with a layer named 'latent'.
+        rate: weight of the bits per pixel.
+        seed: seed for the uniform noise, combined with the step.
     """
 
     def __init__(self, model: keras.Model, rate: float, seed: int) -> None:

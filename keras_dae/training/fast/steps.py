@@ -1,13 +1,13 @@
-"""The train and test steps of `model.fit` on torch, with less around the arithmetic.
+"""The train and test steps of `model.fit` on torch, with less overhead.
 
-keras's own step takes thousands of Python calls, copies each image into another
-layout before a transposed convolution and crops it after, and adds biases apart. The
-steps here compute the same losses, gradients and updates (to rounding) from the same
-variables: the model, its optimizer and its metrics stay keras's, and so do `fit`, its
-callbacks and the saved file. `benchmarks/` measures what it saves.
+The step of keras makes thousands of Python calls, copies each image to another layout
+before a transposed convolution and crops it afterwards, and adds biases separately. The
+steps here compute the same losses, gradients and updates up to rounding, from the same
+variables. The model, its optimizer and its metrics remain those of keras, and so do
+`fit`, its callbacks and the saved file. `benchmarks/` measures the speed.
 
-A layer that `torch_layers` does not know, another loss or another optimizer leaves the
-model to keras.
+If a layer is unknown to `fast.layers`, or the loss or optimizer is not supported, the
+steps of keras are used.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,9 +26,9 @@ from keras_dae.training.fast.layers import forward, lay_out
 from keras_dae.training.fast.optimizers import Rate, Update, is_plain, update_of
 from keras_dae.training.fast.rate import RateLoss
 
-# Images at most that a test step takes at a time: few enough for the caches.
+# Largest number of images per test step: few enough for the caches.
 TEST_BATCH = 128
-# Where the steps were compared with keras's own.
+# Devices on which the steps were compared with those of keras.
 MEASURED_ON = ("cpu", "cuda")
 
 
@@ -41,23 +41,23 @@ def accelerate(
     rate: float = 0,
     seed: int = 0,
 ) -> bool:
-    """Give `model`, compiled, the lean steps where they compute what keras would.
+    """Replace the steps of a compiled `model` with equivalent lean steps if possible.
 
     Args:
         model: compiled with its loss and optimizer.
-        precision: of the training steps' convolutions, as `fit` takes it.
-        batch_size: images of a step, where `fit` hands over several batches at once;
-            None where it hands over one.
-        graph: whether a step is one CUDA graph; by default on CUDA, and not elsewhere.
-            True elsewhere takes the same steps without a graph, to test them.
-        rate: the MSE that a bit per pixel may cost, see `RateLoss`; 0 for MSE alone.
-        seed: what the noise on the latent is drawn from.
+        precision: precision of convolutions in training steps, as in `fit`.
+        batch_size: images per step, if `fit` passes several batches at once; None if it
+            passes one.
+        graph: whether a step is one CUDA graph; the default is True on CUDA only. True
+            on other devices takes the same steps without a graph, for tests.
+        rate: weight of the bits per pixel in the loss, see `RateLoss`; 0 for MSE alone.
+        seed: seed for the noise on the latent.
 
     Returns:
-        Whether they do; if not, the steps stay keras's own.
+        Whether the steps were replaced.
 
     Raises:
-        UsageError: a rate, and steps that stay keras's own.
+        UsageError: a rate is given, but the steps cannot be replaced.
     """
     run = forward(model) if _is_measured() else None
     if run is None or not _is_plain(model):
@@ -65,17 +65,17 @@ def accelerate(
         model.train_step = in_precision(precision, model.train_step)
         return False
     lay_out(model)
-    # A graph replays what it captured; the rate's noise is drawn anew in each step.
+    # A graph replays its capture, but the noise of the rate differs in each step.
     steps = _steps(False if rate else graph, model, run, precision, batch_size)
     if rate:
         steps.training_loss = in_precision(precision, RateLoss(model, rate, seed))
-    # fit and evaluate make these functions only where there are none.
+    # fit and evaluate create these functions only if they do not exist.
     model.train_function, model.test_function = steps.train, steps.test
     return True
 
 
 def _steps(graph: bool | None, *given: Any) -> "LeanSteps":
-    """Return the steps, captured as a graph where asked for; see `accelerate`."""
+    """Return the steps, captured as a graph if requested; see `accelerate`."""
     on_cuda = torch.device(torch_device()).type == "cuda"
     if not (on_cuda if graph is None else graph):
         return LeanSteps(*given)
@@ -88,8 +88,8 @@ def describe_steps(model: keras.Model) -> dict[str, str | None]:
     """Return how the training steps of `model` are computed, for the record of a run.
 
     Returns:
-        `kind`, one of 'graph', 'lean' and 'keras'; and `why`, a sentence that says why
-        it is not the one before it, or None.
+        `kind`, one of 'graph', 'lean' and 'keras'; and `why`, a sentence on why it is
+        not a faster one, or None.
     """
     steps = getattr(model.train_function, "__self__", None)
     if isinstance(steps, LeanSteps):
@@ -99,18 +99,18 @@ def describe_steps(model: keras.Model) -> dict[str, str | None]:
 
 
 def in_precision(precision: str, run: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `run` with its convolutions and matrix products in bfloat16, if asked.
+    """Return `run` with its convolutions and matrix products in bfloat16, if requested.
 
-    torch's autocast rounds what these take; sums within them, the loss, gradients of
+    The autocast of torch rounds their inputs. Sums within them, the loss, gradients of
     the weights, the weights and the optimizer stay float32, and so does the file.
     """
-    if precision != "bfloat16":  # TF32 is a setting of the whole run
+    if precision != "bfloat16":  # TF32 is set for the whole run
         return run
     kind = torch.device(torch_device()).type
 
     def rounded(*given: Any) -> Any:
-        # Each weight is rounded once a step, so there is nothing to keep, and a CUDA
-        # graph could not keep it.
+        # Each weight is rounded once per step, so a cache has no use, and a CUDA graph
+        # does not support it.
         with torch.autocast(kind, dtype=torch.bfloat16, cache_enabled=False):
             return run(*given)
 
@@ -118,10 +118,9 @@ def in_precision(precision: str, run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def answer(model: keras.Model) -> Callable[[np.ndarray], np.ndarray] | None:
-    """Return `model` as a function of float32 arrays (N, H, W, C), lean as the steps.
+    """Return `model` as a lean function of float32 arrays (N, H, W, C).
 
-    None where the model has layers that are not in the tables below: `predict` is for
-    those.
+    None if the model has unsupported layers; use `predict` for those.
     """
     forward_pass = forward(model) if _is_measured() else None
     if forward_pass is None:
@@ -153,7 +152,7 @@ class LeanSteps:
         self.total, self.count = tracker.total.value, tracker.count.value
         self.variables = list(model.trainable_variables)
         self.weights = [variable.value for variable in self.variables]
-        # Made at the first step: a model may be compiled and then given weights.
+        # Created at the first step, since weights may be set after compiling.
         self.update: Update | None = None
 
     def train(self, data: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
@@ -184,7 +183,7 @@ class LeanSteps:
         return {"kind": "lean", "why": None}
 
     def test(self, data: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        """Take the loss of `[(noisy, clean)]`; return the logs."""
+        """Compute the loss of `[(noisy, clean)]`; return the logs."""
         ((noisy, clean),) = data
         with torch.no_grad():
             size = self.test_batch if noisy.device.type == "cpu" else None
@@ -193,7 +192,7 @@ class LeanSteps:
         return logs
 
     def _loss(self, noisy: Tensor, clean: Tensor) -> Tensor:
-        # Seen as NCHW, an NHWC batch is in torch's channels_last layout as it is.
+        # Viewed as NCHW, an NHWC batch is already in torch's channels_last layout.
         answer = self.forward(noisy.permute(0, 3, 1, 2))
         return torch_nn.mse_loss(answer, clean.permute(0, 3, 1, 2))
 
@@ -206,7 +205,7 @@ class LeanSteps:
 def _parts(
     noisy: Tensor, clean: Tensor, size: int | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield images in batches of at most `size`; None leaves them together."""
+    """Yield images in batches of at most `size`; None does not split them."""
     size = size or len(noisy)
     yield from zip(torch.split(noisy, size), torch.split(clean, size), strict=True)
 
@@ -216,7 +215,7 @@ def _is_measured() -> bool:
 
 
 def _is_plain(model: keras.Model) -> bool:
-    """Tell whether loss, metrics and optimizer are those that the steps compute."""
+    """Return whether loss, metrics and optimizer are supported."""
     return (
         model.loss == "mse"
         and len(model.metrics) == 1

@@ -348,14 +348,14 @@ def text_bomb():
 FLOATS = np.array([[0.1, 0.2], [0.3, np.nan]], np.float32)
 BAD = {
     "empty.png": (lambda: b"", "is empty"),
-    "text.png": (lambda: b"this is no image at all", "no image of a kind"),
+    "text.png": (lambda: b"this is no image at all", "not in a supported image format"),
     "short.png": (lambda: png_bytes()[:200], "damaged or truncated PNG"),
     "header.png": (lambda: png_bytes()[:30], "damaged or truncated PNG"),
     "flipped.png": (
         lambda: png_bytes()[:200] + b"\xff\x00\xff" + png_bytes()[203:],
         "damaged or truncated PNG",
     ),
-    "wrong.jpg": (png_bytes, "is a PNG image, whatever its name says"),
+    "wrong.jpg": (png_bytes, "is a PNG image, unlike its name"),
     "wrong.tif": (lambda: npy_bytes(grey()), "is a NPY image"),
     "none": (png_bytes, "rename it to end in .png"),
     "cmyk.jpg": (cmyk, "CMYK"),

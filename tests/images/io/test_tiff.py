@@ -62,7 +62,7 @@ BAD = {
             photometric="minisblack",
             planarconfig="contig",
         ),
-        "65 samples a pixel",
+        "65 samples per pixel",
     ),
     "stack": (imagej_stack, "an ImageJ stack"),
     "pages": (

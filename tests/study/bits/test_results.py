@@ -54,7 +54,7 @@ def test_a_rate_reaches_an_error_of_0_0090_at_300_bits(results):
 
 def test_the_section_says_whether_the_first_claim_turns(results):
     texts = " ".join(write(results)[1])
-    assert "Claim (*), that a smaller latent gives a higher loss, turns" in texts
+    assert "Claim (*), that a smaller latent gives a higher loss, is reversed" in texts
 
 
 def test_the_page_on_bits_has_these_figures(results, request):

@@ -210,7 +210,7 @@ def test_a_filter_without_its_package_is_left_out_with_a_line(
     assert "BM3D, tuned" not in [
         one.name for one in filters(bench, store, lines.append)
     ]
-    assert lines == ["BM3D is left out: it needs the package no-such-package."]
+    assert lines == ["BM3D is skipped: it needs the package no-such-package."]
 
 
 def test_a_wrong_answer_is_not_kept(store, bench, entry):

@@ -64,7 +64,7 @@ def test_the_table(board):
 def test_notes_name_what_was_chosen(board):
     assert "BM3D, tuned: sigma_psd 0.2" in notes(board)
     assert "a processor, 2 cores" in notes(board)
-    assert "beside it the mean of the images' own" in notes(board)
+    assert "followed by the mean over images" in notes(board)
     # The terminal shows one convention of PSNR, and its caption names that alone.
     caption = terminal_table(board).caption
     assert "PSNR is that of the mean MSE. " in caption

@@ -47,7 +47,7 @@ def test_what_a_callable_depends_on_is_not_known(module):
         ("import nothing_of_the_kind", "users_own:half", "nothing_of_the_kind"),
         ("raise SystemExit(3)", "users_own:half", "SystemExit: 3"),
         ("def (", "users_own:half", "SyntaxError"),
-        ("half = 3", "users_own:half", "no callable. Received: int"),
+        ("half = 3", "users_own:half", "not callable. Received: int"),
         ("", "no_such_module:half", "no_such_module"),
         ("", "users_own", "MODULE:FUNCTION. Received: 'users_own'"),
         ("", "users_own:", "Received: 'users_own:'"),
@@ -85,12 +85,12 @@ def fails(noisy):
     [
         (
             lambda noisy: noisy[..., 0],
-            r"mine answers shape \(5, 8, 8\) to.*\(5, 8, 8, 1",
+            r"mine returns shape \(5, 8, 8\) for.*\(5, 8, 8, 1",
         ),
         (lambda noisy: None, "type object"),
         (lambda noisy: noisy.astype(complex), "type complex128"),
         (lambda noisy: [[1], [1, 2]], "mine failed: ValueError"),
-        (spoiled, "mine answers values that are not finite"),
+        (spoiled, "mine returns values that are not finite"),
         (changes, "mine changes its input"),
         (fails, "mine failed: RuntimeError: out of luck.$"),
         (says_why, r"mine failed: mine.onnx cannot be read \(a reason\)\.$"),

@@ -91,7 +91,7 @@ def test_verdicts_that_turn_are_named(study):
     assert write_report(study)
     text = (study / "report.md").read_text().replace("\\", "")
     assert "In 44 of 45 runs the last epoch is the best" in text
-    assert "more than 0.000120" in text
+    assert "at most 0.000120" in text
     rows = [line for line in text.splitlines() if line.startswith(("| test,", "| val"))]
     assert rows == [
         "| test, as drawn | 1/0/0/0 | none |",

@@ -48,7 +48,9 @@ def results():
 def test_the_section_says_where_the_promise_ends(results):
     title, texts, (first, second, third) = write(results)
     assert title == "Where not to trust an answer"
-    assert "with probability 95% over these, at least 90%" in texts[0]
+    assert (
+        "with probability 95% over these, the intervals cover at least 90%" in texts[0]
+    )
     assert "digits, 100 test images, gaussian, sigma 0.5, clipped" in texts[1]
     assert first.rows == [
         [
@@ -58,8 +60,8 @@ def test_the_section_says_where_the_promise_ends(results):
     ]
     assert [row[1:4] for row in second.rows] == [
         ["gaussian, sigma 0.5, clipped", "90.0 %", "87.5 %"],
-        ["gaussian, sigma 0.3, clipped (no promise)", "81.0 %", "-"],
-        ["gaussian, sigma 0.7, clipped (no promise)", "82.0 %", "87.5 %"],
+        ["gaussian, sigma 0.3, clipped (no guarantee)", "81.0 %", "-"],
+        ["gaussian, sigma 0.7, clipped (no guarantee)", "82.0 %", "87.5 %"],
     ]
     assert third.rows == [["DAE_5_8", "75.0 %", "91.0 %", "0.0 %", "-"]]
 
