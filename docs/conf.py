@@ -20,11 +20,12 @@ extensions = [
 ]
 include_patterns = [
     *("docs/*.md", "docs/gallery/*.rst", "*.md", "benchmarks/README.md"),
-    *("artifacts/photographs.md", "artifacts/fast/*.md"),
+    *("artifacts/photographs.md", "artifacts/photo/*.md", "artifacts/fast/*.md"),
     *("artifacts/paper/report.md", "artifacts/paper/choices.md"),
 ]
 exclude_patterns = [".venv*", "build", "tests"]
 root_doc = "docs/index"
+html_show_copyright = False
 html_theme = "alabaster"
 myst_heading_anchors = 4
 autodoc_member_order = "groupwise"

@@ -157,6 +157,17 @@ def say(line: str) -> None:
     click.echo(printable(line), err=True)
 
 
+def say_unfinished(folders: Iterable[Any]) -> None:
+    """Name the runs that were interrupted."""
+    for folder in folders:
+        config, done = folder.config(), len(folder.history()["loss"])
+        if not folder.finished(config):
+            say(
+                f"{folder.path} was interrupted after {done} of {config.epochs} "
+                "epochs; train --resume continues it"
+            )
+
+
 def echo_json(value: Any) -> None:
     """Print `value` as JSON."""
     from keras_dae.system.storage import dump_json
@@ -196,7 +207,8 @@ def show(
 
 
 def print_table(table: Any, to_error: bool = False) -> None:
-    """Print a rich table at the width of the terminal."""
-    from keras_dae.system.terminal import Terminal
+    """Print a rich table, or its rows as lists where the terminal is too narrow."""
+    from keras_dae.system.terminal import Terminal, fits, listed
 
-    Terminal(error=to_error).print(table)
+    terminal = Terminal(error=to_error)
+    terminal.print(table if fits(table, terminal) else listed(table))

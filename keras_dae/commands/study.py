@@ -17,6 +17,7 @@ from keras_dae.commands.common import (
     say,
     say_counts,
     say_duration,
+    say_unfinished,
     show,
 )
 from keras_dae.commands.options import (
@@ -137,6 +138,8 @@ def train(
     from keras_dae.commands.training import (
         asked,
         check_bfloat16,
+        check_new,
+        compare_with_noise,
         in_time,
         look_for_noise,
         noise_of_files,
@@ -149,6 +152,8 @@ def train(
         config, out = resumed(Path(resume), options)
     splits = load_splits(config, data_dir)  # fails before the slow import of keras
     config = noise_of_files(config, splits)
+    if not resume:
+        check_new(config, splits, out)
     spec = config.plan(splits.image_shape)
     step = spec.macs * config.batch_size
     backend.select(device, threads or backend.useful_threads(step))
@@ -165,6 +170,7 @@ def train(
     with FitProgress(spec.name, epochs=config.epochs, images=len(splits.train)) as bar:
         trained = Denoiser.train(config, splits, out, resume=going_on, progress=bar)
     _tell_trained(config, spec, trained.run, as_json)
+    compare_with_noise(config, splits, trained.run)
 
 
 def _tell_trained(config: Any, spec: Any, run: Any, as_json: bool) -> None:
@@ -238,6 +244,7 @@ def evaluate(
     places = [run for run in runs if run not in files] if runs else [out]
     folders = find_all(places)
     look_at(files, folders)
+    say_unfinished(folders)
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.nine.measure import evaluate as score

@@ -5,6 +5,8 @@ from typing import Any
 
 from keras_dae.commands.common import say
 
+LARGE_SIGMA = 2.0  # above it, the scale of 0 to 255 was probably meant
+COMPARED = 1000  # validation images that a model is compared on
 NOISY = 4 / 255  # images with a median estimate of at least this count as noisy
 
 
@@ -14,6 +16,12 @@ def asked(config_file: Path | None, options: dict[str, Any]) -> Any:
     from keras_dae.training.starting import start_options
 
     given = {key: value for key, value in options.items() if value is not None}
+    sigma = given.get("sigma")
+    if isinstance(sigma, float | int) and sigma > LARGE_SIGMA:
+        say(
+            f"Warning: sigma is on the scale from 0 to 1; {sigma:g} of 255 is "
+            f"{sigma / 255:.3f}"
+        )
     recipe = read_toml(config_file) if config_file else {}
     start = given.get("start", recipe.get("start"))
     implied = start_options(str(start)) if start is not None else {}
@@ -55,6 +63,46 @@ def noise_of_files(config: Any, splits: Any) -> Any:
     how = f"as given; an estimate {beside}" if told else "estimated from the files"
     say(f"Noise of the files: sigma {sigma:g} (0 to 1), {how}; no noise is added")
     return config
+
+
+def check_new(config: Any, splits: Any, out: Path) -> None:
+    """Refuse a folder that holds a run, before anything is estimated or loaded."""
+    from keras_dae.training.records import check_same_run
+    from keras_dae.training.runs import RunFolder, run_name
+
+    folder = RunFolder(out / run_name(config, splits.name))
+    if folder.config_path.exists():
+        check_same_run(folder, {}, False)
+
+
+def compare_with_noise(config: Any, splits: Any, run: Any) -> None:
+    """Warn if a model is further from the clean images than the noisy ones are."""
+    import numpy as np
+
+    from keras_dae.images.frozen import VALIDATION, frozen_arrays
+    from keras_dae.training.patience import saved_epoch
+
+    if config.targets != "clean" or config.loss != "mse":
+        return
+    noisy, clean = frozen_arrays(
+        splits.validation[:COMPARED],
+        config.make_noise(),
+        seed=config.data_seed,
+        split=VALIDATION,
+        low=splits.low,
+        high=splits.high,
+    )
+    losses = run.history()["val_loss"]
+    error, without = (
+        losses[saved_epoch(config, losses)],
+        np.square(noisy - clean).mean(),
+    )
+    if error > without:
+        say(
+            f"Warning: the model is worse than no denoising: its validation MSE is "
+            f"{error:.5f}, that of the noisy images {without:.5f}. Train for more "
+            "--epochs; for photographs, start from a trained model with --start photo."
+        )
 
 
 def in_time(config: Any, splits: Any, seconds: float | None, out: Path) -> Any:

@@ -10,9 +10,9 @@ import numpy as np
 from keras_dae.denoising.tile_model import TileModel
 from keras_dae.denoising.tiles import BATCH
 from keras_dae.denoising.widths import unlike
-from keras_dae.errors import check
+from keras_dae.errors import check, legible
 from keras_dae.images.io.formats import read_file
-from keras_dae.images.io.pictures import from_unit, to_unit
+from keras_dae.images.io.pictures import UnreadableError, from_unit, to_unit
 from keras_dae.uncertainty.calibrate import Uncertainty
 
 # A function of images that returns the values that are scaled to 0 and 1.
@@ -32,9 +32,13 @@ def denoise_any(
     """
     check(0 <= strength <= 1, "strength must be from 0 to 1.", strength=strength)
     if isinstance(image, str | Path):
+        try:
+            pages = read_file(Path(image)).pages
+        except UnreadableError as error:
+            raise UnreadableError(f"{legible(image)} {error}") from error
         found = [
             page.joined(_denoise(model, page.values[None], range_of, strength)[0])
-            for page in read_file(Path(image)).pages
+            for page in pages
         ]
         return found[0] if len(found) == 1 else found
     array = np.asarray(image)

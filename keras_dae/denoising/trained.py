@@ -84,6 +84,11 @@ def find_model(named: str | Path) -> Trained:
         return Trained(runs[0].path.name, runs[0].model_path, run_card(runs[0]))
     if path.suffix == ".keras" and is_file(path):
         return Trained(path.stem, path, _card_beside(path))
+    if path.suffix == ".onnx" and is_file(path):
+        raise UsageError(
+            f"{path} is an ONNX file; a .keras file or a run folder is needed here. "
+            "compare --denoiser measures ONNX files."
+        )
     raise UsageError(
         f"There is no model {named}: name one of {', '.join(cards)}, a .keras file or "
         "a run folder."

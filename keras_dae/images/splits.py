@@ -17,7 +17,7 @@ from keras_dae.system.streams import stream
 VALIDATION_SHARE = 0.2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Splits:
     """Training, validation and test images as stored, (N, H, W, C), with labels (N,).
 
@@ -48,6 +48,11 @@ class Splits:
     sha256: str
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{part}={len(getattr(self, part)):,}" for part in PARTS)
+        shape = "x".join(map(str, self.image_shape))
+        return f"Splits({self.name!r}, {counts}, images of {shape}, {self.train.dtype})"
 
     @classmethod
     def from_arrays(

@@ -4,7 +4,9 @@ import sys
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import ProgressColumn, Task
+from rich.table import Table
 from rich.text import Text
 
 from keras_dae.errors import printable
@@ -27,6 +29,26 @@ class Terminal(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Return the text of a plain string, such as a table cell."""
         return super().render_str(printable(text), **options)
+
+
+def fits(table: Table, console: Console) -> bool:
+    """Tell whether a table can be printed without shortening a cell."""
+    wide = console.options.update(max_width=10_000)
+    return Measurement.get(console, wide, table).minimum <= console.width
+
+
+def listed(table: Table) -> Text:
+    """Return a table as text: each row as a list of its columns' names and values."""
+    heads = [str(column.header) for column in table.columns]
+    wide = max(map(len, heads), default=0)
+    lines = [str(table.title)] if table.title else []
+    for cells in zip(*(column.cells for column in table.columns), strict=True):
+        for head, cell in zip(heads, cells, strict=True):
+            text = cell.plain if isinstance(cell, Text) else str(cell)
+            if text:
+                lines.append(f"{head:{wide}}  {printable(text)}")
+        lines.append("")
+    return Text("\n".join([*lines, str(table.caption or "")]).rstrip())
 
 
 class Words(ProgressColumn):

@@ -141,7 +141,7 @@ def denoise_table(rows: list[dict[str, Any]]) -> Table:
     table = new_table(
         f"{done} of {len(rows)} denoised" + (f", {skipped} skipped" if skipped else ""),
         *("image", "state", "size", "type", "pages", "noise", "seconds"),
-        *(("MSE before", "after") if measured else ()),
+        *(("PSNR dB before", "after") if measured else ()),
         "output or reason",
         caption="noise: its standard deviation, estimated on values from 0 to 1",
     )
@@ -156,7 +156,7 @@ def denoise_table(rows: list[dict[str, Any]]) -> Table:
             str(row["pages"]) if known else "",
             f"{row['estimate']['sigma']:.3f}" if row.get("estimate") else "",
             f"{row['seconds']:.1f}",
-            *(f"{error['mse']:.5f}" if error else "" for error in errors),
+            *(f"{psnr_of(error['mse']):.2f}" if error else "" for error in errors),
             "; ".join(filter(None, _words(row))),
         )
     return table
