@@ -174,6 +174,7 @@ test_options = _apply(
         click.option(
             "--sigma",
             type=_strength,
+            metavar="NUMBER|LOW..HIGH",
             help="Strength of gaussian noise, or a range like 0.1..0.9.  "
             "[default: 0.5]",
         ),

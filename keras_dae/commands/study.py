@@ -152,7 +152,7 @@ def train(
         config, out = resumed(Path(resume), options)
     splits = load_splits(config, data_dir)  # fails before the slow import of keras
     config = noise_of_files(config, splits)
-    if not resume:
+    if resume is None:
         check_new(config, splits, out)
     spec = config.plan(splits.image_shape)
     step = spec.macs * config.batch_size

@@ -67,12 +67,9 @@ def noise_of_files(config: Any, splits: Any) -> Any:
 
 def check_new(config: Any, splits: Any, out: Path) -> None:
     """Refuse a folder that holds a run, before anything is estimated or loaded."""
-    from keras_dae.training.records import check_same_run
-    from keras_dae.training.runs import RunFolder, run_name
+    from keras_dae.training.runs import RunFolder, refuse_existing, run_name
 
-    folder = RunFolder(out / run_name(config, splits.name))
-    if folder.config_path.exists():
-        check_same_run(folder, {}, False)
+    refuse_existing(RunFolder(out / run_name(config, splits.name)))
 
 
 def compare_with_noise(config: Any, splits: Any, run: Any) -> None:

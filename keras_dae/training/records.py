@@ -16,7 +16,7 @@ from keras_dae.images.unbiased import describe_targets
 from keras_dae.system.streams import stream
 from keras_dae.training.config import RunConfig, Spec
 from keras_dae.training.noisy_files import estimated_sigma
-from keras_dae.training.runs import RunFolder
+from keras_dae.training.runs import RunFolder, refuse_existing
 from keras_dae.training.starting import start_sha256
 
 
@@ -78,10 +78,7 @@ def check_same_run(folder: RunFolder, record: dict[str, Any], resume: bool) -> N
         UsageError: the message states the difference.
     """
     if not resume:
-        raise UsageError(
-            f"{folder.path} already holds a run. Use --resume to continue it, or "
-            "another --out."
-        )
+        refuse_existing(folder)
     # A run older than a key has its default.
     found = {**folder.record(), "config": folder.config().model_dump()}
     for part in ("config", "dataset"):

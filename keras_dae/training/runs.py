@@ -217,6 +217,15 @@ def _are_shares(column: Any, epochs: int) -> bool:
     )
 
 
+def refuse_existing(folder: RunFolder) -> None:
+    """Raise `UsageError` if a folder holds a run."""
+    if folder.config_path.exists():
+        raise UsageError(
+            f"{folder.path} already holds a run. Use --resume to continue it, or "
+            "another --out."
+        )
+
+
 def find_all(places: Iterable[Path]) -> list[RunFolder]:
     """Return the runs in several folders, without duplicates.
 
