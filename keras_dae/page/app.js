@@ -58,8 +58,7 @@
     problem.hidden = true;
     try {
       const image = Digits.fromPicture(toGrey(await readPicture(file)));
-      if (!image)
-        throw new Error(`${file.name} has a single grey level; there is no digit.`);
+      if (!image) throw new Error(`${file.name} is of one colour: no digit.`);
       Pad.wipe();
       press(null);
       setTruth(image);

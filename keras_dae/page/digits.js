@@ -1,5 +1,5 @@
-/* Preprocess digits like MNIST: white on black, the longer side 20 pixels, the centre of
- * mass at pixel (14, 14) of 28x28. An image is a tensor of `kernels.js` in [0, 1].
+/* Preprocess digits like MNIST: white on black, the longer side 20 pixels, the centre
+ * of mass at pixel (14, 14) of 28x28. An image is a tensor of `kernels.js` in [0, 1].
  */
 "use strict";
 
@@ -84,7 +84,8 @@ const Digits = (() => {
 
   /* A picture of a digit, one channel, preprocessed like MNIST; null if empty.
    *
-   * Images of 28x28 pixels are not changed. Else the level at the edges becomes black. */
+   * Images of 28x28 pixels are not changed. In others, the level at the edges becomes
+   * black. */
   function fromPicture(picture) {
     const { height, width, data } = picture;
     if (height === SIDE && width === SIDE) return picture;

@@ -6,7 +6,7 @@ const Latent = (() => {
   const MOST = 3; // largest factor of a map
   let pool, model, truth, maps; // maps: the output of the encoder
   let factors = []; // one per map
-  let cells = new Map(); // position in the latent -> value that replaces that of the map
+  let cells = new Map(); // position in the latent -> replacement value
   let chosen = null; // position of the cell whose value the slider sets
   let busy = false,
     again = false;
@@ -33,8 +33,8 @@ const Latent = (() => {
     const noise = model.noise ? `Trained on noise of ${model.noise}. ` : "";
     $("inside-help").textContent =
       `${noise}The encoder outputs ${model.maps} maps of ${model.latentSide} values, ` +
-      "which are the only input of the decoder. Change the factor of a map, or the value " +
-      "of one cell (click it, or focus a map and use the arrow keys).";
+      "the only input of the decoder. Change the factor of a map, or the value of " +
+      "one cell (click it, or focus a map and use the arrow keys).";
     reset();
     $("maps").replaceChildren(
       ...Array.from({ length: model.maps }, (_, n) => block(n)),

@@ -1,5 +1,5 @@
-/* The noise of `keras_dae.images.noise` with other random numbers, and error metrics. An
- * image is a tensor of `kernels.js` in [0, 1].
+/* The noise of `keras_dae.images.noise` with other random numbers, and error metrics.
+ * An image is a tensor of `kernels.js` in [0, 1].
  */
 "use strict";
 

@@ -109,9 +109,10 @@ const Tiles = (() => {
 
   /* An image of any size, denoised tile by tile.
    *
-   * `model` has `sides` (null if variable), `channels` and `reach`. `predict` returns the
-   * output for a tile, or a promise; up to `atOnce` calls run at a time. `tick(done, all)`
-   * is called after each tile; if it returns false, the work stops and returns null. */
+   * `model` has `sides` (null if variable), `channels` and `reach`. `predict` returns
+   * the output for a tile, or a promise; up to `atOnce` calls run at a time. After each
+   * tile `tick(done, all)` is called; if it returns false, work stops and null is
+   * returned. */
   async function denoise(image, model, predict, { tick, atOnce = 1, most = 256 } = {}) {
     const [down, across] = [image.height, image.width].map((length, axis) =>
       tiling(length, model.sides[axis], model.reach, most),

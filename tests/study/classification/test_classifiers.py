@@ -76,5 +76,5 @@ def test_the_network_is_made_of_layers_that_are_loaded(tmp_path):
 def test_a_damaged_logistic_regression_is_named(tmp_path):
     path = tmp_path / "logistic.npz"
     path.write_bytes(b"PK half")
-    with pytest.raises(KerasDAEError, match=r"logistic\.npz holds no classifier"):
+    with pytest.raises(KerasDAEError, match=r"logistic\.npz is not a classifier"):
         CLASSIFIERS["logistic"].load(path)
