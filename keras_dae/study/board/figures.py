@@ -218,13 +218,19 @@ def thumbnails(
         answers: name, kind and denoised images of each denoiser, in display order.
     """
     lines = [("clean", "", clean), ("noisy", "", noisy), *answers]
-    half, count, side, name = -(-len(lines) // 2), len(clean), 0.56, 1.75
+    half, count, side = -(-len(lines) // 2), len(clean), 0.56
+    # Inches that the longest name takes at 8 points.
+    name = max(1.75, 0.068 * max(len(label) for label, *_ in lines) + 0.15)
     width, height = 2 * (count * side + name) + 0.1, half * side + 0.1
     figure = Figure(figsize=(width, height))
     for place, (label, kind, images) in enumerate(lines):
         column, row = divmod(place, half)
         left, top = column * (count * side + name) + name, 0.05 + row * side
-        error = "" if images is clean else f"\nMSE {mse(clean, images).mean():.4f}"
+        error = (
+            ""
+            if images is clean
+            else (f"\nMSE of these {count}: {mse(clean, images).mean():.4f}")
+        )
         figure.text(
             (left - 0.08) / width, 1 - (top + side / 2) / height, label + error,
             ha="right", va="center", fontsize=8, color=MARKS[kind][0] if kind else INK,
