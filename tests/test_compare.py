@@ -82,7 +82,7 @@ def test_the_board_and_its_files(out, tmp_path, monkeypatch):
         raise AssertionError("measured again")
 
     monkeypatch.setattr(board_module, "measure", measure)
-    again = run(*command)
+    again = run(*command, "--overwrite")
     assert again.exit_code == 0, again.output
     assert json.loads(again.stdout)["rows"] == board["rows"]
 

@@ -64,7 +64,9 @@ def page(browser, file):
     browser.size(1280, 900)
     browser.open(file)
     yield browser
-    assert browser.console == []
+    # A browser without a graphics card says so where it is asked for one.
+    other = [one for one in browser.console if "No available adapters" not in str(one)]
+    assert other == []
     own = [url for url in browser.requests if not url.startswith(("file:", "blob:"))]
     assert own == []
 
