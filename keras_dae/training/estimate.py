@@ -29,7 +29,7 @@ def check_memory(model: keras.Model, batch: int) -> None:
         KerasDAEError: says how many images would fit.
     """
     if backend.device() != "cpu" or None in model.input_shape[1:]:
-        return  # a GPU has memory of its own; a model of any size has no shapes to add up
+        return  # a GPU has its own memory; a model of any size has no fixed shapes
     values = sum(prod(layer.output.shape[1:]) for layer in model.layers)
     an_image = 2 * 4 * values
     if batch * an_image > memory():
