@@ -75,9 +75,9 @@ def test_the_page_lists_each_example():
 
 def test_the_example_of_keras_io_runs(small, capsys, tmp_path):
     text = OF_KERAS_IO.read_text()
-    assert text.count("EPOCHS = 10\n") == 1
+    assert text.count("EPOCHS = 60\n") == 1
     short = tmp_path / OF_KERAS_IO.name
-    short.write_text(text.replace("EPOCHS = 10\n", "EPOCHS = 2\n"))
+    short.write_text(text.replace("EPOCHS = 60\n", "EPOCHS = 2\n"))
     plt.close("all")
     names = runpy.run_path(str(short))
     assert len(drawn()) == len(plt.get_fignums()) == 2
