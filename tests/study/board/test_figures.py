@@ -119,7 +119,7 @@ def test_thumbnails_show_each_answer_to_each_image():
     images = np.random.default_rng(0).random((2, 8, 8, 1), dtype=np.float32)
     figure = thumbnails(images, images / 2, [("one", "dae", images.copy())] * 3)
     assert len(figure.axes) == 2 * 5
-    assert "MSE 0.0000" in figure.texts[2].get_text()
+    assert "MSE of these 2: 0.0000" in figure.texts[2].get_text()
 
 
 def test_the_report_has_a_place_for_it(board, results):  # noqa: F811
