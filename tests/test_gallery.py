@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+from fnmatch import fnmatch
 from pathlib import Path
 
 import matplotlib as mpl
@@ -120,3 +121,17 @@ def test_a_notebook_keeps_comments_and_their_order():
 def test_a_notebook_needs_a_header():
     with pytest.raises(ValueError, match="must begin with a string"):
         notebook("a = 1\n")
+
+
+def test_the_build_includes_each_page_that_is_linked():
+    conf = (DOCS / "conf.py").read_text()
+    (listed,) = re.findall(r"include_patterns = \[(.*?)\]", conf, re.DOTALL)
+    patterns = re.findall(r'"(.*?)"', listed)
+    linked = {
+        link
+        for page in DOCS.glob("*.md")
+        for link in re.findall(r"\]\(\.\./([^)#]*\.md)", page.read_text())
+    }
+    assert "artifacts/photo/table.md" in linked
+    wanted = [link for link in linked if not any(fnmatch(link, p) for p in patterns)]
+    assert wanted == []
