@@ -108,10 +108,10 @@ class Group(click.Group):
                 ctx.exit(130)
             if isinstance(error, OWN_OF_CLICK):
                 raise
-            known = isinstance(error, KerasDAEError)
-            said = str(error) if known else f"The command {unexpected(error)}."
-            click.echo(one_line(f"Error: {said}"), err=True)
-            ctx.exit(error.exit_code if isinstance(error, KerasDAEError) else 1)
+            if not isinstance(error, KerasDAEError):
+                error = KerasDAEError(f"The command {unexpected(error)}.")
+            click.echo(one_line(f"Error: {error}"), err=True)
+            ctx.exit(error.exit_code)
 
 
 def _failed(error: OSError) -> int:

@@ -8,7 +8,12 @@ from typing import Any
 import click
 
 from keras_dae.commands.common import check_free, echo_json, look_at, print_table, say
-from keras_dae.commands.options import as_json, engine_option, machine_options
+from keras_dae.commands.options import (
+    as_json,
+    engine_option,
+    machine_options,
+    overwrite_option,
+)
 from keras_dae.errors import one_line
 
 DEFAULT_MODEL = "auto"
@@ -81,7 +86,7 @@ def _sigma(context: click.Context, option: click.Parameter, text: str) -> float 
     required=True,
     help="Output file or folder, or - for standard output.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace existing outputs.")
+@overwrite_option
 @click.option("--skip-existing", is_flag=True, help="Skip inputs whose output exists.")
 @click.option(
     "--range",

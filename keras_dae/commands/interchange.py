@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from keras_dae.commands.common import echo_json, look_at, print_table, say
-from keras_dae.commands.options import TableOption, as_json, data_dir
+from keras_dae.commands.options import TableOption, as_json, data_dir, overwrite_option
 
 # Packages that compute outputs; a comparison records their versions.
 RUNTIMES = ("keras", "torch", "jax", "tensorflow", "numpy", "onnxruntime", "openvino")
@@ -36,7 +36,7 @@ def _endings() -> list[str]:
     type=click.Path(path_type=Path),
     help="Output path. Its ending must be that of the format: {rows}.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+@overwrite_option
 @threads_option
 @as_json
 def export(

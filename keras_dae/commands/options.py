@@ -105,7 +105,7 @@ def numbers_option(name: str, default: str | None, what: str) -> Callable[[Any],
 
 
 overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Replace output files that exist."
+    "--overwrite", is_flag=True, help="Replace existing outputs."
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 data_dir = click.option(

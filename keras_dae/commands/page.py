@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from keras_dae.commands.common import echo_json, look_at, say
-from keras_dae.commands.options import as_json, data_dir
+from keras_dae.commands.common import check_free, echo_json, look_at, say
+from keras_dae.commands.options import as_json, data_dir, overwrite_option
 
 
 @click.command()
@@ -39,7 +39,7 @@ from keras_dae.commands.options import as_json, data_dir
     help="Data set of the test images: mnist5k, mnist, fashion-mnist or npz:PATH.",
 )
 @data_dir
-@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+@overwrite_option
 @as_json
 def page(
     out: Path,
@@ -61,8 +61,7 @@ def page(
     from keras_dae.errors import UsageError
     from keras_dae.images.datasets import check_there
 
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists; --overwrite replaces it.")
+    check_free(out, overwrite)
     if only and not models:
         raise UsageError("--only needs at least one --model.")
     check_there(data)

@@ -198,16 +198,14 @@ def _files(
                 yield from (inside / name for name in names)
                 shown = (n for n in sorted(folders) if not n.startswith("."))
                 kept = [name for name in shown if not skip(inside / name)]
-            links = [name for name in kept if (inside / name).is_symlink()]
-            problems += [
-                (inside / name, "leads to the system's own files and is not followed")
-                for name in links
-                if _is_system(inside / name)
-            ]
-            links = [name for name in links if not _is_system(inside / name)]
-            kept = [n for n in kept if n in links or not (inside / n).is_symlink()]
-            queue += [inside / name for name in links]
-            folders[:] = [name for name in kept if name not in links]
+            links = [inside / name for name in kept if (inside / name).is_symlink()]
+            for link in links:
+                if _is_system(link):
+                    words = "leads to the system's own files and is not followed"
+                    problems.append((link, words))
+                else:
+                    queue.append(link)
+            folders[:] = [name for name in kept if inside / name not in links]
 
 
 def _is_system(folder: Path) -> bool:

@@ -60,11 +60,11 @@ const Gpu = (() => {
     return out;
   }
 
-  /* What a thread adds for the offset (u, v) of the kernel: pixel `i` of its four. */
+  /* Where pixel `i` of a thread's four reads for the offset (u, v) of the kernel. */
   const term = (i) => `
-    let y${i} = row(y, u); let x${i} = column(x + ${i}, v);
-    let in${i} = y${i} >= 0 && y${i} < HIGH && x${i} >= 0 && x${i} < WIDE;
-    let from${i} = select(0, (y${i} * WIDE + x${i}) * CHANNELS, in${i});
+    let x${i} = column(x + ${i}, v);
+    let in${i} = high >= 0 && high < HIGH && x${i} >= 0 && x${i} < WIDE;
+    let from${i} = select(0, (high * WIDE + x${i}) * CHANNELS, in${i});
     let share${i} = select(0.0, 1.0, in${i});`;
 
   const product = (i) => `sum${i} += share${i} * image[from${i} + c] * weight;`;
@@ -85,7 +85,8 @@ const Gpu = (() => {
       let y = n / ${groups * across};
       let x = (n / ${groups} % ${across}) * ${PIXELS};
       ${each.map((i) => `var sum${i} = bias[quad];`).join(" ")}
-      for (var u = 0; u < ${kh}; u++) { for (var v = 0; v < ${kw}; v++) {
+      for (var u = 0; u < ${kh}; u++) { let high = row(y, u);
+      for (var v = 0; v < ${kw}; v++) {
         ${each.map(term).join("")}
         var at = (u * ${kw} + v) * CHANNELS * ${groups} + quad;
         for (var c = 0; c < CHANNELS; c++) {
@@ -231,6 +232,7 @@ const Gpu = (() => {
   }
 
   let device = null; // or a promise of one
+  const ready = new Map(); // name -> a promise of the model prepared
 
   async function open() {
     const adapter = navigator.gpu && (await navigator.gpu.requestAdapter());
@@ -246,7 +248,8 @@ const Gpu = (() => {
     device = device || open().catch(() => null);
     const found = await device;
     if (!found) return null;
-    const prepared = await prepare(model);
+    if (!ready.has(model.name)) ready.set(model.name, prepare(model));
+    const prepared = await ready.get(model.name);
     let plan = null,
       last = Promise.resolve();
     async function answer(image) {

@@ -151,6 +151,7 @@ def test_a_pipe_that_is_named_like_a_temporary_file_does_not_block(study):
     os.mkfifo(study / ".x~00000000-1-y")
     os.mkfifo(study / f".x{LOCK}")
     tidy(study)
+    assert list(study.glob(".x*")) == []
 
 
 def test_a_second_name_of_a_file_is_not_written_to(study, private):
