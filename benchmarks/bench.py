@@ -14,7 +14,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import backends, denoising, generator, scaling, startup, study, training
+from benchmarks import (
+    backends,
+    denoising,
+    generator,
+    scaling,
+    startup,
+    study,
+    training,
+    walls,
+)
 from benchmarks.alternate import conditions, write_results
 from keras_dae.system import backend
 from keras_dae.system.storage import read_json
@@ -31,6 +40,7 @@ BENCHES: dict[str, tuple[Callable[[], list[dict[str, Any]]], str]] = {
         denoising.engine_rows,
         "s for 10,000 images: --engine onnx, the backend",
     ),
+    "walls": (walls.rows, "s for 40 images: opened in another process, in this one"),
     "startup": (startup.rows, "process s: a command, importing click"),
     "study": (study.rows, "wall s of nine models: sweep, plain loops in turn"),
     "scaling": (scaling.rows, "how the cost of training grows"),

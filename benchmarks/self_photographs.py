@@ -1,22 +1,26 @@
 """Measure `denoise --self` on photographs, beside filters that are told the noise.
 
-    python -m benchmarks.self_photographs KODAK artifacts/photo/self.json
+    python -m benchmarks.self_photographs KODAK VALIDATION artifacts/photo/self.json
 
-KODAK holds the test photographs. Noise is Gaussian of sigma 25 of 255, unclipped, the
-same draws as in `benchmarks.photo_table`, whose table (artifacts/photo/table.json)
-gives the settings of non-local means and the figures of BM3D. Each photograph is
-written as soon as it is measured, and a second start goes on from there.
+KODAK holds the test photographs, VALIDATION those on which the sizes of the stacks are
+chosen: crops of 256x256 pixels of every third photograph, in colour and grey. Noise is
+Gaussian of sigma 25 of 255, unclipped, with the same draws as in
+`benchmarks.photo_table`. Its table (artifacts/photo/table.json) gives the settings of
+non-local means and the figures of BM3D. Each photograph is written as soon as it is
+measured, and a second start goes on from there.
 """
 
 import argparse
 import time
 from pathlib import Path
+from statistics import mean
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks.photo_table import METHODS, add_noise, read, score
-from keras_dae.denoising.self_supervised import STEPS, learn_tiles
+from keras_dae.denoising.similar_patches import STACKS, Stack, learn
 from keras_dae.images.io.pictures import page_of
 from keras_dae.system import backend
 from keras_dae.system.storage import read_json, write_json
@@ -24,22 +28,32 @@ from keras_dae.system.storage import read_json, write_json
 SIGMA, CELL = 25, {"mode": "colour", "sigma": 25, "noise": "unclipped"}
 TABLE = Path(__file__).parents[1] / "artifacts/photo/table.json"
 NEIGHBOURS = "non-local means"
+CHANNELS, CROP = {"colour": 3, "grey": 1}, 256
+CANDIDATES = [
+    (Stack(*first), Stack(*second))
+    for first in ((5, 18), (7, 18), (9, 18))
+    for second in ((5, 64), (7, 64))
+]
 
 
 def main() -> None:
     """Measure the photographs that are missing, and write the record after each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("kodak", type=Path)
+    parser.add_argument("validation", type=Path)
     parser.add_argument("out", type=Path)
     given = parser.parse_args()
     backend.select("cpu", 1)
     table = read_json(TABLE)
-    rows = read_json(given.out)["rows"] if given.out.exists() else []
+    known = read_json(given.out) if given.out.exists() else {}
+    rows = known.get("rows", [])
+    tuned = known.get("tuned") or tune(given.validation)
+    write_json(given.out, record(rows, tuned, table))
     for number, path in enumerate(sorted(given.kodak.glob("*.png"))):
         if path.name in {row["image"] for row in rows}:
             continue
         rows.append({"image": path.name, **measured(path, number, table)})
-        write_json(given.out, record(rows, table))
+        write_json(given.out, record(rows, tuned, table))
         print(rows[-1], flush=True)
 
 
@@ -48,7 +62,7 @@ def measured(path: Path, number: int, table: dict[str, Any]) -> dict[str, Any]:
     clean = read(path, "colour")
     noisy = add_noise(clean, number, SIGMA, clipped=False)
     began = time.process_time()
-    own = learn_tiles(page_of(noisy), (0.0, 1.0)).denoise(noisy)
+    own = learn(page_of(noisy), (0.0, 1.0)).denoise(noisy)
     seconds = time.process_time() - began
     neighbours = METHODS[NEIGHBOURS][0](noisy, SIGMA / 255, settings(table))
     return {
@@ -64,13 +78,15 @@ def settings(table: dict[str, Any]) -> dict[str, Any]:
     return next(r["settings"] for r in table["tuned"] if wanted.items() <= r.items())
 
 
-def record(rows: list[dict[str, Any]], table: dict[str, Any]) -> dict[str, Any]:
+def record(
+    rows: list[dict[str, Any]], tuned: list[dict[str, Any]], table: dict[str, Any]
+) -> dict[str, Any]:
     """Return all figures, with the means over the photographs that a method has."""
     wanted = {**CELL, "method": "BM3D"}
     bm3d = {r["image"]: r["psnr"] for r in table["rows"] if wanted.items() <= r.items()}
     both = [row for row in rows if row["image"] in bm3d]
     means = {
-        name: float(np.mean([row[name] for row in rows]))
+        name: float(np.mean([row[name] for row in rows])) if rows else None
         for name in ("self", NEIGHBOURS, "seconds")
     }
     beside = {
@@ -81,14 +97,47 @@ def record(rows: list[dict[str, Any]], table: dict[str, Any]) -> dict[str, Any]:
     return {
         "schema": 1,
         "noise": f"Gaussian, sigma {SIGMA} of 255, unclipped; PSNR in dB, colour",
-        "steps": STEPS,
+        "stacks": {mode: _sizes(STACKS[n]) for mode, n in CHANNELS.items()},
         "hardware": f"{backend.hardware()}, 1 thread",
         "backend": backend.versions(),
         "settings": {NEIGHBOURS: settings(table)},
         "means": means,
         "beside BM3D": beside,
+        "tuned": tuned,
         "rows": rows,
     }
+
+
+def tune(folder: Path) -> list[dict[str, Any]]:
+    """Return the mean PSNR on validation crops for each size of the stacks."""
+    rows = []
+    for mode, channels in CHANNELS.items():
+        for stacks in CANDIDATES:
+            with patch.dict(STACKS, {channels: stacks}):
+                found = [_crop_psnr(*pair, mode) for pair in _crops(folder)]
+            row = {
+                "mode": mode,
+                "stacks": _sizes(stacks),
+                "psnr": round(mean(found), 3),
+            }
+            rows.append(row)
+            print(row, flush=True)
+    return rows
+
+
+def _crops(folder: Path) -> list[tuple[int, Path]]:
+    return list(enumerate(sorted(folder.iterdir())[::3]))
+
+
+def _crop_psnr(number: int, path: Path, mode: str) -> float:
+    clean = read(path, mode)[:CROP, :CROP]
+    noisy = add_noise(clean, number, SIGMA, clipped=False)
+    own = learn(page_of(noisy), (0.0, 1.0)).denoise(noisy)
+    return float(score(clean, own, clipped=False)["psnr"])
+
+
+def _sizes(stacks: tuple[Stack, Stack]) -> list[list[int]]:
+    return [list(stack) for stack in stacks]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ answers at once; each command imports what it needs when it runs.
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -67,6 +68,7 @@ NOT_ON_WINDOWS = (
 )
 
 
+NO_FOLDER = "The working folder no longer exists. Change to another one"
 OWN_OF_CLICK = (click.ClickException, click.exceptions.Exit, click.Abort)
 
 
@@ -118,8 +120,17 @@ def _failed(error: OSError) -> int:
     """Say what the operating system refused; return the exit code."""
     nowhere()
     what = "" if error.filename is None else f" ({legible(error.filename)})"
-    click.echo(one_line(f"Error: {reason(error)}{what}."), err=True)
+    why = f"{reason(error)}{what}" if _has_folder() else NO_FOLDER
+    click.echo(one_line(f"Error: {why}."), err=True)
     return 1
+
+
+def _has_folder() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @click.group(cls=Group, context_settings={"max_content_width": 88})

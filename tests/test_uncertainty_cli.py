@@ -1,12 +1,14 @@
 """`calibrate`, `denoise --uncertainty` and `uncertainty`, from end to end."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import keras_dae as kd
+from keras_dae.denoising.widths import width_paths
 from keras_dae.errors import UsageError
 from keras_dae.study.report.experiments import EXPERIMENTS, section
 from keras_dae.study.uncertainty.section import coverage_tables
@@ -55,7 +57,7 @@ def test_denoise_writes_widths_beside_the_answer(calibrated, noisy, tmp_path):
     done = run(*words, "--uncertainty", "--json")
     assert done.exit_code == 0, done.output
     (row,) = json.loads(done.stdout)["images"]
-    path = tmp_path / "a.denoised.width.png"
+    path = tmp_path / "a.denoised.png.width.png"
     assert row["widths"] == [str(path)]
     assert "Warning" not in done.stderr
     width = np.asarray(Image.open(path)) / 65535
@@ -69,9 +71,17 @@ def test_denoise_writes_widths_beside_the_answer(calibrated, noisy, tmp_path):
     assert again.exit_code == 0
     (tmp_path / "a.denoised.png").unlink()
     refused = run(*words, "--uncertainty")
-    assert "a.denoised.width.png exists; --overwrite" in sentence(refused, 1)
+    assert "a.denoised.png.width.png exists; --overwrite" in sentence(refused, 1)
     assert not (tmp_path / "a.denoised.png").exists()
     assert run(*words, "--uncertainty", "--overwrite").exit_code == 0
+
+
+def test_outputs_of_one_name_have_widths_of_their_own():
+    """a.tif and a.png were both given a.denoised.width.png."""
+    targets = [Path("out/a.denoised.png"), Path("out/a.denoised.tif")]
+    paths = [path for target in targets for path in width_paths(target, 2)]
+    assert len(set(paths)) == 4
+    assert set(paths).isdisjoint(targets)
 
 
 def test_unlike_images_are_warned_of(calibrated, tmp_path):
@@ -82,7 +92,7 @@ def test_unlike_images_are_warned_of(calibrated, tmp_path):
     assert done.exit_code == 0
     assert "Warning: " in done.stderr
     assert np.asarray(Image.open(tmp_path / "a.denoised.png")).shape == calm.shape
-    assert (tmp_path / "a.denoised.width.png").exists()
+    assert (tmp_path / "a.denoised.png.width.png").exists()
     denoiser = kd.Denoiser.from_preset(calibrated[0])
     with pytest.warns(
         UserWarning, match=r"40x28 pixels \(calibration 28x28\).*not reliab"

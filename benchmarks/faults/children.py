@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults.states import state_of
+from keras_dae.system import walls
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate"}
@@ -103,6 +104,8 @@ class Forked(_real_popen):  # type: ignore[type-arg]
             kept = options.get("pass_fds", ())
 
             def run() -> None:
+                for room in (walls.FILES, walls.MODELS):
+                    room.close()  # a new process has none
                 for number in set(range(3, 1024)) - set(kept):
                     with suppress(OSError):
                         os.close(number)

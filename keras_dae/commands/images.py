@@ -78,7 +78,7 @@ def _sigma(context: click.Context, option: click.Parameter, text: str) -> float 
     "--self",
     "from_itself",
     is_flag=True,
-    help="Train a small network on each image itself, instead of using --model.",
+    help="Learn from the similar patches of each image, instead of using --model.",
 )
 @click.option(
     "-o",
@@ -119,7 +119,7 @@ def _sigma(context: click.Context, option: click.Parameter, text: str) -> float 
 @click.option(
     "--uncertainty",
     is_flag=True,
-    help="Also write NAME.width.png with the width of each pixel's interval. Needs a "
+    help="Also write OUTPUT.width.png with the width of each pixel's interval. Needs a "
     "calibrated model.",
 )
 @click.option(
@@ -265,10 +265,8 @@ def _itself(options: dict[str, Any]) -> Any:
     )
     source = click.get_current_context().get_parameter_source("model_name")
     if source is click.core.ParameterSource.COMMANDLINE:
-        raise UsageError(
-            "--self and --model cannot be combined: --self trains its own network."
-        )
-    return Trained("trained on each image itself", Path(), {})
+        raise UsageError("--self and --model cannot be combined: --self uses no model.")
+    return Trained("learned from each image itself", Path(), {})
 
 
 def _check_calibrated(
@@ -369,10 +367,9 @@ def _answering(trained: Any, engine: str, uncertainty: bool) -> dict[str, Any]:
 
         return {"choose": chooser(lambda found: _tile_model(found, engine))}
     if trained.path == Path():  # --self
-        from keras_dae.denoising.self_supervised import build, learn_tiles
-        from keras_dae.denoising.tile_model import TileModel
+        from keras_dae.denoising.similar_patches import SimilarPatches, learn
 
-        return {"model": TileModel(build(1)), "learn": learn_tiles}
+        return {"model": SimilarPatches([]), "learn": learn}
     model = _tile_model(trained, engine)
     answering = {"model": model, "card": trained.card}
     if uncertainty:

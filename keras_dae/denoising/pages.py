@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_dae.denoising.tile_model import TileModel
+from keras_dae.denoising.tile_model import Tiled, TileModel
 from keras_dae.denoising.tiles import Tiling, denoise_rows, tile_count, tiles_at_once
 from keras_dae.denoising.trained import card_range
 from keras_dae.denoising.turns import over_turns
@@ -73,14 +73,14 @@ class Task:
         noise_seed: seed for the noise, combined with the number of the file.
         megapixels: size limit of one file.
         clean: clean image to measure against. With `noise`, the input is used.
-        learn: trains a model for one page, given the page and the values that are
+        learn: returns a denoiser for one page, given the page and the values that are
             scaled to 0 and 1. It replaces `model`, and has tiles of the same size.
         uncertainty: computes the width of each pixel's interval, which is written to a
             separate file; None writes none.
         overwrite: replace existing files of widths.
     """
 
-    model: TileModel | None = None
+    model: Tiled | None = None
     card: dict[str, Any] = field(default_factory=dict)
     choose: Callable[[np.ndarray], Chosen] | None = None
     strength: float = 1.0
@@ -92,7 +92,7 @@ class Task:
     noise_seed: int = 0
     megapixels: float = MAX_MEGAPIXELS
     clean: Path | None = None
-    learn: Callable[[Page, tuple[float, float]], TileModel] | None = None
+    learn: Callable[[Page, tuple[float, float]], Tiled] | None = None
     uncertainty: Uncertainty | None = None
     overwrite: bool = False
 

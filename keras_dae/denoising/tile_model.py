@@ -1,5 +1,7 @@
 """A Keras model as a function of tiles with any number of channels."""
 
+from abc import ABC, abstractmethod
+
 import keras
 import numpy as np
 
@@ -7,6 +9,8 @@ from keras_dae.denoising.tiles import (
     Tiling,
     default_overlap,
     denoise_array,
+    even_tile,
+    round_up,
     tiles_at_once,
 )
 from keras_dae.denoising.turns import over_turns
@@ -22,7 +26,52 @@ FREE_TILE = 128  # the same if the receptive field is not known
 SHADES = {1: "grey", 3: "RGB"}
 
 
-class TileModel:
+class Tiled(ABC):
+    """A denoiser of tiles, and how images are split into them.
+
+    Attributes:
+        sides: height and width of its input, None if they are variable.
+    """
+
+    sides: tuple[int | None, int | None]
+
+    @property
+    @abstractmethod
+    def tile(self) -> tuple[int, int]:
+        """Height and width of a tile of a large image."""
+
+    @abstractmethod
+    def tiling(self, height: int, width: int, overlap: int | None = None) -> Tiling:
+        """Return how an image of this size is split into tiles."""
+
+    @abstractmethod
+    def __call__(self, tiles: np.ndarray) -> np.ndarray:
+        """Denoise tiles (n, h, w, C), float32 in [0, 1]."""
+
+    def denoise(
+        self, image: np.ndarray, *, overlap: int | None = None, best: bool = False
+    ) -> np.ndarray:
+        """Denoise a float32 image of shape (H, W, C) and any size in tiles.
+
+        Args:
+            image: float32 in [0, 1], shape (H, W, C).
+            overlap: as in `tiling`.
+            best: average over eight rotations and flips.
+        """
+        height, width, channels = image.shape
+        tiling = self.tiling(height, width, overlap)
+        answer = denoise_array(
+            pad_to(image, tiling.size),
+            over_turns(self) if best else self,
+            tiling.tile,
+            overlap=tiling.overlap,
+            margin=tiling.margin,
+            batch=tiles_at_once(tiling.tile, channels),
+        )
+        return unpad(answer, image.shape)
+
+
+class TileModel(Tiled):
     """A Keras model as a function of tiles with one channel or three.
 
     Attributes:
@@ -45,7 +94,7 @@ class TileModel:
         self.model, self.channels = model, shape[-1]
         self._denoise = model_denoiser(model, engine)
         self.max_difference = difference(self._denoise)
-        self.sides: tuple[int | None, int | None] = (shape[1], shape[2])
+        self.sides = shape[1], shape[2]
         self.reach = reach_of(model) if self.sides == (None, None) else None
         if self.reach is not None and self.reach.period > MOST_TILE:
             raise KerasDAEError(
@@ -80,34 +129,12 @@ class TileModel:
         period = self.reach.period
         size = _at_least(height, period), _at_least(width, period)
         most = MOST_TILE // period * period
-        margin = _up(self.reach.pixels, period)
+        margin = round_up(self.reach.pixels, period)
         shared = 2 * margin if overlap is None else _checked(overlap, (most, most))
         # A small image is one tile. The receptive field can be larger than a tile.
-        shared = min(_up(shared, period), min(*size, most) - period)
-        height, width = (_even_tile(side, most, shared, period) for side in size)
+        shared = min(round_up(shared, period), min(*size, most) - period)
+        height, width = (even_tile(side, most, shared, period) for side in size)
         return Tiling(size, (height, width), shared, min(margin, shared // 2))
-
-    def denoise(
-        self, image: np.ndarray, *, overlap: int | None = None, best: bool = False
-    ) -> np.ndarray:
-        """Denoise a float32 image of shape (H, W, C) and any size in tiles.
-
-        Args:
-            image: float32 in [0, 1], shape (H, W, C).
-            overlap: as in `tiling`.
-            best: average over eight rotations and flips.
-        """
-        height, width, channels = image.shape
-        tiling = self.tiling(height, width, overlap)
-        answer = denoise_array(
-            pad_to(image, tiling.size),
-            over_turns(self) if best else self,
-            tiling.tile,
-            overlap=tiling.overlap,
-            margin=tiling.margin,
-            batch=tiles_at_once(tiling.tile, channels),
-        )
-        return unpad(answer, image.shape)
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
         """Denoise tiles (n, h, w, C); C can be 1 or 3 for any model."""
@@ -145,15 +172,5 @@ def _checked(overlap: int, tile: tuple[int, int]) -> int:
     return overlap
 
 
-def _even_tile(side: int, most: int, shared: int, period: int) -> int:
-    """Return the side of the smallest tiles that are not more than tiles of `most`."""
-    count = max(1, -(-(side - shared) // (most - shared)))
-    return min(side, _up(-(-(side - shared) // count) + shared, period))
-
-
-def _up(value: int, period: int) -> int:
-    return -(-value // period) * period
-
-
 def _at_least(side: int, period: int) -> int:
-    return _up(max(side, LEAST_TILE), period)
+    return round_up(max(side, LEAST_TILE), period)

@@ -117,6 +117,24 @@ def tile_count(height: int, width: int, shape: tuple[int, int], overlap: int) ->
     return counts[0] * counts[1]
 
 
+def even_tile(side: int, most: int, shared: int, period: int = 1) -> int:
+    """Return the side of the smallest tiles that are not more than tiles of `most`.
+
+    Args:
+        side: side of the image in pixels.
+        most: largest side of a tile.
+        shared: pixels that neighbouring tiles share.
+        period: the side is a multiple of this, or that of the image.
+    """
+    count = max(1, -(-(side - shared) // (most - shared)))
+    return min(side, round_up(-(-(side - shared) // count) + shared, period))
+
+
+def round_up(value: int, period: int) -> int:
+    """Return the smallest multiple of `period` that is not below `value`."""
+    return -(-value // period) * period
+
+
 def tiles_at_once(tile: tuple[int, int], channels: int) -> int:
     """Return the number of tiles per batch, which bounds the memory."""
     return max(1, min(BATCH, PIXELS // (tile[0] * tile[1])) // channels)

@@ -36,14 +36,14 @@ def width_paths(target: Path | None, pages: int) -> list[Path]:
 
     Example:
         >>> [path.name for path in width_paths(Path("out/a.denoised.tif"), 2)]
-        ['a.denoised.width.png', 'a.denoised.width-2.png']
+        ['a.denoised.tif.width.png', 'a.denoised.tif.width-2.png']
     """
     if target is None:
         raise UsageError(
             "--uncertainty writes an extra file, so -o must name a folder or a file."
         )
     names = ["width", *(f"width-{page + 1}" for page in range(1, pages))]
-    return [target.with_name(f"{target.stem}.{name}.png") for name in names]
+    return [target.with_name(f"{target.name}.{name}.png") for name in names]
 
 
 def check_free(paths: list[Path], overwrite: bool) -> None:

@@ -111,3 +111,16 @@ def test_strange_settings_of_keras(denoise, tmp_path, settings):
     output = run(*denoise, HOME=str(home), KERAS_HOME="")
     assert done(output, tmp_path)
     assert (home / ".keras" / "keras.json").read_text() == settings
+
+
+def test_a_working_folder_that_is_gone(denoise, tmp_path):
+    """The sentence was "No such file or directory", also with absolute paths."""
+    (tmp_path / "gone").mkdir()
+    script = 'cd "$1"; rmdir "$1"; shift; exec "$@"'
+    words = ["sh", "-c", script, "sh", tmp_path / "gone", *denoise]
+    ended = subprocess.run(
+        list(map(str, words)), capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    sentence = "Error: The working folder no longer exists. Change to another one.\n"
+    assert ended.stderr == sentence

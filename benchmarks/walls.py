@@ -1,0 +1,83 @@
+"""What it costs to open images in a restricted process.
+
+A folder of photographs is denoised with `photo`. In one turn its files are opened in
+the restricted process, as always, and in the next in this process. The restricted
+process is started anew in each turn, as it is once per command.
+"""
+
+import itertools
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from benchmarks.alternate import compare_within
+
+FILES, SIDE = 40, 256
+MODELS = ("photo", "DAE_1_13")
+
+
+def opened_there_and_here(model: str) -> Callable[[], float]:
+    """Return a function that denoises the folder in turns, and returns the seconds."""
+    import time
+
+    from keras_dae.denoising.denoise import denoise_jobs
+    from keras_dae.denoising.files import plan_jobs
+    from keras_dae.denoising.pages import Task
+    from keras_dae.denoising.tile_model import TileModel
+    from keras_dae.denoising.trained import find_model
+    from keras_dae.evaluation.walled import open_model
+    from keras_dae.images.io import formats
+    from keras_dae.system.walls import FILES as ROOM
+
+    folder = Path(tempfile.mkdtemp(prefix="keras-dae-"))
+    _draw(folder)
+    trained = find_model(model)
+    task = Task(model=TileModel(open_model(trained.path)), card=trained.card)
+    out = str(folder / "out")
+
+    def within(bounds: Any, function: str, *arguments: Any) -> Any:
+        return getattr(formats, function)(*arguments)
+
+    def denoise(opened: AbstractContextManager[Any]) -> float:
+        began = time.perf_counter()
+        with opened:
+            jobs = plan_jobs([str(folder)], out, label="", overwrite=True)
+            states = [result.row["state"] for result in denoise_jobs(jobs, task)]
+        assert states == ["done"] * FILES, states
+        ROOM.close()
+        return time.perf_counter() - began
+
+    turns = itertools.cycle(
+        (nullcontext, lambda: patch.object(formats, "_within", within))
+    )
+    return lambda: denoise(next(turns)())
+
+
+def _draw(folder: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    slope = np.linspace(0, 200, SIDE)[:, None, None]
+    for number in range(FILES):
+        pixels = np.clip(slope + rng.normal(30, 25, (SIDE, SIDE, 3)), 0, 255)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+
+
+def rows() -> list[dict[str, Any]]:
+    """Compare both ways of opening the files, for a slow and a fast model."""
+    return [
+        compare_within(
+            "walls",
+            model,
+            opened_there_and_here,
+            arguments={"model": model},
+            threads=1,
+            rounds=4,
+            starts=2,
+        )
+        for model in MODELS
+    ]
