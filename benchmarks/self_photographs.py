@@ -11,6 +11,7 @@ measured, and a second start goes on from there.
 """
 
 import argparse
+import itertools
 import time
 from pathlib import Path
 from statistics import mean
@@ -29,11 +30,8 @@ SIGMA, CELL = 25, {"mode": "colour", "sigma": 25, "noise": "unclipped"}
 TABLE = Path(__file__).parents[1] / "artifacts/photo/table.json"
 NEIGHBOURS = "non-local means"
 CHANNELS, CROP = {"colour": 3, "grey": 1}, 256
-CANDIDATES = [
-    (Stack(*first), Stack(*second))
-    for first in ((5, 18), (7, 18), (9, 18))
-    for second in ((5, 64), (7, 64))
-]
+# Sides of the patches of both passes.
+SIDES = {"colour": ((4, 5, 7), (4, 5, 7)), "grey": ((5, 7, 9), (5, 7, 9))}
 
 
 def main() -> None:
@@ -112,7 +110,11 @@ def tune(folder: Path) -> list[dict[str, Any]]:
     """Return the mean PSNR on validation crops for each size of the stacks."""
     rows = []
     for mode, channels in CHANNELS.items():
-        for stacks in CANDIDATES:
+        for sides in itertools.product(*SIDES[mode]):
+            stacks = tuple(
+                stack._replace(side=side)
+                for stack, side in zip(STACKS[channels], sides, strict=True)
+            )
             with patch.dict(STACKS, {channels: stacks}):
                 found = [_crop_psnr(*pair, mode) for pair in _crops(folder)]
             row = {
@@ -136,7 +138,7 @@ def _crop_psnr(number: int, path: Path, mode: str) -> float:
     return float(score(clean, own, clipped=False)["psnr"])
 
 
-def _sizes(stacks: tuple[Stack, Stack]) -> list[list[int]]:
+def _sizes(stacks: tuple[Stack, ...]) -> list[list[int]]:
     return [list(stack) for stack in stacks]
 
 
