@@ -40,7 +40,7 @@ BENCHES: dict[str, tuple[Callable[[], list[dict[str, Any]]], str]] = {
         denoising.engine_rows,
         "s for 10,000 images: --engine onnx, the backend",
     ),
-    "walls": (walls.rows, "s for 40 images: opened in another process, in this one"),
+    "walls": (walls.rows, "process s, 40 images: opened in another process, here"),
     "startup": (startup.rows, "process s: a command, importing click"),
     "study": (study.rows, "wall s of nine models: sweep, plain loops in turn"),
     "scaling": (scaling.rows, "how the cost of training grows"),

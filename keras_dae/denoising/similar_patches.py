@@ -51,9 +51,9 @@ class Stack(NamedTuple):
 
 # First and second pass, by number of channels. Chosen on validation photographs
 # (`python -m benchmarks.self_photographs`).
-STACKS = {1: (Stack(7, 18), Stack(7, 64)), 3: (Stack(7, 18), Stack(5, 64))}
+STACKS = {1: (Stack(9, 18), Stack(7, 64)), 3: (Stack(5, 18), Stack(4, 64))}
 # The outermost pixels of a tile see fewer similar patches, so they get weight 0.
-MARGIN = SEARCH + 7
+MARGIN = SEARCH + 9
 RAMP = 16  # pixels over which neighbouring tiles are blended
 
 
