@@ -62,6 +62,14 @@ def write_report(out: Path) -> bool:
     named(out)
     if not (out / "results.json").is_file():
         return False
+    texts, complete = report_texts(out)
+    for name, text in texts.items():
+        write_text(out / name, text)
+    return complete
+
+
+def report_texts(out: Path) -> tuple[dict[str, str], bool]:
+    """Return the texts of `write_report` by file name, and whether they are complete."""
     with believed(out / "results.json"):
         results = read_json(out / "results.json")
         lowest = min(results["models"], key=lambda row: row["val_loss"])["name"]
@@ -84,9 +92,7 @@ def write_report(out: Path) -> bool:
             "report.md": report_markdown(results, drawn, sections=further),
             "report.html": report_html(results, drawn, sections=further),
         }
-    for name, text in texts.items():
-        write_text(out / name, text)
-    return board is None or with_board
+    return texts, board is None or with_board
 
 
 def publish(

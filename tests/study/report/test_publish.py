@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from keras_dae.study.report.publish import write_report
+from keras_dae.study.report.publish import report_texts, write_report
 from keras_dae.system.storage import write_json
 from tests.study.report.test_report import architecture, claim, model, scored
 
@@ -97,3 +99,13 @@ def test_verdicts_that_turn_are_named(study):
         "| test, as drawn | 1/0/0/0 | none |",
         "| validation loss | 0/0/1/0 | DAE_3_8 against DAE_3_13: UNCLEAR |",
     ]
+
+
+@pytest.mark.parametrize("name", ["paper", "fast", "quick"])
+def test_the_committed_reports_are_those_of_their_files(name):
+    """They kept sentences and figures of an earlier state."""
+    study = Path(__file__).parents[3] / "artifacts" / name
+    texts, complete = report_texts(study)
+    assert complete
+    for file, text in texts.items():
+        assert text == (study / file).read_text(encoding="utf-8"), file
