@@ -69,7 +69,7 @@ def write_report(out: Path) -> bool:
 
 
 def report_texts(out: Path) -> tuple[dict[str, str], bool]:
-    """Return the texts of `write_report` by file name, and whether they are complete."""
+    """Return the texts of `write_report` by file name, and if they are complete."""
     with believed(out / "results.json"):
         results = read_json(out / "results.json")
         lowest = min(results["models"], key=lambda row: row["val_loss"])["name"]
