@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_dae.denoising.tile_model import MOST_TILE, Tiled
+from keras_dae.denoising.tile_model import MOST_TILE, Tiled, checked_overlap
 from keras_dae.denoising.tiles import Tiling, even_tile
 from keras_dae.images.estimates import QUARTILE
 from keras_dae.images.io.pictures import Page, UnreadableError, to_unit
@@ -49,8 +49,8 @@ class Stack(NamedTuple):
     patches: int
 
 
-# First and second pass, by number of channels. Chosen on validation photographs
-# (`python -m benchmarks.self_photographs`).
+# First and second pass, by number of channels; more than one are like RGB. Chosen on
+# validation photographs (`python -m benchmarks.self_photographs`).
 STACKS = {1: (Stack(9, 18), Stack(7, 64)), 3: (Stack(5, 18), Stack(4, 64))}
 # The outermost pixels of a tile see fewer similar patches, so they get weight 0.
 MARGIN = SEARCH + 9
@@ -105,9 +105,14 @@ class SimilarPatches(Tiled):
             height: height of the image in pixels.
             width: width of the image in pixels.
             overlap: pixels that tiles share; None for the default.
+
+        Raises:
+            UsageError: the overlap is as large as a tile.
         """
         size = height, width
-        shared = 2 * MARGIN + RAMP if overlap is None else overlap
+        shared = 2 * MARGIN + RAMP
+        if overlap is not None:
+            shared = checked_overlap(overlap, self.tile)
         shared = min(shared, height - 1, width - 1)
         tall, wide = (even_tile(side, MOST_TILE, shared) for side in size)
         return Tiling(size, (tall, wide), shared, min(MARGIN, shared // 2))
@@ -119,7 +124,7 @@ class SimilarPatches(Tiled):
     def _denoised(self, noisy: np.ndarray) -> np.ndarray:
         from scipy.ndimage import gaussian_filter
 
-        first, second = STACKS[noisy.shape[2]]
+        first, second = STACKS[1 if noisy.shape[2] == 1 else 3]
         smooth = gaussian_filter(noisy, (1.5, 1.5, 0))
         # In the mean over channels, patches are least hidden by noise.
         grey = noisy.mean(axis=2, keepdims=True)

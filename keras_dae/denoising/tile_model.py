@@ -125,12 +125,14 @@ class TileModel(Tiled):
             tile = self.tile
             size = max(height, tile[0]), max(width, tile[1])
             shared = default_overlap(tile) if overlap is None else overlap
-            return Tiling(size, tile, _checked(shared, tile))
+            return Tiling(size, tile, checked_overlap(shared, tile))
         period = self.reach.period
         size = _at_least(height, period), _at_least(width, period)
         most = MOST_TILE // period * period
         margin = round_up(self.reach.pixels, period)
-        shared = 2 * margin if overlap is None else _checked(overlap, (most, most))
+        shared = (
+            2 * margin if overlap is None else checked_overlap(overlap, (most, most))
+        )
         # A small image is one tile. The receptive field can be larger than a tile.
         shared = min(round_up(shared, period), min(*size, most) - period)
         height, width = (even_tile(side, most, shared, period) for side in size)
@@ -163,7 +165,12 @@ class TileModel(Tiled):
         return kept
 
 
-def _checked(overlap: int, tile: tuple[int, int]) -> int:
+def checked_overlap(overlap: int, tile: tuple[int, int]) -> int:
+    """Return an overlap that is smaller than a tile.
+
+    Raises:
+        UsageError: it is not.
+    """
     check(
         0 <= overlap < min(tile),
         f"overlap must be from 0 to {min(tile) - 1} for tiles of {tile[0]}x{tile[1]}.",

@@ -162,7 +162,7 @@ def test_tiles_do_not_show(monkeypatch):
     assert psnr(parts, clean) == pytest.approx(psnr(whole, clean), abs=0.1)
 
 
-@pytest.mark.parametrize("shape", [(16, 16, 1), (16, 70, 3), (600, 17, 1)])
+@pytest.mark.parametrize("shape", [(16, 16, 1), (16, 70, 3), (600, 17, 1), (40, 30, 2)])
 def test_small_and_narrow_images_keep_their_shape(shape):
     noisy = np.random.default_rng(0).random(shape).astype(np.float32)
     answer = SimilarPatches(noise_curves(noisy[None])).denoise(noisy)
@@ -210,6 +210,7 @@ def test_denoise_self_needs_no_model(file, tmp_path):
     [
         (("--model", "DAE_1_5"), "cannot be combined"),
         (("--engine", "onnx"), "--self needs --engine keras"),
+        (("--overlap", "512"), "overlap must be from 0 to 511 for tiles of 512x512"),
     ],
 )
 def test_what_does_not_go_with_it_is_a_usage_error(file, tmp_path, words, message):
