@@ -112,7 +112,7 @@ def tune(folder: Path) -> list[dict[str, Any]]:
     for mode, channels in CHANNELS.items():
         for sides in itertools.product(*SIDES[mode]):
             stacks = tuple(
-                stack._replace(side=side)
+                Stack(side, stack.patches)
                 for stack, side in zip(STACKS[channels], sides, strict=True)
             )
             with patch.dict(STACKS, {channels: stacks}):

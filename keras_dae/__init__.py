@@ -12,6 +12,7 @@ from keras_dae.system.backend import set_default_backend
 if TYPE_CHECKING:
     from keras_dae.comparison import Comparison, compare, evaluate, export
     from keras_dae.denoiser import Denoiser
+    from keras_dae.denoising.arrays import denoise_by_itself
     from keras_dae.denoising.tiles import denoise_array
     from keras_dae.denoising.trained import list_presets, load
     from keras_dae.errors import KerasDAEError, UsageError
@@ -66,6 +67,7 @@ _WHERE = {
     "UsageError": ("errors", "UsageError"),
     "build": ("models.builders", "build"),
     "decoder": ("models.builders", "decoder"),
+    "denoise_by_itself": ("denoising.arrays", "denoise_by_itself"),
     "denoise_array": ("denoising.tiles", "denoise_array"),
     "encoder": ("models.builders", "encoder"),
     "fit": ("training.fitting", "fit"),
@@ -105,6 +107,7 @@ __all__ = [
     "compare",
     "decoder",
     "denoise_array",
+    "denoise_by_itself",
     "encoder",
     "evaluate",
     "export",

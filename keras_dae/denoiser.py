@@ -184,7 +184,7 @@ class Denoiser:
             (40, 60)
         """
         if not return_interval:
-            return denoise_any(self.answer, image, self._range, strength)
+            return denoise_any(lambda images: self.answer, image, self._range, strength)
         check(
             strength == 1 and not isinstance(image, str | Path),
             "return_interval needs an array and a strength of 1.",

@@ -7,25 +7,64 @@ from typing import Any
 
 import numpy as np
 
-from keras_dae.denoising.tile_model import TileModel
+from keras_dae.denoising.similar_patches import learn_from
+from keras_dae.denoising.tile_model import Tiled, TileModel
 from keras_dae.denoising.tiles import BATCH
 from keras_dae.denoising.widths import unlike
 from keras_dae.errors import check, legible
 from keras_dae.images.io.formats import read_file
 from keras_dae.images.io.pictures import UnreadableError, from_unit, to_unit
+from keras_dae.images.ranges import range_of
 from keras_dae.uncertainty.calibrate import Uncertainty
 
 # A function of images that returns the values that are scaled to 0 and 1.
 RangeOf = Callable[[np.ndarray], tuple[float, float]]
+# A function of images (N, H, W, C), float32 in [0, 1], that returns their denoiser.
+ModelOf = Callable[[np.ndarray], Tiled]
+
+
+def denoise_by_itself(
+    image: Any, *, value_range: tuple[float, float] | None = None, strength: float = 1.0
+) -> Any:
+    """Denoise an image without a model, by its own similar patches (NL-Ridge).
+
+    The noise must be independent from pixel to pixel. It is estimated from the image as
+    a function of brightness. The images of a batch must have the same noise.
+
+    Args:
+        image: a path, an image (H, W) or (H, W, C) with C 1 or 3, or a batch (N, H, W)
+            or (N, H, W, C); uint8, uint16, bool or float. Each side must be at least 16
+            pixels.
+        value_range: image values that are scaled to 0 and 1. The default is the range
+            of the type, as in `Denoiser`.
+        strength: blend of input and output, from 0 (the input) to 1 (the output).
+
+    Returns:
+        An array of the same shape and type; a list for a file with several pages.
+
+    Raises:
+        UsageError: the shape or type is not that of an image, floats are outside the
+            range, or strength is outside [0, 1].
+        KerasDAEError: the file cannot be read, or the image is too small.
+
+    Example:
+        >>> noisy = np.random.default_rng(0).normal(128, 20, (32, 48)).astype("uint8")
+        >>> bool(denoise_by_itself(noisy).std() < 0.5 * noisy.std())
+        True
+    """
+    limits = value_range or (None, None)
+    return denoise_any(
+        learn_from, image, lambda images: range_of(images, *limits), strength
+    )
 
 
 def denoise_any(
-    model: TileModel, image: Any, range_of: RangeOf, strength: float
+    model_of: ModelOf, image: Any, range_of: RangeOf, strength: float
 ) -> Any:
     """Denoise an image, a batch or the pages of a file.
 
     Args:
-        model: the model.
+        model_of: returns the denoiser of a page or batch.
         image: a path, (H, W), (H, W, C), (N, H, W) or (N, H, W, C).
         range_of: returns the values that are scaled to 0 and 1.
         strength: from 0 (the input) to 1 (the output of the model).
@@ -37,22 +76,22 @@ def denoise_any(
         except UnreadableError as error:
             raise UnreadableError(f"{legible(image)} {error}") from error
         found = [
-            page.joined(_denoise(model, page.values[None], range_of, strength)[0])
+            page.joined(_denoise(model_of, page.values[None], range_of, strength)[0])
             for page in pages
         ]
         return found[0] if len(found) == 1 else found
     array = np.asarray(image)
     batch = _as_batch(array)
-    return _denoise(model, batch, range_of, strength).reshape(array.shape)
+    return _denoise(model_of, batch, range_of, strength).reshape(array.shape)
 
 
 def _denoise(
-    model: TileModel, images: np.ndarray, range_of: RangeOf, strength: float
+    model_of: ModelOf, images: np.ndarray, range_of: RangeOf, strength: float
 ) -> np.ndarray:
     """Denoise a batch (N, H, W, C); the result has the same type."""
     low, high = range_of(images)
     unit = to_unit(images, low, high, inverted=False).clip(0, 1)
-    answers = _answers(model, unit)
+    answers = _answers(model_of(unit), unit)
     answers = unit + np.float32(strength) * (answers - unit)
     return from_unit(answers, images.dtype, low, high, inverted=False)
 
@@ -88,7 +127,7 @@ def with_interval(
     return answer.reshape(array.shape), lower, upper
 
 
-def _answers(model: TileModel, unit: np.ndarray) -> np.ndarray:
+def _answers(model: Tiled, unit: np.ndarray) -> np.ndarray:
     """Return the outputs for float32 images in [0, 1] of any size."""
     if model.sides == unit.shape[1:3]:
         parts = np.split(unit, range(BATCH, len(unit), BATCH))

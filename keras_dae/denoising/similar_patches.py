@@ -24,6 +24,7 @@ import numpy as np
 
 from keras_dae.denoising.tile_model import MOST_TILE, Tiled, checked_overlap
 from keras_dae.denoising.tiles import Tiling, even_tile
+from keras_dae.errors import check
 from keras_dae.images.estimates import QUARTILE
 from keras_dae.images.io.pictures import Page, UnreadableError, to_unit
 
@@ -154,6 +155,21 @@ def learn(page: Page, limits: tuple[float, float]) -> SimilarPatches:
         )
     blocks = np.stack(list(_samples(page.values)))
     return SimilarPatches(noise_curves(to_unit(blocks, *limits, page.inverted)))
+
+
+def learn_from(images: np.ndarray) -> SimilarPatches:
+    """Return the denoiser of images with the same noise, (N, H, W, C) in [0, 1].
+
+    Raises:
+        UsageError: the images are too small.
+    """
+    check(
+        min(images.shape[1:3]) >= SMALLEST,
+        f"Each side must be at least {SMALLEST} pixels.",
+        shape=images.shape[1:3],
+    )
+    blocks = [block for image in images for block in _samples(image)]
+    return SimilarPatches(noise_curves(np.stack(blocks)))
 
 
 def _samples(values: np.ndarray) -> Iterator[np.ndarray]:

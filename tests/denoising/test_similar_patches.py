@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+import keras_dae as kd
 from keras_dae.cli import main
 from keras_dae.denoising import similar_patches
 from keras_dae.denoising.similar_patches import SimilarPatches, learn, noise_curves
@@ -174,6 +175,27 @@ def test_small_and_narrow_images_keep_their_shape(shape):
 def test_an_image_that_is_too_small_is_refused():
     with pytest.raises(UnreadableError, match="15x20 pixels; --self needs 16x16"):
         learn(page_of(np.zeros((20, 15), np.uint8)), BYTES)
+
+
+def test_an_array_and_its_file_give_the_same(tmp_path):
+    values = noisy_bytes(picture(3))
+    Image.fromarray(values).save(tmp_path / "a.png")
+    answer = kd.denoise_by_itself(values)
+    assert (answer.shape, answer.dtype) == (values.shape, values.dtype)
+    assert np.array_equal(kd.denoise_by_itself(tmp_path / "a.png"), answer)
+    assert run("--self", tmp_path / "a.png", "-o", tmp_path / "b.png").exit_code == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), answer)
+    half = kd.denoise_by_itself(values / 255, strength=0.5)
+    np.testing.assert_allclose(255 * half, (answer / 2 + values / 2), atol=0.6)
+
+
+def test_a_batch_has_the_noise_of_all_its_images():
+    images = np.random.default_rng(0).normal(0.5, 0.1, (2, 40, 44))
+    answer = kd.denoise_by_itself(images)
+    assert answer.shape == images.shape
+    assert (answer.std(axis=(1, 2)) < 0.5 * images.std(axis=(1, 2))).all()
+    with pytest.raises(kd.UsageError, match="at least 16 pixels"):
+        kd.denoise_by_itself(images[:, :15])
 
 
 # The command
