@@ -26,7 +26,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_a_short_campaign_loses_nothing(tmp_path):
     out = tmp_path / "faults.json"
-    commands = ("train", "evaluate", "denoise")
+    # sweep starts other processes by a fork of this one, which the others do not.
+    commands = ("train", "sweep", "evaluate", "denoise")
     words = ["--out", str(out), "--commands", ",".join(commands), "--seed", "1"]
     words += ["--moments", "1", "--new", "0"]
     done = subprocess.run(
@@ -42,7 +43,7 @@ def test_a_short_campaign_loses_nothing(tmp_path):
     assert len(record["moments"]) == len(commands) * len(FAULTS)
     assert all(row["seed"] in done.stdout for row in record["moments"])
     # A moment may come when the command has ended already, but not all of them do.
-    assert sum(row["struck"] for row in record["moments"]) >= 8
+    assert sum(row["struck"] for row in record["moments"]) >= 10
     for row in record["moments"]:
         if row["struck"] and row["fault"] == "full disk":
             assert row["exit"] == 1
