@@ -58,14 +58,14 @@ def main() -> None:
 def measured(path: Path, number: int, table: dict[str, Any]) -> dict[str, Any]:
     """Return PSNR and seconds of one photograph."""
     clean = read(path, "colour")
-    noisy = add_noise(clean, number, SIGMA, clipped=False)
+    noisy = _noisy(clean, number)
     began = time.process_time()
-    own = learn(page_of(noisy), (0.0, 1.0)).denoise(noisy)
+    own = _denoised(noisy)
     seconds = time.process_time() - began
     neighbours = METHODS[NEIGHBOURS][0](noisy, SIGMA / 255, settings(table))
     return {
-        "self": score(clean, own, clipped=False)["psnr"],
-        NEIGHBOURS: score(clean, neighbours, clipped=False)["psnr"],
+        "self": _psnr(clean, own),
+        NEIGHBOURS: _psnr(clean, neighbours),
         "seconds": round(seconds, 1),
     }
 
@@ -110,13 +110,14 @@ def tune(folder: Path) -> list[dict[str, Any]]:
     """Return the mean PSNR on validation crops for each size of the stacks."""
     rows = []
     for mode, channels in CHANNELS.items():
+        pairs = _pairs(folder, mode)
         for sides in itertools.product(*SIDES[mode]):
             stacks = tuple(
                 Stack(side, stack.patches)
                 for stack, side in zip(STACKS[channels], sides, strict=True)
             )
             with patch.dict(STACKS, {channels: stacks}):
-                found = [_crop_psnr(*pair, mode) for pair in _crops(folder)]
+                found = [_psnr(clean, _denoised(noisy)) for clean, noisy in pairs]
             row = {
                 "mode": mode,
                 "stacks": _sizes(stacks),
@@ -127,15 +128,22 @@ def tune(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _crops(folder: Path) -> list[tuple[int, Path]]:
-    return list(enumerate(sorted(folder.iterdir())[::3]))
+def _pairs(folder: Path, mode: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return clean and noisy crops of every third photograph."""
+    crops = [read(path, mode)[:CROP, :CROP] for path in sorted(folder.iterdir())[::3]]
+    return [(crop, _noisy(crop, number)) for number, crop in enumerate(crops)]
 
 
-def _crop_psnr(number: int, path: Path, mode: str) -> float:
-    clean = read(path, mode)[:CROP, :CROP]
-    noisy = add_noise(clean, number, SIGMA, clipped=False)
-    own = learn(page_of(noisy), (0.0, 1.0)).denoise(noisy)
-    return float(score(clean, own, clipped=False)["psnr"])
+def _noisy(clean: np.ndarray, number: int) -> np.ndarray:
+    return add_noise(clean, number, SIGMA, clipped=False)
+
+
+def _denoised(noisy: np.ndarray) -> np.ndarray:
+    return learn(page_of(noisy), (0.0, 1.0)).denoise(noisy)
+
+
+def _psnr(clean: np.ndarray, answer: np.ndarray) -> float:
+    return float(score(clean, answer, clipped=False)["psnr"])
 
 
 def _sizes(stacks: tuple[Stack, ...]) -> list[list[int]]:

@@ -10,6 +10,7 @@ import itertools
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,7 +20,7 @@ from benchmarks.alternate import compare_within
 FILES, SIDE, MODEL = 40, 512, "photo"
 
 
-def opened_there_and_here() -> Callable[[], float]:
+def opened_there_and_here(folder: str) -> Callable[[], float]:
     """Return a function that denoises the folder in turns, and returns the seconds."""
     import os
 
@@ -29,30 +30,26 @@ def opened_there_and_here() -> Callable[[], float]:
     from keras_dae.denoising.tile_model import TileModel
     from keras_dae.denoising.trained import find_model
     from keras_dae.evaluation.walled import open_model
-    from keras_dae.images.io import formats
     from keras_dae.system.walls import FILES as ROOM
 
-    folder = Path(tempfile.mkdtemp(prefix="keras-dae-"))
-    _draw(folder)
     trained = find_model(MODEL)
     task = Task(model=TileModel(open_model(trained.path)), card=trained.card)
-    out = str(folder / "out")
+    out = f"{folder}/out"
 
-    def within(bounds: Any, function: str, *arguments: Any) -> Any:
-        return getattr(formats, function)(*arguments)
+    def here(function: str, *arguments: Any, **limits: Any) -> Any:
+        module, _, name = function.partition(":")
+        return getattr(import_module(module), name)(*arguments)
 
     def denoise(opened: AbstractContextManager[Any]) -> float:
         began = sum(os.times()[:4])
         with opened:
-            jobs = plan_jobs([str(folder)], out, label="", overwrite=True)
+            jobs = plan_jobs([folder], out, label="", overwrite=True)
             states = [result.row["state"] for result in denoise_jobs(jobs, task)]
         assert states == ["done"] * FILES, states
         ROOM.close()
         return sum(os.times()[:4]) - began
 
-    turns = itertools.cycle(
-        (nullcontext, lambda: patch.object(formats, "_within", within))
-    )
+    turns = itertools.cycle((nullcontext, lambda: patch.object(ROOM, "call", here)))
     return lambda: denoise(next(turns)())
 
 
@@ -69,14 +66,15 @@ def _draw(folder: Path) -> None:
 
 def rows() -> list[dict[str, Any]]:
     """Compare both ways of opening the files."""
-    return [
-        compare_within(
+    with tempfile.TemporaryDirectory(prefix="keras-dae-") as folder:
+        _draw(Path(folder))
+        row = compare_within(
             "walls",
             MODEL,
             opened_there_and_here,
-            arguments={},
+            arguments={"folder": folder},
             threads=1,
             rounds=3,
             starts=1,
         )
-    ]
+    return [row]

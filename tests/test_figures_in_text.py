@@ -130,11 +130,19 @@ def test_a_changed_figure_is_seen(board):
     assert missing("README.md", [f"an MSE of {noisy:.4f}."]) != []
 
 
+def error_of_ratio(one, other):
+    """The standard error of the ratio of two means near each other, over seeds."""
+    shares = [
+        row["spread"] ** 2 / len(row["seeds"]) / row["mse"] ** 2 for row in (one, other)
+    ]
+    return sum(shares) ** 0.5
+
+
 def test_training_without_clean_images():
     found = read_json(PAPER / "without-clean" / "without_clean.json")
     rows = {(row["model"], row["targets"]): row for row in found["groups"]}
     assert len(rows) == 10
-    lines = []
+    lines, errors = [], []
     for name in sorted({model for model, _ in rows}):
         cells = [f"{rows[name, 'clean']['mse']:.5f}"]
         for targets in ("noisy", "split", "blind-spot"):
@@ -146,8 +154,11 @@ def test_training_without_clean_images():
             above = f"+{100 * row['excess']:.1f} %, {seeds}"
             cells.append(f"{row['mse']:.5f} ({above})")
         lines.append(" ".join(f"| {' | '.join([name, *cells])} |".split()))
-        ratio = rows[name, "noisy"]["mse"] / rows[name, "clean"]["mse"]
-        lines.append(f"{100 * (ratio - 1):.1f} % ({name})")
+        noisy, clean = (rows[name, targets] for targets in ("noisy", "clean"))
+        lines.append(f"{100 * (noisy['mse'] / clean['mse'] - 1):.1f} % ({name})")
+        errors.append(f"{100 * error_of_ratio(noisy, clean):.1f}")
+    order = [errors[place] for place in (1, 2, 0)]  # as in the page
+    lines.append("standard errors of {}, {} and {} %".format(*order))
     assert missing("docs/without-clean-images.md", lines) == []
 
 

@@ -106,7 +106,8 @@ def test_the_pages_show_each_command():
 def test_commands_have_these_options(page):
     for name, *words in mentioned(read(page)):
         one = command(name)
-        one.make_parser(click.Context(one)).parse_args(words)
+        _, left, _ = one.make_parser(click.Context(one)).parse_args(words)
+        assert left == [], name
 
 
 @pytest.mark.parametrize("page", USED)

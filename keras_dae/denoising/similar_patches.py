@@ -17,7 +17,6 @@ the image, per channel, as a function of brightness.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ import numpy as np
 from keras_dae.denoising.tile_model import MOST_TILE, Tiled, checked_overlap
 from keras_dae.denoising.tiles import Tiling, even_tile
 from keras_dae.errors import check
-from keras_dae.images.estimates import QUARTILE
+from keras_dae.images.estimates import NoiseCurve, noise_curves
 from keras_dae.images.io.pictures import Page, UnreadableError, to_unit
 
 SMALLEST = 16  # smallest side in pixels
@@ -35,7 +34,6 @@ GRID_ROWS = 8  # rows of the grid that are computed at once, which bounds the me
 LEAST_VARIANCE = 1e-6  # of the noise of a whole patch
 RIDGE = 1e-6  # added to the mean square of the patches of a stack
 SAMPLES, SAMPLE = 16, 256  # blocks for the noise curve, and their side in pixels
-BINS, LEAST_IN_BIN = 8, 2000  # of brightness, and their smallest number of coefficients
 
 
 class Stack(NamedTuple):
@@ -56,24 +54,6 @@ STACKS = {1: (Stack(9, 18), Stack(7, 64)), 3: (Stack(5, 18), Stack(4, 64))}
 # The outermost pixels of a tile see fewer similar patches, so they get weight 0.
 MARGIN = SEARCH + 9
 RAMP = 16  # pixels over which neighbouring tiles are blended
-
-
-@dataclass(frozen=True)
-class NoiseCurve:
-    """Variance of the noise of one channel as a function of brightness.
-
-    Attributes:
-        levels: increasing brightness in [0, 1].
-        variances: variance of the noise at the levels.
-    """
-
-    levels: np.ndarray
-    variances: np.ndarray
-
-    def __call__(self, brightness: np.ndarray) -> np.ndarray:
-        """Return the variance at each brightness: float32, the same shape."""
-        found: np.ndarray = np.interp(brightness, self.levels, self.variances)
-        return found.astype(np.float32)
 
 
 class SimilarPatches(Tiled):
@@ -185,29 +165,6 @@ def _samples(values: np.ndarray) -> Iterator[np.ndarray]:
             yield values[top : top + sides[0], left : left + sides[1]]
 
 
-def noise_curves(images: np.ndarray) -> list[NoiseCurve]:
-    """Estimate the noise of images (n, H, W, C), float32 in [0, 1], per channel.
-
-    The finest diagonal wavelet coefficients are mostly noise. Their median absolute
-    value is a robust estimate (Donoho and Johnstone, 1994). Here each of up to `BINS`
-    ranges of brightness has its own, so that dark and bright pixels may differ.
-    """
-    return [_noise_curve(images[..., c]) for c in range(images.shape[3])]
-
-
-def _noise_curve(channel: np.ndarray) -> NoiseCurve:
-    import pywt
-
-    bands = pywt.dwtn(channel, "db2", axes=(1, 2))
-    brightness = bands["aa"].ravel() / 2
-    sizes = np.abs(bands["dd"]).ravel()
-    count = max(1, min(BINS, sizes.size // LEAST_IN_BIN))
-    bins = np.array_split(np.argsort(brightness, kind="stable"), count)
-    levels = np.array([np.median(brightness[places]) for places in bins])
-    sigmas = np.array([np.median(sizes[places]) for places in bins]) / QUARTILE
-    return NoiseCurve(levels, sigmas**2)
-
-
 def _combined(
     noisy: np.ndarray,
     variances: np.ndarray,
@@ -280,7 +237,7 @@ def _weights(
 def _similar(guide: np.ndarray, stack: Stack) -> Iterator[np.ndarray]:
     """Yield the corners of similar patches, as flat positions (stacks, patches).
 
-    The first patch of each stack is that of the grid itself.
+    Each stack holds the patch of the grid itself.
     """
     height, width, _ = guide.shape
     rows, columns = (_grid(side, stack.side) for side in (height, width))

@@ -1,6 +1,7 @@
 """Estimate noise, mean and standard deviation of an image."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -10,6 +11,26 @@ from keras_dae.images.patches import unit
 SIDE = 512  # side of the central part that is used, in pixels
 SMALLEST = 8  # smallest side for an estimate, in pixels
 QUARTILE = NormalDist().inv_cdf(0.75)  # median absolute value of a standard normal
+# Ranges of brightness of a noise curve, and their smallest number of coefficients.
+BINS, LEAST_IN_BIN = 8, 2000
+
+
+@dataclass(frozen=True)
+class NoiseCurve:
+    """Variance of the noise of one channel as a function of brightness.
+
+    Attributes:
+        levels: increasing brightness in [0, 1].
+        variances: variance of the noise at the levels.
+    """
+
+    levels: np.ndarray
+    variances: np.ndarray
+
+    def __call__(self, brightness: np.ndarray) -> np.ndarray:
+        """Return the variance at each brightness: float32, the same shape."""
+        found: np.ndarray = np.interp(brightness, self.levels, self.variances)
+        return found.astype(np.float32)
 
 
 def describe(unit: np.ndarray) -> dict[str, float]:
@@ -53,6 +74,29 @@ def _sigma(channel: np.ndarray) -> float:
         sizes = np.abs(diagonal[np.nonzero(diagonal)])
         sigma = float(np.median(sizes)) / QUARTILE if sizes.size else 0.0
     return sigma if np.isfinite(sigma) else 0.0
+
+
+def noise_curves(images: np.ndarray) -> list[NoiseCurve]:
+    """Estimate the noise of images (n, H, W, C), float32 in [0, 1], per channel.
+
+    The finest diagonal wavelet coefficients are mostly noise. Their median absolute
+    value is a robust estimate (Donoho and Johnstone, 1994). Here each of up to `BINS`
+    ranges of brightness has its own, so that dark and bright pixels may differ.
+    """
+    return [_noise_curve(images[..., c]) for c in range(images.shape[3])]
+
+
+def _noise_curve(channel: np.ndarray) -> NoiseCurve:
+    import pywt
+
+    bands = pywt.dwtn(channel, "db2", axes=(1, 2))
+    brightness = bands["aa"].ravel() / 2
+    sizes = np.abs(bands["dd"]).ravel()
+    count = max(1, min(BINS, sizes.size // LEAST_IN_BIN))
+    bins = np.array_split(np.argsort(brightness, kind="stable"), count)
+    levels = np.array([np.median(brightness[places]) for places in bins])
+    sigmas = np.array([np.median(sizes[places]) for places in bins]) / QUARTILE
+    return NoiseCurve(levels, sigmas**2)
 
 
 def middle(values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ from scipy.ndimage import gaussian_filter
 import keras_dae as kd
 from keras_dae.cli import main
 from keras_dae.denoising import similar_patches
-from keras_dae.denoising.similar_patches import SimilarPatches, learn, noise_curves
+from keras_dae.denoising.similar_patches import SimilarPatches, learn
+from keras_dae.images.estimates import noise_curves
 from keras_dae.images.io.pictures import UnreadableError, page_of
 
 BYTES = (0.0, 255.0)
