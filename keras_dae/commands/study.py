@@ -38,6 +38,7 @@ from keras_dae.commands.options import (
     recipe_options,
     test_options,
 )
+from keras_dae.errors import check
 
 
 @click.command()
@@ -362,6 +363,13 @@ def plot(
 
 @click.command()
 @grid_options
+@click.option(
+    "--close-seeds",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Train N seeds of models that are compared and whose mean validation losses "
+    "differ by less than 3 %.  [default: as many as of the others]",
+)
 @executor_options
 @recipe_options
 @data_dir
@@ -371,6 +379,7 @@ def plot(
 def reproduce(
     data_dir: Path | None,
     out: Path,
+    close_seeds: int | None,
     jobs: int | None,
     device: str,
     threads: int | None,
@@ -385,6 +394,11 @@ def reproduce(
     from keras_dae.system import backend
 
     configs, splits = grid(data_dir, **options)
+    check(
+        close_seeds is None or close_seeds > options["seeds"],
+        f"close_seeds must be larger than seeds, {options['seeds']}.",
+        close_seeds=close_seeds,
+    )
     say_duration(configs, splits, out / "runs", jobs)
     backend.select(device, threads)
     say(backend.summary())
@@ -393,6 +407,7 @@ def reproduce(
     results = carry_out(
         configs,
         out,
+        close_seeds=close_seeds,
         jobs=jobs,
         data_dir=data_dir,
         device=device,

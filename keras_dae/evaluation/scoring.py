@@ -319,6 +319,12 @@ def finished_epochs(folder: RunFolder) -> dict[str, list[Any]]:
     return {key: column[:done] for key, column in history.items()}
 
 
+def saved_loss(folder: RunFolder) -> float:
+    """Return the validation loss of the weights that a run has saved."""
+    losses = finished_epochs(folder)["val_loss"]
+    return float(losses[saved_epoch(folder.config(), losses)])
+
+
 def run_row(folder: RunFolder, scored: dict[str, Any]) -> dict[str, Any]:
     """Return the row of a run for `results.json`.
 
@@ -334,7 +340,7 @@ def run_row(folder: RunFolder, scored: dict[str, Any]) -> dict[str, Any]:
         "seed": config.seed,
         "parameters": scored["parameters"],
         "epochs": len(history["loss"]),
-        "val_loss": history["val_loss"][saved_epoch(config, history["val_loss"])],
+        "val_loss": saved_loss(folder),
         "test": scored["test"],
         **({"test_draws": scored["test_draws"]} if "test_draws" in scored else {}),
         **({"engine": scored["engine"]} if "engine" in scored else {}),

@@ -121,6 +121,8 @@ def _run(all_jobs: list[Job], runner: Executor, display: Progress) -> Iterator[N
     epochs = sum(job.config.epochs for job in all_jobs)
     overall = display.add_task("all runs", total=epochs, note="")
     bars: dict[str, TaskID] = {}
+    # Only the histories of running jobs change, so only these are read again.
+    done = {job.name: epochs_done(job) for job in all_jobs}
     while True:
         running = [job for job in all_jobs if job.state == "running"]
         waiting = [job for job in all_jobs if job.state == "waiting"]
@@ -132,12 +134,12 @@ def _run(all_jobs: list[Job], runner: Executor, display: Progress) -> Iterator[N
                 job.name, total=job.config.epochs, note=""
             )
         for job in running:
-            _collect(job, runner, display, bars[job.name])
+            done[job.name] = _collect(job, runner, display, bars[job.name])
         states = [job.state for job in all_jobs]
         finished = sum(states.count(state) for state in ("done", "skipped", "failed"))
         display.update(
             overall,
-            completed=sum(epochs_done(job) for job in all_jobs),
+            completed=sum(done.values()),
             note=f"{finished} of {len(all_jobs)} runs",
         )
         if finished == len(all_jobs):
@@ -145,11 +147,13 @@ def _run(all_jobs: list[Job], runner: Executor, display: Progress) -> Iterator[N
         yield
 
 
-def _collect(job: Job, runner: Executor, display: Progress, bar: TaskID) -> None:
+def _collect(job: Job, runner: Executor, display: Progress, bar: TaskID) -> int:
+    """Show the progress of a running job, and its end; return its finished epochs."""
     state = runner.poll(job)
-    display.update(bar, completed=epochs_done(job))
+    done = epochs_done(job)
+    display.update(bar, completed=done)
     if state is None:
-        return
+        return done
     job.state = state
     job.seconds = time.monotonic() - job.seconds
     display.remove_task(bar)
@@ -159,3 +163,4 @@ def _collect(job: Job, runner: Executor, display: Progress, bar: TaskID) -> None
         display.console.print(
             f"{job.log_path} ends with\n{tail}", markup=False, soft_wrap=True
         )
+    return done

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from keras_dae.cli import main
 from keras_dae.models.architectures import paper_specs
 from keras_dae.models.files import load
-from keras_dae.study.nine.claims import VERDICTS
+from keras_dae.study.nine import claims
 from keras_dae.study.nine.run import plot
 from keras_dae.system.locks import LOCK
 from keras_dae.system.storage import read_json
@@ -34,7 +34,7 @@ def check_schema(results):
         assert {"mse", "mse_sum", "psnr"} <= set(row["test"])
         assert row["test"]["mse_sum"] == pytest.approx(784 * row["test"]["mse"])
     for row in results["claims"]:
-        assert row["verdict"] in set(VERDICTS)
+        assert row["verdict"] in set(claims.VERDICTS)
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +69,10 @@ def test_reproduce_leaves_results_models_figures_and_report(small_study):
     }
     assert len(list((out / "figures").glob("figure*.png"))) == 7
     assert (out / "figures" / "claims.png").stat().st_size > 10_000
-    claims = read_json(out / "claims.json")
-    assert claims["claims"] == results["claims"]
-    assert claims["seeds"] == [0, 1]
-    assert claims["dataset"] == results["dataset"]
+    decided = read_json(out / "claims.json")
+    assert decided["claims"] == results["claims"]
+    assert decided["seeds"] == [0, 1]
+    assert decided["dataset"] == results["dataset"]
     assert load(out / "models" / "DAE_2_13.keras").input_shape == (None, 28, 28, 1)
     assert "DAE_2_13" in result.stdout
 
@@ -87,6 +87,31 @@ def test_reproduce_again_trains_nothing_and_says_the_same(small_study):
     again = read_json(out / "results.json")
     for key in ("dataset", "noise", "models", "floors", "claims"):
         assert again[key] == first[key]
+
+
+def test_only_close_models_get_more_seeds(small_study, monkeypatch):
+    out, command, _ = small_study
+    # After one epoch, all four are within 3 %.
+    monkeypatch.setattr(claims, "CLOSE", 0.01)
+    results = read_json(out / "results.json")
+    losses = {}
+    for row in results["models"]:
+        losses.setdefault((row["depth"], row["latent"]), []).append(row["val_loss"])
+    expected = claims.close_models(
+        {key: np.mean(found) for key, found in losses.items()}
+    )
+    assert 0 < len(expected) < len(losses)
+    done = CliRunner().invoke(main, [*command, "--close-seeds", "3"])
+    assert done.exit_code == 0, done.output
+    again = read_json(out / "results.json")
+    third = {(r["depth"], r["latent"]) for r in again["models"] if r["seed"] == 2}
+    assert third == expected
+    assert "up to 3 seeds: DAE_2_13, DAE_2_8" in done.output
+    few = CliRunner().invoke(main, [*command, "--close-seeds", "2"])
+    assert few.exit_code == 2
+    assert "close_seeds must be larger than seeds, 2. Received: close_seeds=2" in (
+        few.output
+    )
 
 
 def test_plot_waits_for_another_process_at_its_figures(small_study, tmp_path, other):

@@ -36,6 +36,7 @@ GROWS_WHEN_SHALLOWER = (
 )
 HIGH_REGARDLESS = "(5.1) 5x5 is high at every depth: its step is the larger one"
 MINUS = " - "
+CLOSE = 0.03
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,32 @@ def _sentences(specs: list[DAESpec]) -> Iterator[Pair]:
         worse, better = step(depth, 5, 8), step(depth, 8, 13)
         if worse and better:
             yield Pair(HIGH_REGARDLESS, worse, better)
+
+
+def close_models(losses: Mapping[tuple[int, int], float]) -> set[tuple[int, int]]:
+    """Return the models that are compared with one of nearly the same loss.
+
+    Such pairs need more seeds. Which ones they are must follow from validation losses,
+    since test errors decide the claims.
+
+    Args:
+        losses: (depth, latent) -> mean validation loss.
+
+    Returns:
+        Every (depth, latent) that differs in one of the two from a model whose loss is
+        less than 3 % (`CLOSE`) higher or lower.
+
+    Example:
+        >>> sorted(close_models({(5, 13): 1.0, (5, 8): 1.02, (3, 8): 1.1}))
+        [(5, 8), (5, 13)]
+    """
+    close = set[tuple[int, int]]()
+    for one, other in combinations(losses, 2):
+        compared = (one[0] == other[0]) != (one[1] == other[1])
+        low, high = sorted((losses[one], losses[other]))
+        if compared and high < low * (1 + CLOSE):
+            close |= {one, other}
+    return close
 
 
 def decide(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,14 @@ from matplotlib.figure import Figure
 
 from keras_dae.errors import UsageError
 from keras_dae.evaluation.engines import halves, model_denoiser
-from keras_dae.evaluation.scoring import TestBench
+from keras_dae.evaluation.scoring import TestBench, saved_loss
 from keras_dae.evaluation.walled import open_model
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import Gaussian
 from keras_dae.models.files import load as load_model
 from keras_dae.models.files import save as save_model
 from keras_dae.study.nine import figures
-from keras_dae.study.nine.claims import decide, paper_pairs
+from keras_dae.study.nine.claims import close_models, decide, paper_pairs
 from keras_dae.study.nine.intervals import comparisons
 from keras_dae.study.nine.measure import (
     Scored,
@@ -29,8 +30,8 @@ from keras_dae.system.inside import named
 from keras_dae.system.locks import held
 from keras_dae.system.storage import write_json
 from keras_dae.training.config import RunConfig
-from keras_dae.training.jobs import check_done
-from keras_dae.training.runs import RunFolder
+from keras_dae.training.jobs import Job, check_done
+from keras_dae.training.runs import RunFolder, model_name
 from keras_dae.training.sweep import sweep
 
 SHOWN = 6
@@ -40,39 +41,60 @@ def reproduce(
     configs: list[RunConfig],
     out: Path,
     *,
-    jobs: int | None = None,
+    close_seeds: int | None = None,
     data_dir: Path | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    executor: str = "processes",
-    address: str | None = None,
-    gpus_per_run: float | None = None,
     say: Callable[[str], None] = lambda line: None,
+    **machine: Any,
 ) -> dict[str, Any]:
     """Run the whole study and return its results; it can be resumed.
 
     Trains what is missing in `out/runs`, scores all runs, decides the claims, and
     writes `results.json`, the best model of each kind, the figures and the report to
-    `out`. For arguments before `say`, see `training.sweep.sweep`.
+    `out`.
+
+    Args:
+        configs: the runs; for each model, the seeds are counted from 0.
+        out: folder of the study.
+        close_seeds: number of seeds for models whose mean validation losses are close
+            to each other (`claims.close_models`); None for no more than `configs` has.
+        data_dir: folder with the files of the data set.
+        say: called with a line about the current step.
+        **machine: the other arguments of `training.sweep.sweep`.
 
     Raises:
         KerasDAEError: a run failed, or another process works on this study.
     """
+
+    def trained(configs: list[RunConfig]) -> list[Job]:
+        jobs = sweep(configs, out / "runs", data_dir=data_dir, **machine)
+        check_done(jobs)
+        return jobs
+
     with held(out, "The study"):
-        done = sweep(
-            configs,
-            out / "runs",
-            jobs=jobs,
-            data_dir=data_dir,
-            device=device,
-            threads=threads,
-            executor=executor,
-            address=address,
-            gpus_per_run=gpus_per_run,
-        )
-        check_done(done)
+        done = trained(configs)
+        if more := _more_seeds(done, close_seeds or 0):
+            names = ", ".join(dict.fromkeys(model_name(config) for config in more))
+            say(f"close validation losses, so up to {close_seeds} seeds: {names}")
+            done += trained(more)
         (scored,) = evaluate([job.folder for job in done], data_dir, say, affine=True)
         return _conclude(scored, out, say)
+
+
+def _more_seeds(done: list[Job], seeds: int) -> list[RunConfig]:
+    """Return the configurations of models with close losses up to this many seeds."""
+    losses: dict[tuple[int, int], list[float]] = {}
+    for job in done:
+        key = job.config.depth, job.config.latent
+        losses.setdefault(key, []).append(saved_loss(job.folder))
+    close = close_models({key: mean(found) for key, found in losses.items()})
+    return [
+        job.config.model_copy(update={"seed": seed})
+        for seed in range(seeds)
+        for job in done
+        if (key := (job.config.depth, job.config.latent)) in close
+        and job.config.seed == 0
+        and seed >= len(losses[key])
+    ]
 
 
 def _conclude(scored: Scored, out: Path, say: Callable[[str], None]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from keras_dae.study.nine.claims import (
     SHALLOWER,
     SMALLER_LATENT,
     Pair,
+    close_models,
     count_verdicts,
     decide,
     paper_pairs,
@@ -55,6 +56,16 @@ def test_paper_pairs():
         found = [(pair.worse, pair.better) for pair in pairs if pair.claim == claim]
         assert len(found) == len(expected)
         assert set(found) == expected
+
+
+def test_models_are_close_to_one_they_are_compared_with():
+    losses = {(5, 13): 1.0, (5, 8): 1.04, (3, 13): 1.02, (3, 8): 1.04, (3, 5): 0.995}
+    # 5_13 and 3_5 differ by 0.5 %, but in depth and in latent: they are not compared.
+    assert close_models({(5, 13): 1.0, (3, 5): 0.995}) == set()
+    assert close_models(losses) == set(losses)
+    assert close_models({(5, 13): 1.0, (5, 8): 1.031}) == set()
+    assert close_models({(5, 13): 1.0, (5, 8): 1.029}) == {(5, 13), (5, 8)}
+    assert close_models({(5, 8): 1.029, (3, 8): 1.0}) == {(5, 8), (3, 8)}
 
 
 def test_each_comparison_is_made_once():
