@@ -64,20 +64,20 @@ EXPERIMENTS = {
 }
 
 
-def section(name: str, found: dict[str, Any], pngs: Mapping[str, bytes]) -> Section:
+def section(name: str, found: dict[str, Any], images: Mapping[str, bytes]) -> Section:
     """Return the section of one experiment.
 
     Args:
         name: a row of `EXPERIMENTS`.
         found: content of its file; for claims of a family, with the claims of the study
             itself as `study`.
-        pngs: file name -> PNG bytes, for existing figures.
+        images: file name -> WebP bytes, for existing figures.
     """
     row = EXPERIMENTS[name]
     title, texts, tables = row.write(found)
     figures = {
-        f"{stem}.png": (caption, pngs[f"{stem}.png"])
+        f"{stem}.png": (caption, images[f"{stem}.png"])
         for stem, caption in row.figures.items()
-        if f"{stem}.png" in pngs
+        if f"{stem}.png" in images
     }
     return Section(title, texts, tables, figures)

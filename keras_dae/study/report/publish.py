@@ -4,6 +4,7 @@ Every command that adds to a study writes its JSON and figures first and then ca
 `write_report`, so that the report always agrees with the files.
 """
 
+import io
 import shlex
 import sys
 from collections.abc import Mapping
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from PIL import Image
 
+from keras_dae.errors import KerasDAEError
 from keras_dae.study.board.figures import board_table, notes
 from keras_dae.study.nine.figures import save_png
 from keras_dae.study.report.experiments import EXPERIMENTS, section
@@ -124,9 +127,9 @@ def _sections(out: Path, results: dict[str, Any]) -> list[Section]:
         if row.file.endswith("claims.json"):
             record["study"] = results.get("claims", [])
         figures = _figures(out, row.figures)
-        pngs = {file: png for file, (_, png) in figures.items()}
+        shown = {file: webp for file, (_, webp) in figures.items()}
         with believed(out / row.file):
-            further.append(section(name, record, pngs))
+            further.append(section(name, record, shown))
     return further
 
 
@@ -135,10 +138,21 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _figures(out: Path, captions: Mapping[str, str]) -> Figures:
-    """Return the figures in the folder of a study: file name -> (caption, PNG)."""
+    """Return the figures in the folder of a study: file name -> (caption, WebP)."""
     paths = {name: out / "figures" / f"{name}.png" for name in captions}
     return {
-        path.name: (captions[name], read(path, MAX_FIGURE))
+        path.name: (captions[name], _webp(path))
         for name, path in paths.items()
         if path.is_file()
     }
+
+
+def _webp(path: Path) -> bytes:
+    """Return a PNG file as lossless WebP, which takes less than half the bytes."""
+    content = io.BytesIO()
+    try:
+        with Image.open(io.BytesIO(read(path, MAX_FIGURE)), formats=["PNG"]) as image:
+            image.convert("RGB").save(content, "WEBP", lossless=True)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise KerasDAEError(f"{path} cannot be read as a PNG image.") from error
+    return content.getvalue()

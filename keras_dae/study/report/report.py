@@ -29,7 +29,7 @@ from keras_dae.study.report.comparison_words import (
     verdict_words,
 )
 
-Figures = Mapping[str, tuple[str, bytes]]  # file name -> (caption, PNG bytes)
+Figures = Mapping[str, tuple[str, bytes]]  # file name -> (caption, WebP bytes)
 Rows = list[dict[str, Any]]
 # Part of the report -> figures below its tables, without extension.
 BESIDE = {
@@ -86,7 +86,7 @@ def report_markdown(
 
     Args:
         results: content of `results.json`.
-        figures: file name -> (caption, PNG bytes), in display order.
+        figures: file name -> (caption, WebP bytes), in display order.
         folder: folder of the figures, relative to the report.
         sections: sections after the tables of the study.
     """
@@ -106,8 +106,8 @@ def report_html(
     For arguments see `report_markdown`.
     """
 
-    def embed(_: str, png: bytes) -> str:
-        return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    def embed(_: str, webp: bytes) -> str:
+        return "data:image/webp;base64," + base64.b64encode(webp).decode("ascii")
 
     return _render("report.html", results, figures, sections, embed)
 
@@ -120,7 +120,7 @@ def _render(
     address: Callable[[str, bytes], str],
 ) -> str:
     def linked(shown: Figures) -> list[tuple[str, str]]:
-        return [(text, address(name, png)) for name, (text, png) in shown.items()]
+        return [(text, address(name, webp)) for name, (text, webp) in shown.items()]
 
     told = summary(results)
     placed: dict[str, Figures] = {place: {} for place in BESIDE}

@@ -1,7 +1,13 @@
+import base64
+import io
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from keras_dae.errors import KerasDAEError
 from keras_dae.study.report.publish import report_texts, write_report
 from keras_dae.system.storage import write_json
 from tests.study.report.test_report import architecture, claim, model, scored
@@ -39,12 +45,25 @@ def test_a_folder_without_a_study_has_no_report(tmp_path):
 
 def test_a_study_alone_is_reported_with_its_figures(study):
     (study / "figures").mkdir()
-    (study / "figures" / "claims.png").write_bytes(b"\x89PNG")
+    drawn = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
+    Image.fromarray(drawn).save(study / "figures" / "claims.png")
     assert write_report(study)
+    page = (study / "report.html").read_text()
+    (embedded,) = re.findall('data:image/webp;base64,([^"]+)', page)
+    with Image.open(io.BytesIO(base64.b64decode(embedded))) as image:
+        np.testing.assert_array_equal(np.asarray(image), drawn)
     text = (study / "report.md").read_text()
     assert "figures/claims.png" in text
     assert "DAE_3_13" in text
     assert "claims at equal" not in text
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
+def test_a_figure_that_is_no_png_is_named(study, content):
+    (study / "figures").mkdir()
+    (study / "figures" / "claims.png").write_bytes(content)
+    with pytest.raises(KerasDAEError, match=r"claims\.png cannot be read as a PNG"):
+        write_report(study)
 
 
 def test_a_board_of_other_images_is_left_out_and_said(study):

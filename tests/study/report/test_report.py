@@ -8,8 +8,8 @@ import pytest
 from keras_dae.study.report.report import report_html, report_markdown, summary
 
 FIGURES = {
-    "one.png": ("Figure 1. A | B", b"\x89PNG one"),
-    "two two.png": ("Figure 2. <b>", b"\x89PNG two"),
+    "one.png": ("Figure 1. A | B", b"WEBP one"),
+    "two two.png": ("Figure 2. <b>", b"WEBP two"),
 }
 
 
@@ -233,10 +233,10 @@ def test_html_embeds_every_figure_and_loads_nothing(results):
     page = Page(html)
     shown = [attrs for tag, attrs in page.tags if tag == "img"]
     assert [attrs["alt"] for attrs in shown] == [text for text, _ in FIGURES.values()]
-    for attrs, (_, png) in zip(shown, FIGURES.values(), strict=True):
+    for attrs, (_, webp) in zip(shown, FIGURES.values(), strict=True):
         head, _, data = attrs["src"].partition(",")
-        assert head == "data:image/png;base64"
-        assert base64.b64decode(data) == png
+        assert head == "data:image/webp;base64"
+        assert base64.b64decode(data) == webp
     assert not re.search(r"https?:|url\(|@import|<link|<script", html)
 
 
