@@ -89,9 +89,9 @@ def _studies(folder: Path) -> Found:
         study.mkdir()
         make(study / "results.json")
         yield f"results-{name}.json", study, [REPORT, "{path}"]
-    for other in ("board", "matched/claims", "classification", "robustness"):
+    for other in ("board", "equal-macs/claims", "classification", "robustness"):
         study = folder / f"other-{other.replace('/', '-')}"
-        (study / "matched").mkdir(parents=True)
+        (study / "equal-macs").mkdir(parents=True)
         shutil.copy(data.RESULTS, study / "results.json")
         noise = json.loads(data.RESULTS.read_text())["noise"]
         (study / f"{other}.json").write_text(

@@ -91,7 +91,7 @@ def test_nothing_is_written_through_a_linked_folder(study, name):
     assert list(elsewhere.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["runs", f"runs/{RUN}", "board-kept", "matched"])
+@pytest.mark.parametrize("name", ["runs", f"runs/{RUN}", "board-kept", "equal-macs"])
 def test_no_folder_of_a_study_is_a_link(study, name):
     elsewhere = study.parent / "elsewhere"
     elsewhere.mkdir()

@@ -78,12 +78,13 @@ def family_claims(
     sizes = [row["parameters"] for row in results["architectures"]]
     work = [row["macs"] for row in results["architectures"]]
     fields = [row["receptive_field"] for row in results["architectures"]]
+    seeds = [count for row in results["claims"] for count in row["seeds"]]
     text = (
         "In the study's family, parameters, multiply-adds and receptive field change "
         f"with depth and latent. The models of this family have equal {equal}: "
         f"{min(sizes):,} to {max(sizes):,} parameters, {min(work):,} to {max(work):,} "
         "multiply-adds per image and a receptive field of "
-        f"{min(fields)} to {max(fields)} pixels ({len(results['seeds'])} seeds, "
+        f"{min(fields)} to {max(fields)} pixels ({_span(seeds)} seeds per model, "
         f"{results['epochs']} epochs)."
     )
     words = [
@@ -92,17 +93,18 @@ def family_claims(
         for claim, counts in count_verdicts(results["claims"])
     ]
     heads = ["claim", "higher error", "lower error", "difference", "95 % interval"]
-    heads += [f"equal {equal}", "first study"]
+    heads += ["seeds", f"equal {equal}", "first study"]
     cells = [
         [
             *(row["claim"].split()[0], row["worse"], row["better"]),
             f"{row['difference']:+.5f}",
             interval_words(row),
+            _span(row["seeds"]),
             *(verdict_words(row), own.get(_positions(row), "-")),
         ]
         for row in results["claims"]
     ]
-    table = Table(heads, cells, words=(0, 1, 2, 5, 6))
+    table = Table(heads, cells, words=(0, 1, 2, 6, 7))
     return f"The claims at equal {equal}", [text, f"{'; '.join(words)}."], [table]
 
 
@@ -137,6 +139,11 @@ def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
     heads = ["decided by", *claims, "turned"]
     table = Table(heads, cells, words=(0, len(heads) - 1))
     return "What the verdicts turn on", [text], [table]
+
+
+def _span(counts: Sequence[int]) -> str:
+    """Return the smallest and largest count, or the only one."""
+    return " to ".join(map(str, sorted({min(counts), max(counts)})))
 
 
 def _comparison(row: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -38,6 +38,30 @@ def p_words(p: float | None) -> str:
     return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
 
 
+def seed_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the seeds of runs: those of all models, then those of only some.
+
+    Example:
+        >>> rows = [{"name": "one", "seed": 0}, {"name": "two", "seed": 0}]
+        >>> seed_words([*rows, {"name": "two", "seed": 1}])
+        '0; also 1 for two'
+    """
+    seeds: dict[str, set[int]] = {}
+    for row in rows:
+        seeds.setdefault(row["name"], set()).add(row["seed"])
+    common = set.intersection(*seeds.values())
+    further: dict[str, list[str]] = {}
+    for name, own in seeds.items():
+        if own > common:
+            further.setdefault(_listed(own - common), []).append(name)
+    also = [f"also {own} for {', '.join(names)}" for own, names in further.items()]
+    return "; ".join([_listed(common)] * bool(common) + also)
+
+
+def _listed(numbers: set[int]) -> str:
+    return ", ".join(map(str, sorted(numbers)))
+
+
 def live_words(rows: Sequence[Mapping[str, Any]]) -> str | None:
     """Return how many latent maps of several runs are active for any test image.
 

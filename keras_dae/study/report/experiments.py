@@ -43,10 +43,6 @@ EXPERIMENTS = {
     "equal-macs": Experiment(
         "equal-macs/claims.json", partial(family_claims, equal="multiply-adds")
     ),
-    # Written by versions before 0.2, whose family had equal parameters at 3 epochs.
-    "matched": Experiment(
-        "matched/claims.json", partial(family_claims, equal="parameters")
-    ),
     "classification": Experiment(
         "classification.json", classification.write, classification.FIGURES
     ),

@@ -149,9 +149,9 @@ def _figures(out: Path, captions: Mapping[str, str]) -> Figures:
 
 def _webp(path: Path) -> bytes:
     """Return a PNG file as lossless WebP, which takes less than half the bytes."""
-    content = io.BytesIO()
+    png, content = io.BytesIO(read(path, MAX_FIGURE)), io.BytesIO()
     try:
-        with Image.open(io.BytesIO(read(path, MAX_FIGURE)), formats=["PNG"]) as image:
+        with Image.open(png, formats=["PNG"]) as image:
             image.convert("RGB").save(content, "WEBP", lossless=True)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise KerasDAEError(f"{path} cannot be read as a PNG image.") from error

@@ -26,6 +26,7 @@ from keras_dae.study.report.comparison_words import (
     interval_words,
     live_words,
     p_words,
+    seed_words,
     verdict_words,
 )
 
@@ -271,9 +272,9 @@ def _facts(results: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
     draws = results.get("test_draws", 1)
     mean_of = ", of which figures are the mean" if draws > 1 else ""
     yield "Draws of the test noise", f"{draws}{mean_of}", False
-    seeds, epochs = ({row[key] for row in models} for key in ("seed", "epochs"))
+    epochs = {row["epochs"] for row in models}
     yield "Models", f"{len(by_model(models))}, in {len(models)} runs", False
-    yield "Seeds", ", ".join(map(str, sorted(seeds))), False
+    yield "Seeds", seed_words(models), False
     if dead := dead_words(models):
         yield "Dead latent maps", dead, False
     yield "Epochs", ", ".join(map(str, sorted(epochs))), False

@@ -59,7 +59,7 @@ def spoiled(value, key=""):
 def page(tmp_path):
     study = Path(shutil.copytree(STUDY, tmp_path / "study"))
     for path in study.rglob("*.json"):
-        if path.parent == study or path.parent.name == "matched":
+        if path.parent == study or path.parent.name == "equal-parameters":
             path.write_text(json.dumps(spoiled(json.loads(path.read_text()))))
     (study / "figures").mkdir()
     for name in ("figure3-samples", "figure4-reconstruction", "robustness-gain"):

@@ -79,7 +79,7 @@ def test_verdicts_of_a_family_stand_beside_those_of_the_study(study):
     ]
     found = [
         claim("EQM_3_8", "EQM_3_13", "FAILS", SMALLER),
-        claim("EQM_5_8", "EQM_5_13", "UNCLEAR", SMALLER),
+        {**claim("EQM_5_8", "EQM_5_13", "UNCLEAR", SMALLER), "seeds": [8, 5]},
     ]
     record = {"architectures": sizes, "seeds": [0, 1, 2], "epochs": 8}
     write_json(study / "equal-macs" / "claims.json", {**record, "claims": found})
@@ -88,14 +88,15 @@ def test_verdicts_of_a_family_stand_beside_those_of_the_study(study):
     assert "The claims at equal multiply-adds" in text
     assert "1,133 to 1,200 parameters" in text
     assert "a receptive field of 4 to 36 pixels" in text
+    assert "2 to 8 seeds per model, 8 epochs" in text
     assert (
         f"{SMALLER}: holds in 0, fails in 1, unclear in 1, not decided in 0."
         in text.replace("\\", "")
     )
     rows = [line for line in text.splitlines() if "EQM_" in line]
-    assert [row.split("|")[-3:-1] for row in rows if row.count("|") == 8] == [
-        [" FAILS ", " HOLDS "],
-        [" UNCLEAR ", " - "],
+    assert [row.split("|")[-4:-1] for row in rows if row.count("|") == 9] == [
+        [" 2 ", " FAILS ", " HOLDS "],
+        [" 5 to 8 ", " UNCLEAR ", " - "],
     ]
 
 
