@@ -64,11 +64,17 @@ def test_reproduce_leaves_results_models_figures_and_report(small_study):
     assert len(results["claims"]) == 5
     assert {row["verdict"] for row in results["claims"]} == {"NOT DECIDED"}
     assert {path.name for path in out.iterdir()} == {
-        *("results.json", "claims.json", "report.md", "report.html"),
+        *("results.json", "errors.npz", "claims.json", "report.md", "report.html"),
         *("figures", "models", "runs"),
     }
     assert len(list((out / "figures").glob("figure*.png"))) == 7
     assert (out / "figures" / "claims.png").stat().st_size > 10_000
+    with np.load(out / "errors.npz") as errors:
+        assert {len(of_images) for of_images in errors.values()} == {20}
+        found = {name: of_images.mean() for name, of_images in errors.items()}
+    for row in results["models"]:
+        name = f"npz-images-{row['name']}-seed{row['seed']}"
+        assert found[name] == pytest.approx(row["test"]["mse"], rel=1e-6)
     decided = read_json(out / "claims.json")
     assert decided["claims"] == results["claims"]
     assert decided["seeds"] == [0, 1]

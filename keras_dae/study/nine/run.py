@@ -24,6 +24,7 @@ from keras_dae.study.nine.measure import (
     Scored,
     best_runs,
     evaluate,
+    write_errors,
 )
 from keras_dae.study.report.publish import command, write_report
 from keras_dae.system.inside import named
@@ -49,8 +50,8 @@ def reproduce(
     """Run the whole study and return its results; it can be resumed.
 
     Trains what is missing in `out/runs`, scores all runs, decides the claims, and
-    writes `results.json`, the best model of each kind, the figures and the report to
-    `out`.
+    writes `results.json`, `errors.npz`, the best model of each kind, the figures and
+    the report to `out`.
 
     Args:
         configs: the runs; for each model, the seeds are counted from 0.
@@ -98,13 +99,14 @@ def _more_seeds(done: list[Job], seeds: int) -> list[RunConfig]:
 
 
 def _conclude(scored: Scored, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """Decide the claims; write results, models, figures and report; return results."""
+    """Decide the claims; write results, models, figures, report; return results."""
     results = dict(scored.results)
     results["claims"] = decide(
         paper_pairs(list(scored.specs.values())), scored.errors, scored.specs
     )
     results["command"] = command()
     write_json(out / "results.json", results)
+    write_errors(out / "errors.npz", [scored])
     say("drawing the figures")
     best = best_runs(scored)
     for name, folder in best.items():
