@@ -6,10 +6,17 @@ page. If the file is made anew, the test says which text of the page is out of d
 """
 
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
 from keras_dae.denoising.similar_patches import STACKS
+from keras_dae.study.nine.claims import (
+    GROWS_WHEN_SHALLOWER,
+    HIGH_REGARDLESS,
+    SHALLOWER,
+    SMALLER_LATENT,
+)
 from keras_dae.system.storage import read_json
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +64,78 @@ def test_baselines(board):
     assert missing(STUDY, lines) == []
     noisy = board["noisy input"]["test"]["mse"]
     assert missing("README.md", [f"an MSE of {noisy:.4f}."]) == []
+
+
+FAMILIES = (".", "equal-parameters", "equal-macs")
+CLAIMS = {
+    SMALLER_LATENT: r"(\*) a smaller latent gives a higher loss",
+    SHALLOWER: r"(\*\*) a shallower model gives a higher loss",
+    GROWS_WHEN_SHALLOWER: "(5.1) from 13x13 to 8x8, the loss grows more in a shallower "
+    "model",
+    HIGH_REGARDLESS: "(5.1) the loss grows more from 8x8 to 5x5 than from 13x13 to 8x8",
+}
+
+
+def test_claims_of_the_three_families():
+    """At depths 3 and 5, which all families have."""
+    claims = [read_json(PAPER / name / "claims.json")["claims"] for name in FAMILIES]
+
+    def counts(rows, claim):
+        found = [
+            row["verdict"]
+            for row in rows
+            if row["claim"] == claim and "_1_" not in row["worse"] + row["better"]
+        ]
+        words = [f"{found.count('HOLDS')} of {len(found)}"]
+        words += [
+            f"{n} {('fails' if n == 1 else 'fail') if name == 'FAILS' else 'unclear'}"
+            for name in ("FAILS", "UNCLEAR")
+            if (n := found.count(name))
+        ]
+        return ", ".join(words)
+
+    lines = [
+        f"| {said} | {' | '.join(counts(rows, claim) for rows in claims)} |"
+        for claim, said in CLAIMS.items()
+    ]
+    assert missing(STUDY, lines) == []
+
+
+def test_the_size_of_the_families():
+    runs = [read_json(PAPER / name / "results.json")["models"] for name in FAMILIES[1:]]
+    hours = sum(row["seconds"] for rows in runs for row in rows) / 3600
+    both = [len(rows) for rows in runs]
+    wide = {row["latent"]: row["parameters"] for row in runs[1] if row["depth"] == 5}
+    assert round(wide[5] / wide[13]) == 6
+    said = [f"in these {sum(both)} runs. They took {hours:.1f} hours of training"]
+    assert missing(STUDY, said) == []
+    said = [f"{both[0]} with equal parameters and {both[1]} with equal multiply-adds"]
+    assert missing("docs/families.md", said) == []
+    devices = [
+        read_json(path)["device"]
+        for name in FAMILIES[1:]
+        for path in (PAPER / name / "runs").glob("*/environment.json")
+    ]
+    assert len(devices) == sum(both)
+    cuda = sum("cuda" in device for device in devices)
+    assert missing(STUDY, [f"{cuda} of them ran on one NVIDIA H200"]) == []
+    assert missing("docs/families.md", [f"{cuda} were trained on one NVIDIA"]) == []
+
+
+def test_the_family_of_the_presets():
+    """The rule: the lowest mean validation MSE over six models and seeds 0 to 4."""
+    means = []
+    for name in FAMILIES:
+        rows = read_json(PAPER / name / "results.json")["models"]
+        losses = [r["val_loss"] for r in rows if r["depth"] > 1 and r["seed"] < 5]
+        assert len(losses) == 30
+        means.append(mean(losses))
+    said = (
+        f"is {means[0]:.5f} for the first study (its models of depth 3 and 5), "
+        f"{means[1]:.5f} at equal parameters and {means[2]:.5f} at equal multiply-adds"
+    )
+    assert missing("docs/families.md", [said]) == []
+    assert means[0] == min(means)
 
 
 def test_classifiers():

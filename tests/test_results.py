@@ -1,5 +1,6 @@
 """What the committed results of the full study must hold: floors, best, future work."""
 
+import itertools
 import json
 from pathlib import Path
 from statistics import mean
@@ -197,6 +198,28 @@ def test_the_errors_of_each_image_are_those_of_the_results(request, study):
             assert found.mean(dtype=np.float64) == pytest.approx(
                 row["test"]["mse"], rel=1e-4
             )
+
+
+@pytest.mark.parametrize("family", ["equal-parameters", "equal-macs"])
+def test_pairs_with_close_validation_losses_have_eight_seeds(paper, family):
+    """The rule of docs/families.md, written before the runs."""
+    rows = read_json(paper / family / "results.json")["models"]
+    losses, seeds = {}, {}
+    for row in rows:
+        key = row["depth"], row["latent"]
+        seeds.setdefault(key, set()).add(row["seed"])
+        if row["seed"] < 5:
+            losses.setdefault(key, []).append(row["val_loss"])
+    expected = {key: set(range(5)) for key in losses}
+    assert len(expected) == 6
+    for one, other in itertools.combinations(losses, 2):
+        if (one[0] == other[0]) == (one[1] == other[1]):
+            continue
+        low, high = sorted((mean(losses[one]), mean(losses[other])))
+        if high / low < 1.03:
+            expected[one] = expected[other] = set(range(8))
+    assert seeds == expected
+    assert all(min(row["live_maps"]) > 0 for row in rows)
 
 
 def test_only_models_of_one_seed_are_kept(request):

@@ -260,6 +260,46 @@ def test_loss(models: Rows, floors: Rows) -> Figure:
     return figure
 
 
+@styled
+def families(studies: Mapping[str, Rows]) -> Figure:
+    """Draw the test errors of several families of models, one panel per family.
+
+    Dots are seeds. Lines connect the means of models of the same depth.
+
+    Args:
+        studies: title -> one row per run: depth, latent and `test` with its `mse`.
+    """
+    figure = Figure(figsize=(3.3 * len(studies), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(studies), sharey=True, squeeze=False)[0]
+    depths = sorted({row["depth"] for rows in studies.values() for row in rows})
+    markers = dict(zip(depths, "osD^v", strict=False))
+    for axes, (title, rows) in zip(panels, studies.items(), strict=True):
+        colours = latent_colours(rows)
+        for depth, marker in markers.items():
+            _by_latent(axes, [row for row in rows if row["depth"] == depth], marker)
+        axes.set(title=title, xlabel="latent", xlim=(-0.4, len(colours) - 0.6))
+        axes.set_xticks(range(len(colours)), [_side(side) for side in colours])
+        axes.grid(axis="y")
+    handles = [
+        Line2D([], [], color=GREY, marker=marker, label=_convolutions(depth))
+        for depth, marker in markers.items()
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    panels[0].set_ylabel("test mean squared error")
+    return figure
+
+
+def _by_latent(axes: Axes, rows: Rows, marker: str) -> None:
+    """Draw the test errors of models of one depth, and a line through the means."""
+    means = []
+    for place, (side, colour) in enumerate(latent_colours(rows).items()):
+        found = [row["test"]["mse"] for row in rows if row["latent"] == side]
+        means.append(float(np.mean(found)))
+        look: dict[str, Any] = {"ms": 5, "mec": "white", "mew": 0.5, "color": colour}
+        axes.plot(np.linspace(-0.1, 0.1, len(found)) + place, found, marker, **look)
+    axes.plot(range(len(means)), means, color=GREY, lw=1.2, zorder=1)
+
+
 def _deviation(errors: Sequence[float]) -> float:
     """Return the standard deviation over seeds; 0 for a single one."""
     return float(np.std(errors, ddof=1)) if len(errors) > 1 else 0.0

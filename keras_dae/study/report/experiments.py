@@ -41,7 +41,12 @@ EXPERIMENTS = {
         "equal-parameters/claims.json", partial(family_claims, equal="parameters")
     ),
     "equal-macs": Experiment(
-        "equal-macs/claims.json", partial(family_claims, equal="multiply-adds")
+        "equal-macs/claims.json",
+        partial(family_claims, equal="multiply-adds"),
+        {
+            "families": "Test error at depths 3 and 5 in the three families: dots are "
+            "seeds, lines connect means.",
+        },
     ),
     "classification": Experiment(
         "classification.json", classification.write, classification.FIGURES

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import draw_families
 from keras_dae.study.bits import figures as bits
 from keras_dae.study.board import figures as board
 from keras_dae.study.classification import figures as classification
@@ -29,6 +30,7 @@ DRAWN = {
     "classification-confusions": ("classification.json", classification.confusions),
     "classification-sigma": ("classification.json", classification.curves),
     "depth-limit": ("depth_limit.json", depth_limit.depth_limit),
+    "families": (None, draw_families.draw),
     "robustness-gain": ("robustness.json", robustness.gain_table),
     "robustness-psnr": ("robustness.json", robustness.strengths),
     "uncertainty-coverage": ("uncertainty/uncertainty.json", uncertainty.coverage),
@@ -46,7 +48,8 @@ def test_a_figure_is_drawn_from_its_results(name):
     if f"matplotlib=={version('matplotlib')}" not in pinned:
         pytest.skip("another matplotlib draws other pixels")
     file, draw = DRAWN[name]
-    drawn = pixels(io.BytesIO(nine.png_bytes(draw(read_json(PAPER / file)))))
+    found = draw(read_json(PAPER / file) if file else PAPER)
+    drawn = pixels(io.BytesIO(nine.png_bytes(found)))
     kept = pixels(PAPER / "figures" / f"{name}.png")
     assert drawn.shape == kept.shape
     # A processor may round a pixel's shade otherwise; a word that changed is more.
