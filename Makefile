@@ -34,7 +34,7 @@ reproduce: $(RUN)
 	$(BIN)/python cli.py reproduce --config configs/quick.toml --seeds 1 --out artifacts/quick
 
 paper: $(RUN)
-	$(BIN)/python cli.py reproduce --config configs/paper.toml --seeds 5 --close-seeds 8 --out artifacts/paper
+	$(BIN)/python cli.py reproduce --config configs/paper.toml --seeds 5 --out artifacts/paper
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks.bench

@@ -5,6 +5,7 @@ page. If the file is made anew, the test says which text of the page is out of d
 `tests/test_readme.py` does so for the nine models and the claims.
 """
 
+from itertools import combinations
 from pathlib import Path
 from statistics import mean
 
@@ -105,8 +106,19 @@ def test_the_size_of_the_families():
     runs = [read_json(PAPER / name / "results.json")["models"] for name in FAMILIES[1:]]
     hours = sum(row["seconds"] for rows in runs for row in rows) / 3600
     both = [len(rows) for rows in runs]
-    wide = {row["latent"]: row["parameters"] for row in runs[1] if row["depth"] == 5}
-    assert round(wide[5] / wide[13]) == 6
+    for name, size, most, least in (
+        ("equal-parameters", "macs", 13, 5),
+        ("equal-macs", "parameters", 5, 13),
+    ):
+        rows = read_json(PAPER / name / "results.json")["architectures"]
+        sizes = {(row["depth"], row["latent"]): row[size] for row in rows}
+        for depth in (3, 5):
+            assert round(sizes[depth, most] / sizes[depth, least]) == 6
+    said = [
+        "latent need six times the multiply-adds of those with a 5x5 latent",
+        "with a 5x5 latent have six times the parameters of those with a 13x13 latent",
+    ]
+    assert missing(STUDY, said) == []
     said = [f"in these {sum(both)} runs. They took {hours:.1f} hours of training"]
     assert missing(STUDY, said) == []
     said = [f"{both[0]} with equal parameters and {both[1]} with equal multiply-adds"]
@@ -120,6 +132,53 @@ def test_the_size_of_the_families():
     cuda = sum("cuda" in device for device in devices)
     assert missing(STUDY, [f"{cuda} of them ran on one NVIDIA H200"]) == []
     assert missing("docs/families.md", [f"{cuda} were trained on one NVIDIA"]) == []
+
+
+def test_close_pairs_of_the_families():
+    """Compared models whose mean validation losses differ by less than 3 %."""
+    said = []
+    for name, equal in (("equal-parameters", "parameters"), ("equal-macs", "macs")):
+        losses = {}
+        for row in read_json(PAPER / name / "results.json")["models"]:
+            if row["seed"] < 5:
+                key = row["depth"], row["latent"]
+                losses.setdefault(key, []).append(row["val_loss"])
+        means = {key: mean(found) for key, found in losses.items()}
+        ratios = {
+            (one, other): max(means[one], means[other]) / min(means[one], means[other])
+            for one, other in combinations(means, 2)
+            if (one[0] == other[0]) != (one[1] == other[1])
+        }
+        close = {pair: ratio for pair, ratio in ratios.items() if ratio < 1.03}
+        if equal == "parameters":
+            (pair,) = close
+            assert set(pair) == {(3, 5), (5, 5)}
+            share = f"{100 * close[pair] - 100:.1f} %"
+            said.append(f"equal parameters: {len(close)} of {len(ratios)} comparisons ")
+            said.append(f"(EQP_3_5 and EQP_5_5, {share})")
+        else:
+            assert {key for pair in close for key in pair} == set(means)
+            said.append(f"multiply-adds: {len(close)} of {len(ratios)} comparisons, in")
+    assert missing("docs/families.md", [one.strip() for one in said]) == []
+
+
+def test_dead_maps_of_the_first_study():
+    rows = read_json(PAPER / "live_maps.json")["models"]
+    dead = [row for row in rows if 0 in row["live_maps"]]
+    said = f"In {len(dead)} of the {len(rows)} runs of the first study"
+    assert missing("docs/families.md", [said]) == []
+    assert all(row["depth"] > 1 for row in dead)
+
+
+def test_five_draws_of_the_noise_change_little():
+    once, often = {}, {}
+    for row in read_json(PAPER / "results.json")["models"]:
+        once.setdefault(row["name"], []).append(row["test"]["mse"])
+    for row in read_json(PAPER / "live_maps.json")["models"]:
+        assert len(row["test_draws"]) == 5
+        often.setdefault(row["name"], []).append(mean(row["test_draws"]))
+    most = max(abs(mean(often[name]) / mean(once[name]) - 1) for name in once)
+    assert missing(STUDY, [f"models change by at most {100 * most:.1f} % ("]) == []
 
 
 def test_the_family_of_the_presets():

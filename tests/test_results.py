@@ -185,7 +185,9 @@ def test_the_table_of_recipes_says_what_was_measured(request):
         ) in said
 
 
-@pytest.mark.parametrize("study", ["paper", "fast"])
+@pytest.mark.parametrize(
+    "study", ["paper", "fast", "paper/equal-parameters", "paper/equal-macs"]
+)
 def test_the_errors_of_each_image_are_those_of_the_results(request, study):
     """errors.npz holds every run's error on every test image, in float32."""
     folder = request.config.rootpath / "artifacts" / study

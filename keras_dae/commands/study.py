@@ -367,8 +367,9 @@ def plot(
     "--close-seeds",
     type=click.IntRange(min=2),
     metavar="N",
-    help="Train N seeds of models that are compared and whose mean validation losses "
-    "differ by less than 3 %.  [default: as many as of the others]",
+    help="Train N seeds, instead of --seeds, of models that share depth or latent size "
+    "and whose mean validation losses differ by less than 3 %.  [default: no further "
+    "seeds]",
 )
 @executor_options
 @recipe_options

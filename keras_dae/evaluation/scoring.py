@@ -34,6 +34,7 @@ from keras_dae.images.pairs import Pair
 from keras_dae.models.batches import images_at_once
 from keras_dae.models.files import load
 from keras_dae.models.gate import holds_optimizer
+from keras_dae.training.config import RunConfig
 from keras_dae.training.patience import saved_epoch
 from keras_dae.training.runs import RunFolder, model_name
 
@@ -319,10 +320,15 @@ def finished_epochs(folder: RunFolder) -> dict[str, list[Any]]:
     return {key: column[:done] for key, column in history.items()}
 
 
-def saved_loss(folder: RunFolder) -> float:
-    """Return the validation loss of the weights that a run has saved."""
-    losses = finished_epochs(folder)["val_loss"]
-    return float(losses[saved_epoch(folder.config(), losses)])
+def saved_loss(config: RunConfig, history: dict[str, list[Any]]) -> float:
+    """Return the validation loss of the weights that a run saves.
+
+    Args:
+        config: the run.
+        history: result of `finished_epochs`.
+    """
+    losses = history["val_loss"]
+    return float(losses[saved_epoch(config, losses)])
 
 
 def run_row(folder: RunFolder, scored: dict[str, Any]) -> dict[str, Any]:
@@ -340,7 +346,7 @@ def run_row(folder: RunFolder, scored: dict[str, Any]) -> dict[str, Any]:
         "seed": config.seed,
         "parameters": scored["parameters"],
         "epochs": len(history["loss"]),
-        "val_loss": saved_loss(folder),
+        "val_loss": saved_loss(config, history),
         "test": scored["test"],
         **({"test_draws": scored["test_draws"]} if "test_draws" in scored else {}),
         **({"engine": scored["engine"]} if "engine" in scored else {}),

@@ -18,6 +18,7 @@ from keras_dae.errors import UsageError
 from keras_dae.models.files import load
 from keras_dae.training.config import make_config
 from keras_dae.training.jobs import Request
+from keras_dae.training.progress import new_progress
 from keras_dae.training.runs import RunFolder
 from keras_dae.training.sweep import EXECUTORS, sweep
 
@@ -101,6 +102,44 @@ def cluster():
 
 
 @needs_ray
+class Steps:
+    """An executor in this process: each poll of a job is one epoch."""
+
+    jobs = 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def start(self, job):
+        job.folder.path.mkdir(parents=True)
+        self.done = 0
+
+    def poll(self, job):
+        self.done += 1
+        columns = ("loss", "val_loss", "seconds", "val_seconds", "learning_rate")
+        history = {name: [0.1] * self.done for name in columns}
+        job.folder.history_path.write_text(json.dumps({"schema": 1, **history}))
+        return "done" if self.done == job.config.epochs else None
+
+
+def test_the_bar_of_all_runs_counts_their_epochs(tmp_path, monkeypatch):
+    told = []
+    shown = new_progress()
+    monkeypatch.setattr(shown, "update", lambda task, **of: told.append((task, of)))
+    monkeypatch.setattr("keras_dae.training.sweep.new_progress", lambda: shown)
+    monkeypatch.setattr("keras_dae.training.sweep._POLL_SECONDS", 0)
+    monkeypatch.setattr(
+        "keras_dae.training.sweep._executor", lambda _: lambda _: Steps()
+    )
+    configs = [make_config({"data": "mnist5k", "epochs": 3, "seed": n}) for n in (0, 1)]
+    assert [job.state for job in sweep(configs, tmp_path)] == ["done", "done"]
+    overall = [of["completed"] for task, of in told if task == 0]
+    assert overall == [0, 1, 2, 3, 3, 4, 5, 6]
+
+
 def test_runs_are_spread_and_the_same_to_the_bit(home, reference, cluster):
     options = ["--latents", "13,5", "--out", "ray", "--executor", "ray"]
     result = run(home, *options, "--address", cluster.address)

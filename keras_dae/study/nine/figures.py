@@ -276,7 +276,8 @@ def families(studies: Mapping[str, Rows]) -> Figure:
     for axes, (title, rows) in zip(panels, studies.items(), strict=True):
         colours = latent_colours(rows)
         for depth, marker in markers.items():
-            _by_latent(axes, [row for row in rows if row["depth"] == depth], marker)
+            of_depth = [row for row in rows if row["depth"] == depth]
+            _by_latent(axes, of_depth, colours, marker)
         axes.set(title=title, xlabel="latent", xlim=(-0.4, len(colours) - 0.6))
         axes.set_xticks(range(len(colours)), [_side(side) for side in colours])
         axes.grid(axis="y")
@@ -289,15 +290,18 @@ def families(studies: Mapping[str, Rows]) -> Figure:
     return figure
 
 
-def _by_latent(axes: Axes, rows: Rows, marker: str) -> None:
+def _by_latent(axes: Axes, rows: Rows, colours: Mapping[int, str], marker: str) -> None:
     """Draw the test errors of models of one depth, and a line through the means."""
-    means = []
-    for place, (side, colour) in enumerate(latent_colours(rows).items()):
+    means: dict[int, float] = {}
+    for place, (side, colour) in enumerate(colours.items()):
         found = [row["test"]["mse"] for row in rows if row["latent"] == side]
-        means.append(float(np.mean(found)))
+        if not found:
+            continue
+        means[place] = float(np.mean(found))
+        shifts = np.linspace(-0.1, 0.1, len(found)) if len(found) > 1 else [0.0]
         look: dict[str, Any] = {"ms": 5, "mec": "white", "mew": 0.5, "color": colour}
-        axes.plot(np.linspace(-0.1, 0.1, len(found)) + place, found, marker, **look)
-    axes.plot(range(len(means)), means, color=GREY, lw=1.2, zorder=1)
+        axes.plot(np.add(shifts, place), found, marker, **look)
+    axes.plot(list(means), list(means.values()), color=GREY, lw=1.2, zorder=1)
 
 
 def _deviation(errors: Sequence[float]) -> float:

@@ -99,7 +99,7 @@ def family_claims(
             *(row["claim"].split()[0], row["worse"], row["better"]),
             f"{row['difference']:+.5f}",
             interval_words(row),
-            _span(row["seeds"]),
+            " and ".join(map(str, dict.fromkeys(row["seeds"]))),
             *(verdict_words(row), own.get(_positions(row), "-")),
         ]
         for row in results["claims"]
@@ -142,8 +142,9 @@ def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
 
 
 def _span(counts: Sequence[int]) -> str:
-    """Return the smallest and largest count, or the only one."""
-    return " to ".join(map(str, sorted({min(counts), max(counts)})))
+    """Return the smallest and largest count, or the only one; 0 for none."""
+    ends = {min(counts, default=0), max(counts, default=0)}
+    return " to ".join(map(str, sorted(ends)))
 
 
 def _comparison(row: Mapping[str, Any]) -> tuple[str, str, str]:

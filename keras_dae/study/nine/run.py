@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from keras_dae.errors import UsageError
 from keras_dae.evaluation.engines import halves, model_denoiser
-from keras_dae.evaluation.scoring import TestBench, saved_loss
+from keras_dae.evaluation.scoring import TestBench, finished_epochs, saved_loss
 from keras_dae.evaluation.walled import open_model
 from keras_dae.images.datasets import Splits
 from keras_dae.images.noise import Gaussian
@@ -75,7 +75,7 @@ def reproduce(
         done = trained(configs)
         if more := _more_seeds(done, close_seeds or 0):
             names = ", ".join(dict.fromkeys(model_name(config) for config in more))
-            say(f"close validation losses, so up to {close_seeds} seeds: {names}")
+            say(f"{len(more)} more runs, because validation losses are close: {names}")
             done += trained(more)
         (scored,) = evaluate([job.folder for job in done], data_dir, say, affine=True)
         return _conclude(scored, out, say)
@@ -86,7 +86,9 @@ def _more_seeds(done: list[Job], seeds: int) -> list[RunConfig]:
     losses: dict[tuple[int, int], list[float]] = {}
     for job in done:
         key = job.config.depth, job.config.latent
-        losses.setdefault(key, []).append(saved_loss(job.folder))
+        losses.setdefault(key, []).append(
+            saved_loss(job.config, finished_epochs(job.folder))
+        )
     close = close_models({key: mean(found) for key, found in losses.items()})
     return [
         job.config.model_copy(update={"seed": seed})

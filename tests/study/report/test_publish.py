@@ -96,7 +96,7 @@ def test_verdicts_of_a_family_stand_beside_those_of_the_study(study):
     rows = [line for line in text.splitlines() if "EQM_" in line]
     assert [row.split("|")[-4:-1] for row in rows if row.count("|") == 9] == [
         [" 2 ", " FAILS ", " HOLDS "],
-        [" 5 to 8 ", " UNCLEAR ", " - "],
+        [" 8 and 5 ", " UNCLEAR ", " - "],
     ]
 
 
