@@ -13,7 +13,10 @@ import pytest
 from scipy import stats
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
-STUDIES = sorted(path.parent for path in ARTIFACTS.glob("**/errors.npz"))
+STUDIES = [
+    ARTIFACTS / name
+    for name in ("paper", "fast", "paper/equal-parameters", "paper/equal-macs")
+]
 
 
 def read(study):
@@ -88,11 +91,6 @@ def verdicts(p, claims):
             break
         found[index] = "HOLDS" if claims[index]["difference"] > 0 else "FAILS"
     return found
-
-
-def test_there_are_studies_to_read():
-    expected = {"paper", "fast", "equal-parameters", "equal-macs"}
-    assert {path.name for path in STUDIES} == expected
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.name)
