@@ -5,7 +5,6 @@ page. If the file is made anew, the test says which text of the page is out of d
 `tests/test_readme.py` does so for the nine models and the claims.
 """
 
-from itertools import combinations
 from pathlib import Path
 from statistics import mean
 
@@ -19,6 +18,7 @@ from keras_dae.study.nine.claims import (
     SMALLER_LATENT,
 )
 from keras_dae.system.storage import read_json
+from tests.test_results import compared
 
 ROOT = Path(__file__).parents[1]
 PAPER = ROOT / "artifacts" / "paper"
@@ -138,17 +138,8 @@ def test_close_pairs_of_the_families():
     """Compared models whose mean validation losses differ by less than 3 %."""
     said = []
     for name, equal in (("equal-parameters", "parameters"), ("equal-macs", "macs")):
-        losses = {}
-        for row in read_json(PAPER / name / "results.json")["models"]:
-            if row["seed"] < 5:
-                key = row["depth"], row["latent"]
-                losses.setdefault(key, []).append(row["val_loss"])
-        means = {key: mean(found) for key, found in losses.items()}
-        ratios = {
-            (one, other): max(means[one], means[other]) / min(means[one], means[other])
-            for one, other in combinations(means, 2)
-            if (one[0] == other[0]) != (one[1] == other[1])
-        }
+        rows = read_json(PAPER / name / "results.json")["models"]
+        ratios = compared(rows)
         close = {pair: ratio for pair, ratio in ratios.items() if ratio < 1.03}
         if equal == "parameters":
             (pair,) = close
@@ -157,7 +148,8 @@ def test_close_pairs_of_the_families():
             said.append(f"equal parameters: {len(close)} of {len(ratios)} comparisons ")
             said.append(f"(EQP_3_5 and EQP_5_5, {share})")
         else:
-            assert {key for pair in close for key in pair} == set(means)
+            models = {(row["depth"], row["latent"]) for row in rows}
+            assert {key for pair in close for key in pair} == models
             said.append(f"multiply-adds: {len(close)} of {len(ratios)} comparisons, in")
     assert missing("docs/families.md", [one.strip() for one in said]) == []
 

@@ -101,7 +101,6 @@ def cluster():
         made.shutdown()
 
 
-@needs_ray
 class Steps:
     """An executor in this process: each poll of a job is one epoch."""
 
@@ -140,6 +139,7 @@ def test_the_bar_of_all_runs_counts_their_epochs(tmp_path, monkeypatch):
     assert overall == [0, 1, 2, 3, 3, 4, 5, 6]
 
 
+@needs_ray
 def test_runs_are_spread_and_the_same_to_the_bit(home, reference, cluster):
     options = ["--latents", "13,5", "--out", "ray", "--executor", "ray"]
     result = run(home, *options, "--address", cluster.address)

@@ -73,7 +73,7 @@ def reproduce(
 
     with held(out, "The study"):
         done = trained(configs)
-        if more := _more_seeds(done, close_seeds or 0):
+        if close_seeds and (more := _more_seeds(done, close_seeds)):
             names = ", ".join(dict.fromkeys(model_name(config) for config in more))
             say(f"{len(more)} more runs, because validation losses are close: {names}")
             done += trained(more)
