@@ -95,6 +95,7 @@ def middle(image: np.ndarray, most: int = SIDE) -> np.ndarray:
 
 def card(name: str, packed: Path, clean: list[np.ndarray]) -> dict[str, Any]:
     """Return what is to be known of a packed model."""
+    model = load(packed)
     channels, seconds, steps = TRAINED[name]
     return {
         "data": "photographs",
@@ -120,7 +121,7 @@ def card(name: str, packed: Path, clean: list[np.ndarray]) -> dict[str, Any]:
         "input": {"sigma": [0.0, 0.2157]},
         "figures": {
             f"photographs validation, sigma {sigma} of 255": measured(
-                packed, clean, sigma
+                model, clean, sigma
             )
             for sigma in (25, 15, 50)
         },
@@ -130,17 +131,17 @@ def card(name: str, packed: Path, clean: list[np.ndarray]) -> dict[str, Any]:
 
 
 def measured(
-    packed: Path, clean: list[np.ndarray], sigma: int, *, clipped: bool = False
+    model: Any, clean: list[np.ndarray], sigma: int, *, clipped: bool = False
 ) -> dict[str, Any]:
     """Return MSE, PSNR and SSIM, means over photographs.
 
     Args:
-        packed: the model's file.
+        model: a denoiser of images of any size.
         clean: photographs of shape (H, W, C), float32 in [0, 1].
         sigma: of the Gaussian noise, on the scale of 0 to 255.
         clipped: whether noisy images are clipped and rounded to 8 bits.
     """
-    model, rows = load(packed), []
+    rows = []
     for number, image in enumerate(clean):
         drawn = np.random.default_rng([number, sigma]).standard_normal(image.shape)
         noisy = image + np.float32(sigma / 255) * drawn.astype(np.float32)

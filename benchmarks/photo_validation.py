@@ -21,10 +21,11 @@ def main(photographs: Path, out: Path, paths: list[Path]) -> int:
     clean = validation(photographs / "val", 3)
     models = []
     for path in paths:
-        row = {"model": path.name, "parameters": load(path).count_params()}
+        model = load(path)
+        row = {"model": path.name, "parameters": model.count_params()}
         for kind, clipped in (("unclipped", False), ("8 bits", True)):
             for sigma in SIGMAS:
-                found = measured(path, clean, sigma, clipped=clipped)
+                found = measured(model, clean, sigma, clipped=clipped)
                 row[f"{kind}, sigma {sigma}"] = round(found["psnr"], 3)
         print(row, flush=True)
         models.append(row)

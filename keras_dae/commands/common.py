@@ -108,11 +108,10 @@ def say_counts(splits: Any) -> None:
 
 def say_duration(configs: list[Any], splits: Any, out: Path, jobs: int | None) -> None:
     """Print about how long the runs of a sweep will take, if that is known."""
-    from keras_dae.training.duration import sweep_seconds, time_words
+    from keras_dae.training.duration import duration_words
 
-    seconds = sweep_seconds(configs, splits, out, jobs)
-    if seconds:
-        say(f"{len(configs)} runs take about {time_words(seconds)} here")
+    if words := duration_words(configs, splits, out, jobs):
+        say(words)
 
 
 def grid(

@@ -50,6 +50,18 @@ def sweep_seconds(
     return max(longest, total / (jobs or os.cpu_count() or 1))
 
 
+def duration_words(
+    configs: list[RunConfig], splits: Splits, out: Path, jobs: int | None
+) -> str | None:
+    """Return a sentence with the number and estimated time of runs, if it is known."""
+    seconds = sweep_seconds(configs, splits, out, jobs)
+    return (
+        f"{len(configs)} runs take about {time_words(seconds)} here"
+        if seconds
+        else None
+    )
+
+
 def _rate() -> float:
     """Return the multiply-adds per second of one core, in a matrix product.
 

@@ -13,7 +13,7 @@ from keras_dae.errors import UsageError
 from keras_dae.evaluation.engines import halves, model_denoiser
 from keras_dae.evaluation.scoring import TestBench, finished_epochs, saved_loss
 from keras_dae.evaluation.walled import open_model
-from keras_dae.images.datasets import Splits
+from keras_dae.images.datasets import Splits, load
 from keras_dae.images.noise import Gaussian
 from keras_dae.models.files import load as load_model
 from keras_dae.models.files import save as save_model
@@ -31,6 +31,7 @@ from keras_dae.system.inside import named
 from keras_dae.system.locks import held
 from keras_dae.system.storage import write_json
 from keras_dae.training.config import RunConfig
+from keras_dae.training.duration import duration_words
 from keras_dae.training.jobs import Job, check_done
 from keras_dae.training.runs import RunFolder, model_name
 from keras_dae.training.sweep import sweep
@@ -76,6 +77,10 @@ def reproduce(
         if close_seeds and (more := _more_seeds(done, close_seeds)):
             names = ", ".join(dict.fromkeys(model_name(config) for config in more))
             say(f"{len(more)} more runs, because validation losses are close: {names}")
+            one = more[0]
+            splits = load(one.data, data_dir, one.data_seed, cut=one.make_cut())
+            if words := duration_words(more, splits, out / "runs", machine.get("jobs")):
+                say(words)
             done += trained(more)
         (scored,) = evaluate([job.folder for job in done], data_dir, say, affine=True)
         return _conclude(scored, out, say)
