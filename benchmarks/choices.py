@@ -169,7 +169,7 @@ pixel is seen and drawn from two positions an axis; reductions come first, with 
 convolutions as strides up to 3 allow, since work at the latent's size is cheap; the
 rest are 3x3. Widths bring the models of depth 3, and of depth 5, within a factor of 1.8
 in parameters. At each depth the largest latent has the fewest parameters, so that
-capacity cannot be why it wins.
+the number of parameters cannot be why it wins.
 
 The tables are of the validation split, {train:,} training and {validation:,} validation
 images of MNIST, sigma 0.5 clipped, by `python benchmarks/choices.py` ({hardware}). The

@@ -28,7 +28,8 @@ class Comparison:
     """The result of `compare`, sorted by MSE.
 
     Attributes:
-        rows: name -> `mse`, `psnr`, `ssim` and any metrics added to `METRICS`.
+        rows: name -> `mse`, `psnr` (of this MSE, in dB), `ssim` and any metrics added
+            to `METRICS`.
         images: number of images.
     """
 

@@ -208,7 +208,7 @@ def test_classifiers():
             [
                 f"| convolutional network | {accuracies('cnn')} |",
                 f"| multiclass logistic regression | {accuracies('logistic')} |",
-                f"recovers {100 * recovered:.0f} % of what the noise took",
+                f"restores {100 * recovered:.0f} % of the accuracy that the noise cost",
                 f"the network reads {100 * taught:.1f} %",
             ],
         )

@@ -191,7 +191,7 @@ def _plan(
 def table(rows: list[dict[str, Any]]) -> list[str]:
     """Return the lines of a Markdown table: one a fault and command."""
     lines = [
-        "| fault | command | provoked | before its end | lost | said | recovered |",
+        "| fault | command | times | before the end | lost | correct end | recovered |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}

@@ -36,9 +36,7 @@ from keras_dae.commands.options import (
 )
 @test_options
 @data_dir
-@out_option(
-    DEFAULT_STUDY, "Folder for board.json and the figures. RUNS default to its runs."
-)
+@out_option(DEFAULT_STUDY, "Folder for board.json and the figures.")
 @click.option(
     "--csv",
     "csv_file",
@@ -72,7 +70,8 @@ def compare(
     """Compare baselines, filters, RUNS and your own denoisers on the same test images.
 
     RUNS are run folders, or folders that contain them. The default is the folders
-    runs, best and ceilings in OUT. A RUN can also be any value that --denoiser accepts.
+    runs, best and ceilings (models without a bottleneck) in OUT. A RUN can also be any
+    value that --denoiser accepts.
 
     FUNCTION receives noisy images as a float32 array of shape (N, H, W, C) and returns
     the denoised images. It is measured again when the file of its module changes. If

@@ -1,5 +1,6 @@
 """Commands for the paper's future work: classify, depth-limit, robustness."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,17 @@ from keras_dae.commands.options import (
 )
 
 _runs = click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
-_filters = click.option(
-    "--filter",
-    "filters",
-    multiple=True,
-    help="A classical filter, such as median; 'none' for none.  "
-    "[default: all, or those tuned in seconds]",
-)
+
+
+def _filters(default: str) -> Callable[[Any], Any]:
+    """Return the option --filter; `default` describes the filters without it."""
+    return click.option(
+        "--filter",
+        "filters",
+        multiple=True,
+        help="A classical filter, such as median; 'none' for none. Can be repeated.  "
+        f"[default: {default}]",
+    )
 
 
 def _found(runs: tuple[Path, ...], out: Path) -> list[Any]:
@@ -60,7 +65,7 @@ def _chosen(filters: tuple[str, ...]) -> dict[str, list[str]]:
     type=click.Choice(["clean", "noisy", "denoised"]),
     help="Train classifiers on these images too.  [default: all three]",
 )
-@_filters
+@_filters("all")
 @machine_options
 @as_json
 def classify(
@@ -125,7 +130,7 @@ def classify(
     show_default=True,
     help="Test images per noise and strength.",
 )
-@_filters
+@_filters("those tuned in seconds")
 @machine_options
 @as_json
 def robustness(
@@ -244,7 +249,11 @@ def _numbers(
     help="Precision of training: float32, tf32 (CUDA) or bfloat16 (torch).",
 )
 @click.option(
-    "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Seeds."
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Number of seeds.",
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs in parallel.")
 @data_dir
@@ -272,7 +281,8 @@ def depth_limit(
     Finished runs are skipped, so a repeated command continues.
 
     The figure shows all finished runs with these settings in the folder. Run the
-    command again with other options to measure more depths for one size.
+    command again with other options to measure more depths for one number of
+    training images.
     """
     from keras_dae.system import backend
     from keras_dae.training.progress import Steps

@@ -150,7 +150,8 @@ def denoise(
     """Denoise images.
 
     INPUTS are files, folders, glob patterns or - for standard input. Inputs can be PNG,
-    JPEG, TIFF, WebP, BMP or NPY files of any size, grey or colour. Each output has the
+    JPEG, TIFF, WebP, AVIF, BMP or NPY files of any size, grey or colour, and HEIC files
+    with the extra heif. Each output has the
     format and data type of its input. Inputs are not changed, and no noise is added
     unless --add-noise is given.
 

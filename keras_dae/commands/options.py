@@ -146,17 +146,19 @@ test_options = _apply(
         click.option(
             "--data",
             help="Data set: auto, mnist, mnist5k, fashion-mnist, npz:PATH, or "
-            "folder:PATH for a folder of image files.",
+            "folder:PATH for a folder of image files.  [default: auto]",
         ),
         click.option(
             "--size",
             type=int,
-            help="Side of the patches cut from a folder's images.  [default: 64]",
+            help="Side of the patches cut from a folder's images.  [default: 64; "
+            "photo: 128]",
         ),
         click.option(
             "--channels",
             type=int,
-            help="Channels of the patches: 1 for grey, 3 for RGB.  [default: 1]",
+            help="Channels of the patches: 1 for grey, 3 for RGB.  [default: 1; "
+            "photo: 3]",
         ),
         click.option(
             "--patches",
@@ -169,7 +171,7 @@ test_options = _apply(
             cls=TableOption,
             rows=_noises,
             help="Noise: {rows}. Write kind:strength or kind:low..high; + applies "
-            "several in order.  [default: gaussian]",
+            "several in order.  [default: gaussian; photo: camera:0..0.2157]",
         ),
         click.option(
             "--sigma",
@@ -179,10 +181,14 @@ test_options = _apply(
             "[default: 0.5]",
         ),
         click.option(
-            "--clip/--no-clip", default=None, help="Clip noisy images to [0, 1]."
+            "--clip/--no-clip",
+            default=None,
+            help="Clip noisy images to [0, 1].  [default: clip; photo: no-clip]",
         ),
         click.option(
-            "--data-seed", type=int, help="Seed for the data split and the test noise."
+            "--data-seed",
+            type=int,
+            help="Seed for the data split and the test noise.  [default: 0]",
         ),
     ]
 )
@@ -225,12 +231,19 @@ recipe_options = _apply(
             default=None,
             help="Randomly rotate, flip and darken training images.",
         ),
-        click.option("--epochs", type=int, help="Passes over the data.  [default: 15]"),
+        click.option(
+            "--epochs",
+            type=int,
+            help="Passes over the data.  [default: 15; with --start photo: 5]",
+        ),
         click.option("--steps", type=int, help="Train for N steps; replaces --epochs."),
-        click.option("--batch-size", type=int, help="Images per step.  [default: 64]"),
+        click.option(
+            "--batch-size", type=int, help="Images per step.  [default: 64; photo: 32]"
+        ),
         click.option(
             "--loss",
-            help="mse; or log-mse, the mean over images of the MSE in decibels.",
+            help="mse; or log-mse, the mean over images of the MSE in decibels.  "
+            "[default: mse; photo: log-mse]",
         ),
         click.option(
             "--optimizer",
@@ -238,7 +251,13 @@ recipe_options = _apply(
             rows=_optimizers,
             help="Optimizer: {rows}.  [default: adam]",
         ),
-        click.option("--lr", "learning_rate", type=float, help="Learning rate."),
+        click.option(
+            "--lr",
+            "learning_rate",
+            type=float,
+            help="Learning rate.  [default: depends on the optimizer, the depth and "
+            "the model]",
+        ),
         click.option(
             "--bias-lr-ratio",
             type=float,
@@ -246,12 +265,15 @@ recipe_options = _apply(
             "[default: 1]",
         ),
         click.option(
-            "--warmup-steps", type=int, help="Steps to reach the full learning rate."
+            "--warmup-steps",
+            type=int,
+            help="Steps to reach the full learning rate.  [default: 500; with "
+            "--start photo: 100]",
         ),
         click.option(
             "--schedule",
             help="Learning rate schedule: cosine, linear or constant; or plateau, "
-            "which goes with --patience.",
+            "which goes with --patience.  [default: cosine]",
         ),
         click.option(
             "--patience",
@@ -269,7 +291,8 @@ recipe_options = _apply(
         ),
         click.option(
             "--precision",
-            help="Precision of training: float32, tf32 (CUDA) or bfloat16 (torch).",
+            help="Precision of training: float32, tf32 (CUDA) or bfloat16 (torch).  "
+            "[default: float32]",
         ),
         click.option(
             "--noise-on",
@@ -319,7 +342,8 @@ model_options = _apply(
         click.option(
             "--seed",
             type=int,
-            help="Seed for initial weights, image order and training noise.",
+            help="Seed for initial weights, image order and training noise.  "
+            "[default: 0]",
         ),
     ]
 )

@@ -224,7 +224,7 @@ def _keep(
 @click.option(
     "--validation-images",
     type=click.IntRange(min=20),
-    help="Validate on the first N images.  [default: all]",
+    help="Calibrate on the first N validation images.  [default: all]",
 )
 @machine_options
 @as_json

@@ -98,6 +98,12 @@ def find_model(named: str | Path) -> Trained:
 def load(named: str | Path) -> "keras.Model":
     """Load a pretrained model by name, a `.keras` file or the model of a run folder.
 
+    `load_model` takes only files. `Denoiser.from_preset` also loads the card.
+
+    Raises:
+        UsageError: there is no model of this name.
+        KerasDAEError: the file is damaged or must not be loaded.
+
     Example:
         >>> load("DAE_5_13").output_shape
         (None, 28, 28, 1)

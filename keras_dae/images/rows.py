@@ -58,8 +58,8 @@ class Images(Protocol):
 class Stored:
     """An array in a file, in C order; its rows are read when they are asked for.
 
-    The file is read, not mapped: of one that becomes shorter, a mapping ends the
-    process.
+    The file is read, not mapped to memory: a memory map would crash the process if the
+    file became shorter.
 
     Args:
         path: the file, which stays open.

@@ -330,7 +330,7 @@ def _no_schedule(size: int, latent: int, depth: int, longer: int) -> str:
 
 
 def paper_specs() -> list[DAESpec]:
-    """Return the nine of table 1, deepest first, as the table lists them."""
+    """Return the specifications of the nine models, in the order of table 1."""
     return [plan(depth, latent) for depth in reversed(DEPTHS) for latent in LATENTS]
 
 

@@ -89,8 +89,8 @@ def _star(results: Results) -> str:
         if row["below"] is None
     ]
     words = (
-        f"Claim (*), that a smaller latent gives a higher loss, is reversed at equal "
-        f"bits in {len(turned)} of {len(rows)} comparisons"
+        f"Claim (*), that a smaller latent gives a higher loss, is reversed at low "
+        f"rates in {len(turned)} of {len(rows)} comparisons"
     )
     words += f": {'; '.join(turned)}." if turned else "."
     return words + (f" It holds in {'; '.join(held)}." if held else "")
