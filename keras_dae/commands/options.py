@@ -307,7 +307,7 @@ recipe_options = _apply(
         click.option(
             "--latent-bias",
             type=float,
-            help="Initial bias of the latent.  [default: 0.5 at depth 1, else 0]",
+            help="Initial bias of the latent.  [default: 0.5 at depth 1, else 1]",
         ),
         click.option(
             "--rate",

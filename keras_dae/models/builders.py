@@ -20,10 +20,11 @@ DEFAULT_OUTPUT_BIAS = -2.0
 # The last kernel starts at a tenth of the He scale. The initial output is then the mean
 # pixel, and not noise; suppressing that noise would kill latent maps.
 OUTPUT_SCALE = 0.1
-# Depth -> initial bias of the latent. If there is a single convolution, a positive bias
-# activates all its maps from the first step. With a bias of 0, DAE_1_13 reaches one of
-# several minima, depending on the seed.
-LATENT_BIASES = {1: 0.5}
+# Initial bias of the latent. A positive bias activates all maps from the first step.
+# With a bias of 0, some maps die (docs/families.md), and DAE_1_13, a single
+# convolution, reaches one of several minima, depending on the seed.
+LATENT_BIAS = 1.0
+LATENT_BIASES = {1: 0.5}  # depth -> initial bias, if it is another
 
 
 @float32()
@@ -47,7 +48,7 @@ def build(
         seed: seed for the weights, which are the same on every backend.
         output_bias: initial bias of the last layer, `logit(mean pixel)` of the training
             images.
-        latent_bias: initial bias of the latent; None uses `LATENT_BIASES`, or 0.
+        latent_bias: initial bias of the latent; None means 0.5 at depth 1, else 1.
 
     Example:
         >>> build(plan(depth=5, latent=13)).output_shape
@@ -121,7 +122,7 @@ def initial_weights(
         kernel = he_normal(rng, shape, prod(shape[:3]), inputs=2)
         weights += [kernel, np.zeros(made, "float32")]
     if latent_bias is None:
-        latent_bias = LATENT_BIASES.get(spec.depth, 0)
+        latent_bias = LATENT_BIASES.get(spec.depth, LATENT_BIAS)
     weights[-1] += np.float32(latent_bias)
     for row, (made, given) in reversed(steps):
         # keras stores the kernel of a transposed convolution as (height, width, out,

@@ -174,7 +174,7 @@ def test_equals_loops(spec):
 
 @each_of_nine
 def test_decoder_of_encoder_is_the_model(spec):
-    model = build(spec, seed=2)
+    model = build(spec, seed=2, latent_bias=0)
     images = np.random.default_rng(0).random((3, 28, 28, 1), dtype=np.float32)
     latent = answer(encoder(model), images)
     assert latent.shape == (3, *spec.latent_shape)
@@ -244,7 +244,7 @@ def test_all_latent_maps_start_alive(spec, seed, digits):
     assert (active > 0.05).all()
 
 
-@pytest.mark.parametrize(("depth", "of_depth"), [(1, 0.5), (3, 0)])
+@pytest.mark.parametrize(("depth", "of_depth"), [(1, 0.5), (3, 1), (12, 1)])
 def test_the_latent_starts_from_its_bias(depth, of_depth):
     spec = plan(depth, 13)
     for given, bias in ((None, of_depth), (4.0, 4.0), (0.0, 0.0)):
