@@ -23,7 +23,15 @@ from keras_dae.commands import (
     uncertainty,
     without_clean,
 )
-from keras_dae.errors import KerasDAEError, legible, one_line, reason, unexpected
+from keras_dae.commands.options import FiniteRange
+from keras_dae.errors import (
+    KerasDAEError,
+    UsageError,
+    legible,
+    one_line,
+    reason,
+    unexpected,
+)
 from keras_dae.system.lifeline import (
     asked_to_end,
     end_with_parent,
@@ -83,6 +91,10 @@ class Group(click.Group):
         """Run the command line; `args` defaults to the arguments of this process."""
         if args is None:
             steady_streams()
+        words = sys.argv[1:] if args is None else list(args)
+        if any(word == "" or (word[:2] == "--" and word[-1:] == "=") for word in words):
+            click.echo("Error: An argument is empty. Give it a value.", err=True)
+            sys.exit(UsageError.exit_code)
         try:
             return super().main(args, *rest, **options)
         except BrokenPipeError:
@@ -138,7 +150,7 @@ def _has_folder() -> bool:
 @click.option(
     "--memory-limit",
     metavar="MIB",
-    type=click.FloatRange(min=1),
+    type=FiniteRange(min=1),
     envvar=MEMORY_LIMIT,
     help="Most memory for opening one file.  [default: 1024, plus 16 times its size; "
     f"env: {MEMORY_LIMIT}]",
@@ -146,7 +158,7 @@ def _has_folder() -> bool:
 @click.option(
     "--time-limit",
     metavar="SECONDS",
-    type=click.FloatRange(min=0.1),
+    type=FiniteRange(min=0.1),
     envvar=TIME_LIMIT,
     help="Most CPU time for opening one file.  [default: 10, plus 1 per 4 MB; "
     f"env: {TIME_LIMIT}]",

@@ -46,6 +46,8 @@ def unexpected(error: Exception) -> str:
     """
     if os.environ.get(TRACEBACK):
         raise error
+    if isinstance(error, OSError) and error.strerror:
+        return f"failed: {error.strerror}"
     words = (str(error).strip().splitlines() or [""])[0][:LONGEST].rstrip(".")
     said = f"{type(error).__name__}: {words}" if words else type(error).__name__
     return f"fails in a way that was not foreseen ({said}); {TRACEBACK}=1 shows where"

@@ -402,3 +402,42 @@ def test_bad_grids_exit_with_2(tmp_path, data):
     result = run("sweep", "--data", data, "--depths", "1,x", "--out", tmp_path)
     assert result.exit_code == 2
     assert "'1,x'" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("train --noise poisson --sigma 0.3", "noise='poisson', sigma=0.3."),
+        ("train --noise gaussian:0.2 --sigma 0.3", "noise='gaussian:0.2', sigma=0.3."),
+        ("train --model unet --depth 3", "model='unet', depth=3."),
+        ("train --steps 2 --seconds 3", "steps=2, seconds=3.0."),
+        ("train --seconds nan", "nan is not a finite number."),
+        ("train --threads 100000", "100000 is not in the range 1<=x<=512."),
+        ("denoise a.png --seed -1", "-1 is not in the range x>=0."),
+        ("denoise a.png --max-megapixels nan", "nan is not a finite number."),
+        ("denoise a.png --model=", "An argument is empty."),
+        ("--time-limit inf models", "inf is not a finite number."),
+    ],
+)
+def test_no_option_is_ignored_or_out_of_range(words, says):
+    assert says in sentence(run(*words.split()), 2)
+
+
+def test_an_empty_argument_is_not_the_working_folder(tmp_path):
+    done = run("denoise", "", "-o", tmp_path / "out")
+    assert "An argument is empty." in sentence(done, 2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_evaluate_refuses_options_that_a_run_would_ignore(tmp_path):
+    done = run("evaluate", tmp_path, "--noise", "gaussian:0.2")
+    assert "apply only to .keras files. Received: noise=" in sentence(done, 2)
+
+
+def test_a_sweep_of_steps_names_the_folders_of_its_runs(tmp_path, data):
+    words = ("--depths", 1, "--latents", 8, "--seeds", 1, "--steps", 2, "--jobs", 1)
+    command = ("sweep", *words, "--data", data, "--out", tmp_path, "--json")
+    (row,) = json.loads(run(*command).stdout)
+    assert (Path(row["run"]) / "model.keras").is_file()
+    (again,) = json.loads(run(*command).stdout)
+    assert (again["run"], again["state"]) == (row["run"], "skipped")

@@ -14,8 +14,36 @@ def configuration(config_file: Path | None, options: dict[str, Any]) -> Any:
     """Return the checked configuration: the file, overridden by the given options."""
     from keras_dae.training.config import make_config, read_toml
 
-    given = {key: value for key, value in options.items() if value is not None}
+    given = given_options(options)
     return make_config(read_toml(config_file) if config_file else {}, given)
+
+
+def given_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given on the command line.
+
+    Raises:
+        UsageError: an option would be ignored because of another one.
+    """
+    from keras_dae.errors import check
+    from keras_dae.models.families import FAMILIES
+
+    given = {key: value for key, value in options.items() if value is not None}
+    noise = given.get("noise")
+    check(
+        noise is None or "sigma" not in given or "gaussian" in noise.split("+"),
+        "sigma applies only to gaussian noise whose strength is not part of --noise.",
+        noise=noise,
+        sigma=given.get("sigma"),
+    )
+    model = given.get("model")
+    shape = {key: given[key] for key in ("depth", "latent") if key in given}
+    check(
+        model in (None, *FAMILIES) or not shape,
+        f"depth and latent apply only to the models {', '.join(FAMILIES)}.",
+        model=model,
+        **shape,
+    )
+    return given
 
 
 def resumed(run: Path, options: dict[str, Any]) -> tuple[Any, Path]:
@@ -127,6 +155,7 @@ def grid(
     from keras_dae.errors import check
     from keras_dae.models.families import FAMILIES
     from keras_dae.training.config import longest_first
+    from keras_dae.training.length import by_epochs
 
     first = configuration(config_file, options)
     check(
@@ -140,9 +169,12 @@ def grid(
     if first.noisy_files:
         named["sigma"] = noise_of_files(first, splits).sigma
     configs = [
-        configuration(
-            config_file,
-            {**named, "depth": depth, "latent": latent, "seed": seed},
+        by_epochs(
+            configuration(
+                config_file,
+                {**named, "depth": depth, "latent": latent, "seed": seed},
+            ),
+            splits,
         )
         for seed in range(seeds)
         for depth in depths

@@ -9,6 +9,7 @@ import click
 
 from keras_dae.commands.common import check_free, echo_json, look_at, print_table, say
 from keras_dae.commands.options import (
+    FiniteRange,
     as_json,
     engine_option,
     machine_options,
@@ -56,7 +57,7 @@ def _sigma(context: click.Context, option: click.Parameter, text: str) -> float 
 )
 @click.option(
     "--strength",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=1.0,
     show_default=True,
     help="Blend of input and output: 1 is the model's output, 0 the input.",
@@ -104,7 +105,13 @@ def _sigma(context: click.Context, option: click.Parameter, text: str) -> float 
     "--add-noise",
     help="Add noise before denoising, for a demonstration; see train --noise.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed for --add-noise.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed for --add-noise.",
+)
 @click.option(
     "--compare",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -124,6 +131,7 @@ def _sigma(context: click.Context, option: click.Parameter, text: str) -> float 
 )
 @click.option(
     "--max-megapixels",
+    type=FiniteRange(min=0, min_open=True),
     default=256.0,
     show_default=True,
     help="Refuse larger files.",

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from keras_dae.system.inside import named
 
 DEFAULT_RUNS = "artifacts/runs"
 DEFAULT_STUDY = "artifacts/study"
+MOST_THREADS = 512
 # Folders of runs within the folder of a study.
 FOLDERS = ("runs", "best", "ceilings")
 
@@ -20,6 +22,19 @@ def _apply(options: list[Callable[..., Any]]) -> Callable[[Any], Any]:
     return lambda command: functools.reduce(
         lambda wrapped, option: option(wrapped), reversed(options), command
     )
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers without NaN and infinity."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Return the number, or refuse the value."""
+        number = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 class TableOption(click.Option):
@@ -125,7 +140,7 @@ machine_options = _apply(
         ),
         click.option(
             "--threads",
-            type=click.IntRange(min=1),
+            type=click.IntRange(1, MOST_THREADS),
             help="CPU threads per process.  [default: 1 to train a small model, an "
             "equal share of the cores in a sweep, else as the backend chooses]",
         ),
@@ -383,7 +398,7 @@ executor_options = _apply(
         ),
         click.option(
             "--gpus-per-run",
-            type=click.FloatRange(min=0, min_open=True),
+            type=FiniteRange(min=0, min_open=True),
             help="GPUs per run for Ray; 0.5 shares one GPU between two runs.  "
             "[default: 1 if the cluster has GPUs]",
         ),

@@ -23,6 +23,7 @@ from keras_dae.commands.common import (
 from keras_dae.commands.options import (
     DEFAULT_RUNS,
     DEFAULT_STUDY,
+    FiniteRange,
     TableOption,
     as_json,
     data_dir,
@@ -112,7 +113,7 @@ def models(
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     help="Train for about N seconds. The number of epochs is estimated from a few "
     "timed steps.",
 )
@@ -148,6 +149,12 @@ def train(
     from keras_dae.system import backend
     from keras_dae.training.progress import FitProgress
 
+    check(
+        seconds is None or options["steps"] is None,
+        "--steps and --seconds both set the length of training. Give one of them.",
+        steps=options["steps"],
+        seconds=seconds,
+    )
     config = asked(config_file, options)
     if resume:
         config, out = resumed(Path(resume), options)
@@ -239,6 +246,10 @@ def evaluate(
     from keras_dae.training.runs import find_all
 
     files = [run for run in runs if run.suffix == ".keras"]
+    given = {key: value for key, value in options.items() if value is not None}
+    check(
+        bool(files) or not given, "These options apply only to .keras files.", **given
+    )
     config = configuration(None, options)
     data = Path((config.data or "").partition(":")[2])
     check_free(per_image, overwrite, *files, data)

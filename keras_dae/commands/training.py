@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from keras_dae.commands.common import say
+from keras_dae.commands.common import given_options, say
 
 LARGE_SIGMA = 2.0  # above it, the scale of 0 to 255 was probably meant
 COMPARED = 1000  # validation images that a model is compared on
@@ -15,7 +15,7 @@ def asked(config_file: Path | None, options: dict[str, Any]) -> Any:
     from keras_dae.training.config import make_config, read_toml
     from keras_dae.training.starting import start_options
 
-    given = {key: value for key, value in options.items() if value is not None}
+    given = given_options(options)
     sigma = given.get("sigma")
     if isinstance(sigma, float | int) and sigma > LARGE_SIGMA:
         say(

@@ -16,6 +16,7 @@ from keras_dae.commands.common import (
 )
 from keras_dae.commands.options import (
     DEFAULT_STUDY,
+    FiniteRange,
     as_json,
     data_dir,
     machine_options,
@@ -39,14 +40,14 @@ from keras_dae.commands.options import (
 @overwrite_option
 @click.option(
     "--level",
-    type=click.FloatRange(0.5, 0.99),
+    type=FiniteRange(0.5, 0.99),
     default=0.9,
     show_default=True,
     help="Share of an image's pixels that the intervals should cover.",
 )
 @click.option(
     "--confidence",
-    type=click.FloatRange(0.5, 0.999),
+    type=FiniteRange(0.5, 0.999),
     default=0.9,
     show_default=True,
     help="Probability, over validation images, that the coverage holds.",

@@ -130,11 +130,15 @@ class RunConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _range_of_sigma(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Convert a range of sigma, such as 0.1..0.9, to a noise."""
+        """Convert a range of sigma, such as 0.1..0.9, to a noise.
+
+        A sigma that the noise does not use is dropped.
+        """
         sigma = values.get("sigma")
+        words = str(values.get("noise") or "gaussian").split("+")
         if not isinstance(sigma, str) or ".." not in sigma:
-            return values
-        words = str(values.get("noise", "gaussian")).split("+")
+            unused = "gaussian" not in words
+            return {k: v for k, v in values.items() if k != "sigma" or not unused}
         check(
             "gaussian" in words, "A range of sigma needs gaussian noise.", sigma=sigma
         )
@@ -393,8 +397,10 @@ OPTIONS = {
 def option_arguments(config: RunConfig) -> list[str]:
     """Return the command-line arguments for `config`, with every option explicit."""
     arguments: list[str] = []
+    unused = set() if "gaussian" in config.noise.split("+") else {"sigma"}
+    unused |= set() if config.model in FAMILIES else {"depth", "latent"}
     for field, option in OPTIONS.items():
-        value = getattr(config, field)
+        value = None if field in unused else getattr(config, field)
         if isinstance(value, bool):
             arguments.append(option.split("/")[0 if value else 1])
         elif value is not None:

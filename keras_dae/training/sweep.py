@@ -69,11 +69,18 @@ def sweep(
             has GPUs and `device` is not 'cpu'. Only for 'ray'.
 
     Raises:
-        UsageError: two configurations belong to the same run, the executor is unknown
-            or its package is missing, or no node is large enough for a run.
+        UsageError: two configurations belong to the same run or have steps instead of
+            epochs, the executor is unknown or its package is missing, or no node is
+            large enough for a run.
         KerasDAEError: the folder cannot be written or is used by another sweep, or the
             cluster cannot be reached.
     """
+    for config in configs:
+        check(
+            config.steps is None,
+            "A sweep takes epochs; `length.by_epochs` converts steps to epochs.",
+            steps=config.steps,
+        )
     named(out)
     request = Request(out, jobs, threads, device, data_dir, address, gpus_per_run)
     runner = _executor(executor)(request)

@@ -166,6 +166,17 @@ def test_option_arguments_stand_for_the_whole_configuration():
     assert arguments[arguments.index("--lr") + 1] == "0.003"
 
 
+def test_a_strength_that_the_noise_does_not_use_is_not_recorded():
+    for noise in ("poisson", "gaussian:0.2"):
+        config = make_config({"noise": noise, "sigma": 0.3})
+        assert config == make_config({"noise": noise})
+        assert "--sigma" not in option_arguments(config)
+    config = make_config({"noise": "blur+gaussian", "sigma": 0.3})
+    assert config.sigma == 0.3
+    assert "--sigma" in option_arguments(config)
+    assert "--depth" not in option_arguments(make_config({"model": "unet"}))
+
+
 @pytest.mark.parametrize("name", ["paper.toml", "quick.toml", "best.toml"])
 def test_committed_configurations_are_valid(request, name):
     path = request.config.rootpath / "configs" / name
