@@ -86,6 +86,8 @@ def compare(
     """
     clean, drawn = as_images(images), as_noise(noise)
     limits = range_of(clean, *(value_range or (None, None)))
+    if isinstance(denoisers, str | Path):
+        denoisers = [str(denoisers)]
     if not isinstance(denoisers, Mapping):
         denoisers = {str(named): named for named in denoisers}
     bench = bench_of(clean, drawn, limits, seed)

@@ -64,7 +64,8 @@ class Denoiser:
         run: the `RunFolder` that `train` wrote, or None.
 
     Raises:
-        UsageError: the noise is unknown, or `value_range` is not (low, high).
+        UsageError: the model or the noise is unknown, or `value_range` is not (low,
+            high).
 
     Example:
         >>> denoiser = Denoiser(plan(depth=5, latent=8), noise="gaussian:0.5")
@@ -81,6 +82,12 @@ class Denoiser:
         seed: int = 0,
         card: dict[str, Any] | None = None,
     ) -> None:
+        check(
+            isinstance(model, Spec | keras.Model),
+            "model must be the result of plan or a Keras model. Denoiser.from_preset "
+            "loads models by name.",
+            model=model,
+        )
         self.card: dict[str, Any] = dict(card or {})
         self.seed, self.value_range = seed, value_range
         self.run: Any = None

@@ -5,6 +5,7 @@ A message says what is wrong, what is accepted and which value was received.
 
 import os
 import re
+from typing import Any
 
 TRACEBACK = "KERAS_DAE_TRACEBACK"  # set, a fault of the program shows its place
 LONGEST = 200  # characters of a value in a sentence
@@ -31,6 +32,11 @@ def check(condition: bool, rule: str, **received: object) -> None:
     if not condition:
         values = ", ".join(f"{name}={short(value)}" for name, value in received.items())
         raise UsageError(f"{rule} Received: {values}.")
+
+
+def is_a(value: object, kinds: Any) -> bool:
+    """Return `isinstance(value, kinds)`, for values that may differ from their type."""
+    return isinstance(value, kinds)
 
 
 def reason(error: OSError) -> str:

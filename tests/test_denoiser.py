@@ -1,6 +1,7 @@
 """`Denoiser`: arrays to a trained, measured, saved denoiser."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -296,3 +297,26 @@ def test_targets_that_cannot_be_are_refused(tiny, targets, noise, named):
     denoiser = kd.Denoiser(kd.plan(1, 4, (8, 8, 1)), noise=noise)
     with pytest.raises(kd.UsageError, match=named):
         denoiser.fit(np.asarray(tiny.train), targets=targets)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda d, x: d.evaluate(x[:0]), "at least one image. Received: shape=(0, 28"),
+        (lambda d, x: kd.compare("nothing", x, noise="gaussian:0.5"), "model nothing"),
+        (lambda d, x: kd.load_data(x), "data must be the name of a data set."),
+        (lambda d, x: kd.load(None), "given by its name or path. Received: model=None"),
+        (lambda d, x: kd.plan(depth=1.5, latent=8), "depth=1.5, latent=8."),
+        (lambda d, x: kd.plan(1, 8, image_shape=28), "image_shape=28."),
+        (lambda d, x: kd.Denoiser("DAE_1_8"), "model='DAE_1_8'."),
+        (lambda d, x: kd.Denoiser(kd.plan(1, 8), noise=0.5), "noise=0.5."),
+        (
+            lambda d, x: d.denoise(Image.new("L", (28, 28))),
+            "Give the path of the image",
+        ),
+    ],
+)
+def test_a_wrong_argument_gets_one_sentence(call, says):
+    denoiser = kd.Denoiser(kd.plan(1, 8), noise="gaussian:0.5")
+    with pytest.raises(kd.UsageError, match=re.escape(says)):
+        call(denoiser, np.zeros((4, 28, 28), "uint8"))

@@ -70,6 +70,12 @@ def denoise_any(
         strength: from 0 (the input) to 1 (the output of the model).
     """
     check(0 <= strength <= 1, "strength must be from 0 to 1.", strength=strength)
+    check(
+        not hasattr(image, "getexif"),
+        "Give the path of the image or an array: a Pillow image has a mode and an "
+        "orientation that an array does not show.",
+        image=image,
+    )
     if isinstance(image, str | Path):
         try:
             pages = read_file(Path(image)).pages

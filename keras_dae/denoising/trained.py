@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_dae.denoising.advice import usual
-from keras_dae.errors import LONGEST, UsageError
+from keras_dae.errors import LONGEST, UsageError, check
 from keras_dae.images.io.pictures import RANGES
 from keras_dae.images.noise_words import noise_label
 from keras_dae.images.ranges import check_values, same_share
@@ -73,6 +73,11 @@ def find_model(named: str | Path) -> Trained:
     Raises:
         UsageError: there is no such model, or the folder contains several runs.
     """
+    check(
+        isinstance(named, str | Path),
+        "A model is given by its name or path.",
+        model=named,
+    )
     path = Path(named)
     cards = pretrained_cards()
     if str(named) in cards:
@@ -89,6 +94,8 @@ def find_model(named: str | Path) -> Trained:
             f"{path} is an ONNX file; a .keras file or a run folder is needed here. "
             "compare --denoiser measures ONNX files."
         )
+    if is_file(path):
+        raise UsageError(f"{path} is not a model: a .keras file or a run folder.")
     raise UsageError(
         f"There is no model {named}: name one of {', '.join(cards)}, a .keras file or "
         "a run folder."

@@ -106,6 +106,11 @@ def read(
 
     For arguments and errors see `load`.
     """
+    check(
+        isinstance(name, str),
+        "data must be the name of a data set. Denoiser.fit takes arrays.",
+        data=name,
+    )
     used, arrays, known = _read(name, _data_dir(data_dir), seconds, cut)
     digest = arrays.sha256()
     if known is not None and digest != known:

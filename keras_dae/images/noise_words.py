@@ -55,6 +55,11 @@ def as_noise(noise: Noise | str | dict[str, Any]) -> Noise:
     if isinstance(noise, str):
         return parse_noise(noise)
     if not isinstance(noise, dict):
+        check(
+            callable(noise),
+            "noise must be a noise or its text, such as gaussian:0.5.",
+            noise=noise,
+        )
         return noise
     fields = {k: v for k, v in noise.items() if k not in ("kind", "test_sha256")}
     if "parts" in fields:

@@ -8,14 +8,15 @@ at least two kernel positions per axis.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import groupby, pairwise
 from math import prod
+from numbers import Integral
 from typing import Any
 
-from keras_dae.errors import UsageError, check
+from keras_dae.errors import UsageError, check, is_a
 
 DEPTHS = (1, 3, 5)
 LATENTS = (13, 8, 5)
@@ -281,6 +282,17 @@ def plan(
         UsageError: a value is out of range, or there is no exact schedule. The message
             suggests the nearest latent side.
     """
+    check(
+        is_a(depth, Integral) and is_a(latent, Integral),
+        "depth and latent must be whole numbers.",
+        depth=depth,
+        latent=latent,
+    )
+    check(
+        is_a(image_shape, Sequence) and len(image_shape) == 3,
+        "image_shape must be (height, width, channels).",
+        image_shape=image_shape,
+    )
     height, width, channels = image_shape
     size, longer = sorted((height, width))
     check(
