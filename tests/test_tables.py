@@ -38,7 +38,8 @@ def trained(tmp_path, *words):
     np.savez(tmp_path / "mine.npz", x_train=images, x_test=images[:4])
     out = tmp_path / "runs"
     data = ["--data", f"npz:{tmp_path}/mine.npz", "--out", out, "--epochs", 1]
-    done = run("train", *data, "--depth", 1, "--latent", 4, *words, "--json")
+    shape = [] if "--model" in words else ["--depth", 1, "--latent", 4]
+    done = run("train", *data, *shape, *words, "--json")
     assert done.exit_code == 0, done.output
     (folder,) = out.iterdir()
     scored = run("evaluate", folder, "--json")

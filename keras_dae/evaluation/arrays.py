@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from keras_dae.errors import check
 from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.evaluation.metrics import METRICS
 from keras_dae.evaluation.scoring import TestBench
@@ -21,7 +22,11 @@ def bench_of(
         noise: noise to add, drawn once for all denoisers.
         value_range: image values that are scaled to 0 and 1.
         seed: seed for the noise.
+
+    Raises:
+        UsageError: there is no image.
     """
+    check(len(images) > 0, "There must be at least one image.", shape=images.shape)
     low, high = value_range
     # Nothing is trained or selected here, so the other splits are placeholders.
     splits = Splits("arrays", images, images, images, {}, low, high, sha256="")

@@ -161,18 +161,13 @@ def as_images(images: Images) -> Images:
     """Return images as (N, H, W, C); those of shape (N, H, W) get one channel.
 
     Raises:
-        UsageError: the number of axes is wrong, or there is no image.
+        UsageError: the number of axes is wrong.
     """
     if not hasattr(images, "ndim"):
         images = np.asarray(images)
     check(
         images.ndim in (3, 4),
         "Images must have the shape (N, H, W, C) or (N, H, W).",
-        shape=tuple(images.shape),
-    )
-    check(
-        0 not in images.shape,
-        "There must be at least one image.",
         shape=tuple(images.shape),
     )
     if images.ndim == 4:
