@@ -26,11 +26,12 @@ def given_options(options: dict[str, Any]) -> dict[str, Any]:
     """
     from keras_dae.errors import check
     from keras_dae.models.families import FAMILIES
+    from keras_dae.training.config import takes_sigma
 
     given = {key: value for key, value in options.items() if value is not None}
     noise = given.get("noise")
     check(
-        noise is None or "sigma" not in given or "gaussian" in noise.split("+"),
+        noise is None or "sigma" not in given or takes_sigma(noise),
         "sigma applies only to gaussian noise whose strength is not part of --noise.",
         noise=noise,
         sigma=given.get("sigma"),
@@ -65,7 +66,7 @@ def resumed(run: Path, options: dict[str, Any]) -> tuple[Any, Path]:
     if others:
         raise UsageError(f"{run} holds {len(others) + 1} runs; name one of them.")
     own: RunFolder = folder
-    given = {key: value for key, value in options.items() if value is not None}
+    given = given_options(options)
     data = {"data": own.record()["dataset"]["name"]}
     config = make_config(own.config().model_dump(), data, given)
     name = run_name(own.config(), data["data"])

@@ -135,15 +135,14 @@ class RunConfig(BaseModel):
         A sigma that the noise does not use is dropped.
         """
         sigma = values.get("sigma")
-        words = str(values.get("noise") or "gaussian").split("+")
-        if not isinstance(sigma, str) or ".." not in sigma:
-            unused = "gaussian" not in words
-            return {k: v for k, v in values.items() if k != "sigma" or not unused}
-        check(
-            "gaussian" in words, "A range of sigma needs gaussian noise.", sigma=sigma
-        )
-        ranged = [f"{word}:{sigma}" if word == "gaussian" else word for word in words]
+        noise = str(values.get("noise") or "gaussian")
+        used = takes_sigma(noise)
         kept = {key: value for key, value in values.items() if key != "sigma"}
+        if not isinstance(sigma, str) or ".." not in sigma:
+            return values if used else kept
+        check(used, "A range of sigma needs gaussian noise.", sigma=sigma)
+        words = noise.split("+")
+        ranged = [f"{word}:{sigma}" if word == "gaussian" else word for word in words]
         return {**kept, "noise": "+".join(ranged)}
 
     @model_validator(mode="before")
@@ -279,6 +278,11 @@ class RunConfig(BaseModel):
         )
 
 
+def takes_sigma(noise: str) -> bool:
+    """Return whether a noise contains `gaussian` without a strength of its own."""
+    return "gaussian" in noise.split("+")
+
+
 def table_order(config: RunConfig) -> tuple[bool, str, int, int, int]:
     """Sort key: deepest and largest latent first, as in table 1; then by seed."""
     ceiling = config.model not in FAMILIES
@@ -397,7 +401,7 @@ OPTIONS = {
 def option_arguments(config: RunConfig) -> list[str]:
     """Return the command-line arguments for `config`, with every option explicit."""
     arguments: list[str] = []
-    unused = set() if "gaussian" in config.noise.split("+") else {"sigma"}
+    unused = set() if takes_sigma(config.noise) else {"sigma"}
     unused |= set() if config.model in FAMILIES else {"depth", "latent"}
     for field, option in OPTIONS.items():
         value = None if field in unused else getattr(config, field)
