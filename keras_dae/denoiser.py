@@ -18,7 +18,7 @@ from keras_dae.images.noise import Noise
 from keras_dae.images.noise_words import as_noise, describe_noise, noise_label
 from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.ranges import range_of
-from keras_dae.images.rows import as_images
+from keras_dae.images.rows import as_images, check_plain
 from keras_dae.images.splits import Splits
 from keras_dae.images.targets import CLEAN, TargetPairs, training_pairs
 from keras_dae.interchange.export import export
@@ -198,6 +198,7 @@ class Denoiser:
             image=type(image).__name__,
             strength=strength,
         )
+        check_plain(image)
         found = uncertainty_of(self.model.name, self.card, self.model)
         return with_interval(self.answer, np.asarray(image), self._range, found)
 

@@ -441,3 +441,14 @@ def test_a_sweep_of_steps_names_the_folders_of_its_runs(tmp_path, data):
     assert (Path(row["run"]) / "model.keras").is_file()
     (again,) = json.loads(run(*command).stdout)
     assert (again["run"], again["state"]) == (row["run"], "skipped")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["page", "-o", "-"], "Standard output is not supported here"),
+        (["models", "--pretrained", "--depths", "3"], "--pretrained lists all"),
+    ],
+)
+def test_options_that_do_not_apply_are_refused(words, said):
+    assert said in sentence(run(*words), 2)

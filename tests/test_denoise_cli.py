@@ -358,7 +358,10 @@ BAD_USE = [
         ["a.png", "b.png", "-o", "out", "--compare", "c.png"],
         "need a single input image",
     ),
-    (["a.png", "-o", "text"], "The output must be a folder or an image file"),
+    (["a.png", "-o", "text"], "The output must be a folder or a file in a"),
+    (["a.png", "-o", "out.gif"], "in a supported image format: PNG"),
+    (["a.png", "-o", "out", "--seed", "3"], "--seed needs --add-noise"),
+    (["a.png", "-o", "out", "--clean", "text"], "--clean text is not in a supported"),
     (["-", "-o", "out"], "must be a file or '-'"),
 ]
 

@@ -314,6 +314,16 @@ def test_targets_that_cannot_be_are_refused(tiny, targets, noise, named):
             lambda d, x: d.denoise(Image.new("L", (28, 28))),
             "Give the path of the image",
         ),
+        (lambda d, x: d.denoise(x[:0]), "at least one pixel. Received: shape=(0, 28"),
+        (lambda d, x: d.denoise(np.ma.masked_array(x)), "Masked arrays"),
+        (lambda d, x: d.fit(np.ma.masked_array(x)), "Masked arrays"),
+        (lambda d, x: d.fit(x, validation_data=(x, x)), "types=('uint8', 'uint8')"),
+        (lambda d, x: d.fit(x, validation_data=(x / 1, x[:2] / 1)), "of one shape"),
+        (lambda d, x: d.fit(x, validation_data=(x,)), "arrays=1"),
+        (
+            lambda d, x: d.fit(x, validation_data=2 * (np.zeros((4, 8, 8)),)),
+            "(8, 8, 1)",
+        ),
     ],
 )
 def test_a_wrong_argument_gets_one_sentence(call, says):

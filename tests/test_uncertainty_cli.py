@@ -178,6 +178,7 @@ def test_a_run_keeps_its_calibration(tmp_path):
             "with --strength, --sigma and --best",
         ),
         (["uncertainty", "nothing"], "There is no model nothing"),
+        (["uncertainty", "photo"], "photo was not trained with clipped Gaussian noise"),
     ],
 )
 def test_wrong_use_is_one_sentence(words, said, tmp_path, monkeypatch):

@@ -106,6 +106,13 @@ def look_at(files: Iterable[Path], folders: Iterable[Any] = ()) -> None:
             look_at_onnx(path)
 
 
+def was_given(*names: str) -> bool:
+    """Return whether any of these options was given on the command line."""
+    context = click.get_current_context()
+    typed = click.core.ParameterSource.COMMANDLINE
+    return any(context.get_parameter_source(name) is typed for name in names)
+
+
 def load_splits(config: Any, data_dir: Path | None) -> Any:
     """Return the data of a configuration, and print notes about them.
 
@@ -218,7 +225,11 @@ def check_free(path: Path | None, overwrite: bool, *inputs: Path | None) -> None
     Raises:
         UsageError: says which file.
     """
-    if path is None or not os.path.lexists(path):
+    if path is None:
+        return
+    if str(path) == "-":
+        raise UsageError("Standard output is not supported here; name a file.")
+    if not os.path.lexists(path):
         return
     if any(one is not None and one.exists() and path.samefile(one) for one in inputs):
         raise UsageError(f"{path} is read or written already; name another output.")

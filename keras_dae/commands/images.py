@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from keras_dae.commands.common import check_free, echo_json, look_at, print_table, say
+from keras_dae.commands.common import (
+    check_free,
+    echo_json,
+    look_at,
+    print_table,
+    say,
+    was_given,
+)
 from keras_dae.commands.options import (
     FiniteRange,
     as_json,
@@ -231,13 +238,16 @@ def _check_ways(overwrite: bool, skip_existing: bool) -> None:
 def _check_picture(
     jobs: list[Any], compare: Path | None, clean: Path | None, overwrite: bool
 ) -> None:
-    from keras_dae.errors import UsageError, check
+    from keras_dae.denoising.files import Job, refused
+    from keras_dae.errors import UsageError, check, legible
 
     check(
         len(jobs) == 1 or not (compare or clean),
         "--compare and --clean need a single input image.",
         images=len(jobs),
     )
+    if clean is not None and (words := refused(Job(clean, None), float("inf"))):
+        raise UsageError(f"--clean {legible(clean)} {words}.")
     if compare is None:
         return
     if compare.suffix.lower() != ".png":
@@ -272,8 +282,7 @@ def _itself(options: dict[str, Any]) -> Any:
         "--self needs --engine keras.",
         engine=options["engine"],
     )
-    source = click.get_current_context().get_parameter_source("model_name")
-    if source is click.core.ParameterSource.COMMANDLINE:
+    if was_given("model_name"):
         raise UsageError("--self and --model cannot be combined: --self uses no model.")
     return Trained("learned from each image itself", Path(), {})
 
@@ -308,10 +317,13 @@ def _check_calibrated(
 
 def _noise(text: str | None) -> tuple[Any, str]:
     """Return the noise to add, and its label in the output's name."""
-    if text is None:
-        return None, ""
+    from keras_dae.errors import UsageError
     from keras_dae.images.noise_words import parse_noise, short_label
 
+    if text is None:
+        if was_given("seed"):
+            raise UsageError("--seed needs --add-noise: denoising draws no noise.")
+        return None, ""
     noise = parse_noise(text)
     return noise, f".{short_label(noise)}"
 

@@ -60,12 +60,14 @@ def page(
     from keras_dae.denoising.trained import find_model
     from keras_dae.errors import UsageError
     from keras_dae.images.datasets import check_there
+    from keras_dae.system import backend
 
     check_free(out, overwrite)
     if only and not models:
         raise UsageError("--only needs at least one --model.")
     check_there(data)
     look_at(find_model(named).path for named in models)
+    backend.select("cpu")
     from keras_dae.page.page import write_page
     from keras_dae.page.samples import take_samples
 

@@ -19,6 +19,7 @@ from keras_dae.commands.common import (
     say_duration,
     say_unfinished,
     show,
+    was_given,
 )
 from keras_dae.commands.options import (
     DEFAULT_RUNS,
@@ -39,7 +40,7 @@ from keras_dae.commands.options import (
     recipe_options,
     test_options,
 )
-from keras_dae.errors import check
+from keras_dae.errors import UsageError, check
 
 
 @click.command()
@@ -82,6 +83,10 @@ def models(
     if pretrained:
         from keras_dae.denoising.trained import pretrained_cards
 
+        if was_given("family", "depths", "latents", "size", "channels", "filters"):
+            raise UsageError(
+                "--pretrained lists all pretrained models; only --json can be added."
+            )
         cards = pretrained_cards()
         if as_json:
             echo_json({"schema": 1, "models": cards})

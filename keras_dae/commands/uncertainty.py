@@ -246,12 +246,23 @@ def uncertainty(
     are saved: a repeated command measures only what is missing.
     """
     from keras_dae.denoising.trained import find_model
+    from keras_dae.errors import check
+    from keras_dae.images.noise import Gaussian
+    from keras_dae.images.noise_words import describe_noise
     from keras_dae.models.architectures import paper_specs
     from keras_dae.system import backend
     from keras_dae.training.progress import Steps
 
     nine = [spec.name for spec in paper_specs()]
     found = [find_model(name) for name in models or nine]
+    studied = describe_noise(Gaussian(0.5, clip=True))
+    for one in found:
+        trained_on = one.card.get("noise", studied)
+        check(
+            trained_on == studied,
+            f"{one.name} was not trained with clipped Gaussian noise of sigma 0.5.",
+            noise=trained_on,
+        )
     look_at([one.path for one in found])
     backend.select(device, threads)
     say(backend.summary())

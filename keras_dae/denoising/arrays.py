@@ -15,6 +15,7 @@ from keras_dae.errors import check, legible
 from keras_dae.images.io.formats import read_file
 from keras_dae.images.io.pictures import UnreadableError, from_unit, to_unit
 from keras_dae.images.ranges import range_of
+from keras_dae.images.rows import check_plain
 from keras_dae.uncertainty.calibrate import Uncertainty
 
 # A function of images that returns the values that are scaled to 0 and 1.
@@ -86,6 +87,7 @@ def denoise_any(
             for page in pages
         ]
         return found[0] if len(found) == 1 else found
+    check_plain(image)
     array = np.asarray(image)
     batch = _as_batch(array)
     return _denoise(model_of, batch, range_of, strength).reshape(array.shape)
@@ -143,6 +145,7 @@ def _answers(model: Tiled, unit: np.ndarray) -> np.ndarray:
 
 def _as_batch(array: np.ndarray) -> np.ndarray:
     """Return an image or a batch as (N, H, W, C)."""
+    check(array.size > 0, "There must be at least one pixel.", shape=array.shape)
     if array.ndim == 2:
         return array[None, ..., None]
     if array.ndim == 3:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from keras_dae.errors import UsageError, check, legible, reason
 from keras_dae.images.folder import DONE, find_images
-from keras_dae.images.io.formats import file_problem, format_of, read_file
+from keras_dae.images.io.formats import FORMATS, file_problem, format_of, read_file
 from keras_dae.images.io.pictures import UnreadableError
+from keras_dae.images.kinds import other_kind
 from keras_dae.images.ranges import fill_gaps, value_range
 from keras_dae.system.inside import named
 from keras_dae.system.locks import held
@@ -105,8 +106,9 @@ def plan_jobs(
         out=out,
     )
     check(
-        not is_file(folder),
-        "The output must be a folder or an image file.",
+        not is_file(folder) and (is_dir(folder) or other_kind(folder) is None),
+        "The output must be a folder or a file in a supported image format: "
+        f"{', '.join(FORMATS)}.",
         out=out,
     )
     return list(_into_folder(found, folder, label, existing))

@@ -157,6 +157,15 @@ def blocks(images: Images) -> Iterator[np.ndarray]:
         yield images[start : start + step]
 
 
+def check_plain(images: Any) -> None:
+    """Raise `UsageError` for a masked array, whose mask would be lost."""
+    check(
+        not isinstance(images, np.ma.MaskedArray),
+        "Masked arrays are not supported; fill them first, as in `images.filled(0)`.",
+        images=type(images).__name__,
+    )
+
+
 def as_images(images: Images) -> Images:
     """Return images as (N, H, W, C); those of shape (N, H, W) get one channel.
 
@@ -165,6 +174,7 @@ def as_images(images: Images) -> Images:
     """
     if not hasattr(images, "ndim"):
         images = np.asarray(images)
+    check_plain(images)
     check(
         images.ndim in (3, 4),
         "Images must have the shape (N, H, W, C) or (N, H, W).",

@@ -30,16 +30,12 @@ def write_archive(model: Any, out: Path, card: dict[str, Any]) -> None:
         card: the card of the model; its `name` becomes part of the identifier.
 
     Raises:
-        ValueError: the model belongs to another family, or is grey.
+        ValueError: darktable does not support the model (see `refused`).
     """
     import onnx
 
-    shape = tuple(model.input_shape[1:])
-    if model.name != "photo" or shape != (None, None, 3):
-        raise ValueError(
-            "darktable supports denoisers of colour photographs, trained with "
-            f"--model photo --channels 3; this is {model.name} for images of {shape}"
-        )
+    if words := refused(model.name, tuple(model.input_shape[1:])):
+        raise ValueError(words)
     config = describe(card)
     folder = config["id"]
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -47,6 +43,21 @@ def write_archive(model: Any, out: Path, card: dict[str, Any]) -> None:
         graph = onnx_model(model)
         onnx.helper.set_model_props(graph, {"keras_dae": json.dumps(card)})
         archive.writestr(f"{folder}/{MODEL}", graph.SerializeToString())
+
+
+def refused(name: str, shape: tuple[int | None, ...]) -> str:
+    """Return why darktable does not support a model; empty if it does.
+
+    Args:
+        name: name of the Keras model.
+        shape: its input shape (H, W, C).
+    """
+    if name == "photo" and shape == (None, None, 3):
+        return ""
+    return (
+        "darktable supports denoisers of colour photographs of any size, trained with "
+        f"--model photo --channels 3. Received: {name}, for inputs of shape {shape}"
+    )
 
 
 def describe(card: dict[str, Any]) -> dict[str, Any]:

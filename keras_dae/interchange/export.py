@@ -65,6 +65,11 @@ def export(
     )
     _check_free(out, overwrite)
     require(name)
+    if row.refused is not None:
+        config = inspect(model)
+        words = row.refused(config["config"]["name"], input_shape(config))
+        if words:
+            raise UsageError(f"{words}.")
     looked_at = sample(model)  # raises early if the file is invalid
     try:
         with held(out, "The output", beside=True, wait=float("inf"), tell=say):

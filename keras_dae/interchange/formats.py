@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_dae.errors import check
-from keras_dae.interchange.darktable import read_archive, write_archive
+from keras_dae.interchange.darktable import read_archive, refused, write_archive
 
 Answer = Callable[[np.ndarray], np.ndarray]
 # Members of a saved-model folder.
@@ -38,7 +38,8 @@ class ExportFormat:
         reader: (file, threads) -> a function of float32 arrays (N, H, W, C).
         write: (model, file, card) -> None, if keras does not write the format.
         clips: whether its outputs are clipped to [0, 1].
-        general: whether any model can be exported.
+        refused: (name of the model, input shape) -> why it cannot be exported; empty
+            if it can. None if any model can.
     """
 
     suffix: str
@@ -50,7 +51,7 @@ class ExportFormat:
     reader: Callable[[Path, int], Answer]
     write: Callable[[Any, Path, dict[str, Any]], None] | None = None
     clips: bool = False
-    general: bool = True
+    refused: Callable[[str, tuple[int | None, ...]], str] | None = None
 
     def missing(self) -> list[str]:
         """Return the packages that are not installed."""
@@ -209,11 +210,11 @@ EXPORTS: dict[str, ExportFormat] = {
         read_archive,
         write=write_archive,
         clips=True,
-        general=False,
+        refused=refused,
     ),
 }
 # Formats that support any model.
-GENERAL = tuple(name for name, row in EXPORTS.items() if row.general)
+GENERAL = tuple(name for name, row in EXPORTS.items() if row.refused is None)
 
 
 def format_of(path: Path, name: str | None = None) -> str:

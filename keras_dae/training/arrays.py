@@ -5,6 +5,7 @@ from math import prod
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_dae.errors import check
 from keras_dae.images.frozen import VALIDATION, frozen_arrays
@@ -138,8 +139,10 @@ def frozen_validation(
         pairs: the training pairs, which define noise, targets, range and seed.
         check_shape: raises an error if images do not have the shape of the model.
     """
-    if given is None or isinstance(given, tuple | list):
-        return given
+    if given is None:
+        return None
+    if isinstance(given, tuple | list):
+        return _checked_pair(given, check_shape)
     images = as_images(given)
     check_shape(images)
     options: dict[str, Any] = {
@@ -151,3 +154,20 @@ def frozen_validation(
     if isinstance(pairs, TargetPairs):
         return FrozenTargets(pairs.targets, images, pairs.noise, **options).arrays()
     return frozen_arrays(images, pairs.noise, **options)
+
+
+def _checked_pair(
+    given: tuple[Any, ...] | list[Any], check_shape: Callable[[Images], None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a pair of arrays (noisy, clean) as float32 (N, H, W, C)."""
+    rule = "A pair of validation arrays holds noisy and clean images of one shape"
+    check(len(given) == 2, f"{rule}.", arrays=len(given))
+    noisy, clean = (np.asarray(as_images(one)) for one in given)
+    check(noisy.shape == clean.shape, f"{rule}.", shapes=(noisy.shape, clean.shape))
+    check(
+        noisy.dtype.kind == clean.dtype.kind == "f",
+        f"{rule}, as floats in [0, 1].",
+        types=(noisy.dtype.name, clean.dtype.name),
+    )
+    check_shape(clean)
+    return noisy.astype(np.float32, copy=False), clean.astype(np.float32, copy=False)

@@ -432,9 +432,7 @@ def read_toml(path: Path | str) -> dict[str, Any]:
     except RecursionError as error:
         raise KerasDAEError(f"{path} is nested too deeply.") from error
     except ValueError as error:  # not UTF-8, not TOML, or too long a number
-        raise KerasDAEError(
-            f"{path} is not valid TOML: {_first_line(error)}."
-        ) from error
+        raise UsageError(f"{path} is not valid TOML: {_first_line(error)}.") from error
 
 
 def _first_line(error: Exception) -> str:

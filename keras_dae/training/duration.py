@@ -55,11 +55,10 @@ def duration_words(
 ) -> str | None:
     """Return a sentence with the number and estimated time of runs, if it is known."""
     seconds = sweep_seconds(configs, splits, out, jobs)
-    return (
-        f"{len(configs)} runs take about {time_words(seconds)} here"
-        if seconds
-        else None
-    )
+    if not seconds:
+        return None
+    runs = "1 run takes" if len(configs) == 1 else f"{len(configs)} runs take"
+    return f"{runs} about {time_words(seconds)} here"
 
 
 def _rate() -> float:

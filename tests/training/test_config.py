@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.errors import UsageError
 from keras_dae.images.noise import make_noise
 from keras_dae.images.patches import Cut
 from keras_dae.models.ceilings import CEILINGS
@@ -187,7 +187,7 @@ def test_committed_configurations_are_valid(request, name):
 def test_damaged_toml_is_named(tmp_path, content):
     path = tmp_path / "bad.toml"
     path.write_bytes(content)
-    with pytest.raises(KerasDAEError, match=r"bad\.toml is not valid TOML"):
+    with pytest.raises(UsageError, match=r"bad\.toml is not valid TOML"):
         read_toml(path)
 
 

@@ -27,6 +27,8 @@ LARGE = 1 << 31
 MAX_SAMPLES = 64
 MAX_PAGES = 16_384  # reading and writing one takes about half a millisecond
 ALPHA = (1, 2)  # kinds of extra samples: associated and unassociated alpha
+# Compressions that change pixels: old and new JPEG, JPEG 2000, JPEG XR, WebP, JPEG XL.
+LOSSY = (6, 7, 33003, 33004, 33005, 34712, 22610, 50001, 50002)
 _DNG_VERSION = 50706
 
 
@@ -146,6 +148,8 @@ def _read_directory(
     orientation = int(page.tags.valueof(274, default=1))
     array = upright(array if array.ndim == 3 else array[..., None], orientation)
     samples, alpha, note = _channels(page, kind, array.shape[2])
+    if page.compression in LOSSY:
+        note = "; ".join(filter(None, [note, "its lossy compression becomes lossless"]))
     pages = []
     for channels in samples:
         values = np.ascontiguousarray(array[..., list(channels)])
