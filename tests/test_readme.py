@@ -134,6 +134,7 @@ def shorter(words: list[str]) -> list[str]:
 def test_commands_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("scans").mkdir()
+    Path("docs").symlink_to(ROOT / "docs")
     for name in ("scan.png", "scans/a.png"):
         Image.fromarray(np.full((30, 40), 90, np.uint8)).save(name)
     Path("photos").mkdir()
