@@ -34,8 +34,8 @@ def measure(
     Args:
         folders: finished runs with the same data set, with any targets and noise.
         clean: content of the study's `results.json`. Its rows are used for clean
-            targets if they were measured on the same noisy test images; None for no
-            rows.
+            targets if they were measured on the same noisy test images, except for
+            models with a run on clean targets in `folders`; None for no rows.
         splits: the data set.
         store: stores the measurements.
         progress: called with a description and the fraction done, from 0 to 1.
@@ -53,6 +53,7 @@ def measure(
             benches[label] = TestBench(splits, noise, config.data_seed)
         rows.append(_row(folder, benches[label], label, store))
     names = {row["model"] for row in rows}
+    names -= {row["model"] for row in rows if row["targets"] == "clean"}
     for label, bench in benches.items():
         rows += [r for r in _clean_rows(clean, bench, label) if r["model"] in names]
     return {
@@ -92,7 +93,9 @@ def _clean_rows(
         {
             **{"model": row["name"], "targets": "clean", "noise": label},
             **{"seed": row["seed"], "epochs": row["epochs"]},
-            **{"mse": row["test"]["mse"], "seconds": row["seconds"]},
+            # `bench` has the first draw of the test noise alone.
+            "mse": row.get("test_draws", [row["test"]["mse"]])[0],
+            "seconds": row["seconds"],
         }
         for row in study["models"]
     ]

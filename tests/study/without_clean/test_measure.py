@@ -107,6 +107,23 @@ def test_a_study_on_the_same_images_gives_the_clean_errors(measured):
     assert r2r["excess"] is None
 
 
+def test_clean_runs_of_its_own_come_first(splits, tmp_path):
+    """Those of the study can be of another recipe."""
+    folders = [
+        fit(make_config(SMALL, {"targets": targets}), splits, tmp_path / "runs")
+        for targets in ("noisy", "clean")
+    ]
+    with Store.opened(tmp_path) as store:
+        alone = measure(folders, None, splits, store)
+        noise = {"test_sha256": alone["noises"][0]["test_sha256"]}
+        row = {"name": "DAE_1_5", "seed": 0, "epochs": 1, "seconds": 1.0}
+        row |= {"test": {"mse": 0.3}, "test_draws": [0.5, 0.1]}
+        study = {"noise": noise, "models": [row]}
+        assert measure(folders, study, splits, store) == alone
+        _, added = measure(folders[:1], study, splits, store)["rows"]
+    assert (added["targets"], added["mse"]) == ("clean", 0.5)  # of the first draw
+
+
 def test_section_and_figure(measured):
     results, again = measured
     _, texts, (table,) = write(again)
