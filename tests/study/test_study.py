@@ -176,10 +176,6 @@ def test_no_model_falls_onto_the_black_plateau(paper):
     histories = [read_json(path) for path in paper.glob("runs/*/history.json")]
     assert len(histories) >= 27
     assert max(history["val_loss"][0] for history in histories) < 0.06
-    rows = read_json(paper / "first_epoch.json")["rows"]
-    wanted = {(spec.name, seed) for spec in paper_specs() for seed in range(5)}
-    assert {(row["name"], row["seed"]) for row in rows} == wanted
-    assert max(row["val_loss"] for row in rows) < 0.06
 
 
 def test_the_committed_models_are_small_and_of_the_architectures_today(request):
