@@ -73,9 +73,10 @@ def compare(
     runs, best and ceilings (models without a bottleneck) in OUT. A RUN can also be any
     value that --denoiser accepts.
 
-    FUNCTION receives noisy images as a float32 array of shape (N, H, W, C) and returns
-    the denoised images. It is measured again when the file of its module changes. If
-    the data are a folder of photographs, the comparison includes photo or photo-gray.
+    The FUNCTION of --denoiser receives noisy images as a float32 array of shape
+    (N, H, W, C) and returns the denoised images. It is measured again when the file of
+    its module changes. If the data are a folder of photographs, the comparison includes
+    photo or photo-gray.
 
     Results are saved, so the same command continues after an interruption. The data
     and noise of the runs are used unless --data, --noise, --sigma or --clip is given.

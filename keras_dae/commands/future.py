@@ -78,7 +78,7 @@ def classify(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Measure how well two classifiers read the outputs of RUNS (default: every run).
+    """Measure the accuracy of two classifiers on the outputs of RUNS (default: all).
 
     A convolutional network and multiclass logistic regression classify clean, noisy,
     filtered and denoised test images. Results are saved: a repeated command measures
@@ -145,7 +145,7 @@ def robustness(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Measure RUNS and filters on kinds and strengths of noise they were not made for.
+    """Measure RUNS and filters on other noise than that of their training.
 
     A RUN can also be a .keras file. Results are saved: a repeated command measures only
     what is missing.

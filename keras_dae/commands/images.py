@@ -170,8 +170,8 @@ def denoise(
     format and data type of its input. Inputs are not changed, and no noise is added
     unless --add-noise is given.
 
-    --model auto uses photo for colour images and photo-gray for grey images. It uses a
-    model of digits for grey images that look like its noisy training digits.
+    --model auto uses photo for colour images and photo-gray for grey images. It uses
+    DAE_5_13 for grey images that look like its noisy training digits.
     """
     from keras_dae.denoising.choose import AUTO
     from keras_dae.denoising.files import STANDARD, holding, plan_jobs

@@ -111,11 +111,12 @@ def numbers_option(name: str, default: str | None, what: str) -> Callable[[Any],
     return click.option(
         *(f"--{name}s", f"--{name}", f"{name}s"),
         multiple=True,
-        default=[default] if default else [],
-        show_default=default or False,
+                default=[default] if default else [],
+        show_default=False,
+
         callback=_together,
-        metavar="NUMBERS",
-        help=what,
+                metavar="NUMBERS",
+        help=f"{what}  [default: {default}]" if default else what,
     )
 
 
@@ -192,8 +193,8 @@ test_options = _apply(
             "--sigma",
             type=_strength,
             metavar="NUMBER|LOW..HIGH",
-            help="Strength of gaussian noise, or a range like 0.1..0.9.  "
-            "[default: 0.5]",
+            help="Standard deviation of Gaussian noise on the scale of 0 to 1, or a "
+            "range such as 0.1..0.9.  [default: 0.5]",
         ),
         click.option(
             "--clip/--no-clip",

@@ -280,9 +280,13 @@ def _facts(results: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
     yield "Epochs", ", ".join(map(str, sorted(epochs))), False
     hours = sum(row["seconds"] for row in models) / 3600
     yield "Training time", f"{hours:.2f} hours, all runs together", False
-    for key, code in (("hardware", False), ("backend", False), ("command", True)):
+    runs = results.get("trained_with", [])
+    if trained_on := dict.fromkeys(one["hardware"] for one in runs):
+        yield "Trained on", "; ".join(trained_on), False
+    named = {"Measured on": "hardware", "Backend": "backend", "Command": "command"}
+    for name, key in named.items():
         if results.get(key):
-            yield key.capitalize(), results[key], code
+            yield name, results[key], key == "command"
 
 
 BESIDE_HOLDS = (
