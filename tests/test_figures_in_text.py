@@ -207,7 +207,7 @@ def test_robustness():
         return f"{row['gain'][noise]:.1f} dB, {names[row['name']]}"
 
     gains = {row["name"]: row["gain"] for row in rows}
-        lines = []
+    lines = []
     for noise, gain in gains["DAE_5_13"].items():
         others = f"{best('model', noise)} | {best('filter', noise)}"
         lines.append(f"| {noise} | {gain:.1f} dB | {others} |")
