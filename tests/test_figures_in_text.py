@@ -30,8 +30,11 @@ BOARD = {
     "BEST_7_8": "BEST_7_8",
     "BEST_7_5": "BEST_7_5",
     "affine, full rank": "best affine map, full rank",
+    "Gaussian, tuned, curve": "Gaussian filter, tuned, corrected with a curve",
     "affine, rank 100": "best affine map of rank 100, as many numbers as a 5x5 latent",
-    "median, tuned": "median, its size tuned on validation, not corrected",
+    "BM3D, tuned, curve": "BM3D, tuned, corrected with a curve (first 500 images)",
+    "Gaussian, tuned, inverse": "Gaussian filter, tuned, corrected with the inverse mean",
+    "median, tuned": "median, tuned, not corrected",
     "BM3D, tuned": "BM3D, tuned, not corrected (first 500 images)",
 }
 BASELINES = (
@@ -57,6 +60,12 @@ def test_the_board(board):
         test, count = board[name]["test"], board[name]["parameters"]
         figures = f"{test['mse']:.5f} | {test['psnr']:.2f} | {test['ssim']:.3f}"
         lines.append(f"| {said} | {count:,} | {figures} |")
+    for said, corrected in (("with it, eight filters", ", curve"), ("correction", "")):
+        names = [name for name in board if name.endswith(f", tuned{corrected}")]
+        assert len(names) == 8
+        errors = sorted(board[name]["test"]["mse"] for name in names)
+        lines.append(f"{said} {'are ' * bool(corrected)}between {errors[0]:.4f} and ")
+        lines[-1] += f"{errors[-1]:.4f}"
     assert missing(STUDY, lines) == []
 
 
