@@ -30,10 +30,10 @@ BOARD = {
     "BEST_7_8": "BEST_7_8",
     "BEST_7_5": "BEST_7_5",
     "affine, full rank": "best affine map, full rank",
-    "Gaussian, tuned, curve": "Gaussian filter, tuned, corrected with a curve",
+    "Gaussian, tuned, curve": "Gaussian filter, tuned, with a curve",
     "affine, rank 100": "best affine map of rank 100, as many numbers as a 5x5 latent",
-    "BM3D, tuned, curve": "BM3D, tuned, corrected with a curve (first 500 images)",
-    "Gaussian, tuned, inverse": "Gaussian filter, tuned, corrected with the inverse mean",
+    "BM3D, tuned, curve": "BM3D, tuned, with a curve (first 500 images)",
+    "Gaussian, tuned, inverse": "Gaussian filter, tuned, with the inverse mean",
     "median, tuned": "median, tuned, not corrected",
     "BM3D, tuned": "BM3D, tuned, not corrected (first 500 images)",
 }
