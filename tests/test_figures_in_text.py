@@ -230,6 +230,21 @@ def test_robustness():
     assert missing(STUDY, lines) == []
 
 
+def test_uncertainty():
+    rows = read_json(PAPER / "uncertainty" / "uncertainty.json")["rows"]
+    ratios = {row["name"]: row["test"]["width"] / row["free"]["width"] for row in rows}
+    *most, last = [name for name, ratio in ratios.items() if ratio >= 1]
+    below = [100 * row["test"]["images_below"] for row in rows]
+    strokes = [100 * row["test"]["strokes"] for row in rows]
+    lines = [
+        f"narrower by at most {100 - 100 * min(ratios.values()):.0f} %",
+        f"for {', '.join(most)} and {last} they are not narrower",
+        f"{min(below):.0f} to {max(below):.0f} % of the test images have less than",
+        f"{min(strokes):.0f} to {max(strokes):.0f} % on the test images",
+    ]
+    assert missing("docs/uncertainty.md", lines) == []
+
+
 def test_classifiers():
     results = read_json(PAPER / "classification.json")
     found = {}
