@@ -33,9 +33,9 @@ PAGE = """# Quality for time
 
 By `python -m benchmarks.quality --study {study} --peer {peer}`: the recipe of the study
 beside the peer's, seeds {seeds} of each, one thread of {hardware}, {versions}. Test
-MSE: 10,000 images, sigma 0.5 clipped, one draw, mean over seeds. Core-seconds: those of
-an epoch, validation included, of both recipes in turn, times the epochs; their ratio is
-the median of three rounds. To within {near} %: until the validation MSE is first within
+MSE: 10,000 images, sigma 0.5 clipped, mean over seeds. Core-seconds: those of an epoch,
+validation included, of both recipes in turn, times the epochs; their ratio is the
+median of three rounds. To within {near} %: until the validation MSE is first within
 {near} % of the peer's last one, median over seeds.
 
 {rows}
