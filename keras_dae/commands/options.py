@@ -111,11 +111,10 @@ def numbers_option(name: str, default: str | None, what: str) -> Callable[[Any],
     return click.option(
         *(f"--{name}s", f"--{name}", f"{name}s"),
         multiple=True,
-                default=[default] if default else [],
+        default=[default] if default else [],
         show_default=False,
-
         callback=_together,
-                metavar="NUMBERS",
+        metavar="NUMBERS",
         help=f"{what}  [default: {default}]" if default else what,
     )
 
