@@ -298,6 +298,17 @@ def test_bits():
         if row["kind"] == "model"
     ]
     assert len(lines) == 10
+    turns = read_json(PAPER / "bits" / "bits.json")["turns"]
+    below = {(row["worse"], row["better"]): row["below"] for row in turns}
+    for depth, said in ((5, "907 556 351"), (3, "856 505 302")):
+        pairs = (8, 13), (5, 13), (5, 8)
+        bits = [below[f"DAE_{depth}_{a}", f"DAE_{depth}_{b}"] for a, b in pairs]
+        assert " ".join(f"{one:.0f}" for one in bits) == said
+    lines += [
+        "better than DAE_5_13 below 907 bits",
+        "DAE_5_13 below 556 bits, and better than DAE_5_8 below 351 bits",
+        "the same comparisons reverse below 856, 505 and 302 bits",
+    ]
     assert missing("docs/bits.md", lines) == []
 
 
