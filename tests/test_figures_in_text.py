@@ -202,6 +202,28 @@ def test_the_family_of_the_presets():
     assert means[0] == min(means)
 
 
+def test_verdicts_on_other_draws():
+    results = read_json(PAPER / "verdicts.json")
+    own, *others = [
+        {(row["worse"], row["better"]): row["verdict"] for row in rows}
+        for rows in results["verdicts"].values()
+    ]
+    turned = [
+        (pair, verdict)
+        for found in others
+        for pair, verdict in found.items()
+        if verdict != own[pair]
+    ]
+    pair = "DAE_1_8 - DAE_1_13", "DAE_3_8 - DAE_3_13"
+    assert turned == [(pair, "UNCLEAR")]
+    assert results["best_epoch_is_last"] == results["runs"] == 63
+    rows = read_json(ROOT / "artifacts" / "fast" / "claims.json")["claims"]
+    unclear = {row["claim"] for row in rows if row["verdict"] != "HOLDS"}
+    assert unclear == {GROWS_WHEN_SHALLOWER}
+    said = ["On one of the two draws, one verdict changes: that the loss grows more at"]
+    assert missing(STUDY, said) == []
+
+
 def test_robustness():
     rows = read_json(PAPER / "robustness.json")["gains"]
     names = {

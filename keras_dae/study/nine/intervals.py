@@ -117,14 +117,16 @@ def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
     study = next(iter(found.values()))
     own = {_comparison(row): row["verdict"] for row in study}
     claims = [claim for claim, _ in count_verdicts(study)]
+    runs, last = results["runs"], results["best_epoch_is_last"]
     gain = results["largest_gain_of_best_epoch"]
+    lower = f"; in the others the best one is lower by at most {gain:.6f}"
+    lower = "" if last == runs else lower
     text = (
         "The paper does not say which noise was drawn and whether the last or the best "
         "epoch was tested. Each comparison is decided again, on test images with other "
-        f"noise and by the validation loss. In {results['best_epoch_is_last']} of "
-        f"{results['runs']} runs the last epoch is the best; in the others the "
-        f"best one is lower by at most {gain:.6f}. Cells count the comparisons that "
-        "hold, fail, are unclear and are not decided."
+        f"noise and by the validation loss. In {last} of {runs} runs the last epoch is "
+        f"the best{lower}. Cells count the comparisons that hold, fail, are unclear and "
+        "are not decided."
     )
     cells = []
     for how, rows in found.items():
