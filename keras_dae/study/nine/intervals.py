@@ -125,8 +125,8 @@ def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
         "The paper does not say which noise was drawn and whether the last or the best "
         "epoch was tested. Each comparison is decided again, on test images with other "
         f"noise and by the validation loss. In {last} of {runs} runs the last epoch is "
-        f"the best{lower}. Cells count the comparisons that hold, fail, are unclear and "
-        "are not decided."
+        f"the best{lower}. Cells count the comparisons that hold, fail, are unclear "
+        "and are not decided."
     )
     cells = []
     for how, rows in found.items():
