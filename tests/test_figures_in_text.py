@@ -293,7 +293,7 @@ def test_classifiers():
     ]
     reference = found["cnn", "reference", "noisy"]
     assert len(reference) == len(found["cnn", "clean", "DAE_5_13"]) == 3
-    assert results["reference"]["steps"] == 11_250
+    assert results["reference"]["steps"] == 15_000
     ours = found["cnn", "clean", "DAE_5_13"]
     recovered = mean(row["recovered"] for row in ours)
     of_reference = mean(row["recovered_of_reference"] for row in ours)
