@@ -19,7 +19,7 @@ def names_in(path: Path) -> set[str]:
 
 def promises(page: str) -> list[list[str]]:
     """Return the cells of each row of the tables of promises."""
-    tables = (ROOT / page).read_text().split("| promise | held by |\n|---|---|\n")[1:]
+    tables = (ROOT / page).read_text().split("| promise | tested by |\n|---|---|\n")[1:]
     lines = [table.partition("\n\n")[0].splitlines() for table in tables]
     return [
         [cell.strip() for cell in line.strip("|").split(" | ")]
