@@ -21,6 +21,7 @@ from rich.table import Table
 
 from benchmarks.alternate import compare
 from benchmarks.training import digits
+from keras_dae.evaluation.scoring import first_draw
 from keras_dae.models.architectures import paper_specs
 from keras_dae.system import backend
 from keras_dae.system.storage import read_json, write_json, write_text
@@ -133,10 +134,7 @@ def runs_of(study: Path) -> dict[tuple[str, int], RunFolder]:
 def errors_of(study: Path) -> dict[tuple[str, int], float]:
     """Return (model, seed) -> mean test MSE on the first draw of the test noise."""
     rows = read_json(study / "results.json")["models"]
-    return {
-        (row["name"], row["seed"]): row.get("test_draws", [row["test"]["mse"]])[0]
-        for row in rows
-    }
+    return {(row["name"], row["seed"]): first_draw(row) for row in rows}
 
 
 HEADS = (

@@ -1,6 +1,6 @@
 """Score denoisers on test images."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -196,6 +196,11 @@ class TestBench:
 def mean_of(draws: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Return the values of each image, averaged over draws of the noise."""
     return {key: np.mean([one[key] for one in draws], axis=0) for key in draws[0]}
+
+
+def first_draw(row: Mapping[str, Any]) -> float:
+    """Return the test MSE in a row of results on the first draw of the noise."""
+    return float(row.get("test_draws", [row["test"]["mse"]])[0])
 
 
 def draw_errors(draws: list[dict[str, np.ndarray]]) -> dict[str, list[float]]:

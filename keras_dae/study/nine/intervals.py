@@ -119,8 +119,9 @@ def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
     claims = [claim for claim, _ in count_verdicts(study)]
     runs, last = results["runs"], results["best_epoch_is_last"]
     gain = results["largest_gain_of_best_epoch"]
-    lower = f"; in the others the best one is lower by at most {gain:.6f}"
-    lower = "" if last == runs else lower
+    lower = ""
+    if last < runs:
+        lower = f"; in the others the best one is lower by at most {gain:.6f}"
     text = (
         "The paper does not say which noise was drawn and whether the last or the best "
         "epoch was tested. Each comparison is decided again, on test images with other "

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.metrics import mse
-from keras_dae.evaluation.scoring import TestBench
+from keras_dae.evaluation.scoring import TestBench, first_draw
 from keras_dae.evaluation.walled import open_model
 from keras_dae.images.clipping import clipped_mean
 from keras_dae.images.datasets import Splits
@@ -94,7 +94,7 @@ def _clean_rows(
             **{"model": row["name"], "targets": "clean", "noise": label},
             **{"seed": row["seed"], "epochs": row["epochs"]},
             # `bench` has the first draw of the test noise alone.
-            "mse": row.get("test_draws", [row["test"]["mse"]])[0],
+            "mse": first_draw(row),
             "seconds": row["seconds"],
         }
         for row in study["models"]
