@@ -237,7 +237,7 @@ def _numbers(
 @click.option(
     "--patience",
     type=click.IntRange(min=1),
-    default=500,
+    default=1000,
     show_default=True,
     help="Lower the learning rate after N steps (at least 2 epochs) without a lower "
     "validation loss; the third time, stop.",

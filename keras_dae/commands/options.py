@@ -247,9 +247,15 @@ recipe_options = _apply(
             help="Randomly rotate, flip and darken training images.",
         ),
         click.option(
+            "--repeat",
+            type=int,
+            help="Use each training image N times per epoch, with new noise each time; "
+            "for small data sets.  [default: 1]",
+        ),
+        click.option(
             "--epochs",
             type=int,
-            help="Passes over the data.  [default: 15; with --start photo: 5]",
+            help="Number of epochs.  [default: 15; with --start photo: 5]",
         ),
         click.option("--steps", type=int, help="Train for N steps; replaces --epochs."),
         click.option(

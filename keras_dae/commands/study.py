@@ -180,7 +180,8 @@ def train(
     from keras_dae.denoiser import Denoiser
 
     going_on = resume is not None
-    with FitProgress(spec.name, epochs=config.epochs, images=len(splits.train)) as bar:
+    images = len(splits.train) * config.repeat
+    with FitProgress(spec.name, epochs=config.epochs, images=images) as bar:
         trained = Denoiser.train(config, splits, out, resume=going_on, progress=bar)
     _tell_trained(config, spec, trained.run, as_json)
     compare_with_noise(config, splits, trained.run)

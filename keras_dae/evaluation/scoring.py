@@ -313,7 +313,7 @@ def finished_epochs(folder: RunFolder) -> dict[str, list[Any]]:
         raise KerasDAEError(f"{folder.path} holds no epoch that has been finished.")
     if not holds_optimizer(folder.model_path):
         return history  # the model is that of the last epoch
-    steps = -(-folder.record()["dataset"]["train"] // folder.config().batch_size)
+    steps = folder.config().epoch_steps(folder.record()["dataset"]["train"])
     taken = int(load(folder.model_path, compiled=True).optimizer.iterations)
     done, rest = divmod(taken, steps)
     if rest or not 0 < done <= len(history["loss"]):

@@ -45,6 +45,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
             `Patches`, new positions are drawn in each epoch.
         noise: a noise object such as `Gaussian(0.5)`, or its text, `"gaussian:0.5"`.
         batch_size: images per batch; the last batch holds the rest.
+        repeat: how often an epoch uses each image, each time with new noise.
         seed: seed for order and noise.
         low: image value that is scaled to 0; the default depends on the type.
         high: image value that is scaled to 1; the default depends on the type, and is 1
@@ -78,6 +79,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         noise: Noise | str,
         *,
         batch_size: int = 64,
+        repeat: int = 1,
         seed: int = 0,
         low: float | None = None,
         high: float | None = None,
@@ -87,9 +89,10 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
     ) -> None:
         super().__init__(**kwargs)
         check(batch_size > 0, "batch_size must be positive.", batch_size=batch_size)
+        check(repeat > 0, "repeat must be positive.", repeat=repeat)
         check(len(images) > 0, "A data set must not be empty.", images=len(images))
         self.images, self.noise = as_images(images), as_noise(noise)
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.repeat, self.seed = batch_size, repeat, seed
         self.low, self.high = range_of(images, low, high)
         self.augment = augment
         self.epoch, self.at_once = 0, 1
@@ -121,16 +124,21 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
             self.epoch += 1
 
     @property
+    def images_per_epoch(self) -> int:
+        """Number of images of one epoch, with repetitions."""
+        return len(self.images) * self.repeat
+
+    @property
     def batches(self) -> int:
         """Batches of one epoch."""
-        return -(-len(self.images) // self.batch_size)
+        return -(-self.images_per_epoch // self.batch_size)
 
     def __len__(self) -> int:
         """Return the number of items per epoch: batches, or groups of batches."""
         return -(-self.batches // self.at_once)
 
     def order(self) -> np.ndarray:
-        """Return the permutation of the images in the current epoch."""
+        """Return the numbers of the images in the order of the current epoch."""
         return self._order_of(self.epoch)
 
     def __getitem__(self, index: int) -> Pair:
@@ -160,8 +168,10 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
             if kept is None or kept[0] != epoch:
                 # Free it before allocating the next one, which is as large.
                 kept = self._order = None
-                order = whole_numbers(len(self.images))
+                order = whole_numbers(self.images_per_epoch)
                 stream("order", self.seed, epoch).shuffle(order)
+                if self.repeat > 1:
+                    order %= len(self.images)
                 kept = self._order = (epoch, order)
             return kept[1]
 

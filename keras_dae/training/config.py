@@ -70,6 +70,7 @@ class RunConfig(BaseModel):
     train_images: int | None = Field(None, ge=1, le=MAX_SEED)  # None uses all
     validation_images: int | None = Field(None, ge=1, le=MAX_SEED)
     augment: bool = False  # rotate, flip and darken training images
+    repeat: int = Field(1, ge=1, le=MAX_COUNT)  # of each training image per epoch
     epochs: int = Field(15, ge=1, le=MAX_COUNT)
     steps: int | None = Field(None, ge=1, le=MAX_SEED)  # replaces epochs
     batch_size: int = Field(64, ge=1, le=MAX_COUNT)
@@ -205,6 +206,12 @@ class RunConfig(BaseModel):
             noise_on=self.noise_on,
         )
         check(
+            self.steps is None or self.repeat == 1,
+            "steps chooses the length of an epoch itself, so repeat must be 1.",
+            steps=self.steps,
+            repeat=self.repeat,
+        )
+        check(
             (self.schedule == "plateau") == (self.patience > 0),
             "patience and schedule=plateau need each other: other schedules do not "
             "depend on validation.",
@@ -260,6 +267,10 @@ class RunConfig(BaseModel):
         if self.size is None or self.channels is None:
             return None
         return Cut(self.size, self.channels, self.patches)
+
+    def epoch_steps(self, images: int) -> int:
+        """Return the training steps per epoch for this number of training images."""
+        return -(-images * self.repeat // self.batch_size)
 
     def make_noise(self) -> Noise:
         """Return the noise that training and evaluation add, or that of noisy files."""
@@ -376,6 +387,7 @@ OPTIONS = {
     "train_images": "--train-images",
     "validation_images": "--validation-images",
     "augment": "--augment/--no-augment",
+    "repeat": "--repeat",
     "epochs": "--epochs",
     "steps": "--steps",
     "batch_size": "--batch-size",

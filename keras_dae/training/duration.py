@@ -44,7 +44,7 @@ def sweep_seconds(
         macs = config.plan(used.image_shape).macs * config.batch_size
         step = (CALLS + PASSES * macs) / rate
         validation = FORWARD * len(used.validation) / config.batch_size
-        steps = -(-len(used.train) // config.batch_size) + validation
+        steps = config.epoch_steps(len(used.train)) + validation
         seconds = (config.epochs - epochs_done(job)) * steps * step
         total, longest = total + seconds, max(longest, seconds)
     return max(longest, total / (jobs or os.cpu_count() or 1))

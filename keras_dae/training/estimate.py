@@ -50,9 +50,8 @@ def epoch_seconds(config: RunConfig, splits: Splits) -> float:
         splits: its data, limited as for the run.
     """
     step = step_seconds(config, splits)
-    train, validation = (
-        -(-len(part) // config.batch_size) for part in (splits.train, splits.validation)
-    )
+    train = config.epoch_steps(len(splits.train))
+    validation = -(-len(splits.validation) // config.batch_size)
     return step * (train + FORWARD * validation)
 
 

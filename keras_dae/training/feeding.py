@@ -27,6 +27,7 @@ def training_data(config: RunConfig, splits: Splits) -> NoisyCleanPairs:
     """
     options: dict[str, Any] = {
         "batch_size": config.batch_size,
+        "repeat": config.repeat,
         "seed": config.seed,
         "low": splits.low,
         "high": splits.high,

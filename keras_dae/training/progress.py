@@ -76,6 +76,12 @@ class FitProgress(_Shown):
     """The progress of one training run: throughput, losses and remaining time.
 
     Without a terminal, one line per epoch is written instead of the bar.
+
+    Args:
+        label: the name of the run.
+        epochs: number of epochs.
+        images: images per epoch, with repetitions.
+        quiet: show nothing.
     """
 
     def __init__(self, label: str, *, epochs: int, images: int, quiet: bool = False):

@@ -35,6 +35,29 @@ def test_each_image_once_an_epoch(count, batch_size):
             assert sorted(seen.round().astype(int)) == list(range(count))
 
 
+@pytest.mark.parametrize(("count", "batch_size"), [(7, 3), (8, 4), (5, 64)])
+def test_repeated_images_have_new_noise_each_time(count, batch_size):
+    pairs = make(marked(count), batch_size, repeat=3)
+    assert pairs.batches == len(pairs) == -(-3 * count // batch_size)
+    orders = []
+    for pairs.epoch in range(2):
+        noisy, clean = map(
+            np.concatenate, zip(*map(pairs.__getitem__, range(len(pairs))), strict=True)
+        )
+        order = (clean.ravel() * 255).round().astype(int)
+        assert np.array_equal(order, pairs.order())
+        assert np.bincount(order).tolist() == [3] * count
+        assert (
+            len(np.unique((noisy - clean).ravel())) > 3 * count / 2
+        )  # some are clipped
+        orders.append(order)
+    assert not np.array_equal(*orders)
+    once = [
+        make(marked(count), batch_size, **given)[0] for given in ({}, {"repeat": 1})
+    ]
+    np.testing.assert_array_equal(*once)
+
+
 def test_epochs_differ_in_order_and_noise():
     pairs = make(marked(50), 50)
     draws = []
@@ -224,6 +247,8 @@ def test_epoch_clock_through_fit(tiny, first):
 def test_refused(images, batch_size, received):
     with pytest.raises(UsageError, match=received):
         make(images, batch_size)
+    with pytest.raises(UsageError, match="repeat=0"):
+        make(marked(3), repeat=0)
 
 
 @pytest.mark.parametrize("count", [40, 8])

@@ -151,6 +151,11 @@ def test_a_folder_is_cut_and_no_other_data_are():
             {"sigma": "0.1..0.9", "noise": "blur"},
             "A range of sigma needs gaussian noise. Received: sigma='0.1..0.9'.",
         ),
+        (
+            {"steps": 100, "repeat": 2},
+            "steps chooses the length of an epoch itself, so repeat must be 1. "
+            "Received: steps=100, repeat=2.",
+        ),
     ],
 )
 def test_what_a_check_says_is_all_that_is_said(given, says):

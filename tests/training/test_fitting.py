@@ -23,6 +23,7 @@ from keras_dae.training.config import make_config
 from keras_dae.training.fitting import fit, start
 from keras_dae.training.loop import batches_at_once, use_fast_steps
 from keras_dae.training.machine import MachineRecord
+from keras_dae.training.optimizers import make_optimizer
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.recorder import Recorder
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, find_runs
@@ -98,9 +99,11 @@ def test_the_folder_holds_what_was_done(tmp_path, config, splits):
     assert not folder.finished(make_config(SMALL, {"epochs": 5}))
 
 
+@pytest.mark.parametrize("more", [{}, {"repeat": 3}], ids=["plain", "repeated"])
 def test_an_interrupted_run_resumes_to_the_same_bits(
-    tmp_path, config, splits, monkeypatch
+    tmp_path, splits, monkeypatch, more
 ):
+    config = make_config(SMALL, more)
     whole = fit(config, splits, tmp_path / "whole")
     monkeypatch.setattr(fitting, "Recorder", Stop)
     with pytest.raises(KeyboardInterrupt):
@@ -112,6 +115,12 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     assert losses(resumed) == losses(whole)
     for name in ("model.keras", "best.keras"):
         assert equal(weights(resumed, name), weights(whole, name))
+    steps = config.epoch_steps(len(splits.train))
+    assert steps == (14 if more else 5)  # 216 or 72 images in batches of 16
+    optimizer = make_optimizer(config, steps)
+    optimizer.iterations.assign(3 * steps)
+    told = losses(whole)["learning_rate"][3]
+    assert float(optimizer.learning_rate) == pytest.approx(told, rel=1e-6)
 
 
 ON_DEVICE = {"noise_on": "device"}

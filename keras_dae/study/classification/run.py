@@ -79,7 +79,7 @@ def _steps(folder: RunFolder) -> int:
     """Return the training steps of a run, up to the saved weights."""
     config, losses = folder.config(), folder.history()["val_loss"]
     images = int(folder.record()["dataset"]["train"])
-    return (1 + saved_epoch(config, losses)) * -(-images // config.batch_size)
+    return (1 + saved_epoch(config, losses)) * config.epoch_steps(images)
 
 
 def _worst(

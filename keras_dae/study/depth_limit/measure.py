@@ -25,7 +25,8 @@ DEPTHS = (3, 5, 9, 17)
 SIZES = (1000, 5000, 48_000)
 LATENT = 5  # the smallest of the study; possible at every depth from 2
 STEPS = 12_000  # limit; 16 epochs of 48,000 images
-PATIENCE = 500  # steps without a lower validation loss, at least 2 epochs
+PATIENCE = 1000  # steps without a lower validation loss, at least 2 epochs
+EPOCH = 250  # steps per epoch at least, so that validation does not dominate
 WARMUP = 100  # steps per convolution of the encoder: at depth 5 the recipe's 500
 MODELS = {"dae": PLAIN, "residual": RESIDUAL}
 
@@ -39,14 +40,21 @@ def warmup_steps(depth: int) -> int:
     return WARMUP * depth
 
 
-def default_patience(train_images: int, batch_size: int, steps: int = PATIENCE) -> int:
-    """Return the number of epochs with so many steps, at least 2."""
-    return max(2, default_epochs(train_images, batch_size, steps))
+def lengths(
+    train_images: int, batch_size: int, steps: int = STEPS, patience: int = PATIENCE
+) -> dict[str, int]:
+    """Return `repeat`, `epochs` and `patience` for this number of training images.
 
-
-def default_epochs(train_images: int, batch_size: int, steps: int = STEPS) -> int:
-    """Return the number of epochs that make `steps` steps, at least 1."""
-    return max(1, round(steps / -(-train_images // batch_size)))
+    Few images are repeated until an epoch has about `EPOCH` steps, so that the time
+    between two validations is similar for all numbers of images.
+    """
+    repeat = max(1, round(EPOCH * batch_size / train_images))
+    epoch = -(-train_images * repeat // batch_size)
+    return {
+        "repeat": repeat,
+        "epochs": max(1, round(steps / epoch)),
+        "patience": max(2, round(patience / epoch)),
+    }
 
 
 def comparable(folder: RunFolder, configs: Iterable[RunConfig]) -> bool:
@@ -64,7 +72,7 @@ def comparable(folder: RunFolder, configs: Iterable[RunConfig]) -> bool:
     free |= {"model": "dae", "warmup_steps": 0}
     same_size = [c for c in configs if c.train_images == own.train_images]
     if not same_size:
-        free |= {"train_images": None, "epochs": 1, "patience": 0}
+        free |= {"train_images": None, "repeat": 1, "epochs": 1, "patience": 0}
     other = (same_size or configs)[0]
     return own.model_copy(update=free) == other.model_copy(update=free)
 
@@ -129,7 +137,7 @@ def _row(
     found = store.figures(folder.path.name, depends, measure_run)
     losses, spec = history["val_loss"], config.plan(splits.image_shape)
     saved = saved_epoch(config, losses)
-    per_epoch = -(-len(kept.train) // config.batch_size)
+    per_epoch = config.epoch_steps(len(kept.train))
     return {
         "net": MODELS[config.model],
         "depth": config.depth,

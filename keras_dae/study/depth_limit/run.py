@@ -100,13 +100,13 @@ def depth_configs(
     batch, found = make().batch_size, []
     for seed in range(seeds):
         for place, size in enumerate(sizes):
-            most = depth_limit.default_epochs(size, batch, steps)
             fields = {
+                **depth_limit.lengths(size, batch, steps, patience),
                 "train_images": None if size == whole else size,
-                "epochs": given[place] if given else most,
-                "patience": depth_limit.default_patience(size, batch, patience),
                 "seed": seed,
             }
+            if given:
+                fields["epochs"] = given[place]
             for depth in depths:
                 rise = {"depth": depth, "warmup_steps": depth_limit.warmup_steps(depth)}
                 plain = make(**fields, **rise)

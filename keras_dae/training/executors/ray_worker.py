@@ -188,7 +188,8 @@ def _fit(order: Order, splits: Splits, folder: RunFolder, post: Any) -> None:
 
     config = order.config
     label = config.plan(splits.image_shape).name
-    sizes = {"label": label, "epochs": config.epochs, "images": len(splits.train)}
+    images = len(splits.train) * config.repeat
+    sizes = {"label": label, "epochs": config.epochs, "images": images}
     with Reporter(order, folder, post, **sizes) as progress:
         fit(config, splits, folder.path.parent, resume=True, progress=progress)
 

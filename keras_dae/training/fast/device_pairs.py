@@ -88,7 +88,7 @@ class DevicePairs(NoisyCleanPairs):
         last = min(first + self.at_once, self.batches)
         clean = self._clean(epoch, first * self.batch_size, last * self.batch_size)
         # The last batch of an epoch can be smaller.
-        whole = min(last, len(self.images) // self.batch_size)
+        whole = min(last, self.images_per_epoch // self.batch_size)
         taken = (whole - first) * self.batch_size
         parts = []
         if whole > first:

@@ -15,8 +15,7 @@ from keras_dae.study.depth_limit.measure import (
     DEPTHS,
     LATENT,
     comparable,
-    default_epochs,
-    default_patience,
+    lengths,
     warmup_steps,
 )
 from keras_dae.study.depth_limit.run import depth_configs
@@ -93,13 +92,21 @@ def test_runs_are_comparable_that_differ_by_what_is_studied(tmp_path):
     assert not comparable(whole, [few])
 
 
-def test_epochs_and_patience_make_equal_steps():
-    assert default_epochs(1000, 64, 4000) * 16 == 4000
-    assert default_epochs(48_000, 64, 4000) == 5  # 5 * 750 steps
-    assert default_epochs(10**6, 1, steps=10) == 1
-    assert default_patience(1000, 64) == 31  # of 16 steps
-    assert default_patience(5000, 64) == 6  # of 79
-    assert default_patience(48_000, 64) == 2  # of 750: never fewer than 2
+@pytest.mark.parametrize(
+    ("images", "repeat", "epoch", "patience"),
+    [(1000, 16, 250, 4), (5000, 3, 235, 4), (48_000, 1, 750, 2)],
+)
+def test_runs_have_about_equal_steps_between_validations(
+    images, repeat, epoch, patience
+):
+    found = lengths(images, 64, 9000, 1000)
+    assert found == {
+        **{"repeat": repeat, "patience": patience},
+        "epochs": round(9000 / epoch),
+    }
+    config = make_config({"repeat": repeat, "batch_size": 64})
+    assert config.epoch_steps(images) == epoch
+    assert lengths(10**6, 1, 10)["epochs"] == 1
 
 
 def test_the_warm_up_grows_with_depth_from_the_recipes():
@@ -124,7 +131,8 @@ def test_residual_nets_are_run_beside_plain_ones_where_they_differ():
     assert {(c.schedule, c.validation_images) for c in found} == {("plateau", None)}
     for one in found:
         assert one.warmup_steps == warmup_steps(one.depth)
-        assert one.patience == default_patience(one.train_images or 4000, 64)
+        own = lengths(one.train_images or 4000, 64)
+        assert {key: getattr(one, key) for key in own} == own
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

@@ -43,8 +43,9 @@ def items(pairs, epoch=0):
         (FLOATS, {}),
         (BYTES.astype("uint16") * 100, {"low": 0, "high": 25500}),
         (ROWS, {}),
+        (BYTES, {"repeat": 3}),
     ],
-    ids=["uint8", "clipped", "float64", "uint16", "rows"],
+    ids=["uint8", "clipped", "float64", "uint16", "rows", "repeated"],
 )
 def test_clean_images_are_those_of_numpy(device, resident, images, limits, monkeypatch):
     """To the bit, in the same order, whether they are held on the device or not."""
