@@ -359,7 +359,7 @@ def table(cells: list[Row]) -> Table:
             ]
             seconds = np.mean([row["seconds"] for row in own.values()])
             body.append([name, *figures, f"{seconds:.1f}"])
-    heads = ["method", *(f"sigma {sigma}" for sigma in SIGMAS), "seconds"]
+    heads = ["method", *(f"sigma {sigma} of 255" for sigma in SIGMAS), "seconds"]
     return Table(heads, body, words=(0,))
 
 

@@ -9,6 +9,7 @@ from keras_dae.commands.common import (
     check_free,
     configuration,
     echo_json,
+    given_options,
     grid,
     load_splits,
     look_at,
@@ -252,11 +253,16 @@ def evaluate(
     from keras_dae.training.runs import find_all
 
     files = [run for run in runs if run.suffix == ".keras"]
-    given = {key: value for key, value in options.items() if value is not None}
+    given = given_options(options)
     check(
         bool(files) or not given, "These options apply only to .keras files.", **given
     )
-    config = configuration(None, options)
+    check(
+        per_image is None or per_image.suffix in (".csv", ".npz"),
+        "--per-image must end in .csv or .npz.",
+        per_image=str(per_image),
+    )
+    config = configuration(None, given)
     data = Path((config.data or "").partition(":")[2])
     check_free(per_image, overwrite, *files, data)
     places = [run for run in runs if run not in files] if runs else [out]

@@ -9,6 +9,7 @@ from keras_dae.commands.common import (
     check_free,
     configuration,
     echo_json,
+    given_options,
     load_splits,
     look_at,
     print_table,
@@ -178,7 +179,7 @@ def _data_of(
     from keras_dae.training.records import check_data
     from keras_dae.training.runs import find_runs
 
-    given = {key: value for key, value in options.items() if value is not None}
+    given = given_options(options)
     if is_dir(model) and not given:
         folder = find_runs(model)[0]
         config = folder.config()

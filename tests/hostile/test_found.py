@@ -248,6 +248,12 @@ def test_an_output_that_exists_is_kept(place):
         assert "--overwrite" in said
 
 
+def test_a_table_of_an_unknown_format_is_refused_before_any_work(place):
+    said = refused("evaluate", RUN, "--per-image", "rows.txt", code=2)
+    assert ".csv or .npz" in said
+    assert not Path("rows.txt").exists()
+
+
 def test_an_input_is_never_an_output(place):
     shutil.copy(RUN / "model.keras", "m.keras")
     before = Path("m.keras").read_bytes()

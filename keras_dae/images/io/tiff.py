@@ -149,7 +149,8 @@ def _read_directory(
     array = upright(array if array.ndim == 3 else array[..., None], orientation)
     samples, alpha, note = _channels(page, kind, array.shape[2])
     if page.compression in LOSSY:
-        note = "; ".join(filter(None, [note, "its lossy compression becomes lossless"]))
+        lossless = "its compression, which can be lossy, becomes lossless"
+        note = "; ".join(filter(None, [note, lossless]))
     pages = []
     for channels in samples:
         values = np.ascontiguousarray(array[..., list(channels)])
