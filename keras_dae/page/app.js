@@ -245,6 +245,8 @@
     takeFiles($("bench"), $("digit-file"), takeDigit);
     select(state.model);
     setKind();
+    // Outputs say more than empty frames do.
+    if (digitModels.length) $("samples").firstElementChild?.click();
   }
 
   // A file dropped outside the drop zones would replace the page.

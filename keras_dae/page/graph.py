@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError
 from keras_dae.models.files import ends
-from keras_dae.system.private import calls
+from keras_dae.system.private import calls, without_tensorflow
 
 ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh")
 TYPES = ("float16", "float32")
@@ -106,7 +106,8 @@ def _only(layer: Any, **accepted: Any) -> None:
 
 
 def _activation(layer: Any) -> str:
-    name = keras.activations.serialize(layer.activation)
+    with without_tensorflow():
+        name = keras.activations.serialize(layer.activation)
     if name not in ACTIVATIONS:
         raise _UnsupportedError(f"activation {name!r}, not {', '.join(ACTIVATIONS)}")
     return str(name)

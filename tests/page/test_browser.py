@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(
 )
 TWO = [(0.3, 0.25), (0.5, 0.15), (0.7, 0.3), (0.5, 0.55), (0.3, 0.8), (0.72, 0.8)]
 STATUS = "document.getElementById('status').textContent"
+BUSY = "document.getElementById('answers').getAttribute('aria-busy')"
 # The values of a canvas, read from a copy: the page's own stays fast to draw on.
 SHADES = """
 const shades = (canvas) => {
@@ -58,20 +59,19 @@ def browser(tmp_path_factory):
 
 @pytest.fixture
 def page(browser, file):
-    """The page, newly opened; no test leaves an error in the console."""
+    """The page, opened and cleared; no test leaves an error in the console."""
     browser.console.clear()
     browser.requests.clear()
     browser.size(1280, 900)
     browser.open(file)
+    browser.click("#clear")
+    browser.wait(f"{BUSY} === 'false' && {STATUS}.includes('Draw a digit')")
     yield browser
     # A browser without a graphics card says so where it is asked for one.
     other = [one for one in browser.console if "No available adapters" not in str(one)]
     assert other == []
     own = [url for url in browser.requests if not url.startswith(("file:", "blob:"))]
     assert own == []
-
-
-BUSY = "document.getElementById('answers').getAttribute('aria-busy')"
 
 
 def answered(page):
@@ -104,6 +104,14 @@ def test_a_drawn_digit_is_answered_by_all_nine(page):
         assert card["label"].startswith(f"Output of {card['name']}: MSE")
         best[card["name"]] = error
     assert page.run(STATUS).startswith(min(best, key=best.get))
+
+
+def test_the_page_opens_with_the_outputs_for_the_first_test_image(page, file):
+    page.open(file)
+    cards = answered(page)
+    assert all(card["words"].startswith("MSE") for card in cards)
+    pressed = "document.querySelector('#samples button').getAttribute('aria-pressed')"
+    assert page.run(pressed) == "true"
 
 
 def test_an_empty_canvas_is_answered_by_nobody(page):
