@@ -257,7 +257,7 @@ def _numbers(
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs in parallel.")
 @data_dir
-@out_option(DEFAULT_STUDY, "Folder of the study; the runs go to its folder depth.")
+@out_option(DEFAULT_STUDY, "Folder of the study; the runs go to OUT/depth-limit.")
 @machine_options
 @as_json
 def depth_limit(
