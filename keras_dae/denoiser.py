@@ -27,7 +27,13 @@ from keras_dae.models import files
 from keras_dae.models.architectures import DAESpec
 from keras_dae.models.builders import DEFAULT_OUTPUT_BIAS, output_bias
 from keras_dae.models.ceilings import CeilingSpec
-from keras_dae.training.arrays import choose_optimizer, fit_arrays, frozen_validation
+from keras_dae.training.arrays import (
+    OF_THESE_WEIGHTS,
+    check_validation,
+    choose_optimizer,
+    fit_arrays,
+    frozen_validation,
+)
 from keras_dae.training.config import RunConfig, make_config
 from keras_dae.training.fitting import fit as fit_run
 from keras_dae.training.fitting import mean_pixel, start
@@ -232,7 +238,10 @@ class Denoiser:
                 another shape.
             KerasDAEError: there are too few validation images.
         """
-        low, high = self._range(np.asarray(images[:1]))
+        low, high = self._range(as_images(images))
+        check_validation(
+            as_images(validation_images), as_images(images).dtype, low, high
+        )
         splits = Splits.from_arrays(images, validation_images, value_range=(low, high))
         self._check_shape(splits.train)
         found = calibrate(
@@ -318,7 +327,7 @@ class Denoiser:
             >>> list(denoiser.fit(images, epochs=1, verbose=0).history)
             ['loss']
         """
-        low, high = self.value_range or (None, None)
+        low, high = self._range(as_images(images))
         pairs = training_pairs(
             targets,
             images,
@@ -345,7 +354,7 @@ class Denoiser:
             fast=fast,
             verbose=verbose,
         )
-        for key in (KEY, "targets"):  # these described the previous weights
+        for key in (KEY, *OF_THESE_WEIGHTS):
             self.card.pop(key, None)
         self.card |= card
         return history

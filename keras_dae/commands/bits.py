@@ -8,6 +8,7 @@ import click
 from keras_dae.commands.common import (
     configuration,
     echo_json,
+    given_options,
     load_splits,
     look_at,
     print_table,
@@ -21,6 +22,8 @@ from keras_dae.commands.options import (
     out_option,
     test_options,
 )
+from keras_dae.errors import check
+from keras_dae.system.path_names import stems
 
 
 @click.command()
@@ -53,9 +56,9 @@ def bits(
     is the nine pretrained models of the study and the runs in the folder bits/runs of
     --out.
 
-    A run folder is measured on the data and noise of its training. Other models use
-    --data, --noise, --sigma and --clip. Results are saved after each step: a repeated
-    command measures only what is missing.
+    If there are run folders, all models are measured on the data and noise of the runs.
+    Otherwise --data, --noise, --sigma and --clip apply. Results are saved after each
+    step: a repeated command measures only what is missing.
     """
     from keras_dae.system import backend
     from keras_dae.training.progress import Steps
@@ -63,6 +66,8 @@ def bits(
     files, folders = _found(runs, out)
     look_at(files.values(), folders)
     config = configuration(None, options)
+    for folder in folders:
+        _check_setting(folder, given_options(options))
     if not folders:
         config = config.model_copy(update={"data": load_splits(config, data_dir).name})
     backend.select(device, threads)
@@ -95,5 +100,20 @@ def _found(runs: tuple[str, ...], out: Path) -> tuple[dict[str, Path], list[Any]
             find_all([own]) if is_dir(own) else []
         )
     places = [run for run in runs if is_dir(run)]
-    found = [find_model(run) for run in runs if run not in places]
-    return {one.name: one.path for one in found}, find_all(map(Path, places))
+    named = {run: find_model(run).path for run in runs if run not in places}
+    files = dict(zip(stems(named), named.values(), strict=True))
+    return files, find_all(map(Path, places))
+
+
+def _check_setting(folder: Any, given: dict[str, Any]) -> None:
+    """Refuse options that differ from the data or noise of a run."""
+    from keras_dae.training.config import make_config
+
+    own, data = folder.config(), folder.record()["dataset"]["name"]
+    asked = make_config(own.model_dump(), {"data": data}, given)
+    check(
+        asked.data == data and asked.make_noise() == own.make_noise(),
+        f"All models are measured on the data and noise of {folder.path}. Without run "
+        "folders, these options apply.",
+        **given,
+    )

@@ -1,7 +1,7 @@
 """Functions that the commands share: read a configuration, load data, print."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,18 @@ def configuration(config_file: Path | None, options: dict[str, Any]) -> Any:
     """Return the checked configuration: the file, overridden by the given options."""
     from keras_dae.training.config import make_config, read_toml
 
-    given = given_options(options)
-    return make_config(read_toml(config_file) if config_file else {}, given)
+    below = read_toml(config_file) if config_file else {}
+    return make_config(below, given_options(options, below))
 
 
-def given_options(options: dict[str, Any]) -> dict[str, Any]:
+def given_options(
+    options: dict[str, Any], below: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the options that were given on the command line.
+
+    Args:
+        options: all options; those that were not given are None.
+        below: configuration that the options override.
 
     Raises:
         UsageError: an option would be ignored because of another one.
@@ -29,14 +35,15 @@ def given_options(options: dict[str, Any]) -> dict[str, Any]:
     from keras_dae.training.config import takes_sigma
 
     given = {key: value for key, value in options.items() if value is not None}
-    noise = given.get("noise")
+    under = {**(below or {}), **given}
+    noise = under.get("noise")
     check(
         noise is None or "sigma" not in given or takes_sigma(noise),
         "sigma applies only to gaussian noise whose strength is not part of --noise.",
         noise=noise,
         sigma=given.get("sigma"),
     )
-    model = given.get("model")
+    model = under.get("model")
     shape = {key: given[key] for key in ("depth", "latent") if key in given}
     check(
         model in (None, *FAMILIES) or not shape,
@@ -174,7 +181,7 @@ def grid(
     )
     splits = load_splits(first, data_dir)
     named = {**options, "data": splits.name}
-    if first.noisy_files:
+    if first.noisy_files and not first.tells_sigma():
         named["sigma"] = noise_of_files(first, splits).sigma
     configs = [
         by_epochs(

@@ -195,6 +195,8 @@ def _numbers(
         raise click.BadParameter(
             f"expected whole numbers separated by commas, not {text!r}."
         ) from None
+    if parameter.name == "epochs" and None in numbers:
+        raise click.BadParameter(f"expected numbers, not {text!r}.")
     if any(number is not None and number < 1 for number in numbers):
         raise click.BadParameter(f"expected numbers of at least 1, not {text!r}.")
     return list(dict.fromkeys(numbers)) if parameter.name != "epochs" else numbers

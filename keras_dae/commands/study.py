@@ -153,6 +153,7 @@ def train(
         noise_of_files,
     )
     from keras_dae.system import backend
+    from keras_dae.training.length import by_epochs
     from keras_dae.training.progress import FitProgress
 
     check(
@@ -163,11 +164,16 @@ def train(
     )
     config = asked(config_file, options)
     if resume:
+        check(
+            not was_given("config_file", "out"),
+            "--config and --out do not apply to --resume RUN, which has its own.",
+            resume=resume,
+        )
         config, out = resumed(Path(resume), options)
     splits = load_splits(config, data_dir)  # fails before the slow import of keras
     config = noise_of_files(config, splits)
     if resume is None:
-        check_new(config, splits, out)
+        check_new(by_epochs(config, splits), splits, out)
     spec = config.plan(splits.image_shape)
     step = spec.macs * config.batch_size
     backend.select(device, threads or backend.useful_threads(step))

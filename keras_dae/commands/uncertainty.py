@@ -144,7 +144,7 @@ def _tell(summary: dict[str, Any]) -> None:
         print_table(parts_table(name, report[0]))
     click.echo(
         f"{name}: intervals cover {summary['level']:.0%} of an image's pixels with "
-        f"probability {summary['confidence']:.0%}, from "
+        f"probability {100 * summary['confidence']:g} %, from "
         f"{summary['images']['validation']:,} validation images; {summary['out']}"
     )
 
@@ -175,14 +175,16 @@ def _data_of(
     """Return images, noise and data seed: those of the training, or those given."""
     from keras_dae.errors import UsageError
     from keras_dae.images.noise_words import as_noise
-    from keras_dae.system.storage import is_dir
+    from keras_dae.system.storage import is_dir, is_file
+    from keras_dae.training.config import make_config
     from keras_dae.training.records import check_data
-    from keras_dae.training.runs import find_runs
+    from keras_dae.training.runs import RunFolder, find_runs
 
     given = given_options(options)
-    if is_dir(model) and not given:
-        folder = find_runs(model)[0]
-        config = folder.config()
+    folder = find_runs(model)[0] if is_dir(model) else RunFolder(model.parent)
+    if "data" not in given and is_file(folder.config_path):
+        # The split of the run, so that no training image is used for calibration.
+        config = make_config(folder.config().model_dump(), given)
         splits = load_splits(config, data_dir)
         check_data(folder, splits)
         splits = splits.limited(
@@ -193,7 +195,8 @@ def _data_of(
         raise UsageError(
             f"Give --data, since {model} does not name the data of its training."
         )
-    config = configuration(None, {"data": card.get("data"), **given})
+    own = {key: card.get(key) for key in ("data", "data_seed")}
+    config = configuration(None, {**({} if "data" in given else own), **given})
     splits = load_splits(config, data_dir)
     other = {"noise", "sigma", "clip"} & set(given)
     noise = config.make_noise() if other or "noise" not in card else None
@@ -256,6 +259,12 @@ def uncertainty(
 
     nine = [spec.name for spec in paper_specs()]
     found = [find_model(name) for name in models or nine]
+    names = [one.name for one in found]
+    check(
+        len(set(names)) == len(names),
+        "Each model has a file of its name in OUT/uncertainty, so names must differ.",
+        models=", ".join(names),
+    )
     studied = describe_noise(Gaussian(0.5, clip=True))
     for one in found:
         trained_on = one.card.get("noise", studied)
@@ -263,6 +272,12 @@ def uncertainty(
             trained_on == studied,
             f"{one.name} was not trained with clipped Gaussian noise of sigma 0.5.",
             noise=trained_on,
+        )
+        check(
+            not one.card.get("data_seed"),
+            f"{one.name} was trained on another split of the data. Models must have "
+            "data seed 0.",
+            data_seed=one.card.get("data_seed"),
         )
     look_at([one.path for one in found])
     backend.select(device, threads)

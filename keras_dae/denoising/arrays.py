@@ -83,7 +83,11 @@ def denoise_any(
         except UnreadableError as error:
             raise UnreadableError(f"{legible(image)} {error}") from error
         found = [
-            page.joined(_denoise(model_of, page.values[None], range_of, strength)[0])
+            page.joined(
+                _denoise(
+                    model_of, page.values[None], range_of, strength, page.inverted
+                )[0]
+            )
             for page in pages
         ]
         return found[0] if len(found) == 1 else found
@@ -94,14 +98,18 @@ def denoise_any(
 
 
 def _denoise(
-    model_of: ModelOf, images: np.ndarray, range_of: RangeOf, strength: float
+    model_of: ModelOf,
+    images: np.ndarray,
+    range_of: RangeOf,
+    strength: float,
+    inverted: bool = False,
 ) -> np.ndarray:
     """Denoise a batch (N, H, W, C); the result has the same type."""
     low, high = range_of(images)
-    unit = to_unit(images, low, high, inverted=False).clip(0, 1)
+    unit = to_unit(images, low, high, inverted=inverted).clip(0, 1)
     answers = _answers(model_of(unit), unit)
     answers = unit + np.float32(strength) * (answers - unit)
-    return from_unit(answers, images.dtype, low, high, inverted=False)
+    return from_unit(answers, images.dtype, low, high, inverted=inverted)
 
 
 def with_interval(

@@ -91,9 +91,9 @@ def denoise_jobs(
                 row["state"] = "done"
         except UnreadableError as error:
             row["reason"] = error.mended
-        except UsageError:
-            raise
         except KerasDAEError as error:
+            if isinstance(error, UsageError) and task.model is not None:
+                raise  # the options do not suit the model, whatever the file
             row["reason"] = str(error).rstrip(".")
         except MemoryError:
             row["reason"] = "needs more memory than is available"

@@ -140,6 +140,8 @@ def run_card(run: RunFolder) -> dict[str, Any]:
     record = run.record()
     wanted = ("image_shape", "input", "values", "targets")
     known = {key: record[key] for key in wanted if record.get(key)}
+    seed = run.config().data_seed
+    known |= {"data_seed": seed} if seed else {}
     card = {"data": record["dataset"]["name"], "noise": record["noise"], **known}
     with believed(run.config_path):
         _check_card(card)

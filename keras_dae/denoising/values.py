@@ -20,8 +20,9 @@ def describe_values(
         if asked is None and limits != RANGES.get(page.values.dtype.name)
     ]
     if scaled:
-        each = f"; the same for all {len(scaled)} pages" if len(scaled) > 1 else ""
-        words = range_note(scaled[0]) + each
+        pages = f"page 1 of {len(scaled)}, each with its own range: "
+        first = pages if len(scaled) > 1 else ""
+        words = first + range_note(scaled[0])
         notes.append(f"{words} (use --range LOW..HIGH for another range)")
     missing = sum(int((~np.isfinite(g)).sum()) for g in gaps if g is not None)
     if missing:

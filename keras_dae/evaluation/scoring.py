@@ -35,6 +35,7 @@ from keras_dae.models.batches import images_at_once
 from keras_dae.models.files import load
 from keras_dae.models.gate import holds_optimizer
 from keras_dae.training.config import RunConfig
+from keras_dae.training.length import begun
 from keras_dae.training.patience import saved_epoch
 from keras_dae.training.runs import RunFolder, model_name
 
@@ -316,6 +317,7 @@ def finished_epochs(folder: RunFolder) -> dict[str, list[Any]]:
     steps = folder.config().epoch_steps(folder.record()["dataset"]["train"])
     taken = int(load(folder.model_path, compiled=True).optimizer.iterations)
     done, rest = divmod(taken, steps)
+    done += begun(folder)  # each round has a new optimizer
     if rest or not 0 < done <= len(history["loss"]):
         raise KerasDAEError(
             f"{folder.model_path} and {folder.history_path} do not belong together: "

@@ -8,9 +8,11 @@ import keras
 import numpy as np
 
 from keras_dae.errors import check
-from keras_dae.images.frozen import VALIDATION, frozen_arrays
+from keras_dae.images.estimates import SMALLEST, measure_ranges
+from keras_dae.images.frozen import MEASURED, VALIDATION, FrozenPairs, frozen_arrays
 from keras_dae.images.noise_words import describe_noise
 from keras_dae.images.pairs import NoisyCleanPairs
+from keras_dae.images.ranges import check_unit
 from keras_dae.images.rows import Images, as_images
 from keras_dae.images.targets import CLEAN, FrozenTargets, TargetPairs
 from keras_dae.images.unbiased import describe_targets
@@ -20,6 +22,12 @@ from keras_dae.system.numerics import float32
 from keras_dae.training.config import make_config
 from keras_dae.training.loop import batches_at_once, train_epochs, use_fast_steps
 from keras_dae.training.optimizers import make_optimizer
+
+# Entries of a card that no longer hold if its model is trained further.
+OF_THESE_WEIGHTS = (
+    *("data_sha256", "data_seed", "images", "epochs", "seed", "backend"),
+    *("input", "figures", "limits", "targets"),
+)
 
 
 def fit_arrays(
@@ -75,6 +83,7 @@ def _card_of(
         "image_shape": list(images.shape[1:]),
         "values": {"dtype": images.dtype.name, "low": pairs.low, "high": pairs.high},
         "noise": describe_noise(pairs.noise),
+        **_input(pairs),
         **describe_targets(targets_of(pairs), pairs.noise),
         "training": {
             "images": len(images),
@@ -87,6 +96,21 @@ def _card_of(
             "last": last,
         },
     }
+
+
+def _input(pairs: NoisyCleanPairs) -> dict[str, Any]:
+    """Return the ranges of noisy training images; empty if images are too small."""
+    if min(pairs.images.shape[1:3]) < SMALLEST:
+        return {}
+    drawn = FrozenPairs(
+        pairs.images,
+        pairs.noise,
+        seed=pairs.seed,
+        split=MEASURED,
+        low=pairs.low,
+        high=pairs.high,
+    )
+    return {"input": measure_ranges(drawn.block(0)[0])}
 
 
 def targets_of(pairs: NoisyCleanPairs) -> str:
@@ -145,6 +169,7 @@ def frozen_validation(
         return _checked_pair(given, check_shape)
     images = as_images(given)
     check_shape(images)
+    check_validation(images, pairs.images.dtype, pairs.low, pairs.high)
     options: dict[str, Any] = {
         "seed": pairs.seed,
         "split": VALIDATION,
@@ -154,6 +179,21 @@ def frozen_validation(
     if isinstance(pairs, TargetPairs):
         return FrozenTargets(pairs.targets, images, pairs.noise, **options).arrays()
     return frozen_arrays(images, pairs.noise, **options)
+
+
+def check_validation(images: Images, dtype: Any, low: float, high: float) -> None:
+    """Refuse validation images of another type than the training images.
+
+    Raises:
+        UsageError: the types differ, or floats are outside the range.
+    """
+    check(
+        images.dtype == dtype,
+        "Validation images must have the type of the training images.",
+        types=(images.dtype.name, dtype.name),
+    )
+    if images.dtype.kind == "f" and (low, high) == (0, 1):
+        check_unit(images)
 
 
 def _checked_pair(

@@ -331,9 +331,12 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
     for field in shape:
         given = [layer[field] for layer in layers if layer.get(field) is not None]
         shape[field] = given[-1] if given else RunConfig.model_fields[field].default
-    merged = {
-        key: value for layer in layers for key, value in _at(layer, **shape).items()
-    }
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        own = _at(layer, **shape)
+        if own.get("epochs") is not None:  # replaces the steps of earlier layers
+            merged["steps"] = None
+        merged |= own
     try:
         config = RunConfig(**merged)
         check_mean(config.targets, config.make_noise())

@@ -1,6 +1,5 @@
 """Estimate how long a sweep takes on this machine's CPU, without importing keras."""
 
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_dae.images.splits import Splits
+from keras_dae.system.backend import available_cores
 from keras_dae.training.config import RunConfig
 from keras_dae.training.jobs import Job, epochs_done
 from keras_dae.training.runs import RunFolder, run_name
@@ -47,7 +47,7 @@ def sweep_seconds(
         steps = config.epoch_steps(len(used.train)) + validation
         seconds = (config.epochs - epochs_done(job)) * steps * step
         total, longest = total + seconds, max(longest, seconds)
-    return max(longest, total / (jobs or os.cpu_count() or 1))
+    return max(longest, total / (jobs or available_cores()))
 
 
 def duration_words(

@@ -41,7 +41,7 @@ from keras_dae.training.progress import FitProgress
 from keras_dae.training.recorder import Recorder, first_images
 from keras_dae.training.records import check_same_run, input_ranges, record_of
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
-from keras_dae.training.starting import take_weights
+from keras_dae.training.starting import start_sha256, take_weights
 
 # Time for a killed run of a sweep to notice and to release its folder.
 ORPHAN_SECONDS = 5.0
@@ -159,8 +159,10 @@ def _start(
         if folder.model_path.exists():
             return _continue(folder, config, pairs.batches)
     else:
-        looks = {"input": input_ranges(config, splits)}
-        write_json(folder.config_path, {**record, **looks})
+        record["input"] = input_ranges(config, splits)
+        if config.start is not None:
+            record["start_sha256"] = start_sha256(config.start)
+        write_json(folder.config_path, record)
     seen = isinstance(pairs, TargetPairs)  # the mean must not come from clean images
     bias = output_bias(pairs.mean_target()) if seen else mean_bias(splits)
     model = start(config, spec, bias)

@@ -29,8 +29,8 @@ def photo_recipe(given: dict[str, Any]) -> dict[str, Any]:
     """Return the default values for model=photo.
 
     Args:
-        given: the given options, of which `data`, `start`, `sigma` and `noisy_files`
-            matter.
+        given: the given options, of which `data`, `start`, `sigma`, `patience` and
+            `noisy_files` matter.
     """
     recipe = dict(RECIPE)
     if str(given.get("data")).startswith("folder:"):
@@ -39,6 +39,8 @@ def photo_recipe(given: dict[str, Any]) -> dict[str, Any]:
         recipe |= FROM_WEIGHTS
     if "sigma" in given and "noise" not in given:
         del recipe["noise"]
+    if given.get("patience"):
+        del recipe["schedule"]
     if given.get("noisy_files"):
         recipe = {key: value for key, value in recipe.items() if key not in OF_CLEAN}
     return recipe

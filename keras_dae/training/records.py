@@ -17,7 +17,6 @@ from keras_dae.system.streams import stream
 from keras_dae.training.config import RunConfig, Spec
 from keras_dae.training.noisy_files import estimated_sigma
 from keras_dae.training.runs import RunFolder, refuse_existing
-from keras_dae.training.starting import start_sha256
 
 
 def record_of(config: RunConfig, splits: Splits, spec: Spec) -> dict[str, Any]:
@@ -32,7 +31,6 @@ def record_of(config: RunConfig, splits: Splits, spec: Spec) -> dict[str, Any]:
         "parameters": spec.parameters,
         **_targets(config, splits),
         **({"files": splits.files} if splits.files else {}),
-        **({"start_sha256": start_sha256(config.start)} if config.start else {}),
     }
 
 

@@ -38,9 +38,10 @@ from keras_dae.system.storage import (
 from keras_dae.training.config import RunConfig, make_config
 from keras_dae.training.patience import has_ended
 
-DEFAULT_RUNS = Path("artifacts/runs")
-LARGEST = 1e30  # of a figure in a history; NaN is no number below it
-LONGEST_LABEL = 48  # characters; four bytes each still leave a name that can be
+# Largest value accepted in a history; a comparison with NaN is false.
+LARGEST = 1e30
+# Characters of up to 4 bytes in UTF-8; a file name can have 255 bytes.
+LONGEST_LABEL = 48
 HISTORY_KEYS = ("loss", "val_loss", "seconds", "val_seconds", "learning_rate")
 # Additional columns for models with a latent: shares as in `models.live_maps`, one list
 # per epoch, empty if an older version did not count them.

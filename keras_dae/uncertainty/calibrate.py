@@ -100,12 +100,12 @@ def answers_to(
         part: 'train', 'validation' or 'test'.
         noise: noise to add.
         seed: seed for the noise.
-        count: largest number of images.
+        count: largest number of images; all if there are fewer.
 
     Raises:
         KerasDAEError: outputs are not finite, or have another shape.
     """
-    images = splits.limited(**{part: count})
+    images = splits.limited(**{part: min(count, len(getattr(splits, part)))})
     stream = {"train": MEASURED, "validation": VALIDATION, "test": "test"}[part]
     limits = {"low": splits.low, "high": splits.high}
     found = []

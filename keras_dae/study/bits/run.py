@@ -67,7 +67,7 @@ def bits(
         check_data(folder, splits)
     splits = splits.limited(test=min(images, len(splits.test)))
     bench = TestBench(splits, config.make_noise(), config.data_seed)
-    models = {**files, **_named(folders)}
+    models = _named(files, folders)
     with Store.opened(out) as store:
         results = _measure(splits, bench, models, store, progress)
     drawn = {"bits": figures.curves(results)}
@@ -90,9 +90,9 @@ def _setting(folders: list[RunFolder], config: RunConfig) -> tuple[RunConfig, st
     return config, data
 
 
-def _named(folders: Iterable[RunFolder]) -> dict[str, Path]:
-    """Return name -> model file of runs; names include rates, and seeds if needed."""
-    found: dict[str, Path] = {}
+def _named(files: Mapping[str, Path], folders: Iterable[RunFolder]) -> dict[str, Path]:
+    """Return name -> model file; names of runs have rates, and seeds if needed."""
+    found = dict(files)
     for folder in folders:
         if not folder.model_path.exists():
             raise KerasDAEError(f"{folder.path} has not finished an epoch.")
@@ -101,8 +101,8 @@ def _named(folders: Iterable[RunFolder]) -> dict[str, Path]:
         name += f", rate {config.rate:g}" if config.rate else ""
         if name in found:
             name += f", seed {config.seed}"
-        while name in found:
-            name += "'"
+        if name in found:
+            name = str(folder.path)
         found[name] = folder.model_path
     return found
 

@@ -18,6 +18,7 @@ from keras_dae.study.common.loaders import (
     load_keras,
 )
 from keras_dae.system import backend
+from keras_dae.system.path_names import stems, unique
 from keras_dae.training.config import RunConfig
 from keras_dae.training.patience import saved_epoch
 from keras_dae.training.records import check_data
@@ -124,9 +125,7 @@ def users(texts: Iterable[str], splits: Splits) -> Iterator[Candidate]:
             denoiser.
     """
     texts = list(dict.fromkeys(texts))
-    names = Counter(Path(text).name for text in texts)
-    for text in texts:
-        name = Path(text).name if names[Path(text).name] == 1 else text
+    for text, name in zip(texts, unique(texts), strict=True):
         load = partial(load_denoiser, text, splits)
         used = fingerprint_of(text)
         yield Candidate(name, "user", used, load, {"file": text}, text)
@@ -134,14 +133,15 @@ def users(texts: Iterable[str], splits: Splits) -> Iterator[Candidate]:
 
 def files(paths: Iterable[Path], splits: Splits) -> list[Candidate]:
     """Return `.keras` files as candidates, named after the files."""
+    paths = list(paths)
     return [
         Candidate(
-            path.stem,
+            name,
             "user",
             {"file_sha256": file_sha256(path), "versions": backend.versions()},
             partial(load_keras, path, splits),
         )
-        for path in paths
+        for path, name in zip(paths, stems(paths), strict=True)
     ]
 
 

@@ -24,6 +24,7 @@ from keras_dae.models.architectures import DAESpec, architecture_row
 from keras_dae.models.live_maps import dead_maps
 from keras_dae.study.nine.references import references
 from keras_dae.system import backend
+from keras_dae.system.path_names import stems, unique
 from keras_dae.system.storage import is_file, read_json, replacing
 from keras_dae.training.config import RunConfig, table_order
 from keras_dae.training.records import check_data
@@ -133,10 +134,10 @@ def evaluate_files(
     noise, seed = config.make_noise(), config.data_seed
     bench = TestBench(splits, noise, seed, TEST_DRAWS)
     rows, images = [], []
-    for path in paths:
+    for path, name in zip(paths, stems(paths), strict=True):
         say(f"scoring {path}")
         row, of_images = score_model(bench, open_model(path), engine, str(path))
-        rows.append({"name": path.stem, "file": str(path), **row})
+        rows.append({"name": name, "file": str(path), **row})
         images.append(of_images)
     return Scored(_results(bench, rows), images, {}, [], bench)
 
@@ -212,10 +213,7 @@ def image_rows(scored: Iterable[Scored]) -> Iterator[dict[str, Any]]:
     """
     names = ("ssim", *added_metrics())
     for one in scored:
-        runs = [str(folder.path) for folder in one.folders] or [
-            row["file"] for row in one.results["models"]
-        ]
-        for run, of_images in zip(runs, one.images, strict=True):
+        for run, of_images in zip(_places(one), one.images, strict=True):
             for index, error in enumerate(of_images["mse"]):
                 yield {
                     "run": run,
@@ -234,21 +232,25 @@ def image_rows(scored: Iterable[Scored]) -> Iterator[dict[str, Any]]:
 def write_errors(path: Path, scored: Iterable[Scored]) -> None:
     """Write the MSE of each test image to an npz file, float32, one array per run.
 
-    The name of an array is that of the run folder or of the file.
+    The name of an array is that of the run folder or of the file, or the path if
+    several share the name.
     """
+    scored = list(scored)
+    names = unique(place for one in scored for place in _places(one))
+    images = [of_images for one in scored for of_images in one.images]
     errors = {
-        name: of_images["mse"].astype(np.float32)
-        for one in scored
-        for name, of_images in zip(_names(one), one.images, strict=True)
+        name.removesuffix(".keras"): of_images["mse"].astype(np.float32)
+        for name, of_images in zip(names, images, strict=True)
     }
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **errors)  # type: ignore[arg-type]
 
 
-def _names(scored: Scored) -> list[str]:
+def _places(scored: Scored) -> list[str]:
+    """Return the path of each run or file."""
     if scored.folders:
-        return [folder.path.name for folder in scored.folders]
-    return [row["name"] for row in scored.results["models"]]
+        return [str(folder.path) for folder in scored.folders]
+    return [row["file"] for row in scored.results["models"]]
 
 
 def _trained_with(folders: list[RunFolder]) -> list[dict[str, Any]]:

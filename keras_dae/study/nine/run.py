@@ -215,6 +215,8 @@ def plot(
     """
     named(out)
     daes = [folder for folder in folders if folder.config().model == "dae"]
+    if not daes:
+        raise UsageError("The figures show runs of --model dae, and there is none.")
     scored = evaluate(daes, data_dir, say, affine=True)
     if len(scored) > 1:
         names = ", ".join(sorted({one.results["dataset"]["name"] for one in scored}))

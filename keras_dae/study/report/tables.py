@@ -91,7 +91,7 @@ def results_table(results: dict[str, Any]) -> Table:
             f"{np.mean(errors):.5f}",
             f"{np.std(errors, ddof=1):.5f}" if len(rows) > 1 else "",
             f"{np.mean([row['test']['mse_sum'] for row in rows]):.2f}",
-            f"{psnr_of(float(np.mean(errors))):.2f}" if any(errors) else "inf",
+            _psnr_words(float(np.mean(errors))),
             f"{np.mean(likeness):.3f}" if None not in likeness else "",
             live_words(rows) or "",
             *(
@@ -100,6 +100,10 @@ def results_table(results: dict[str, Any]) -> Table:
             ),
         )
     return table
+
+
+def _psnr_words(error: float) -> str:
+    return f"{psnr_of(error):.2f}" if error > 0 else "inf"
 
 
 def claims_table(rows: list[dict[str, Any]]) -> Table:
@@ -156,7 +160,7 @@ def denoise_table(rows: list[dict[str, Any]]) -> Table:
             str(row["pages"]) if known else "",
             f"{row['estimate']['sigma']:.3f}" if row.get("estimate") else "",
             f"{row['seconds']:.1f}",
-            *(f"{psnr_of(error['mse']):.2f}" if error else "" for error in errors),
+            *(_psnr_words(error["mse"]) if error else "" for error in errors),
             "; ".join(filter(None, _words(row))),
         )
     return table

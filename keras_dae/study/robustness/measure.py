@@ -5,7 +5,7 @@ from dataclasses import fields
 from statistics import mean
 from typing import Any
 
-from keras_dae.errors import UsageError
+from keras_dae.errors import UsageError, check
 from keras_dae.evaluation.corrections import corrections
 from keras_dae.evaluation.metrics import METRICS
 from keras_dae.evaluation.scoring import TestBench
@@ -44,7 +44,7 @@ def strengths_of(kind: str) -> tuple[float, ...]:
     return GRID.get(kind) or (getattr(noise, fields(NOISES[kind])[0].name),)
 
 
-def parse_grid(texts: Iterable[str], clip: bool = True) -> Grid:
+def parse_grid(texts: Iterable[str]) -> Grid:
     """Return noises and strengths written as `gaussian:0.1,0.5`; GRID for none.
 
     A kind without strengths uses those of `GRID`.
@@ -55,18 +55,21 @@ def parse_grid(texts: Iterable[str], clip: bool = True) -> Grid:
     grid: dict[str, tuple[float, ...]] = {}
     for text in texts:
         kind, _, strengths = text.partition(":")
+        check(kind in NOISES, f"noise must be one of {', '.join(NOISES)}.", noise=kind)
+        before = grid.get(kind, ())
         if not strengths:
-            grid[kind] = strengths_of(kind)
+            grid[kind] = tuple(dict.fromkeys((*before, *strengths_of(kind))))
             continue
         try:
-            grid[kind] = tuple(float(one) for one in strengths.split(","))
+            added = [float(one) for one in strengths.split(",")]
         except ValueError:
             raise UsageError(
                 "Strengths must be numbers separated by commas, as in "
                 f"gaussian:0.1,0.5. Received: noise={text!r}."
             ) from None
-        for one in grid[kind]:
-            parse_noise(f"{kind}:{one:g}", clip=clip)
+        for one in added:
+            parse_noise(f"{kind}:{one:g}")
+        grid[kind] = tuple(dict.fromkeys((*before, *added)))
     return grid or GRID
 
 

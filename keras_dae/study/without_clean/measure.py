@@ -52,10 +52,11 @@ def measure(
         if label not in benches:  # shared by all runs
             benches[label] = TestBench(splits, noise, config.data_seed)
         rows.append(_row(folder, benches[label], label, store))
-    names = {row["model"] for row in rows}
-    names -= {row["model"] for row in rows if row["targets"] == "clean"}
+    clean_too = {(r["model"], r["noise"]) for r in rows if r["targets"] == "clean"}
+    missing = {(row["model"], row["noise"]) for row in rows} - clean_too
     for label, bench in benches.items():
-        rows += [r for r in _clean_rows(clean, bench, label) if r["model"] in names]
+        studied = _clean_rows(clean, bench, label)
+        rows += [row for row in studied if (row["model"], label) in missing]
     return {
         "dataset": splits.describe(),
         "hardware": backend.hardware(),
@@ -74,8 +75,13 @@ def _row(folder: RunFolder, bench: TestBench, label: str, store: Store) -> Row:
         return float(bench.errors(model_denoiser(open_model(folder.model_path))).mean())
 
     depends = {"model": file_sha256(folder.model_path), "test": bench.fingerprint}
+    few = f" ({config.train_images:,} images)" if config.train_images else ""
     return {
-        **{"model": model_name(config), "targets": config.targets, "noise": label},
+        **{
+            "model": model_name(config) + few,
+            "targets": config.targets,
+            "noise": label,
+        },
         **{"seed": config.seed, "epochs": len(history["loss"])},
         "mse": store.figures(folder.path.name, depends, measured),
         "seconds": round(sum(history["seconds"]) + sum(history["val_seconds"]), 1),

@@ -88,7 +88,8 @@ def add_noise(noise: Noise, clean: Tensor, draw: Draw) -> Tensor:
     parts = noise.parts if isinstance(noise, Chain) else (noise,)
     for number, part in enumerate(parts):
         clean = _add(part, clean, draw, 2 * number)
-    return clean
+    # Parts of a chain are not clipped, only its result.
+    return clean.clamp_(0, 1) if isinstance(noise, Chain) and noise.clip else clean
 
 
 def _add(noise: Any, clean: Tensor, draw: Draw, part: int) -> Tensor:
