@@ -8,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 import keras_dae as kd
@@ -286,6 +287,36 @@ def test_a_later_fit_on_clean_images_drops_the_targets(tiny):
     assert "targets" not in denoiser.card
 
 
+def test_a_later_fit_describes_its_own_images():
+    dark = np.random.default_rng(0).integers(0, 30, (40, 28, 28), dtype=np.uint8)
+    denoiser = kd.Denoiser.from_preset("DAE_1_5")
+    before = denoiser.card["input"]
+    denoiser.fit(dark, epochs=1, verbose=0)
+    card = denoiser.card
+    assert card["data"] == "arrays" and card["input"]["mean"][1] < before["mean"][1]
+    assert "licence" in card
+    assert not {"figures", "limits", "data_sha256", "images"} & card.keys()
+
+
+def test_fit_keeps_the_range_that_the_model_was_trained_with(monkeypatch):
+    images = np.random.default_rng(0).integers(50, 60, (40, 28, 28), dtype=np.uint8)
+    values = {"dtype": "uint8", "low": 10, "high": 200}
+    denoiser = kd.Denoiser(kd.plan(1, 5), noise="gaussian:0.5", card={"values": values})
+    denoiser.fit(images, epochs=1, verbose=0)
+    assert denoiser.card["values"] == values
+
+
+def test_a_negative_is_denoised_as_a_negative(tmp_path, digits):
+    noisy = np.asarray(digits.test[0, ..., 0]) / 255
+    noisy = noisy + np.random.default_rng(0).normal(0, 0.5, noisy.shape)
+    page = (255 * noisy.clip(0, 1)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", page, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "b.tif", 255 - page, photometric="miniswhite")
+    denoiser = kd.Denoiser.from_preset("DAE_5_8")
+    plain, negative = (denoiser.denoise(tmp_path / name) for name in ("a.tif", "b.tif"))
+    np.testing.assert_array_equal(negative, 255 - plain)
+
+
 @pytest.mark.parametrize(
     ("targets", "noise", "named"),
     [
@@ -320,6 +351,15 @@ def test_targets_that_cannot_be_are_refused(tiny, targets, noise, named):
         (lambda d, x: d.fit(x, validation_data=(x, x)), "types=('uint8', 'uint8')"),
         (lambda d, x: d.fit(x, validation_data=(x / 1, x[:2] / 1)), "of one shape"),
         (lambda d, x: d.fit(x, validation_data=(x,)), "arrays=1"),
+        (
+            lambda d, x: d.fit(x, validation_data=x / 1.0),
+            "types=('float64', 'uint8')",
+        ),
+        (
+            lambda d, x: d.fit(x / 1.0, validation_data=x + 200.0),
+            "values from 200 to 200",
+        ),
+        (lambda d, x: d.calibrate(x / 1.0, x + 200.0), "values from 200 to 200"),
         (
             lambda d, x: d.fit(x, validation_data=2 * (np.zeros((4, 8, 8)),)),
             "(8, 8, 1)",

@@ -73,7 +73,7 @@ def resumed(run: Path, options: dict[str, Any]) -> tuple[Any, Path]:
     if others:
         raise UsageError(f"{run} holds {len(others) + 1} runs; name one of them.")
     own: RunFolder = folder
-    given = given_options(options)
+    given = given_options(options, own.config().model_dump())
     data = {"data": own.record()["dataset"]["name"]}
     config = make_config(own.config().model_dump(), data, given)
     name = run_name(own.config(), data["data"])

@@ -15,14 +15,14 @@ def asked(config_file: Path | None, options: dict[str, Any]) -> Any:
     from keras_dae.training.config import make_config, read_toml
     from keras_dae.training.starting import start_options
 
-    given = given_options(options)
+    recipe = read_toml(config_file) if config_file else {}
+    given = given_options(options, recipe)
     sigma = given.get("sigma")
     if isinstance(sigma, float | int) and sigma > LARGE_SIGMA:
         say(
             f"Warning: sigma is on the scale from 0 to 1; {sigma:g} of 255 is "
             f"{sigma / 255:.3f}"
         )
-    recipe = read_toml(config_file) if config_file else {}
     start = given.get("start", recipe.get("start"))
     implied = start_options(str(start)) if start is not None else {}
     folder = str(given.get("data", recipe.get("data"))).startswith("folder:")

@@ -73,9 +73,13 @@ def test_the_grid_is_of_every_noise():
         "gaussian": (0.1, 0.5),
         "blur": GRID["blur"],
     }
+    repeated = parse_grid(["gaussian:0.1", "gaussian:0.5", "gaussian:0.1"])
+    assert repeated == {"gaussian": (0.1, 0.5)}
 
 
-@pytest.mark.parametrize("text", ["gausian:1", "gausian", "gaussian:a", "masking:2"])
+@pytest.mark.parametrize(
+    "text", ["gausian:1", "gausian", "gaussian:a", "masking:2", "blur+gaussian"]
+)
 def test_a_bad_grid_is_named(text):
     with pytest.raises(UsageError, match="Received: "):
         parse_grid([text])

@@ -82,6 +82,18 @@ def measured(splits, tmp_path_factory):
     return results, again
 
 
+def test_a_run_on_fewer_images_is_another_model(splits, tmp_path):
+    folders = [
+        fit(make_config(SMALL, {"targets": "noisy"}, few), splits, tmp_path / "runs")
+        for few in ({}, {"train_images": 40})
+    ]
+    with Store.opened(tmp_path) as store:
+        results = measure(folders, None, splits, store)
+    names = [row["model"] for row in results["rows"]]
+    assert names == ["DAE_1_5", "DAE_1_5 (40 images)"]
+    assert len(results["groups"]) == 2
+
+
 def test_each_run_is_measured_on_its_own_noise(measured, splits):
     results, _ = measured
     assert [r["targets"] for r in results["rows"]] == ["noisy", "split", "r2r"]

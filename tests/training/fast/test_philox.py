@@ -164,6 +164,9 @@ def test_clipping_and_no_noise():
     clean = torch.rand((640, 8, 9, 1), generator=torch.Generator().manual_seed(0))
     noisy = add_noise(Gaussian(2.0), clean, draw())
     assert float(noisy.min()) == 0 and float(noisy.max()) == 1
+    chain = parse_noise("speckle:1+gaussian:2")
+    noisy = add_noise(chain, clean, draw())
+    assert float(noisy.min()) == 0 and float(noisy.max()) == 1
     for row in (Gaussian, Speckle, Uniform, SaltPepper, Masking):
         kept = clean.clone()
         same = add_noise(row(0), clean, draw())
