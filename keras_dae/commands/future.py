@@ -205,7 +205,8 @@ def _numbers(
 @click.command("depth-limit")
 @test_options
 @numbers_option("depth", "3,5,9,17", "Depths, separated by commas or repeated.")
-# Every depth has the same filters, so that only the depth differs.
+# The depths have 0, 1, 3 and 7 residual blocks per side. The first two convolutions and
+# the last one are the same at each depth, and so are the filters.
 @click.option("--latent", default=5, show_default=True, help="Latent side.")
 @click.option(
     "--filters", default=32, show_default=True, help="Channels of each layer."

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_dae.images.estimates import describe
-from keras_dae.images.noise import make_noise
-from keras_dae.images.noise_words import noise_label
+from keras_dae.images.noise_words import as_noise, noise_label
 
 NOISE_FACTOR = 1.5
 SHADE_MARGIN = 0.1
@@ -29,10 +28,9 @@ def usual(card: dict[str, Any]) -> Ranges:
         ranges = card["input"].items()
         return {key: (float(low), float(high)) for key, (low, high) in ranges}
     noise = card.get("noise")
-    if noise is None or "parts" in noise:
+    if noise is None:
         return {}
-    parameters = {k: v for k, v in noise.items() if k not in ("kind", "test_sha256")}
-    drawn = make_noise(noise["kind"], **parameters)
+    drawn = as_noise(noise)
     shades = np.linspace(0, 1, 5, dtype=np.float32)
     flat = np.broadcast_to(shades[:, None, None, None], (5, 64, 64, 1))
     seen = [describe(image)["sigma"] for image in drawn(flat, np.random.default_rng(0))]

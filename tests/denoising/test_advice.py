@@ -27,7 +27,12 @@ def test_of_noise_alone_the_range_is_what_the_estimator_says_of_it():
     assert again == (low, high)
 
 
-@pytest.mark.parametrize("known", [{}, {"noise": None}, card("blur:1+gaussian:0.1")])
+def test_noises_in_a_row_count_together():
+    low, high = usual(card("blur:1+gaussian:0.1"))["sigma"]
+    assert 0.03 < low < high == pytest.approx(0.1, abs=0.02)
+
+
+@pytest.mark.parametrize("known", [{}, {"noise": None}])
 def test_a_card_that_says_nothing_of_use(known):
     assert usual(known) == {}
 

@@ -48,8 +48,8 @@ def bits_rows(results: Results) -> Table:
     """Return the cost of each model at 1 % more error, and its error at equal bits."""
     bits = [rate * results["pixels"] for rate in COMPARED]
     heads = [
-        *("model", "values", "exact MSE", f"bits at {MORE:.0%} more", "a value"),
-        *("its MSE", "no neighbours", "alone"),
+        *("model", "values", "exact MSE", f"bits at {MORE:.0%} more", "bits per value"),
+        *("MSE at these bits", "bits without prediction", "bits of single images"),
         *(f"MSE at {number:.0f} bits" for number in bits),
     ]
     cells = []
@@ -130,7 +130,7 @@ def _turn_rows(results: Results) -> Table:
         "claim: the higher error",
         "the lower",
         "exact",
-        "turned below",
+        "reversed below, bits",
         "measured",
     ]
     cells = [

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_dae.models.architectures import DEPTHS, LATENTS, DAESpec, plan
+from keras_dae.models.architectures import DAESpec, paper_specs
 from keras_dae.study.nine.claims import MINUS, paper_pairs
 
 Curve = Sequence[Mapping[str, float]]  # points of `bits` and `mse`
@@ -14,8 +14,7 @@ DENSITY = 2000  # numbers of bits at which two curves are compared
 
 def specs_of(names: Sequence[str]) -> list[DAESpec]:
     """Return the given models that belong to the nine of the paper."""
-    nine = [plan(depth, latent) for depth in DEPTHS for latent in LATENTS]
-    return [spec for spec in nine if spec.name in names]
+    return [spec for spec in paper_specs() if spec.name in names]
 
 
 def error_at(curve: Curve, bits: np.ndarray) -> np.ndarray:

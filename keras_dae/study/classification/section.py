@@ -57,7 +57,11 @@ def _slow(results: Mapping[str, Any]) -> str:
     words = [
         f"{name} on the first {count:,} test images" for name, count in few.items()
     ]
-    return f"Slow, and read after on fewer: {'; '.join(words)}." if words else ""
+    return (
+        f"Slow denoisers were measured on fewer images: {'; '.join(words)}."
+        if words
+        else ""
+    )
 
 
 def accuracy_rows(results: Mapping[str, Any]) -> Table:
@@ -100,9 +104,8 @@ def _noisy_sentence(results: Mapping[str, Any]) -> str:
     if not words:
         return ""
     return (
-        "Trained on noisy images instead, and reading them as they are: "
-        f"{', '.join(words)}; what a denoiser has to beat to be worth its place "
-        "before a classifier."
+        f"Classifiers trained on noisy images, without a denoiser: {', '.join(words)}. "
+        "A denoiser is useful only if the classifier is more accurate with it."
     )
 
 

@@ -19,11 +19,6 @@ from keras_dae.training.config import RunConfig, Spec
 from keras_dae.training.patience import saved_epoch
 from keras_dae.training.runs import RunFolder
 
-# 0, 1, 3 and 7 residual blocks per side. The first two convolutions and the last one
-# are the same at each depth, so that only the depth differs.
-DEPTHS = (3, 5, 9, 17)
-SIZES = (1000, 5000, 48_000)
-LATENT = 5  # the smallest of the study; possible at every depth from 2
 STEPS = 12_000  # limit; 16 epochs of 48,000 images
 PATIENCE = 1000  # steps without a lower validation loss, at least 2 epochs
 EPOCH = 250  # steps per epoch at least, so that validation does not dominate
@@ -150,7 +145,6 @@ def _row(
         "epochs": len(losses),
         "steps": len(losses) * per_epoch,
         "best_epoch": 1 + saved,
-        "best_steps": (1 + saved) * per_epoch,
         "most_steps": len(losses) >= config.epochs,
         "train": found["train"],
         "fitted": history["loss"][-1],

@@ -18,7 +18,8 @@ FIGURES = {
 }
 ENDED = (
     "Each net was trained until validation stopped improving, and is measured with the "
-    "weights of its best epoch; the loss of the last epoch is that of its own steps."
+    "weights of its best epoch. The column 'last epoch' is the mean training loss "
+    "during the last epoch."
 )
 TRAINABILITY = {
     "repaired": "residual connections repair it: the training loss rises with depth in "
@@ -57,8 +58,9 @@ def write(results: dict[str, Any]) -> Written:
     text = (
         f"Depth from {min(depths)} to {max(depths)} at a latent of "
         f"{results['latent']}x{results['latent']} (paper, section 5.4). The training "
-        "loss is measured after training, on the training images under noise that no "
-        f"step was made on; the gap is the validation loss less it. {setting(results)}"
+        "loss is measured after training, on the training images with noise that "
+        "training did not use. The gap is the validation loss minus this loss. "
+        f"{setting(results)}"
     )
     return "How deep before it overfits", [text, " ".join(said)], [Table(heads, cells)]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 BLUE, ORANGE, GREEN, VERMILION, *_ = PALETTE
 INK, GREY = "#222222", "#666666"
-LATENT_COLOURS = "cividis"
+LATENT_COLOUR_MAP = "cividis"
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 STYLE: "dict[RcKeyType, Any]" = {
@@ -172,7 +172,7 @@ def _feature_map(
         if index == spec.depth:
             _picture(
                 axes, stages.latent[..., plane], x + move, 1.75 + move, side,
-                cmap=LATENT_COLOURS, vmax=top, edge=ORANGE, zorder=3 - plane / 10,
+                cmap=LATENT_COLOUR_MAP, vmax=top, edge=ORANGE, zorder=3 - plane / 10,
             )  # fmt: skip
         else:
             corner = (x + move - side / 2, 1.75 + move - side / 2)
@@ -297,7 +297,7 @@ def _latent_maps(
                   y - (row - (across - 1) / 2) * pitch)  # fmt: skip
         _picture(
             axes, latent[..., index], *centre, pitch - 0.06,
-            cmap=LATENT_COLOURS, vmax=top, edge=ORANGE,
+            cmap=LATENT_COLOUR_MAP, vmax=top, edge=ORANGE,
         )  # fmt: skip
 
 

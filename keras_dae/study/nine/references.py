@@ -11,7 +11,7 @@ from keras_dae.study.common.tuning import choose, corrected, filter_name
 # Rows of `FILTERS` that take seconds to tune and to score on all test images. On MNIST
 # no other filter is better than the best of these.
 QUICK = ("mean", "median", "Gaussian")
-AFFINE_VALUES = 1024  # values per image; beyond this a fit takes minutes
+QUICK_AFFINE_VALUES = 1024  # values per image; beyond this a fit takes minutes
 AFFINE = ("affine, rank 100", "affine, full rank")
 
 
@@ -24,13 +24,13 @@ def references(bench: TestBench, *, affine: bool = False) -> list[dict[str, Any]
 
     Args:
         bench: the test images.
-        affine: also fit affine maps, for images of up to `AFFINE_VALUES` values.
+        affine: also fit affine maps, for images of up to `QUICK_AFFINE_VALUES` values.
     """
     rows = score_baselines(bench)
     for row in rows:
         row |= {"kind": "filter"} if row["name"] in MEDIANS else {}
     rows.append(_best_filter(bench))
-    if affine and bench.pixels <= AFFINE_VALUES:
+    if affine and bench.pixels <= QUICK_AFFINE_VALUES:
         solution = fit_affine(bench.splits, bench.noise, seed=bench.seed, draws=DRAWS)
         for name in AFFINE:
             if (rank := RANKS[name]) is None or rank < bench.pixels:

@@ -18,7 +18,8 @@ FIGURES = {
 }
 HEADS = [
     *("model", "coverage", "lowest tenth", "highest tenth", "in strokes", "unsure"),
-    *("mean width", "free", "rank", "free", "rank, unsure", "free"),
+    *("mean width", "mean width, free", "rank", "rank, free"),
+    *("rank, unsure", "rank, unsure, free"),
 ]
 SHIFT_HEADS = [
     *("model", "noise", "coverage", "in strokes", "lowest tenth", "unsure"),

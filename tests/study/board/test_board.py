@@ -1,5 +1,6 @@
 """The board: measured once, kept at once, grouped by seed, sorted by error."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from keras_dae.evaluation.metrics import mse
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.frozen import VALIDATION, frozen_arrays
 from keras_dae.images.noise import Gaussian
+from keras_dae.study.board import measure as board_module
 from keras_dae.study.board.measure import board_rows, interval, measure_all
 from keras_dae.study.common import candidates as candidates_module
 from keras_dae.study.common.candidates import Candidate, filters, floors
@@ -253,3 +255,16 @@ def test_pairs_that_do_not_fit_in_memory_are_measured_in_blocks(
     ((_, found),) = measure_all(bench, [network], other, SHOWN)
     for name in ("errors", "answers"):
         np.testing.assert_array_equal(found.arrays[name], held.arrays[name])
+
+
+def test_work_of_another_process_is_timed_by_the_clock(monkeypatch):
+    monkeypatch.setattr(board_module.backend, "device", lambda: "cpu")
+
+    def waits(noisy):
+        time.sleep(0.05)
+        return noisy
+
+    timed = [board_module._Timed(waits, wall=wall) for wall in (True, False)]
+    for one in timed:
+        one(np.zeros(1))
+    assert timed[0].seconds > 0.04 > timed[1].seconds
