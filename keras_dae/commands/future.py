@@ -233,7 +233,7 @@ def _numbers(
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
-    default=12_000,
+    default=9000,
     show_default=True,
     help="Most training steps of a run, whatever its number of images.",
 )

@@ -13,7 +13,7 @@ from keras_dae.models.files import open_model, save
 from keras_dae.models.live_maps import dead_maps, live_shares
 from keras_dae.system.lifeline import asked_to_end
 from keras_dae.training.optimizers import hold
-from keras_dae.training.patience import FALLS, has_ended, plateaus, rate_share
+from keras_dae.training.patience import has_ended, has_stopped, rate_share
 from keras_dae.training.progress import FitProgress
 from keras_dae.training.runs import LIVE_MAPS, RunFolder
 
@@ -72,7 +72,8 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
         if asked_to_end():  # a library may have swallowed the interrupt
             raise KeyboardInterrupt
         if self.patience:
-            hold(self.model, rate_share(self.history["val_loss"], self.patience))
+            losses = self.history["val_loss"]
+            hold(self.model, rate_share(losses, self.epochs, self.patience))
         self._rate = float(self.model.optimizer.learning_rate)
         self._began = self._fitted = time.perf_counter()
 
@@ -134,10 +135,11 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
 
     def _ending(self, losses: list[float]) -> dict[str, Any]:
         """Return where and why training ended, and the saved epoch, from 1."""
+        stopped = has_stopped(losses, self.epochs, self.patience)
         return {
             "after_epoch": len(losses),
             "saved_epoch": 1 + losses.index(min(losses)),
-            "by": "patience" if plateaus(losses, self.patience) > FALLS else "epochs",
+            "by": "patience" if stopped else "epochs",
         }
 
     def _live_maps(self, noisy: np.ndarray, epoch: int) -> list[float]:

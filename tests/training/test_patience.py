@@ -81,9 +81,19 @@ def losses(folder: RunFolder):
     ],
 )
 def test_plateaus_by_hand(given, patience, found):
-    assert plateaus(given, patience) == found
-    assert rate_share(given, patience) == pytest.approx(0.2**found)
+    assert plateaus(given, 99, patience) == found
+    assert rate_share(given, 99, patience) == pytest.approx(0.2**found)
     assert has_ended(given, 99, patience) is (found == 3)
+
+
+def test_the_rate_falls_at_the_latest_after_half_and_three_quarters_of_the_epochs():
+    improving = [1 / epoch for epoch in range(1, 9)]
+    counts = [plateaus(improving[:done], 8, 3) for done in range(9)]
+    assert counts == [0, 0, 0, 0, 1, 1, 2, 2, 2]
+    # One plateau at the second epoch; the fall at half of the epochs is this one.
+    early = [1.0, 1.0, 0.9, 0.8, 0.7, 0.6]
+    assert [plateaus(early[:done], 8, 1) for done in range(7)] == [0, 0, 1, 1, 1, 1, 2]
+    assert not has_ended(improving[:7], 8, 3) and has_ended(improving, 8, 3)
 
 
 def test_without_patience_the_epochs_alone_end_training():

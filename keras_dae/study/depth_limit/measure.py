@@ -19,7 +19,7 @@ from keras_dae.training.config import RunConfig, Spec
 from keras_dae.training.patience import saved_epoch
 from keras_dae.training.runs import RunFolder
 
-STEPS = 12_000  # limit; 16 epochs of 48,000 images
+STEPS = 9000  # limit; 12 epochs of 48,000 images
 PATIENCE = 1000  # steps without a lower validation loss, at least 2 epochs
 EPOCH = 250  # steps per epoch at least, so that validation does not dominate
 WARMUP = 100  # steps per convolution of the encoder: at depth 5 the recipe's 500
