@@ -18,10 +18,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.pack_pretrained import pack
-from keras_dae.denoising.trained import PRETRAINED
 from keras_dae.evaluation.metrics import mse, psnr, ssim
 from keras_dae.models.files import load, save
 from keras_dae.models.photo import PhotoSpec, build_photo, torch_weights
+from keras_dae.system.own import PRESETS
 from keras_dae.system.storage import read_json, write_json
 
 MAX_BYTES = 2_000_000
@@ -55,20 +55,20 @@ def rounded(weights: np.ndarray) -> np.ndarray:
 
 def main(weights: Path, photographs: Path) -> int:
     """Pack both models; return 0 if they are small enough."""
-    cards = read_json(PRETRAINED / "cards.json")["models"]
+    cards = read_json(PRESETS / "cards.json")["models"]
     size = 0
     for name, (channels, _, _) in TRAINED.items():
         arrays = dict(np.load(weights / f"{name}.npz", allow_pickle=False))
         model = build_photo(PhotoSpec(channels))
         model.set_weights([rounded(array) for array in torch_weights(arrays)])
-        packed = PRETRAINED / f"{name}.keras"
+        packed = PRESETS / f"{name}.keras"
         with tempfile.TemporaryDirectory() as folder:
             save(model, Path(folder) / packed.name)
             pack(Path(folder) / packed.name, packed)
         cards[name] = card(name, packed, validation(photographs / "val", channels))
         size += packed.stat().st_size
         print(name, *(f"{k}: {v}" for k, v in cards[name]["figures"].items()))
-    write_json(PRETRAINED / "cards.json", {"models": cards})
+    write_json(PRESETS / "cards.json", {"models": cards})
     shutil.copyfile(photographs / "SOURCES.tsv", LIST)
     print(f"{size:,} bytes of {MAX_BYTES:,} allowed")
     return 0 if size <= MAX_BYTES else 1

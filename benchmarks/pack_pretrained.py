@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 import keras_dae
-from keras_dae.denoising.trained import PRETRAINED
 from keras_dae.evaluation.scoring import TestBench, load_for, score_model
 from keras_dae.images.estimates import measure_ranges
 from keras_dae.images.noise_words import parse_noise
+from keras_dae.system.own import PRESETS
 from keras_dae.system.storage import read_json, replacing, write_json
 
 MAX_BYTES = 3_000_000
@@ -45,14 +45,14 @@ def main(study: Path) -> int:
     ranges = measure_ranges(bench.pairs[0][:LOOKED_AT])
     cards = {}
     for path in sorted((study / "models").glob("*.keras")):
-        packed = PRETRAINED / path.name
+        packed = PRESETS / path.name
         pack(path, packed)
         cards[path.stem] = card(packed, results, bench, ranges)
         figures = cards[path.stem]["figures"]
         print(path.stem, *(f"{k}: MSE {v['mse']:.5f}" for k, v in figures.items()))
-    held = read_json(PRETRAINED / "cards.json")["models"]
-    write_json(PRETRAINED / "cards.json", {"models": {**held, **cards}})
-    total = sum((PRETRAINED / f"{name}.keras").stat().st_size for name in cards)
+    held = read_json(PRESETS / "cards.json")["models"]
+    write_json(PRESETS / "cards.json", {"models": {**held, **cards}})
+    total = sum((PRESETS / f"{name}.keras").stat().st_size for name in cards)
     print(f"{len(cards)} models, {total:,} bytes of {MAX_BYTES:,} allowed")
     return 0 if cards and total < MAX_BYTES else 1
 

@@ -69,15 +69,15 @@ def parity(job: Job) -> None:
     """What answers differ by, CPU against the device, with TF32 off and on."""
     import keras
 
-    from keras_dae.denoising.trained import PRETRAINED
     from keras_dae.models.files import load
     from keras_dae.system.numerics import float32
+    from keras_dae.system.own import PRESETS
     from keras_dae.training.fast.steps import answer
 
     noisy = np.random.default_rng(0).random((64, 28, 28, 1), dtype=np.float32)
     rows = []
     for spec in job.specs():
-        path = PRETRAINED / f"{spec.name}.keras"
+        path = PRESETS / f"{spec.name}.keras"
         with keras.device("cpu"), float32():
             wanted = _answer(answer(load(path)), noisy)
         row: dict[str, Any] = {"model": spec.name}

@@ -278,21 +278,14 @@ def evaluate(
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.nine.measure import evaluate as score
-    from keras_dae.study.nine.measure import (
-        evaluate_files,
-        image_rows,
-        write_errors,
-    )
+    from keras_dae.study.nine.measure import evaluate_files
     from keras_dae.study.report.tables import results_table
-    from keras_dae.system.storage import write_csv
 
     scored = score(folders, data_dir, say, engine) if folders else []
     if files:
         scored.append(evaluate_files(files, config, data_dir, say, engine))
-    if per_image is not None and per_image.suffix == ".npz":
-        write_errors(per_image, scored)
-    elif per_image is not None:
-        write_csv(per_image, image_rows(scored))
+    if per_image is not None:
+        _write_per_image(per_image, scored)
     results = [one.results for one in scored]
     if engine != "keras":
         away = max(
@@ -304,6 +297,17 @@ def evaluate(
         return
     for one in results:
         print_table(results_table(one))
+
+
+def _write_per_image(path: Path, scored: Any) -> None:
+    """Write the error of each image: arrays to an .npz file, rows to a CSV file."""
+    from keras_dae.study.nine.measure import image_rows, write_errors
+    from keras_dae.system.storage import write_csv
+
+    if path.suffix == ".npz":
+        write_errors(path, scored)
+    else:
+        write_csv(path, image_rows(scored))
 
 
 @click.command()

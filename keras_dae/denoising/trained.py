@@ -19,13 +19,12 @@ from keras_dae.images.io.pictures import RANGES
 from keras_dae.images.noise_words import noise_label
 from keras_dae.images.ranges import check_values, same_share
 from keras_dae.models.gate import read_card
+from keras_dae.system.own import PRESETS
 from keras_dae.system.storage import believed, is_dir, is_file, read_json
 from keras_dae.training.runs import RunFolder, find_runs
 
 if TYPE_CHECKING:
     import keras
-
-PRETRAINED = Path(__file__).parents[1] / "presets"
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Trained:
 
 def pretrained_cards() -> dict[str, dict[str, Any]]:
     """Return the cards of the pretrained models, by name."""
-    models: dict[str, dict[str, Any]] = read_json(PRETRAINED.resolve() / "cards.json")[
+    models: dict[str, dict[str, Any]] = read_json(PRESETS.resolve() / "cards.json")[
         "models"
     ]
     return models
@@ -81,7 +80,7 @@ def find_model(named: str | Path) -> Trained:
     path = Path(named)
     cards = pretrained_cards()
     if str(named) in cards:
-        return Trained(str(named), PRETRAINED / f"{named}.keras", cards[str(named)])
+        return Trained(str(named), PRESETS / f"{named}.keras", cards[str(named)])
     if is_dir(path):
         runs = find_runs(path)
         if len(runs) > 1:

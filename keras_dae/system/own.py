@@ -12,7 +12,7 @@ from pathlib import Path
 import keras_dae
 
 MOST_BYTES = 1 << 30  # of a file that the list may name
-_PRESETS = Path(str(keras_dae.__file__)).parent / "presets"
+PRESETS = Path(str(keras_dae.__file__)).parent / "presets"
 
 
 def cache_dir() -> Path:
@@ -32,7 +32,7 @@ def home() -> Path:
 def is_own(path: Path | str) -> bool:
     """Return whether a file is unchanged since this user's run, or of this package."""
     try:
-        if Path(path).resolve().parent == _PRESETS.resolve():
+        if Path(path).resolve().parent == PRESETS.resolve():
             return True
         place = _place(path)
         return place is not None and place.is_file()

@@ -9,13 +9,13 @@ from keras_dae.errors import UsageError, check
 from keras_dae.models.families import FAMILIES
 from keras_dae.models.gate import inspect
 from keras_dae.models.photo_spec import PHOTO
+from keras_dae.system.own import PRESETS
 from keras_dae.system.storage import believed, is_dir, is_file
 from keras_dae.training.runs import find_runs
 
 if TYPE_CHECKING:
     import keras
 
-PRESETS = Path(__file__).parents[1] / "presets"
 BLOCK = re.compile(r"block_(\d+)_([ab])")
 MEMBER = re.compile(r"([A-Z]+)_(\d{1,4})_(\d{1,4})")
 

@@ -5,12 +5,13 @@ import pytest
 
 import keras_dae as kd
 from benchmarks.pack_pretrained import FAMILIAR
-from keras_dae.denoising.trained import PRETRAINED, find_model, pretrained_cards
+from keras_dae.denoising.trained import find_model, pretrained_cards
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.metrics import psnr_of, ssim
 from keras_dae.evaluation.scoring import TestBench
 from keras_dae.images.estimates import measure_ranges
 from keras_dae.images.noise_words import parse_noise
+from keras_dae.system.own import PRESETS
 from keras_dae.system.storage import write_json
 from keras_dae.training.fast.steps import answer
 from tests.commands import run
@@ -33,7 +34,7 @@ def bench(digits):
 
 
 def test_all_are_there_and_the_nine_are_small():
-    files = {path.stem: path.stat().st_size for path in PRETRAINED.glob("*.keras")}
+    files = {path.stem: path.stat().st_size for path in PRESETS.glob("*.keras")}
     assert sorted(files) == sorted(pretrained_cards()) == sorted([*NAMES, *PHOTO])
     assert sum(files[name] for name in NAMES) < 3_000_000
 
@@ -90,7 +91,7 @@ def test_the_table_shows_each_card(monkeypatch):
 def test_load_takes_names_and_files(tmp_path):
     assert kd.load("DAE_3_5").output_shape == (None, 28, 28, 1)
     copy = tmp_path / "mine.keras"
-    copy.write_bytes((PRETRAINED / "DAE_1_13.keras").read_bytes())
+    copy.write_bytes((PRESETS / "DAE_1_13.keras").read_bytes())
     image = np.random.default_rng(0).random((1, 28, 28, 1), dtype=np.float32)
     given, expected = (
         np.asarray(kd.load(named).predict_on_batch(image))
@@ -108,14 +109,14 @@ def test_a_model_that_is_not_there(named):
 
 def test_a_damaged_model(tmp_path):
     path = tmp_path / "a.keras"
-    path.write_bytes((PRETRAINED / "DAE_1_13.keras").read_bytes()[:-200])
+    path.write_bytes((PRESETS / "DAE_1_13.keras").read_bytes()[:-200])
     with pytest.raises(KerasDAEError, match=r"a\.keras"):
         kd.load(path)
 
 
 def test_a_card_beside_a_file_is_used(tmp_path):
     path = tmp_path / "a.keras"
-    path.write_bytes((PRETRAINED / "DAE_1_13.keras").read_bytes())
+    path.write_bytes((PRESETS / "DAE_1_13.keras").read_bytes())
     assert find_model(path).card == {}
     write_json(tmp_path / "a.json", {"data": "cells"})
     assert find_model(path).card["data"] == "cells"

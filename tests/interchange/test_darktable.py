@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dae.denoising.trained import PRETRAINED
 from keras_dae.images.io.pictures import pad_to
 from keras_dae.interchange.darktable import describe, read_archive
 from keras_dae.models.files import load
+from keras_dae.system.own import PRESETS
 from tests.commands import run, sentence
 
 # As darktable's src/ai/README.md describes config.json: required or not, and values.
@@ -69,7 +69,7 @@ def test_answers_are_those_of_keras_at_any_size(archive, height, width):
     image = np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
     given = read_archive(archive, 1)(image[None])[0]
     even = pad_to(image, (height + height % 2, width + width % 2))
-    model = load(PRETRAINED / "photo.keras")
+    model = load(PRESETS / "photo.keras")
     answer = keras.ops.convert_to_numpy(model(even[None]))[0, :height, :width]
     assert given.shape == image.shape
     np.testing.assert_allclose(given, answer.clip(0, 1), atol=1e-5)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from keras_dae.commands.interchange import FORMATS, GENERAL
-from keras_dae.denoising.trained import PRETRAINED
 from keras_dae.errors import KerasDAEError
 from keras_dae.interchange import export as exporting
 from keras_dae.interchange import formats, parity
@@ -19,10 +18,11 @@ from keras_dae.interchange.formats import EXPORTS, KEY
 from keras_dae.interchange.process import Worker
 from keras_dae.models.files import save
 from keras_dae.system.limits import UNBOUNDED
+from keras_dae.system.own import PRESETS
 from tests.commands import run, sentence
 
-MODEL = PRETRAINED / "DAE_1_5.keras"
-NINE = sorted(PRETRAINED.glob("DAE_*.keras"))
+MODEL = PRESETS / "DAE_1_5.keras"
+NINE = sorted(PRESETS.glob("DAE_*.keras"))
 ROOT = Path(__file__).parents[2]
 
 

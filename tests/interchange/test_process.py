@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dae.denoising.trained import PRETRAINED
 from keras_dae.errors import KerasDAEError
 from keras_dae.interchange.export import sample
 from keras_dae.interchange.process import MEMORY_TIMES, Worker, bounds_for
 from keras_dae.system.limits import UNBOUNDED, Bounds, bounds_of
+from keras_dae.system.own import PRESETS
 
 LOST = ("export", UNBOUNDED, Path("gone.keras"), "onnx", "out", {})
 
@@ -52,7 +52,7 @@ def test_a_task_has_bounds(tmp_path):
 
 
 def test_the_user_s_own_models_are_not_bounded(tmp_path):
-    preset = PRETRAINED / "DAE_1_5.keras"
+    preset = PRESETS / "DAE_1_5.keras"
     assert bounds_for(preset) is UNBOUNDED
     other = stranger(tmp_path / "other.keras", keras.layers.ReLU())
     assert bounds_for(other).memory == MEMORY_TIMES * bounds_of(other).memory

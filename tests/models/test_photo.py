@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 
 import keras_dae as kd
-from keras_dae.denoising.trained import PRETRAINED, pretrained_cards
+from keras_dae.denoising.trained import pretrained_cards
 from keras_dae.errors import UsageError
 from keras_dae.models.photo import PhotoSpec, build_photo, torch_weights
 from keras_dae.system.backend import BACKENDS
+from keras_dae.system.own import PRESETS
 from keras_dae.training.fast.steps import answer
 
 # Made by PyTorch alone: python -m benchmarks.photo_golden PROGRAM
 GOLDEN = Path(__file__).parents[1] / "golden" / "photo.npz"
-PRESETS = {"photo": 3, "photo-gray": 1}
+NAMES = {"photo": 3, "photo-gray": 1}
 ANSWERS = """
 import sys
 import keras
@@ -58,14 +59,14 @@ def test_presets_answer_as_the_pytorch_program_does(backend, golden, tmp_path):
     if importlib.util.find_spec(BACKENDS[backend]) is None:
         pytest.skip(f"{backend} is not installed")
     answers = answers_on(backend, tmp_path)
-    for name in PRESETS:
+    for name in NAMES:
         away = np.abs(answers[name] - golden[f"{name} shipped"]).max()
         assert away < 1e-5
         removed = np.abs(golden[f"{name} images"] - golden[f"{name} shipped"])
         assert removed.mean() > 0.1  # these images are noise alone
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", NAMES)
 def test_rounded_weights_change_less_than_a_tenth_of_a_grey_level(name, golden):
     model = kd.load(name)
     answer = np.asarray(model.predict_on_batch(golden[f"{name} images"]))
@@ -74,11 +75,11 @@ def test_rounded_weights_change_less_than_a_tenth_of_a_grey_level(name, golden):
 
 
 def test_presets_are_small():
-    sizes = [(PRETRAINED / f"{name}.keras").stat().st_size for name in PRESETS]
+    sizes = [(PRESETS / f"{name}.keras").stat().st_size for name in NAMES]
     assert sum(sizes) < 2_000_000
 
 
-@pytest.mark.parametrize(("name", "channels"), PRESETS.items())
+@pytest.mark.parametrize(("name", "channels"), NAMES.items())
 def test_a_card_says_what_the_file_is_and_how_it_came_to_be(name, channels):
     card, model = pretrained_cards()[name], kd.load(name)
     assert list(model.input_shape[1:]) == card["image_shape"] == [None, None, channels]
@@ -138,7 +139,7 @@ def test_weights_come_in_the_order_of_the_layers():
 
 
 def test_the_fast_pass_on_torch_takes_the_presets(golden):
-    for name in PRESETS:
+    for name in NAMES:
         fast = answer(kd.load(name))
         assert fast is not None
         away = np.abs(fast(golden[f"{name} images"]) - golden[f"{name} shipped"]).max()

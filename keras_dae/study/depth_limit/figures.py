@@ -37,23 +37,7 @@ def depth_limit(results: Mapping[str, Any]) -> Figure:
     )
     for finding in found:
         place = nets.index(finding["net"]), sizes.index(finding["train_images"])
-        axes, depths = grid[place], finding["depths"]
-        own = [r for r in results["rows"] if any(is_of(r, finding, d) for d in depths)]
-        for part, colour in LOSSES.items():
-            values = [[r[part] for r in own if r["depth"] == d] for d in depths]
-            look = {"color": colour, "marker": MARKS[part], "ms": 4.5}
-            axes.plot(depths, finding["means"][part], **look)
-            low, high = [min(v) for v in values], [max(v) for v in values]
-            axes.fill_between(depths, low, high, color=colour, alpha=0.18, lw=0)
-        _marks(axes, finding)
-        title = f"{finding['train_images']:,} training images, {finding['net']}"
-        axes.set(title=title, xlabel="depth")
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-        axes.minorticks_off()
-        axes.set_xticks(sorted({row["depth"] for row in results["rows"]}))
-        axes.grid(axis="y")
+        _panel(grid[place], finding, results["rows"])
     for axes in grid.flat:
         axes.set_visible(bool(axes.lines))
     for axes in grid[:, 0]:
@@ -69,6 +53,28 @@ def depth_limit(results: Mapping[str, Any]) -> Figure:
         handles.append(Line2D([], [], color=GREY, ls="-.", label="the gap opens"))
     figure.legend(handles=handles, loc="outside upper center", ncols=3)
     return figure
+
+
+def _panel(
+    axes: Axes, finding: Mapping[str, Any], rows: list[Mapping[str, Any]]
+) -> None:
+    """Draw the losses of one network on one number of images."""
+    depths = finding["depths"]
+    own = [row for row in rows if any(is_of(row, finding, d) for d in depths)]
+    for part, colour in LOSSES.items():
+        values = [[r[part] for r in own if r["depth"] == d] for d in depths]
+        means = finding["means"][part]
+        axes.plot(depths, means, color=colour, marker=MARKS[part], ms=4.5)
+        low, high = [min(v) for v in values], [max(v) for v in values]
+        axes.fill_between(depths, low, high, color=colour, alpha=0.18, lw=0)
+    _marks(axes, finding)
+    title = f"{finding['train_images']:,} training images, {finding['net']}"
+    axes.set(title=title, xlabel="depth", yscale="log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.minorticks_off()
+    axes.set_xticks(sorted({row["depth"] for row in rows}))
+    axes.grid(axis="y")
 
 
 def _marks(axes: Axes, finding: Mapping[str, Any]) -> None:

@@ -12,10 +12,10 @@ if not ON_TORCH:
 
 import keras
 
-from keras_dae.denoising.trained import PRETRAINED
 from keras_dae.models.architectures import paper_specs
 from keras_dae.models.files import load
 from keras_dae.system.numerics import float32
+from keras_dae.system.own import PRESETS
 from keras_dae.training import fitting
 from keras_dae.training.config import make_config
 from keras_dae.training.fast.steps import answer
@@ -74,5 +74,5 @@ def test_answers_are_the_cpus_without_tf32(spec):
     answers = []
     for device in ("cpu", "cuda"):
         with keras.device(device), float32():
-            answers.append(answer(load(PRETRAINED / f"{spec.name}.keras"))(noisy))
+            answers.append(answer(load(PRESETS / f"{spec.name}.keras"))(noisy))
     np.testing.assert_allclose(*answers, rtol=0, atol=1e-5)
