@@ -238,10 +238,9 @@ class Denoiser:
                 another shape.
             KerasDAEError: there are too few validation images.
         """
-        low, high = self._range(as_images(images))
-        check_validation(
-            as_images(validation_images), as_images(images).dtype, low, high
-        )
+        clean = as_images(images)
+        low, high = self._range(clean)
+        check_validation(as_images(validation_images), clean.dtype, low, high)
         splits = Splits.from_arrays(images, validation_images, value_range=(low, high))
         self._check_shape(splits.train)
         found = calibrate(

@@ -1,5 +1,8 @@
 """The command line as the tests call it."""
 
+from pathlib import Path
+
+import numpy as np
 from click.testing import CliRunner, Result
 
 from keras_dae.cli import main
@@ -17,3 +20,11 @@ def sentence(result: Result, code: int) -> str:
     (line,) = [line for line in result.stderr.splitlines() if "rror" in line]
     assert "Traceback" not in result.output
     return line
+
+
+def random_data(folder: Path, train: int, test: int) -> str:
+    """Write random images of 12x12 to a folder; return them as the value of --data."""
+    shape = (train + test, 12, 12)
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    np.savez(folder / "images.npz", x_train=images[:train], x_test=images[train:])
+    return f"npz:{folder / 'images.npz'}"

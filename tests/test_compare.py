@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from keras_dae.evaluation.filters import FILTERS
 from keras_dae.study.board import measure as board_module
 from keras_dae.study.common import candidates
-from tests.commands import run
+from tests.commands import random_data, run
 
 QUICK = [*("--epochs", "1", "--batch-size", "16", "--threads", "1")]
 
@@ -19,10 +19,7 @@ QUICK = [*("--epochs", "1", "--batch-size", "16", "--threads", "1")]
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A data set of 50 random images of 12x12, as an option's value."""
-    path = tmp_path_factory.mktemp("data") / "images.npz"
-    images = np.random.default_rng(0).integers(0, 256, (50, 12, 12), dtype=np.uint8)
-    np.savez(path, x_train=images[:40], x_test=images[40:])
-    return f"npz:{path}"
+    return random_data(tmp_path_factory.mktemp("data"), train=40, test=10)
 
 
 @pytest.fixture(scope="module")

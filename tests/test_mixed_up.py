@@ -16,7 +16,7 @@ from keras_dae.training.config import make_config
 from keras_dae.training.photo_recipe import photo_recipe
 from keras_dae.training.recorder import Recorder
 from keras_dae.training.runs import RunFolder
-from tests.commands import run, sentence
+from tests.commands import random_data, run, sentence
 
 QUICK = ["--epochs", 1, "--batch-size", 16, "--threads", 1]
 SMALL = ["--depth", 1, "--latent", 5]
@@ -25,10 +25,7 @@ SMALL = ["--depth", 1, "--latent", 5]
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A data set of 200 random images of 12x12, as the value of an option."""
-    path = tmp_path_factory.mktemp("data") / "images.npz"
-    images = np.random.default_rng(0).integers(0, 256, (200, 12, 12), dtype=np.uint8)
-    np.savez(path, x_train=images[:160], x_test=images[160:])
-    return f"npz:{path}"
+    return random_data(tmp_path_factory.mktemp("data"), train=160, test=40)
 
 
 @pytest.fixture(scope="module")
