@@ -121,7 +121,7 @@ def test_bfloat16_without_its_instructions_is_said(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--start", "nothing"], "no such model to start from"),
+        (["--start", "nothing"], "There is no model nothing"),
         (["--blocks", "6"], "blocks applies only to model=photo. Received: blocks=6"),
         (["--start", "photo", "--channels", "1"], "another architecture"),
         (["--loss", "huber"], "loss should be 'mse' or 'log-mse'"),

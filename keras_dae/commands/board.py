@@ -83,8 +83,7 @@ def compare(
     """
     from keras_dae.system import backend
     from keras_dae.system.storage import is_dir, write_csv, write_text
-    from keras_dae.training.runs import find_all
-    from keras_dae.training.starting import presets_by_name
+    from keras_dae.training.runs import find_all, presets_by_name
 
     presets = presets_by_name()
     given = any(value is not None for value in options.values())

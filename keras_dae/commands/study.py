@@ -187,7 +187,7 @@ def train(
     from keras_dae.denoiser import Denoiser
 
     going_on = resume is not None
-    images = len(splits.train) * config.repeat
+    images = config.epoch_images(len(splits.train))
     with FitProgress(spec.name, epochs=config.epochs, images=images) as bar:
         trained = Denoiser.train(config, splits, out, resume=going_on, progress=bar)
     _tell_trained(config, spec, trained.run, as_json)

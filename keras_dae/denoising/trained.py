@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_dae.denoising.advice import usual
-from keras_dae.errors import LONGEST, UsageError, check
+from keras_dae.errors import LONGEST, check
 from keras_dae.images.io.pictures import RANGES
 from keras_dae.images.noise_words import noise_label
 from keras_dae.images.ranges import check_values, same_share
 from keras_dae.models.gate import read_card
 from keras_dae.system.own import PRESETS
-from keras_dae.system.storage import believed, is_dir, is_file, read_json
-from keras_dae.training.runs import RunFolder, find_runs
+from keras_dae.system.storage import believed, read_json
+from keras_dae.training.runs import RunFolder, find_model_file
 
 if TYPE_CHECKING:
     import keras
@@ -77,28 +77,11 @@ def find_model(named: str | Path) -> Trained:
         "A model is given by its name or path.",
         model=named,
     )
-    path = Path(named)
-    cards = pretrained_cards()
-    if str(named) in cards:
-        return Trained(str(named), PRESETS / f"{named}.keras", cards[str(named)])
-    if is_dir(path):
-        runs = find_runs(path)
-        if len(runs) > 1:
-            raise UsageError(f"{path} holds {len(runs)} runs; name one of them.")
-        return Trained(runs[0].path.name, runs[0].model_path, run_card(runs[0]))
-    if path.suffix == ".keras" and is_file(path):
-        return Trained(path.stem, path, _card_beside(path))
-    if path.suffix == ".onnx" and is_file(path):
-        raise UsageError(
-            f"{path} is an ONNX file; a .keras file or a run folder is needed here. "
-            "compare --denoiser measures ONNX files."
-        )
-    if is_file(path):
-        raise UsageError(f"{path} is not a model: a .keras file or a run folder.")
-    raise UsageError(
-        f"There is no model {named}: name one of {', '.join(cards)}, a .keras file or "
-        "a run folder."
-    )
+    path, run = find_model_file(named)
+    if run is not None:
+        return Trained(run.path.name, path, run_card(run))
+    card = pretrained_cards().get(str(named))
+    return Trained(path.stem, path, _card_beside(path) if card is None else card)
 
 
 def load(named: str | Path) -> "keras.Model":

@@ -268,9 +268,13 @@ class RunConfig(BaseModel):
             return None
         return Cut(self.size, self.channels, self.patches)
 
+    def epoch_images(self, images: int) -> int:
+        """Return the images per epoch for this number of training images."""
+        return images * self.repeat
+
     def epoch_steps(self, images: int) -> int:
         """Return the training steps per epoch for this number of training images."""
-        return -(-images * self.repeat // self.batch_size)
+        return -(-self.epoch_images(images) // self.batch_size)
 
     def make_noise(self) -> Noise:
         """Return the noise that training and evaluation add, or that of noisy files."""

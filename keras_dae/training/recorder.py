@@ -88,41 +88,10 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Save the results of the epoch; stop if the loss is not a number."""
-        ended, logs = time.perf_counter(), logs or {}
-        entry: dict[str, Any] = {
-            "loss": float(logs["loss"]),
-            "val_loss": float(logs["val_loss"]),
-            "seconds": round(self._fitted - self._began, 3),
-            "val_seconds": round(ended - self._fitted, 3),
-            "learning_rate": self._rate,
-        }
-        if not np.isfinite([entry["loss"], entry["val_loss"]]).all():
-            kept = (
-                "the model of the previous epoch is saved"
-                if epoch
-                else "no model is saved"
-            )
-            worse = "loss" if not np.isfinite(entry["loss"]) else "val_loss"
-            raise KerasDAEError(
-                f"The {worse} became {entry[worse]} in epoch {epoch + 1}; {kept} in "
-                f"{self.folder.path}. Try a lower --lr."
-            )
-        if self.probe is not None:
-            entry[LIVE_MAPS] = self._live_maps(self.probe, epoch + 1)
-        best = min(self.history["val_loss"], default=float("inf"))
+        entry = self._entry(logs or {}, epoch)
         for key, value in entry.items():
             self.history[key].append(value)
-        losses = self.history["val_loss"]
-        last = has_ended(losses, self.epochs, self.patience)
-        ending = self._ending(losses) if last and self.patience else None
-        self.folder.write_history(self.history, ending)
-        if entry["val_loss"] < best:
-            save(self.model, self.folder.best_path)
-        if ending is None:
-            save(self.model, self.folder.model_path, optimizer=not last)
-        else:
-            save(open_model(self.folder.best_path), self.folder.model_path)
-            self.model.stop_training = True
+        ending = self._save()
         if self.progress is not None:
             self.progress.epoch(epoch + 1, entry)
             if ending is not None:
@@ -132,6 +101,42 @@ class Recorder(keras.callbacks.Callback):  # type: ignore[misc]  # keras is unty
                 )
         if self.collect:
             gc.collect()
+
+    def _entry(self, logs: dict[str, Any], epoch: int) -> dict[str, Any]:
+        """Return the results of the epoch, by column of the history."""
+        ended = time.perf_counter()
+        entry: dict[str, Any] = {
+            "loss": float(logs["loss"]),
+            "val_loss": float(logs["val_loss"]),
+            "seconds": round(self._fitted - self._began, 3),
+            "val_seconds": round(ended - self._fitted, 3),
+            "learning_rate": self._rate,
+        }
+        for name in ("loss", "val_loss"):
+            if not np.isfinite(entry[name]):
+                kept = "the model of the previous epoch" if epoch else "no model"
+                raise KerasDAEError(
+                    f"The {name} became {entry[name]} in epoch {epoch + 1}; {kept} is "
+                    f"saved in {self.folder.path}. Try a lower --lr."
+                )
+        if self.probe is not None:
+            entry[LIVE_MAPS] = self._live_maps(self.probe, epoch + 1)
+        return entry
+
+    def _save(self) -> dict[str, Any] | None:
+        """Write history and models; return how patience ended training, if it did."""
+        losses = self.history["val_loss"]
+        last = has_ended(losses, self.epochs, self.patience)
+        ending = self._ending(losses) if last and self.patience else None
+        self.folder.write_history(self.history, ending)
+        if losses[-1] < min(losses[:-1], default=float("inf")):
+            save(self.model, self.folder.best_path)
+        if ending is None:
+            save(self.model, self.folder.model_path, optimizer=not last)
+        else:
+            save(open_model(self.folder.best_path), self.folder.model_path)
+            self.model.stop_training = True
+        return ending
 
     def _ending(self, losses: list[float]) -> dict[str, Any]:
         """Return where and why training ended, and the saved epoch, from 1."""

@@ -27,6 +27,7 @@ from keras_dae.models.families import FAMILIES
 from keras_dae.models.gate import holds_optimizer
 from keras_dae.models.photo_spec import BLOCKS
 from keras_dae.system.inside import named, plain
+from keras_dae.system.own import PRESETS
 from keras_dae.system.storage import (
     believed,
     dump_json,
@@ -267,6 +268,43 @@ def model_name(config: RunConfig) -> str:
     if config.blocks not in (None, BLOCKS):
         return f"{config.model}-{config.blocks}"
     return config.model
+
+
+def presets_by_name() -> dict[str, Path]:
+    """Return the files of the pretrained models, by name."""
+    return {file.stem: file for file in sorted(PRESETS.glob("*.keras"))}
+
+
+def find_model_file(given: str | Path) -> tuple[Path, RunFolder | None]:
+    """Return the `.keras` file of a model, and its run if it is in a run folder.
+
+    Args:
+        given: a pretrained model (`DAE_5_13`), a `.keras` file or a run folder.
+
+    Raises:
+        UsageError: there is no such model, or the folder contains several runs.
+    """
+    path, presets = Path(given), presets_by_name()
+    if str(given) in presets:
+        return presets[str(given)], None
+    if is_dir(path):
+        runs = find_runs(path)
+        if len(runs) > 1:
+            raise UsageError(f"{path} holds {len(runs)} runs; name one of them.")
+        return runs[0].model_path, runs[0]
+    if path.suffix == ".keras" and is_file(path):
+        return path, None
+    if path.suffix == ".onnx" and is_file(path):
+        raise UsageError(
+            f"{path} is an ONNX file; a .keras file or a run folder is needed here. "
+            "compare --denoiser measures ONNX files."
+        )
+    if is_file(path):
+        raise UsageError(f"{path} is not a model: a .keras file or a run folder.")
+    raise UsageError(
+        f"There is no model {given}: name one of {', '.join(presets)}, a .keras file "
+        "or a run folder."
+    )
 
 
 def find_runs(directory: Path) -> list[RunFolder]:

@@ -2,16 +2,14 @@
 
 import hashlib
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_dae.errors import UsageError, check
+from keras_dae.errors import UsageError
 from keras_dae.models.families import FAMILIES
 from keras_dae.models.gate import inspect
 from keras_dae.models.photo_spec import PHOTO
-from keras_dae.system.own import PRESETS
-from keras_dae.system.storage import believed, is_dir, is_file
-from keras_dae.training.runs import find_runs
+from keras_dae.system.storage import believed
+from keras_dae.training.runs import find_model_file
 
 if TYPE_CHECKING:
     import keras
@@ -20,47 +18,17 @@ BLOCK = re.compile(r"block_(\d+)_([ab])")
 MEMBER = re.compile(r"([A-Z]+)_(\d{1,4})_(\d{1,4})")
 
 
-def presets_by_name() -> dict[str, Path]:
-    """Return the files of the pretrained models, by name."""
-    return {file.stem: file for file in sorted(PRESETS.glob("*.keras"))}
-
-
-def start_file(named: str) -> Path:
-    """Return the `.keras` file with the initial weights.
-
-    Args:
-        named: a pretrained model, a `.keras` file or a run folder.
-
-    Raises:
-        UsageError: there is no such model, or the folder holds several runs.
-    """
-    path = Path(named)
-    presets = presets_by_name()
-    if named in presets:
-        return presets[named]
-    if is_dir(path):
-        runs = find_runs(path)
-        check(len(runs) == 1, "Give a single run to start from.", start=named)
-        return runs[0].model_path
-    if path.suffix == ".keras" and is_file(path):
-        return path
-    raise UsageError(
-        f"There is no such model to start from. Give one of {', '.join(presets)}, a "
-        f".keras file or a run folder. Received: start={named!r}."
-    )
-
-
 def start_options(named: str) -> dict[str, Any]:
     """Return the options implied by the architecture of a start model.
 
     For models other than photo and the families, nothing is implied.
 
     Raises:
-        UsageError, KerasDAEError: see `start_file`; or the file is not a model.
+        UsageError, KerasDAEError: see `find_model_file`; or the file is not a model.
     """
-    path = start_file(named)
-    if is_dir(named):
-        config = find_runs(Path(named))[0].config().model_dump()
+    path, run = find_model_file(named)
+    if run is not None:
+        config = run.config().model_dump()
         kept = ("model", "depth", "latent", "filters", "blocks", "channels")
         return {key: config[key] for key in kept if config[key] is not None}
     with believed(path):
@@ -81,7 +49,7 @@ def _of_file(model: dict[str, Any]) -> dict[str, Any]:
 
 def start_sha256(named: str) -> str:
     """Return the hash of the file with the initial weights."""
-    return hashlib.sha256(start_file(named).read_bytes()).hexdigest()
+    return hashlib.sha256(find_model_file(named)[0].read_bytes()).hexdigest()
 
 
 def take_weights(model: "keras.Model", named: str) -> None:
@@ -94,7 +62,7 @@ def take_weights(model: "keras.Model", named: str) -> None:
     """
     from keras_dae.models.files import weights as weights_in
 
-    source = weights_in(start_file(named))
+    source = weights_in(find_model_file(named)[0])
     for layer in model.layers:
         weights = layer.get_weights()
         given = source.pop(layer.name, None) if weights else []

@@ -70,12 +70,15 @@ def misread(accuracy: float) -> float:
     return max(1 - accuracy, MOST_READ)
 
 
-def by_name(rows: Rows, kind: str, trained_on: str) -> dict[str, float]:
-    """Return name -> accuracy of a classifier, averaged over seeds."""
+def by_name(
+    rows: Rows, kind: str, trained_on: str, column: str = "accuracy"
+) -> dict[str, float]:
+    """Return name -> a column of a classifier's rows, averaged over seeds."""
     found: dict[str, list[float]] = {}
     for row in rows:
-        if (row["classifier"], row["trained_on"]) == (kind, trained_on):
-            found.setdefault(row["tested_on"], []).append(row["accuracy"])
+        of_kind = (row["classifier"], row["trained_on"]) == (kind, trained_on)
+        if of_kind and row.get(column) is not None:
+            found.setdefault(row["tested_on"], []).append(row[column])
     return {name: mean(values) for name, values in found.items()}
 
 

@@ -76,20 +76,21 @@ def accuracy_rows(results: Mapping[str, Any]) -> Table:
         heads += [f"{about}, accuracy", "recovered"]
         heads += ["recovered of the reference"] * (kind == judge)
         heads.append("trained on denoised")
-    clean = {kind: by_name(rows, kind, "clean") for kind in kinds}
+    columns = ("accuracy", "recovered", "recovered_of_reference")
+    clean = {
+        kind: [by_name(rows, kind, "clean", column) for column in columns]
+        for kind in kinds
+    }
     own = {kind: by_name(rows, kind, "denoised") for kind in kinds}
     cells = []
     for name in dict.fromkeys(row["tested_on"] for row in rows):
         line = [name]
         for kind in kinds:
-            lost = clean[kind]["clean"] - clean[kind]["noisy"]
-            share = (clean[kind][name] - clean[kind]["noisy"]) / lost if lost else None
+            accuracy, recovered, of_reference = clean[kind]
             error = _standard_error(results, kind, name)
-            line += [percent(clean[kind][name]) + error, percent(share)]
+            line += [percent(accuracy[name]) + error, percent(recovered.get(name))]
             if kind == judge:
-                reached = _reference(results)[0] - clean[kind]["noisy"]
-                gained = clean[kind][name] - clean[kind]["noisy"]
-                line.append(percent(gained / reached if reached > 0 else None))
+                line.append(percent(of_reference.get(name)))
             line.append(percent(own[kind].get(name)))
         cells.append(line)
     return Table(heads, cells)

@@ -188,7 +188,7 @@ def _fit(order: Order, splits: Splits, folder: RunFolder, post: Any) -> None:
 
     config = order.config
     label = config.plan(splits.image_shape).name
-    images = len(splits.train) * config.repeat
+    images = config.epoch_images(len(splits.train))
     sizes = {"label": label, "epochs": config.epochs, "images": images}
     with Reporter(order, folder, post, **sizes) as progress:
         fit(config, splits, folder.path.parent, resume=True, progress=progress)
