@@ -142,12 +142,13 @@ class Room:
         """Wait for a result as long as the process is computing within its limits."""
         assert self._link is not None
         assert self._process is not None
-        idle, before = 0, _state(self._process.pid)
+        idle, before = 0, _threads(self._process.pid)
         patience = min(PATIENCE * bounds.seconds, LONGEST)
         end = time.monotonic() + patience
         while not select.select([self._link], [], [], STEP_SECONDS)[0]:
-            now = _state(self._process.pid)
-            idle = idle + 1 if now == before and now[:1] == ["S"] else 0
+            now = _threads(self._process.pid)
+            asleep = {state for state, *_ in now} == {"S"}
+            idle = idle + 1 if now == before and asleep else 0
             if idle == IDLE_STEPS or time.monotonic() > end:
                 raise TimeoutError
             before = now
@@ -181,13 +182,19 @@ def _folder() -> str:
         return ""
 
 
-def _state(pid: int) -> list[str]:
-    """Return the state of a process and its CPU time; empty if unknown."""
+def _threads(pid: int) -> list[list[str]]:
+    """Return state and CPU time of each thread of a process; empty if unknown.
+
+    The main thread may sleep while another one waits for a core of a busy machine.
+    """
     try:
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        found = [
+            (task / "stat").read_text().rpartition(")")[2].split()
+            for task in sorted(Path(f"/proc/{pid}/task").iterdir())
+        ]
     except OSError:
         return []
-    return [words[0], *words[11:13]]
+    return [[words[0], *words[11:13]] for words in found]
 
 
 def _why(code: int, late: bool, bounds: Bounds) -> str:

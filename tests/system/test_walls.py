@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.io.pictures import Page, UnreadableError
-from keras_dae.system import limits, parcels
+from keras_dae.system import limits, parcels, walls
 from keras_dae.system.limits import Bounds, bounds_of
 from keras_dae.system.walls import Room
 
@@ -75,6 +77,18 @@ def test_time_is_bounded(room, name):
         call(room, name)
     assert time.perf_counter() - began < 60
     call(room, "pid")
+
+
+def test_a_process_is_busy_while_any_of_its_threads_is():
+    lines = "import threading as t; t.Thread(target=exec, args=['while 1: 0']).start()"
+    with subprocess.Popen([sys.executable, "-c", lines]) as process:
+        ends = time.monotonic() + 60
+        seen = []
+        while {"S", "R"} - set(seen) and time.monotonic() < ends:
+            seen = [state for state, *_ in walls._threads(process.pid)]
+        process.kill()
+    assert len(seen) == 2
+    assert walls._threads(process.pid) == []
 
 
 def test_many_parts_cost_no_more_than_their_number(room):
