@@ -17,17 +17,19 @@ FIGURES = {
     "the saved model, over depth; bands from the lowest to the highest seed.",
 }
 ENDED = (
-    "Each net was trained until validation stopped improving, and is measured with the "
-    "weights of its best epoch. The column 'last epoch' is the mean training loss "
-    "during the last epoch."
+    "Each network was trained until its validation loss stopped improving, and is "
+    "measured with the weights of the epoch with the lowest validation loss. The "
+    "column 'last epoch' is the mean training loss during the last epoch."
 )
 TRAINABILITY = {
-    "repaired": "residual connections repair it: the training loss rises with depth in "
-    "plain nets and not in residual ones",
-    "not repaired": "residual connections do not repair it: the training loss rises "
-    "with depth in plain nets, and residual ones are not shown to be better",
-    "not needed": "plain nets train at every depth: their training loss does not rise",
-    "not decided": "not decided, for want of seeds or of one of the nets",
+    "repaired": "the training loss rises with depth in plain networks. Residual "
+    "connections repair this: in residual networks it does not rise, and at the "
+    "largest depth it is lower",
+    "not repaired": "the training loss rises with depth in plain networks. Residual "
+    "connections are not shown to repair this",
+    "not needed": "the training loss does not rise with depth in plain networks",
+    "not decided": "it is not decided whether the training loss rises with depth: "
+    "there are too few seeds, or one kind of network is missing",
 }
 
 
@@ -37,8 +39,9 @@ def write(results: dict[str, Any]) -> Written:
     if "trainability" in results:
         said.insert(0, ENDED)
     results = read_back(results)
-    heads = ["training images", "net", "depth", "parameters", "steps", "best after"]
-    heads += ["training", "last epoch", "validation", "test", "gap"]
+    heads = ["training images", "network", "depth", "parameters", "steps"]
+    heads += ["steps to the best epoch", "training", "last epoch", "validation"]
+    heads += ["test", "gap"]
     cells = []
     for finding in results["findings"]:
         for index, depth in enumerate(finding["depths"]):
@@ -85,13 +88,13 @@ def _sentences(results: Mapping[str, Any]) -> Iterator[str]:
     yield from map(depth_sentence, results["findings"])
     for one in results.get("trainability", []):
         yield (
-            f"On {one['train_images']:,} images, of training at depth: "
+            f"With {one['train_images']:,} training images, "
             f"{TRAINABILITY[one['verdict']]}."
         )
     if cut := sum(row.get("most_steps", False) for row in results["rows"]):
         yield (
-            f"{cut} of {len(results['rows'])} runs were ended by the largest number of "
-            "steps, before their validation loss had stopped improving."
+            f"{cut} of {len(results['rows'])} runs reached the limit of steps before "
+            "their validation loss stopped improving."
         )
 
 
@@ -100,39 +103,41 @@ def depth_sentence(finding: Mapping[str, Any]) -> str:
     depths, means, gap = finding["depths"], finding["means"], finding["gap"]
     best, enough = depths.index(finding["best"]), depths.index(finding["enough"])
     seeds = finding["seeds"]
-    chance = f"the spread over {seeds} seeds" if seeds > 1 else "0 (one seed)"
-    whose = f" of {finding['net']} nets" if "net" in finding else ""
-    text = (
-        f"On {finding['train_images']:,} images the validation loss{whose} is lowest "
-        f"at depth {finding['best']} ({means['validation'][best]:.5f}); beyond depth "
-        f"{finding['enough']} ({means['validation'][enough]:.5f}) no deeper model is "
-        f"better by more than {chance}. "
+    by_more = f" by more than the spread over {seeds} seeds" if seeds > 1 else ""
+    whose = f"{finding['net']} networks" if "net" in finding else "networks"
+    opens = finding["opens"]
+    over = (
+        "At no depth is the gap more than 10 % of the training loss."
+        if opens is None
+        else f"From depth {opens}, the gap is more than 10 % of the training loss."
     )
-    text += (
-        f"Validation less training loss is {gap[0]:+.5f} at depth {depths[0]} and "
-        f"{gap[-1]:+.5f} at depth {depths[-1]}"
+    return (
+        f"With {finding['train_images']:,} training images, {whose} have the lowest "
+        f"validation loss at depth {finding['best']} "
+        f"({means['validation'][best]:.5f}). No network deeper than "
+        f"{finding['enough']} ({means['validation'][enough]:.5f}) is better{by_more}. "
+        f"The gap is {gap[0]:+.5f} at depth {depths[0]} and {gap[-1]:+.5f} at depth "
+        f"{depths[-1]}. {over} {_overfitting(finding)}"
     )
-    if finding["opens"] is None:
-        text += ", never over 10 % of the training loss."
-    else:
-        text += f", over 10 % of the training loss from depth {finding['opens']} on."
-    return f"{text} {_overfitting(finding)}"
 
 
 def _overfitting(finding: Mapping[str, Any]) -> str:
-    """Return whether deeper models overfit, or are only harder to train."""
+    """Return whether deeper networks overfit, or are only harder to train."""
     if finding["seeds"] < FEWEST_SEEDS:
-        return "Whether deeper models overfit is not decided, for want of seeds."
+        return (
+            "Whether deeper networks overfit is not decided: this needs "
+            f"{FEWEST_SEEDS} seeds."
+        )
     if "overfits" not in finding:  # of an older version
-        return "Whether deeper models overfit was not decided."
+        return "Whether deeper networks overfit was not decided."
     if finding["overfits"] is None:
         return (
-            "No deeper model overfits: at none has the training loss of the last epoch "
-            "fallen and the validation loss risen."
+            "No deeper network overfits: at none has the training loss of the last "
+            "epoch fallen and the validation loss risen."
         )
     return (
-        f"From depth {finding['overfits']} on deeper models overfit: the training loss "
-        "of the last epoch has fallen and the validation loss risen."
+        f"Networks overfit at depth {finding['overfits']}: the training loss of the "
+        "last epoch has fallen and the validation loss has risen."
     )
 
 

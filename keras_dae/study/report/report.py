@@ -292,7 +292,7 @@ def _facts(results: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
 BESIDE_HOLDS = (
     ("FAILS", "fails"),
     ("UNCLEAR", "is unclear"),
-    ("NOT DECIDED", "is not decided, for want of seeds,"),
+    ("NOT DECIDED", "is not decided, because there are too few seeds,"),
 )
 
 

@@ -224,6 +224,6 @@ def test_a_file_of_before_residual_nets_is_read():
     for one in back["findings"]:
         assert one["means"]["fitted"] == one["means"]["train"]
     _, (_, said), (table,) = write(results)
-    assert "images the validation loss is lowest at depth" in said
+    assert "images, networks have the lowest validation loss at depth" in said
     assert "residual" not in said
     assert len(table.rows) == sum(len(one["depths"]) for one in results["findings"])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_dae.study.classification import figures as reading
+from keras_dae.study.classification.measure import _recovered
 from keras_dae.study.classification.section import accuracy_rows, reading_table
 from keras_dae.study.depth_limit import figures as depth_figures
 from keras_dae.study.depth_limit.section import depth_sentence, depth_table
@@ -48,40 +49,34 @@ def test_the_committed_report_says_what_the_results_say(found, report):
     ]
 
 
+def classified(**accuracies):
+    """Return the results of a classifier trained on clean images."""
+    row = {"classifier": "cnn", "trained_on": "clean"}
+    rows = [
+        {**row, "tested_on": name, "kind": name, "accuracy": accuracy}
+        for name, values in accuracies.items()
+        for accuracy in values
+    ]
+    _recovered(rows)
+    return {"classifiers": {"cnn": "network"}, "rows": rows}
+
+
 def test_accuracy_recovered_by_hand():
     """0.9 clean and 0.5 noisy: 0.8 after the model recovers three quarters."""
-    accuracy = {"clean": 0.9, "noisy": 0.5, "model": 0.8}
-    results = {
-        "classifiers": {"cnn": "network"},
-        "rows": [
-            {
-                "classifier": "cnn",
-                "trained_on": "clean",
-                "tested_on": name,
-                "accuracy": a,
-            }
-            for name, value in accuracy.items()
-            for a in (value - 0.05, value + 0.05)  # two seeds
-        ],
-    }
-    table = accuracy_rows(results)
+    table = accuracy_rows(classified(clean=[0.9], noisy=[0.5], model=[0.75, 0.85]))
     assert table.heads == [
         *("test images", "network, accuracy", "recovered", "trained on denoised"),
     ]
     assert table.rows == [
-        ["clean", "90.00 % ± 5.00", "100.00 %", "-"],
-        ["noisy", "50.00 % ± 5.00", "0.00 %", "-"],
+        ["clean", "90.00 %", "100.00 %", "-"],
+        ["noisy", "50.00 %", "0.00 %", "-"],
         ["model", "80.00 % ± 5.00", "75.00 %", "-"],
     ]
 
 
 def test_nothing_is_recovered_where_noise_takes_nothing():
-    row = {"classifier": "cnn", "trained_on": "clean", "accuracy": 0.9}
-    results = {
-        "classifiers": {"cnn": "network"},
-        "rows": [{**row, "tested_on": name} for name in ("clean", "noisy")],
-    }
-    assert [cells[2] for cells in accuracy_rows(results).rows] == ["-", "-"]
+    table = accuracy_rows(classified(clean=[0.9], noisy=[0.9]))
+    assert [cells[2] for cells in table.rows] == ["-", "-"]
 
 
 FINDING = {
@@ -93,17 +88,20 @@ FINDING = {
 @pytest.mark.parametrize(
     ("changes", "end"),
     [
-        ({"opens": None}, "at depth 3, never over 10 % of the training loss."),
-        ({"opens": 2}, "at depth 3, over 10 % of the training loss from depth 2 on."),
+        (
+            {"opens": None},
+            "At no depth is the gap more than 10 % of the training loss.",
+        ),
+        ({"opens": 2}, "From depth 2, the gap is more than 10 % of the training loss."),
     ],
 )
 def test_depth_in_a_sentence(changes, end):
     said = depth_sentence({**FINDING, **changes})
     assert said == (
-        "On 1,000 images the validation loss is lowest at depth 3 (0.01500); beyond "
-        "depth 2 (0.01510) no deeper model is better by more than the spread over 2 "
-        "seeds. Validation less training loss is +0.00100 at depth 1 and +0.00300 "
-        f"{end} Whether deeper models overfit is not decided, for want of seeds."
+        "With 1,000 training images, networks have the lowest validation loss at depth "
+        "3 (0.01500). No network deeper than 2 (0.01510) is better by more than the "
+        "spread over 2 seeds. The gap is +0.00100 at depth 1 and +0.00300 at depth 3. "
+        f"{end} Whether deeper networks overfit is not decided: this needs 3 seeds."
     )
 
 
