@@ -182,9 +182,8 @@ def test_one_seed_shows_no_spread(results):
         (
             "N",
             "is undecided",
-            "It holds in 0 of 1 comparisons and is not decided, because there are too few "
-            "seeds, in "
-            "1 (w0 against b0).",
+            "It holds in 0 of 1 comparisons and is not decided, because there are too "
+            "few seeds, in 1 (w0 against b0).",
         ),
         (
             "U",
