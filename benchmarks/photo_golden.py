@@ -2,10 +2,10 @@
 
     python -m benchmarks.photo_golden PROGRAM
 
-PROGRAM is the folder of train.py and of the weights, as benchmarks.pack_photo takes
-them. For each model the file holds images, the answers with the weights as they were
-trained ("trained"), and the answers with the weights rounded as the package ships them
-("shipped"). Keras computes nothing here.
+PROGRAM is the folder of train.py, photo.npz and photo-gray.npz. For each model the
+file holds images, the answers with the weights as they were trained ("trained"), and
+the answers with the weights rounded as the package ships them ("shipped"). Keras
+computes nothing here.
 """
 
 import os
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.pack_photo import rounded, weights_of
+from benchmarks.pack_photo import rounded
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "photo.npz"
-ARCHITECTURES = {"photo": "flat64x6", "photo-gray": "flat64"}
+ARCHITECTURE = "flat64"
 SHAPES = {"photo": (2, 20, 26, 3), "photo-gray": (2, 24, 18, 1)}
 
 
@@ -32,12 +32,6 @@ def program(folder: Path) -> dict[str, Any]:
     return names
 
 
-def names(kernels: int) -> list[str]:
-    """Return the program's names of its kernels, in the order of the layers."""
-    blocks = [f"enc.0.{n}.{part}" for n in range(kernels // 2 - 1) for part in "ab"]
-    return [f"{name}.weight" for name in ("head", *blocks, "tail")]
-
-
 def main(folder: Path) -> None:
     """Write the golden file."""
     architectures = program(folder)["ARCH"]
@@ -45,14 +39,11 @@ def main(folder: Path) -> None:
     for name, shape in SHAPES.items():
         images = np.random.default_rng(shape[1]).random(shape, dtype=np.float32)
         found[f"{name} images"] = images
-        weights = weights_of(folder, name)
+        arrays = dict(np.load(folder / f"{name}.npz", allow_pickle=False))
         for kind, change in (("trained", np.asarray), ("shipped", rounded)):
-            net = architectures[ARCHITECTURES[name]](shape[3])
+            net = architectures[ARCHITECTURE](shape[3])
             net.load_state_dict(
-                {
-                    key: torch.from_numpy(change(kernel).transpose(3, 2, 0, 1).copy())
-                    for key, kernel in zip(names(len(weights)), weights, strict=True)
-                }
+                {key: torch.from_numpy(change(array)) for key, array in arrays.items()}
             )
             with torch.no_grad():
                 answer = net(torch.from_numpy(images).permute(0, 3, 1, 2))

@@ -47,10 +47,15 @@ def test_figures_are_those_that_were_measured():
 def test_the_larger_network_is_as_its_figures_say():
     found = json.loads((ROOT / "artifacts/photo/validation.json").read_text())
     kinds = [f"{kind}, sigma {n}" for kind in ("unclipped", "8 bits") for n in SIGMAS]
-    assert len(found["psnr"]) == 2
-    for row in found["psnr"]:
+    shipped, larger, tuned = found["psnr"]
+    for row in (shipped, larger, tuned):
         figures = " | ".join(f"{row[kind]:.2f}" for kind in kinds)
         assert f"{row['parameters']:,} weights | {figures} |" in PAGE
+    gains = [larger[kind] - shipped[kind] for kind in kinds]
+    assert f"by {min(gains):.2f} to {max(gains):.2f} dB" in PAGE
+    losses = [larger[kind] - tuned[kind] for kind in kinds]
+    assert min(losses) > 0
+    assert f"is up to {max(losses):.3f} dB worse" in PAGE
 
 
 def test_paths_exist():
