@@ -207,7 +207,7 @@ def row(
         **counted,
         "caught": caught,
         "survived": len(survivors),
-        "rate": round(caught / max(1, counted["run"]), 4),
+        "rate": round(caught / max(1, counted["run"]), 6),
         "survivors": [
             {"was": was, "now": now, "why": reasons.get((was, now))}
             for was, now in sorted(survivors)

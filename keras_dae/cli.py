@@ -152,15 +152,15 @@ def _has_folder() -> bool:
     metavar="MIB",
     type=FiniteRange(min=1),
     envvar=MEMORY_LIMIT,
-    help="Most memory for opening one file.  [default: 1024, plus 16 times its size; "
-    f"env: {MEMORY_LIMIT}]",
+    help="Maximum memory for opening one file.  [default: 1024, plus 16 times its "
+    f"size; env: {MEMORY_LIMIT}]",
 )
 @click.option(
     "--time-limit",
     metavar="SECONDS",
     type=FiniteRange(min=0.1),
     envvar=TIME_LIMIT,
-    help="Most CPU time for opening one file.  [default: 10, plus 1 per 4 MB; "
+    help="Maximum CPU time for opening one file.  [default: 10, plus 1 per 4 MB; "
     f"env: {TIME_LIMIT}]",
 )
 def main(memory_limit: float | None, time_limit: float | None) -> None:

@@ -271,7 +271,7 @@ def test_uncertainty():
     below = [100 * row["test"]["images_below"] for row in rows]
     strokes = [100 * row["test"]["strokes"] for row in rows]
     lines = [
-        f"narrower by at most {100 - 100 * min(ratios.values()):.0f} %",
+        f"are narrower, by at most {100 - 100 * min(ratios.values()):.0f} %",
         f"Those of {', '.join(most)} and {last} are wider, by at most "
         f"{100 * max(ratios.values()) - 100:.1f} %",
         f"{min(below):.0f} to {max(below):.0f} % of the test images have less than",

@@ -88,11 +88,14 @@ def test_a_golden_study_makes_a_report(study):
     text = (study / "report.md").read_text()
     for title in (
         "The board",
-        "What a classifier reads",
+        "Accuracy of classifiers",
         "How deep before it overfits",
     ):
         assert f"## {title}" in text
-    for title in ("Other noises, other strengths", "What the verdicts turn on"):
+    for title in (
+        "Other noises, other strengths",
+        "Verdicts with other noise and other epochs",
+    ):
         assert f"## {title}" in text
 
 

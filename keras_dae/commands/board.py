@@ -74,12 +74,13 @@ def compare(
     value that --denoiser accepts.
 
     The FUNCTION of --denoiser receives noisy images as a float32 array of shape
-    (N, H, W, C) and returns the denoised images. It is measured again when the file of
-    its module changes. If the data are a folder of photographs, the comparison includes
-    photo or photo-gray.
+    (N, H, W, C) and returns the denoised images. It is measured in each call, because
+    its result is not saved. If the data are a folder of photographs, the comparison
+    includes photo or photo-gray.
 
-    Results are saved, so the same command continues after an interruption. The data
-    and noise of the runs are used unless --data, --noise, --sigma or --clip is given.
+    Other results are saved, so the same command continues after an interruption. The
+    data and noise of the runs are used unless --data, --noise, --sigma or --clip is
+    given.
     """
     from keras_dae.system import backend
     from keras_dae.system.storage import is_dir, write_csv, write_text

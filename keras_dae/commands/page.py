@@ -54,8 +54,8 @@ def page(
     """Write a self-contained HTML page that denoises images in the browser.
 
     The page contains the nine models of digits and a model of photographs, and needs no
-    network. You can draw a digit, add noise, compare the outputs of the models, edit
-    the latent maps, and denoise a photograph.
+    internet connection. You can draw a digit, add noise, compare the outputs of the
+    models, edit the latent maps, and denoise a photograph.
     """
     from keras_dae.denoising.trained import find_model
     from keras_dae.errors import UsageError

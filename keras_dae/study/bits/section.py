@@ -127,17 +127,17 @@ def _format_rows(results: Results) -> Table:
 
 def _turn_rows(results: Results) -> Table:
     heads = [
-        "claim: the higher error",
-        "the lower",
+        "expected higher",
+        "expected lower",
         "exact",
-        "reversed below, bits",
+        "highest bits at which it is reversed",
         "measured",
     ]
     cells = [
         [
             *(row["worse"], row["better"]),
             "holds" if row["holds_exactly"] else "fails",
-            "nowhere" if row["below"] is None else f"{row['below']:.0f}",
+            "never" if row["below"] is None else f"{row['below']:.0f}",
             f"{row['low']:.0f} to {row['high']:.0f}",
         ]
         for row in results["turns"]

@@ -101,7 +101,7 @@ def notes(board: Board, mean_of_images: bool = True) -> str:
         "they are CPU times of all threads together."
     )
     if apart := [row["name"] for row in board["rows"] if row.get("clock") == "wall"]:
-        text += f" Of {', '.join(apart)}, they are wall times."
+        text += f" Those of {', '.join(apart)} are wall times."
     if any(row.get("correction", "plain") != "plain" for row in board["rows"]):
         text += (
             " Clipping raises the mean of dark pixels and lowers that of bright ones, "

@@ -13,14 +13,17 @@ from keras_dae.study.report.tables import setting, text_table
 
 # File name without extension -> caption, in the order of the report.
 FIGURES = {
-    "classification-accuracy": "What two classifiers read after each denoiser.",
+    "classification-accuracy": "Accuracy of two classifiers on the outputs of each "
+    "denoiser.",
     "classification-sigma": "Accuracy over the strength of gaussian noise; the "
     "classifiers are trained on clean images. Dotted: the strength that the "
     "models were trained with.",
     "classification-confusions": "Test images that the convolutional network "
-    "reads rightly when clean and wrongly when denoised, by true and read class.",
-    "classification-worst": "The images that are misread most surely, after the "
-    "model with the fewest misread images and after the one with the most.",
+    "classifies correctly when clean and wrongly when denoised, by true and predicted "
+    "class.",
+    "classification-worst": "The misclassified images with the highest confidence, "
+    "after the model with the fewest misclassified images and after the one with the "
+    "most.",
 }
 
 
@@ -28,17 +31,17 @@ def write(results: dict[str, Any]) -> Written:
     """Return title, sentences and table for `classification.json`."""
     logistic = results["logistic"]
     text = (
-        "A denoiser is measured here by what classifiers read after it (paper, section "
-        "5.4). The classifiers are trained on clean training images and asked for the "
-        "class of test images; accuracy recovered is (denoised - noisy) / (clean - "
+        "This section measures how accurately two classifiers classify denoised images "
+        "(paper, section 5.4). The classifiers are trained on clean training images. "
+        "The share of accuracy recovered is (denoised - noisy) / (clean - "
         "noisy). Means over seeds; after \N{PLUS-MINUS SIGN} their standard error. "
-        "The columns 'trained on denoised' are of classifiers trained on "
+        "The columns 'trained on denoised' show classifiers trained on "
         "training images that the same model denoised. Logistic regression: "
         f"{logistic['scale']} scale, C {logistic['C']:g}, chosen "
         "on the validation images."
     )
     return (
-        "What a classifier reads",
+        "Accuracy of classifiers",
         [
             text,
             f"{setting(results)} {_slow(results)}",
@@ -105,8 +108,8 @@ def _noisy_sentence(results: Mapping[str, Any]) -> str:
     if not words:
         return ""
     return (
-        f"Classifiers trained on noisy images, without a denoiser: {', '.join(words)}. "
-        "A denoiser is useful only if the classifier is more accurate with it."
+        "Classifiers trained on noisy images for as long as those on clean images, "
+        f"without a denoiser: {', '.join(words)}."
     )
 
 
@@ -143,10 +146,10 @@ def _reference_sentence(results: Mapping[str, Any]) -> str:
     return (
         f"The reference is the {about} trained on noisy images, with noise drawn anew "
         f"each epoch, for {steps['steps']:,} steps of {steps['batch']} images, as many "
-        "steps as the longest training of a denoiser took. It reads "
-        f"{percent(accuracy)} \N{PLUS-MINUS SIGN} {100 * error:.2f} of the noisy test "
-        f"images ({seeds} seeds); recovered of the reference is (denoised - noisy) / "
-        "(reference - noisy)."
+        "steps as the longest training of a denoiser took. It "
+        f"classifies {percent(accuracy)} \N{PLUS-MINUS SIGN} {100 * error:.2f} of the "
+        f"noisy test images correctly ({seeds} seeds); recovered of the reference is "
+        "(denoised - noisy) / (reference - noisy)."
     )
 
 
@@ -163,10 +166,12 @@ def _turned(results: Mapping[str, Any]) -> str:
         if row["kind"] == "model" and pairs:
             count, true, read = max(pairs, key=lambda pair: pair[0])
             words.append(
-                f"{row['name']} {classes[true]} into {classes[read]} ({count:,} of "
-                f"{row['misread']:,} misread)"
+                f"{row['name']} {classes[true]} as {classes[read]} ({count:,} of "
+                f"{row['misread']:,} misclassified)"
             )
-    return f"Turned into another class most often: {'; '.join(words)}." if words else ""
+    return (
+        f"Most frequent confusion of each model: {'; '.join(words)}." if words else ""
+    )
 
 
 def reading_table(results: dict[str, Any]) -> rich.table.Table:

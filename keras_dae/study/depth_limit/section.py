@@ -13,13 +13,19 @@ from keras_dae.study.report.tables import setting, text_table
 
 # File name without extension -> caption, in the order of the report.
 FIGURES = {
-    "depth-limit": "Training loss of the last epoch, and validation and test loss of "
-    "the saved model, over depth; bands from the lowest to the highest seed.",
+    "depth-limit": "Training, validation and test loss over depth; bands from the "
+    "lowest to the highest seed.",
 }
 ENDED = (
     "Each network was trained until its validation loss stopped improving, and is "
     "measured with the weights of the epoch with the lowest validation loss. The "
     "column 'last epoch' is the mean training loss during the last epoch."
+)
+OLD = (
+    "These runs are older than the protocol. Each network was trained for a fixed "
+    "number of steps and measured with its last weights. The training loss during the "
+    "last epoch was not recorded, so the column 'last epoch' repeats the column "
+    "'training'."
 )
 TRAINABILITY = {
     "repaired": "the training loss rises with depth in plain networks. Residual "
@@ -36,8 +42,7 @@ TRAINABILITY = {
 def write(results: dict[str, Any]) -> Written:
     """Return title, sentences and table for `depth_limit.json`, also for old files."""
     said = list(_sentences(results))
-    if "trainability" in results:
-        said.insert(0, ENDED)
+    said.insert(0, ENDED if "trainability" in results else OLD)
     results = read_back(results)
     heads = ["training images", "network", "depth", "parameters", "steps"]
     heads += ["steps to the best epoch", "training", "last epoch", "validation"]

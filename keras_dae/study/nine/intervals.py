@@ -81,19 +81,20 @@ def family_claims(
     seeds = [count for row in results["claims"] for count in row["seeds"]]
     text = (
         "In the study's family, parameters, multiply-adds and receptive field change "
-        f"with depth and latent. The models of this family have equal {equal}: "
+        f"with depth and latent. The models of this family have nearly equal "
+        f"{equal}: "
         f"{min(sizes):,} to {max(sizes):,} parameters, {min(work):,} to {max(work):,} "
         "multiply-adds per image and a receptive field of "
         f"{min(fields)} to {max(fields)} pixels ({_span(seeds)} seeds per model, "
         f"{results['epochs']} epochs)."
     )
     words = [
-        f"{claim}: holds in {counts['HOLDS']}, fails in {counts['FAILS']}, unclear in "
-        f"{counts['UNCLEAR']}, not decided in {counts['NOT DECIDED']}"
+        f"{claim}: "
+        + ", ".join(f"{name.lower()} in {n}" for name, n in counts.items() if n)
         for claim, counts in count_verdicts(results["claims"])
     ]
     heads = ["claim", "higher error", "lower error", "difference", "95 % interval"]
-    heads += ["seeds", f"equal {equal}", "first study"]
+    heads += ["seeds", f"equal {equal}", "nine models"]
     cells = [
         [
             *(row["claim"].split()[0], row["worse"], row["better"]),
@@ -123,11 +124,11 @@ def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
     if last < runs:
         lower = f"; in the others the best one is lower by at most {gain:.6f}"
     text = (
-        "The paper does not say which noise was drawn and whether the last or the best "
-        "epoch was tested. Each comparison is decided again, on test images with other "
-        f"noise and by the validation loss. In {last} of {runs} runs the last epoch is "
-        f"the best{lower}. Cells count the comparisons that hold, fail, are unclear "
-        "and are not decided."
+        "The paper does not give the seed of the noise, and not whether the last or "
+        "the best epoch was tested. So each comparison was repeated on other draws of "
+        f"the test noise and with the validation loss. In {last} of {runs} runs the "
+        f"last epoch is the best{lower}. Each cell gives the number of comparisons "
+        "that hold/fail/are unclear/are not decided."
     )
     cells = []
     for how, rows in found.items():
@@ -139,9 +140,9 @@ def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
         ]
         shown = ["/".join(map(str, counts[claim].values())) for claim in claims]
         cells.append([how, *shown, "; ".join(other) or "none"])
-    heads = ["decided by", *claims, "turned"]
+    heads = ["decided by", *claims, "changed"]
     table = Table(heads, cells, words=(0, len(heads) - 1))
-    return "What the verdicts turn on", [text], [table]
+    return "Verdicts with other noise and other epochs", [text], [table]
 
 
 def _span(counts: Sequence[int]) -> str:

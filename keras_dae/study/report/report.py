@@ -239,12 +239,13 @@ def _notes(pixels: int) -> dict[str, str]:
         "paired over test images; with 8 seeds or more an exact permutation test of "
         "two models must agree. p is corrected over all comparisons by Holm's method; "
         f"HOLDS and FAILS need p < {LEVEL} and 3 seeds. The interval is not corrected. "
-        "The ratios, first model by second, are other differences of the pair: a "
-        "verdict cannot tell their effect from that of depth or latent size."
+        "The ratios are those of the first model to the second. The two models also "
+        "differ in these properties, so a verdict does not show the effect of depth or "
+        "latent size alone."
     )
     comparisons += (
-        " That the deepest model is the best at every latent size (section 5.1) is "
-        "what the comparisons with the deepest say under (**); they are made once."
+        " Section 5.1 also says that the deepest model is the best at every latent "
+        "size. The comparisons under (**) with the deepest model test this."
     )
     return {
         "architectures": architectures,
@@ -270,7 +271,7 @@ def _facts(results: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
     yield "Noise", noise_label(noise), False
     yield "Noisy test images sha256", noise["test_sha256"], True
     draws = results.get("test_draws", 1)
-    mean_of = ", of which figures are the mean" if draws > 1 else ""
+    mean_of = "; test scores are means over them" if draws > 1 else ""
     yield "Draws of the test noise", f"{draws}{mean_of}", False
     epochs = {row["epochs"] for row in models}
     yield "Models", f"{len(by_model(models))}, in {len(models)} runs", False
@@ -332,11 +333,11 @@ def _best(runs: dict[str, Rows], floors: Rows) -> str:
     filters, affine = best_filter(floors), best_affine(floors)
     if filters is not None:
         fair = any("correction" in row for row in floors)
-        text += f" The best filter, {filters['name']}"
-        text += "," if fair else ", which nothing corrects for clipping,"
-        text += f" stands at {_beside(errors, filters)}"
+        text += f" The best filter ({filters['name']})"
+        text += "" if fair else ", not corrected for clipping,"
+        text += f" has {_beside(errors, filters)}"
     if affine is not None:
-        text += f" The best map without any non-linearity, {affine['name']}, stands at "
+        text += f" The best affine map ({affine['name']}) has "
         text += _beside(errors, affine)
     return text
 
@@ -345,7 +346,7 @@ def _beside(errors: Mapping[str, float], floor: Mapping[str, Any]) -> str:
     """Return the error of a baseline, and which models are not below it."""
     height = float(floor["test"]["mse"])
     above = [model for model, error in errors.items() if error >= height]
-    words = f"not below it: {', '.join(above)}" if above else "all models are below"
+    words = f"not better: {', '.join(above)}" if above else "all models are better"
     return f"{height:.5f}; {words}."
 
 
@@ -399,7 +400,7 @@ def _results(runs: dict[str, Rows], floors: Rows) -> Table:
     """Return the test scores of each model, with the baselines below."""
     heads = ["model", "runs", "test MSE", "sum over pixels", "PSNR, dB", "SSIM"]
     heads += [metric.label for metric in added_metrics().values()]
-    heads += ["live maps", "seconds a run"]
+    heads += ["live maps", "seconds per run"]
     cells = [
         _scores(name, rows, str(len(rows)), f"{mean(r['seconds'] for r in rows):,.0f}")
         for name, rows in runs.items()

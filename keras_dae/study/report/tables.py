@@ -263,4 +263,4 @@ def setting(results: Mapping[str, Any]) -> str:
     if seeds:
         plural = "s" if len(seeds) > 1 else ""
         words.append(f"seed{plural} {', '.join(map(str, seeds))}")
-    return f"Of {'; '.join(words)}."
+    return f"Data: {'; '.join(words)}."

@@ -12,8 +12,8 @@ from keras_dae.study.report.tables import setting, text_table
 FIGURES = {
     "robustness-gain": "What each denoiser gains on each noise.",
     "robustness-psnr": "PSNR over strength, one panel per noise: the best filter, and "
-    "of the study's models the deepest and the shallowest, of the largest and of the "
-    "smallest latent. The table has all.",
+    "the deepest and shallowest models of the study with the largest and the smallest "
+    "latent. The table shows all.",
     "robustness-ssim": "SSIM over strength.",
     "robustness-mse": "MSE over strength.",
 }
@@ -24,10 +24,12 @@ def write(results: dict[str, Any]) -> Written:
     images = results["dataset"]["test"]
     kinds = list(results["grid"])
     text = (
-        f"Each denoiser on {images:,} test images per noise and strength that it was "
-        "not made for. The gain is the PSNR after less the PSNR before, in dB, each of "
-        "the mean MSE; its mean over the strengths is shown. The paper says of the "
-        "traditional filters that each suits its own kind of noise (section 1.2)."
+        f"Each denoiser is tested on {images:,} images for each noise and strength. "
+        "Models are used as they were trained. Filters are tuned on validation images "
+        "for each noise and strength. The gain is the PSNR of the output minus that of "
+        "the noisy images, in dB, both of the mean MSE. The table shows its mean over "
+        "the strengths. The paper says that each traditional filter suits its own kind "
+        "of noise (section 1.2)."
     )
     heads = ["denoiser", *kinds, "gains most on"]
     parts: list[list[list[str]]] = [[], []]
@@ -58,8 +60,9 @@ def filter_sentence(results: Mapping[str, Any]) -> str:
         if gains:
             name = max(gains, key=gains.__getitem__)
             best.append(f"{kind} {name} ({gains[name]:+.1f} dB)")
-    return f"Each filter gains most: {most}. The best filter of each noise: " + (
-        f"{'; '.join(best)}."
+    return (
+        f"Noise with the highest gain of each filter: {most}. Best filter for each "
+        f"noise: {'; '.join(best)}."
     )
 
 

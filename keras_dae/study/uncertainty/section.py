@@ -17,12 +17,12 @@ FIGURES = {
     "each pixel's interval. Pixels outside their interval are in the last row.",
 }
 HEADS = [
-    *("model", "coverage", "lowest tenth", "highest tenth", "in strokes", "unsure"),
-    *("mean width", "mean width, free", "rank", "rank, free"),
-    *("rank, unsure", "rank, unsure, free"),
+    *("model", "coverage", "lowest tenth", "highest tenth", "in strokes", "uncertain"),
+    *("mean width", "mean width, formula", "rank", "rank, formula"),
+    *("rank, uncertain", "rank, uncertain, formula"),
 ]
 SHIFT_HEADS = [
-    *("model", "noise", "coverage", "in strokes", "lowest tenth", "unsure"),
+    *("model", "noise", "coverage", "in strokes", "lowest tenth", "uncertain"),
     "warned of",
 ]
 
@@ -32,19 +32,19 @@ def write(results: dict[str, Any]) -> Written:
     level, confidence = results["level"], results["confidence"]
     counts = results["dataset"]
     text = (
-        f"An interval around each output pixel, calibrated on validation images: with "
-        f"probability {confidence:.0%} over these, the intervals cover at least "
+        "Each output pixel has an interval, calibrated on validation images. With "
+        f"probability {confidence:.0%} over their draw, the intervals cover at least "
         f"{level:.0%} of an image's pixels, on average over similar images. Each group "
         "of predicted spread has its own factor, since a single one would cover the "
         "certainly black pixels and miss the uncertain ones. A tenth is a tenth of all "
         "test pixels, ranked by predicted spread; pixels of equal spread count with "
-        "their mean. Strokes are clean pixels of at least 0.5; unsure are outputs from "
-        "0.1 to 0.9. 'Free' is a standard deviation of sqrt(0.32 f (1 - f)) for an "
-        "output f, calibrated in the same way. Rank is Spearman's correlation of width "
-        "and error over pixels."
+        "their mean. Strokes are clean pixels of at least 0.5; uncertain pixels "
+        "have outputs from 0.1 to 0.9. 'Formula' uses the standard deviation "
+        "sqrt(0.32 f (1 - f)) for an output f, calibrated in the same way. Rank "
+        "is Spearman's correlation of width and error over pixels."
     )
     data = (
-        f"Of {counts['name']}, {counts['test']:,} test images, "
+        f"Data: {counts['name']}, {counts['test']:,} test images, "
         f"{noise_label(results['noise'])}; {results['core_minutes']} core-minutes."
     )
     shift = (
@@ -58,7 +58,7 @@ def write(results: dict[str, Any]) -> Written:
         Table(SHIFT_HEADS, list(_shifted(results)), words=(0, 1)),
         _widths(results),
     ]
-    return "Where not to trust an answer", [text, data, shift], tables
+    return "Uncertainty of the output pixels", [text, data, shift], tables
 
 
 def _line(row: Mapping[str, Any]) -> list[str]:

@@ -20,8 +20,9 @@ def write(results: dict[str, Any]) -> Written:
     text = (
         "Models that were trained on noisy images alone, measured on clean test "
         "images: with two noisy copies of each image (noisy), or with one (split, "
-        "blind-spot, r2r), new in each epoch. Clean targets are those of the study, of "
-        f"the same seeds and the same number of epochs. {setting(results)}"
+        "blind-spot, r2r), new in each epoch. The rows 'clean' are the models of the "
+        "study. The last column compares only the seeds that both have. "
+        f"{setting(results)}"
     )
     texts = [text, *filter(None, map(_naive_sentence, results["noises"]))]
     return "Training without clean images", texts, [_table(results)]

@@ -89,10 +89,7 @@ def test_verdicts_of_a_family_stand_beside_those_of_the_study(study):
     assert "1,133 to 1,200 parameters" in text
     assert "a receptive field of 4 to 36 pixels" in text
     assert "2 to 8 seeds per model, 8 epochs" in text
-    assert (
-        f"{SMALLER}: holds in 0, fails in 1, unclear in 1, not decided in 0."
-        in text.replace("\\", "")
-    )
+    assert f"{SMALLER}: fails in 1, unclear in 1." in text.replace("\\", "")
     rows = [line for line in text.splitlines() if "EQM_" in line]
     assert [row.split("|")[-4:-1] for row in rows if row.count("|") == 9] == [
         [" 2 ", " FAILS ", " HOLDS "],

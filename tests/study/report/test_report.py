@@ -206,9 +206,8 @@ def test_the_answer_follows_from_the_rows(results, verdicts, short, sentence):
 
 
 def test_models_that_do_not_beat_the_best_floor_are_named(results):
-    best = "The lowest test MSE is 0.01500, of DAE_1_13. The best filter, median 3x3, "
-    best += "which nothing corrects for clipping, stands at 0.04000; not below it: "
-    best += "DAE_1_8."
+    best = "The lowest test MSE is 0.01500, of DAE_1_13. The best filter (median "
+    best += "3x3), not corrected for clipping, has 0.04000; not better: DAE_1_8."
     assert all(best in text for text in both(results))
 
 
@@ -293,10 +292,9 @@ def test_models_stand_beside_the_best_corrected_filter_and_the_best_affine_map(r
         {"name": "affine, full rank", "kind": "affine", "test": scored(0.0145)},
     ]  # fmt: skip
     best = (
-        "The lowest test MSE is 0.01500, of DAE_1_13. The best filter, Gaussian, "
-        "tuned, curve, stands at 0.02000; not below it: DAE_1_8. The best map without "
-        "any non-linearity, affine, full rank, stands at 0.01450; not below it: "
-        "DAE_1_13, DAE_1_8."
+        "The lowest test MSE is 0.01500, of DAE_1_13. The best filter (Gaussian, "
+        "tuned, curve) has 0.02000; not better: DAE_1_8. The best affine map (affine, "
+        "full rank) has 0.01450; not better: DAE_1_13, DAE_1_8."
     )
     for text in (report_markdown(results, {}), Page(report_html(results, {})).text):
         assert best in text

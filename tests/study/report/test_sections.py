@@ -34,7 +34,7 @@ def test_the_committed_report_says_what_the_results_say(found, report):
         for name, one in found.items()
     ]
     assert [one.title for one in sections] == [
-        *("What a classifier reads", "Other noises, other strengths"),
+        *("Accuracy of classifiers", "Other noises, other strengths"),
         "How deep before it overfits",
     ]
     for one in sections:

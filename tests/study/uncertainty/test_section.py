@@ -47,9 +47,10 @@ def results():
 
 def test_the_section_says_where_the_promise_ends(results):
     title, texts, (first, second, third) = write(results)
-    assert title == "Where not to trust an answer"
+    assert title == "Uncertainty of the output pixels"
     assert (
-        "with probability 95% over these, the intervals cover at least 90%" in texts[0]
+        "With probability 95% over their draw, the intervals cover at least 90%"
+        in texts[0]
     )
     assert "digits, 100 test images, gaussian, sigma 0.5, clipped" in texts[1]
     assert first.rows == [
