@@ -71,6 +71,21 @@ def test_the_board(board):
     assert missing(STUDY, lines) == []
 
 
+def test_the_lowest_error():
+    found = read_json(PAPER / "ceiling.json")
+    means = {tuple(row["models"]): row["mse"] for row in found["means"]}
+    limits = {tuple(row["models"]): row["mse"] for row in found["limits"]}
+    assert [row["model"] for row in found["networks"]] == 2 * ["unet"] + 3 * [
+        "BEST_7_13"
+    ]
+    lines = [
+        f"both U-Nets has a test MSE of {means['unet',]:.5f}",
+        f"and the three BEST_7_13 networks {means['unet', 'BEST_7_13']:.5f}",
+        f"infinitely many of them would have about {limits['unet',]:.4f}",
+    ]
+    assert missing(STUDY, lines) == []
+
+
 def test_baselines(board):
     lines = [f"| {name} | {board[name]['test']['mse']:.4f} |" for name in BASELINES]
     assert missing(STUDY, lines) == []
