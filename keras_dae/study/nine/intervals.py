@@ -81,7 +81,7 @@ def family_claims(
     seeds = [count for row in results["claims"] for count in row["seeds"]]
     text = (
         "In the study's family, parameters, multiply-adds and receptive field change "
-        f"with depth and latent. The models of this family have nearly equal "
+        "with depth and latent. The models of this family have nearly equal "
         f"{equal}: "
         f"{min(sizes):,} to {max(sizes):,} parameters, {min(work):,} to {max(work):,} "
         "multiply-adds per image and a receptive field of "
