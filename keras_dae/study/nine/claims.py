@@ -30,11 +30,11 @@ SMALLER_LATENT = "(*) a smaller latent gives a higher loss"
 SHALLOWER = "(**) a shallower model gives a higher loss"
 # At depth 1 there is a single convolution to the latent, which cannot be widened.
 # Greater depth then adds a nonlinear layer, so these comparisons do not count for (**).
-NEARLY_LINEAR = "(**) apart: depth 1, nearly linear, gives a higher loss"
+NEARLY_LINEAR = "(**) at depth 1: the nearly linear model gives a higher loss"
 GROWS_WHEN_SHALLOWER = (
-    "(5.1) from 13x13 to 8x8 the loss grows more in a shallower model"
+    "(5.1) from 13x13 to 8x8, the loss grows more in a shallower model"
 )
-HIGH_REGARDLESS = "(5.1) 5x5 is high at every depth: its step is the larger one"
+GROWS_TOWARDS_5X5 = "(5.1) the loss grows more from 8x8 to 5x5 than from 13x13 to 8x8"
 MINUS = " - "
 CLOSE = 0.03
 
@@ -107,7 +107,7 @@ def _sentences(specs: list[DAESpec]) -> Iterator[Pair]:
     for depth in depths:
         worse, better = step(depth, 5, 8), step(depth, 8, 13)
         if worse and better:
-            yield Pair(HIGH_REGARDLESS, worse, better)
+            yield Pair(GROWS_TOWARDS_5X5, worse, better)
 
 
 def close_models(losses: Mapping[tuple[int, int], float]) -> set[tuple[int, int]]:

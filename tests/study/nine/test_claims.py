@@ -6,8 +6,8 @@ import pytest
 from keras_dae.evaluation.contrasts import holm
 from keras_dae.models.architectures import paper_specs
 from keras_dae.study.nine.claims import (
+    GROWS_TOWARDS_5X5,
     GROWS_WHEN_SHALLOWER,
-    HIGH_REGARDLESS,
     NEARLY_LINEAR,
     SHALLOWER,
     SMALLER_LATENT,
@@ -83,7 +83,7 @@ def test_sentences_of_section_5_1():
         ("DAE_1_8 - DAE_1_13", "DAE_5_8 - DAE_5_13"),
         ("DAE_3_8 - DAE_3_13", "DAE_5_8 - DAE_5_13"),
     ]
-    assert sides[HIGH_REGARDLESS] == [
+    assert sides[GROWS_TOWARDS_5X5] == [
         (f"DAE_{depth}_5 - DAE_{depth}_8", f"DAE_{depth}_8 - DAE_{depth}_13")
         for depth in (1, 3, 5)
     ]
@@ -94,7 +94,7 @@ def test_pairs_come_in_the_order_of_the_claims():
     claims = [pair.claim for pair in paper_pairs(paper_specs())]
     assert list(dict.fromkeys(claims)) == [
         *(SMALLER_LATENT, SHALLOWER, NEARLY_LINEAR),
-        *(GROWS_WHEN_SHALLOWER, HIGH_REGARDLESS),
+        *(GROWS_WHEN_SHALLOWER, GROWS_TOWARDS_5X5),
     ]
 
 
@@ -102,9 +102,9 @@ def test_pairs_come_in_the_order_of_the_claims():
     ("without", "sentences"),
     [
         # Of depth 3 no step can be told, and the 8x8 of depth 5 is beside depth 1's.
-        ("DAE_3_8", {GROWS_WHEN_SHALLOWER: 1, HIGH_REGARDLESS: 2}),
-        ("DAE_3_13", {GROWS_WHEN_SHALLOWER: 1, HIGH_REGARDLESS: 2}),
-        ("DAE_3_5", {GROWS_WHEN_SHALLOWER: 3, HIGH_REGARDLESS: 2}),
+        ("DAE_3_8", {GROWS_WHEN_SHALLOWER: 1, GROWS_TOWARDS_5X5: 2}),
+        ("DAE_3_13", {GROWS_WHEN_SHALLOWER: 1, GROWS_TOWARDS_5X5: 2}),
+        ("DAE_3_5", {GROWS_WHEN_SHALLOWER: 3, GROWS_TOWARDS_5X5: 2}),
     ],
 )
 def test_what_a_missing_model_leaves(without, sentences):
@@ -130,7 +130,7 @@ def test_a_pair_by_hand():
 
 def test_increases_by_hand():
     """The model in the middle of two steps counts twice."""
-    pair = Pair(HIGH_REGARDLESS, "DAE_5_5 - DAE_5_8", "DAE_5_8 - DAE_5_13")
+    pair = Pair(GROWS_TOWARDS_5X5, "DAE_5_5 - DAE_5_8", "DAE_5_8 - DAE_5_13")
     assert pair.coefficients() == {"DAE_5_5": 1, "DAE_5_8": -2, "DAE_5_13": 1}
     means = {
         "DAE_5_5": np.array([[10.0, 10], [12, 12], [11, 11]]),

@@ -14,6 +14,7 @@ from keras_dae.study.board import figures as board
 from keras_dae.study.classification import figures as classification
 from keras_dae.study.depth_limit import figures as depth_limit
 from keras_dae.study.nine import figures as nine
+from keras_dae.study.nine.intervals import comparisons
 from keras_dae.study.robustness import figures as robustness
 from keras_dae.study.uncertainty import figures as uncertainty
 from keras_dae.study.without_clean import figures as without_clean
@@ -21,11 +22,18 @@ from keras_dae.system.storage import read_json
 
 ROOT = Path(__file__).parents[3]
 PAPER = ROOT / "artifacts" / "paper"
+
+
+def claims(results):
+    return comparisons(results["claims"])
+
+
 # Name of the figure -> file of results, and function that draws it.
 DRAWN = {
     "bits": ("bits/bits.json", bits.curves),
     "bits-claims": ("bits/bits.json", bits.claims),
     "board": ("board.json", board.board_figure),
+    "claims": ("claims.json", claims),
     "classification-accuracy": ("classification.json", classification.accuracies),
     "classification-confusions": ("classification.json", classification.confusions),
     "classification-sigma": ("classification.json", classification.curves),
