@@ -118,8 +118,8 @@ def test_classifiers_read_clean_digits_and_recover_after_the_best(paper):
     assert best["recovered"] >= 0.9
     board = read_json(paper / "board.json")["rows"]
     tested = {row["tested_on"] for row in rows}
-    missing = {row["name"] for row in board} - tested - {"noisy input"}
-    assert missing == set()
+    # The U-Net is left out, since it was trained for more steps than the reference.
+    assert {row["name"] for row in board} - tested == {"noisy input", "unet"}
     taught = {row["tested_on"] for row in rows if row["trained_on"] == "denoised"}
     assert {spec.name for spec in paper_specs()} <= taught
 
