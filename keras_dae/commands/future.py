@@ -20,10 +20,10 @@ from keras_dae.commands.options import (
     FOLDERS,
     as_json,
     data_dir,
+    data_options,
     machine_options,
     numbers_option,
     out_option,
-    test_options,
 )
 
 _runs = click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
@@ -203,7 +203,7 @@ def _numbers(
 
 
 @click.command("depth-limit")
-@test_options
+@data_options
 @numbers_option("depth", "3,5,9,17", "Depths, separated by commas or repeated.")
 # The depths have 0, 1, 3 and 7 residual blocks per side. The first two convolutions and
 # the last one are the same at each depth, and so are the filters.
@@ -298,7 +298,7 @@ def depth_limit(
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.depth_limit.run import depth_configs, limit_depth
-    from keras_dae.study.depth_limit.section import depth_table
+    from keras_dae.study.depth_limit.section import depth_tables
 
     configs = depth_configs(
         lambda **fields: configuration(None, {**named, **fields}),
@@ -324,5 +324,6 @@ def depth_limit(
     if as_json:
         echo_json(results)
         return
-    print_table(depth_table(results))
+    for table in depth_tables(results):
+        print_table(table)
     click.echo(f"{out / 'depth_limit.json'} and a figure in {out / 'figures'}")

@@ -154,59 +154,71 @@ engine_option = click.option(
     help="Inference engine: the Keras backend, or ONNX Runtime, which is faster at "
     "depth 1.",
 )
+
+
 # The fields of RunConfig as options. The default is None, so that the value comes from
 # --config, or else from RunConfig.
-test_options = _apply(
-    [
-        click.option(
-            "--data",
-            help="Data set: auto, mnist, mnist5k, fashion-mnist, npz:PATH, or "
-            "folder:PATH for a folder of image files.  [default: auto]",
-        ),
-        click.option(
-            "--size",
-            type=int,
-            help="Side of the patches cut from a folder's images.  [default: 64; "
-            "photo: 128]",
-        ),
-        click.option(
-            "--channels",
-            type=int,
-            help="Channels of the patches: 1 for grey, 3 for RGB.  [default: 1; "
-            "photo: 3]",
-        ),
-        click.option(
-            "--patches",
-            type=int,
-            help="Patches per image and epoch.  [default: as many as fit without "
-            "overlap, at most 256]",
-        ),
-        click.option(
-            "--noise",
-            cls=TableOption,
-            rows=_noises,
-            help="Noise: {rows}. Write kind:strength or kind:low..high; + applies "
-            "several in order.  [default: gaussian; photo: camera:0..0.2157]",
-        ),
-        click.option(
-            "--sigma",
-            type=_strength,
-            metavar="NUMBER|LOW..HIGH",
-            help="Standard deviation of Gaussian noise on the scale of 0 to 1, or a "
-            "range such as 0.1..0.9.  [default: 0.5]",
-        ),
-        click.option(
-            "--clip/--no-clip",
-            default=None,
-            help="Clip noisy images to [0, 1].  [default: clip; photo: no-clip]",
-        ),
-        click.option(
-            "--data-seed",
-            type=int,
-            help="Seed for the data split and the test noise.  [default: 0]",
-        ),
-    ]
-)
+def _data_options(of_run: str = "") -> Callable[[Any], Any]:
+    """Return the options for data and noise; `of_run` comes before each default."""
+    return _apply(
+        [
+            click.option(
+                "--data",
+                help="Data set: auto, mnist, mnist5k, fashion-mnist, npz:PATH, or "
+                f"folder:PATH for a folder of image files.  [default: {of_run}auto]",
+            ),
+            click.option(
+                "--size",
+                type=int,
+                help="Side of the patches cut from a folder's images.  "
+                f"[default: {of_run}64; photo: 128]",
+            ),
+            click.option(
+                "--channels",
+                type=int,
+                help="Channels of the patches: 1 for grey, 3 for RGB.  "
+                f"[default: {of_run}1; photo: 3]",
+            ),
+            click.option(
+                "--patches",
+                type=int,
+                help=f"Patches per image and epoch.  [default: {of_run}as many as fit "
+                "without overlap, at most 256]",
+            ),
+            click.option(
+                "--noise",
+                cls=TableOption,
+                rows=_noises,
+                help="Noise: {rows}. Write kind:strength or kind:low..high; + applies "
+                f"several in order.  [default: {of_run}gaussian; photo: "
+                "camera:0..0.2157]",
+            ),
+            click.option(
+                "--sigma",
+                type=_strength,
+                metavar="NUMBER|LOW..HIGH",
+                help="Standard deviation of Gaussian noise on the scale of 0 to 1, or "
+                f"a range such as 0.1..0.9.  [default: {of_run}0.5]",
+            ),
+            click.option(
+                "--clip/--no-clip",
+                default=None,
+                help=f"Clip noisy images to [0, 1].  [default: {of_run}clip; photo: "
+                "no-clip]",
+            ),
+            click.option(
+                "--data-seed",
+                type=int,
+                help="Seed for the data split and the test noise.  "
+                f"[default: {of_run}0]",
+            ),
+        ]
+    )
+
+
+data_options = _data_options()
+# For commands that measure finished runs.
+test_options = _data_options("that of the run, else ")
 recipe_options = _apply(
     [
         click.option(
@@ -215,7 +227,7 @@ recipe_options = _apply(
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="TOML file of configuration keys; options override it.",
         ),
-        test_options,
+        data_options,
         click.option(
             "--targets",
             help="Training targets: clean images; noisy, a second noisy copy of each; "
