@@ -154,7 +154,6 @@ def train(
     )
     from keras_dae.system import backend
     from keras_dae.training.length import by_epochs
-    from keras_dae.training.progress import FitProgress
 
     check(
         seconds is None or options["steps"] is None,
@@ -184,14 +183,20 @@ def train(
     splits = splits.limited(config.train_images, validation=config.validation_images)
     say_counts(splits)
     look_for_noise(config, splits)
-    from keras_dae.denoiser import Denoiser
+    run = _fit(config, splits, out, resume=resume is not None)
+    _tell_trained(config, spec, run, as_json)
+    compare_with_noise(config, splits, run)
 
-    going_on = resume is not None
+
+def _fit(config: Any, splits: Any, out: Path, resume: bool) -> Any:
+    """Train with a progress bar; return the run."""
+    from keras_dae.denoiser import Denoiser
+    from keras_dae.training.progress import FitProgress
+
     images = config.epoch_images(len(splits.train))
-    with FitProgress(spec.name, epochs=config.epochs, images=images) as bar:
-        trained = Denoiser.train(config, splits, out, resume=going_on, progress=bar)
-    _tell_trained(config, spec, trained.run, as_json)
-    compare_with_noise(config, splits, trained.run)
+    name = config.plan(splits.image_shape).name
+    with FitProgress(name, epochs=config.epochs, images=images) as bar:
+        return Denoiser.train(config, splits, out, resume=resume, progress=bar).run
 
 
 def _tell_trained(config: Any, spec: Any, run: Any, as_json: bool) -> None:

@@ -251,8 +251,6 @@ def uncertainty(
     """
     from keras_dae.denoising.trained import find_model
     from keras_dae.errors import check
-    from keras_dae.images.noise import Gaussian
-    from keras_dae.images.noise_words import describe_noise
     from keras_dae.models.architectures import paper_specs
     from keras_dae.system import backend
     from keras_dae.training.progress import Steps
@@ -265,20 +263,7 @@ def uncertainty(
         "Each model has a file of its name in OUT/uncertainty, so names must differ.",
         models=", ".join(names),
     )
-    studied = describe_noise(Gaussian(0.5, clip=True))
-    for one in found:
-        trained_on = one.card.get("noise", studied)
-        check(
-            trained_on == studied,
-            f"{one.name} was not trained with clipped Gaussian noise of sigma 0.5.",
-            noise=trained_on,
-        )
-        check(
-            not one.card.get("data_seed"),
-            f"{one.name} was trained on another split of the data. Models must have "
-            "data seed 0.",
-            data_seed=one.card.get("data_seed"),
-        )
+    _check_training(found)
     look_at([one.path for one in found])
     backend.select(device, threads)
     say(backend.summary())
@@ -302,3 +287,25 @@ def uncertainty(
     click.echo(
         f"{out / 'uncertainty' / 'uncertainty.json'} and figures in {out / 'figures'}"
     )
+
+
+def _check_training(models: list[Any]) -> None:
+    """Refuse models that were trained with other noise or on another split."""
+    from keras_dae.errors import check
+    from keras_dae.images.noise import Gaussian
+    from keras_dae.images.noise_words import describe_noise
+
+    studied = describe_noise(Gaussian(0.5, clip=True))
+    for one in models:
+        trained_on = one.card.get("noise", studied)
+        check(
+            trained_on == studied,
+            f"{one.name} was not trained with clipped Gaussian noise of sigma 0.5.",
+            noise=trained_on,
+        )
+        check(
+            not one.card.get("data_seed"),
+            f"{one.name} was trained on another split of the data. Models must have "
+            "data seed 0.",
+            data_seed=one.card.get("data_seed"),
+        )
