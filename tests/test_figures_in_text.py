@@ -124,6 +124,18 @@ def test_claims_of_the_three_families():
     assert missing(STUDY, lines) == []
 
 
+def test_the_depth_limit():
+    found = read_json(PAPER / "depth_limit.json")["findings"]
+    lines = [
+        " | ".join(
+            [f"| {one['train_images']:,}", one["net"]]
+            + [f"{loss:.4f}" for loss in one["means"]["validation"]]
+        )
+        for one in found
+    ]
+    assert missing(STUDY, lines) == []
+
+
 def test_the_size_of_the_families():
     runs = [read_json(PAPER / name / "results.json")["models"] for name in FAMILIES[1:]]
     hours = sum(row["seconds"] for rows in runs for row in rows) / 3600

@@ -137,13 +137,19 @@ def test_robustness_is_of_every_noise_with_a_blind_model(paper):
         assert {"mse", "psnr", "ssim"} <= set(row["test"])
 
 
-def test_depth_is_studied_to_twelve_on_few_images_and_on_all(paper):
+def test_depth_is_studied_on_few_images_and_on_all(paper):
     results = read_json(paper / "depth_limit.json")
-    depths = {one["train_images"]: one["depths"] for one in results["findings"]}
-    assert depths[1000] == depths[5000] == list(range(1, 13))
-    assert len(depths[48_000]) >= 4
+    assert [(one["train_images"], one["net"]) for one in results["findings"]] == [
+        (size, net) for size in (1000, 5000, 48_000) for net in ("plain", "residual")
+    ]
+    assert all(one["depths"] == [3, 5, 9, 17] for one in results["findings"])
     for row in results["rows"]:
         assert 0 < row["train"] < 0.1 and 0 < row["test"] < 0.1
+        size = "" if row["train_images"] == 48_000 else f"-n{row['train_images']}"
+        kind = {"plain": "DAE", "residual": "RES"}[row["net"]]
+        name = f"mnist{size}-{kind}_{row['depth']}_5-seed{row['seed']}"
+        run = paper / "depth-limit" / name
+        assert min(read_json(run / "history.json")["val_loss"]) == row["validation"]
 
 
 def test_no_result_holds_what_is_not_a_number(paper):

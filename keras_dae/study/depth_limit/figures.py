@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
 from keras_dae.study.depth_limit.section import is_of
-from keras_dae.study.depth_limit.verdicts import NETS, read_back
+from keras_dae.study.depth_limit.verdicts import NETS
 from keras_dae.study.nine.diagrams import BLUE, GREEN, GREY, INK, ORANGE, styled
 
 LOSSES = {"fitted": BLUE, "validation": ORANGE, "test": GREEN}
@@ -26,7 +26,6 @@ def depth_limit(results: Mapping[str, Any]) -> Figure:
     Args:
         results: content of `depth_limit.json`.
     """
-    results = read_back(results)
     found = results["findings"]
     sizes = sorted({one["train_images"] for one in found})
     nets = [net for net in NETS if any(one["net"] == net for one in found)]
@@ -42,6 +41,8 @@ def depth_limit(results: Mapping[str, Any]) -> Figure:
         axes.set_visible(bool(axes.lines))
     for axes in grid[:, 0]:
         axes.set_ylabel("mean squared error (mean over pixels)")
+    for axes in grid[-1]:
+        axes.set_xlabel("depth")
     handles = [
         *(
             Line2D([], [], color=LOSSES[p], marker=MARKS[p], label=WORDS.get(p, p))
@@ -49,9 +50,9 @@ def depth_limit(results: Mapping[str, Any]) -> Figure:
         ),
         Line2D([], [], color=INK, ls="--", label="deeper stops helping"),
     ]
-    if any(finding["opens"] is not None for finding in found):
-        handles.append(Line2D([], [], color=GREY, ls="-.", label="the gap opens"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=3)
+    if any(finding["overfits"] is not None for finding in found):
+        handles.append(Line2D([], [], color=GREY, ls="-.", label="overfits"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     return figure
 
 
@@ -69,7 +70,7 @@ def _panel(
         axes.fill_between(depths, low, high, color=colour, alpha=0.18, lw=0)
     _marks(axes, finding)
     title = f"{finding['train_images']:,} training images, {finding['net']}"
-    axes.set(title=title, xlabel="depth", yscale="log")
+    axes.set(title=title, yscale="log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axes.minorticks_off()
@@ -79,6 +80,7 @@ def _panel(
 
 def _marks(axes: Axes, finding: Mapping[str, Any]) -> None:
     axes.axvline(finding["enough"], color=INK, ls="--", lw=1.2, zorder=0)
-    if finding["opens"] is not None:
-        beside = 0.12 if finding["opens"] == finding["enough"] else 0.0
-        axes.axvline(finding["opens"] + beside, color=GREY, ls="-.", lw=1.2, zorder=0)
+    if finding["overfits"] is not None:
+        beside = 0.12 if finding["overfits"] == finding["enough"] else 0.0
+        at = finding["overfits"] + beside
+        axes.axvline(at, color=GREY, ls="-.", lw=1.2, zorder=0)

@@ -48,7 +48,7 @@ def findings(rows: Iterable[Row]) -> list[Row]:
 
 def counts(row: Mapping[str, Any], net: str) -> bool:
     """Return whether a row belongs to this network; a plain one without blocks does."""
-    return row["net"] == net or (net == RESIDUAL and row.get("blocks") == 0)
+    return row["net"] == net or (net == RESIDUAL and row["blocks"] == 0)
 
 
 def _finding(size: int, net: str, own: list[Row]) -> Row:
@@ -165,20 +165,6 @@ def _verdict(size: int, both: list[Row | None], rows: list[Row]) -> str:
     deepest = max(common)
     lower = change("fitted", sides[1][deepest], sides[0][deepest]) < -CHANCE
     return "repaired" if lower else "not repaired"
-
-
-def read_back(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Return results, completed if they are older than residual networks.
-
-    Those models were trained for a number of steps, and measured after the last one.
-    """
-    fixed: dict[str, Any] = {"net": PLAIN, "harder": None, "overfits": None}
-    rows = [{"net": PLAIN, "fitted": row["train"], **row} for row in results["rows"]]
-    found = []
-    for one in results["findings"]:
-        means = {"fitted": one["means"]["train"], **one["means"]}
-        found.append({**fixed, **one, "means": means})
-    return {"trainability": [], **results, "rows": rows, "findings": found}
 
 
 def _enough(

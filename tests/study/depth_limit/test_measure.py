@@ -1,6 +1,5 @@
 import dataclasses
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,13 +16,11 @@ from keras_dae.study.depth_limit.measure import (
     warmup_steps,
 )
 from keras_dae.study.depth_limit.run import depth_configs
-from keras_dae.study.depth_limit.section import depth_sentence, write
-from keras_dae.study.depth_limit.verdicts import findings, read_back, trainability
-from keras_dae.system.storage import read_json, write_json
+from keras_dae.study.depth_limit.section import verdict_rows
+from keras_dae.study.depth_limit.verdicts import findings, trainability
+from keras_dae.system.storage import write_json
 from keras_dae.training.config import make_config
 from keras_dae.training.runs import HISTORY_KEYS, RunFolder, run_name
-
-GOLDEN = Path(__file__).parents[2] / "golden" / "study" / "depth_limit.json"
 
 
 def row(depth, train, validation, seed=0, size=1000, net="plain", blocks=1):
@@ -173,7 +170,7 @@ def test_overfitting_is_told_from_poor_training(deeper, verdict):
     assert found["overfits"] == verdict
     (found,) = findings([one for one in rows if one["seed"] < 2])
     assert found["overfits"] is None  # two seeds decide nothing
-    assert "not decided" in depth_sentence(found)
+    assert verdict_rows({"findings": [found]}).rows[0][-2:] == ["not decided"] * 2
 
 
 SEEDS = tuple(enumerate((-0.02, 0, 0.02)))
@@ -214,16 +211,3 @@ def test_residual_nets_begin_with_plain_ones_that_have_no_block():
     assert (residual["net"], residual["harder"]) == ("residual", None)
     assert residual["depths"] == [3, 9]
     assert residual["means"]["fitted"] == pytest.approx([1.0, 0.5])
-
-
-def test_a_file_of_before_residual_nets_is_read():
-    results = read_json(GOLDEN)
-    assert all("net" not in one for one in results["findings"])
-    back = read_back(results)
-    assert {one["net"] for one in back["findings"]} == {"plain"}
-    for one in back["findings"]:
-        assert one["means"]["fitted"] == one["means"]["train"]
-    _, (_, said), (table,) = write(results)
-    assert "images, networks have the lowest validation loss at depth" in said
-    assert "residual" not in said
-    assert len(table.rows) == sum(len(one["depths"]) for one in results["findings"])

@@ -7,7 +7,7 @@ from keras_dae.study.classification import figures as reading
 from keras_dae.study.classification.measure import _recovered
 from keras_dae.study.classification.section import accuracy_rows, reading_table
 from keras_dae.study.depth_limit import figures as depth_figures
-from keras_dae.study.depth_limit.section import depth_sentence, depth_table
+from keras_dae.study.depth_limit.section import verdict_rows
 from keras_dae.study.depth_limit.verdicts import findings
 from keras_dae.study.report.experiments import EXPERIMENTS, section
 from keras_dae.study.robustness import figures as limits
@@ -79,30 +79,15 @@ def test_nothing_is_recovered_where_noise_takes_nothing():
     assert [cells[2] for cells in table.rows] == ["-", "-"]
 
 
-FINDING = {
-    **{"train_images": 1000, "seeds": 2, "depths": [1, 2, 3], "best": 3, "enough": 2},
-    **{"means": {"validation": [0.02, 0.0151, 0.015]}, "gap": [0.001, 0.002, 0.003]},
-}
-
-
-@pytest.mark.parametrize(
-    ("changes", "end"),
-    [
-        (
-            {"opens": None},
-            "At no depth is the gap more than 10 % of the training loss.",
-        ),
-        ({"opens": 2}, "From depth 2, the gap is more than 10 % of the training loss."),
-    ],
-)
-def test_depth_in_a_sentence(changes, end):
-    said = depth_sentence({**FINDING, **changes})
-    assert said == (
-        "With 1,000 training images, networks have the lowest validation loss at depth "
-        "3 (0.01500). No network deeper than 2 (0.01510) is better by more than the "
-        "spread over 2 seeds. The gap is +0.00100 at depth 1 and +0.00300 at depth 3. "
-        f"{end} Whether deeper networks overfit is not decided: this needs 3 seeds."
-    )
+def test_verdicts_on_depth_in_words():
+    finding = {
+        **{"train_images": 1000, "net": "plain", "seeds": 3, "best": 5, "enough": 3},
+        **{"opens": None, "overfits": 9, "harder": None},
+    }
+    (row,) = verdict_rows({"findings": [finding]}).rows
+    assert row == ["1,000", "plain", "3", "5", "3", "at no depth", "9", "at no depth"]
+    (row,) = verdict_rows({"findings": [{**finding, "seeds": 2}]}).rows
+    assert row[-2:] == ["not decided", "not decided"]
 
 
 def test_no_filters_no_sentence(found):
@@ -114,7 +99,6 @@ def test_tables_for_a_terminal_hold_the_rows_of_the_report(found):
     for table, stem in (
         (reading_table, "classification"),
         (gains_table, "robustness"),
-        (depth_table, "depth_limit"),
     ):
         (rows,) = EXPERIMENTS[stem].write(found[stem])[2]
         shown = table(found[stem])
@@ -199,16 +183,19 @@ def test_each_noise_has_a_panel_of_strengths(found, metric):
 
 def test_the_limit_of_depth_is_marked(found):
     results = found["depth_limit"]
-    figure = depth_figures.depth_limit(results)
-    for axes, finding in zip(figure.axes, results["findings"], strict=True):
-        assert axes.get_title() == f"{finding['train_images']:,} training images, plain"
+    panels = {
+        axes.get_title(): axes for axes in depth_figures.depth_limit(results).axes
+    }
+    assert len(panels) == len(results["findings"])
+    for one in results["findings"]:
+        axes = panels[f"{one['train_images']:,} training images, {one['net']}"]
         lines = [list(line.get_ydata()) for line in axes.lines]
-        # A file of before residual nets: the training loss is of the last weights.
-        parts = ("train", "validation", "test")
-        assert lines[:3] == [finding["means"][part] for part in parts]
+        parts = ("fitted", "validation", "test")
+        assert lines[:3] == [one["means"][part] for part in parts]
         uprights = [line.get_xdata()[0] for line in axes.lines[3:]]
-        marks = [finding["enough"], finding["opens"]]
-        expected = [mark for mark in marks if mark is not None]
+        expected = [
+            one[mark] for mark in ("enough", "overfits") if one[mark] is not None
+        ]
         # Two marks at one depth stand beside each other, so that both are seen.
         assert uprights == pytest.approx(expected, abs=0.13)
         assert len(set(uprights)) == len(expected)
