@@ -18,14 +18,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-# A side: its arguments prepare it, and what comes back is called once a round.
+# A side prepares a measurement. It returns a function that runs the measurement once
+# and returns its seconds.
 Side = Callable[..., Callable[[], float]]
 
 
 class Worker:
     """A process in which one side is prepared and then timed, again and again.
 
-    It is of a process group of its own, with the processes that it starts.
+    It has its own process group, which includes the processes that it starts.
     """
 
     def __init__(
@@ -154,11 +155,11 @@ def compare_within(
     rounds: int,
     starts: int,
 ) -> dict[str, Any]:
-    """Return a row of two sides that take turns within one process, ours first.
+    """Return a row of two sides that alternate within one process, ours first.
 
-    For what differs by less than two processes do that are alike. Where a process
-    lies in memory makes it some per cent faster or slower for its life; several
-    `starts`, of so many rounds each, even that out.
+    Use it for differences that are smaller than those between two identical processes,
+    which differ by a few per cent because of their placement in memory. Several
+    `starts`, each with `rounds` rounds, average this out.
     """
     pairs = []
     for _ in range(starts):

@@ -140,7 +140,12 @@ def main() -> None:
         runs=", ".join(names),
     )
     first = next(iter(networks)).config()
-    splits = load(first.data, given.data_dir, first.data_seed)
+    check(
+        len({(r.config().make_noise(), r.config().data_seed) for r in networks}) == 1,
+        "All models need the same noise and data seed.",
+        runs=", ".join(names),
+    )
+    splits = load(first.data, given.data_dir, first.data_seed, cut=first.make_cut())
     for folder in networks:
         check_data(folder, splits)
     noise = first.make_noise()

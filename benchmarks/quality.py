@@ -99,7 +99,7 @@ def epochs_to(history: dict[str, list[float]], loss: float) -> int | None:
 
 
 def quality(name: str, ours: list[RunFolder], peer: list[RunFolder]) -> dict[str, Any]:
-    """Return what both need of time for one model, seed by seed where both have it."""
+    """Compare the training time of both recipes for one model, over common seeds."""
     one, other = ours[0].config(), peer[0].config()
     cost = compare(
         *("quality", name, epoch, peer_epoch),

@@ -2,16 +2,20 @@
 
 import csv
 import json
+import shutil
 import sys
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from keras_dae.commands.board import _setting
 from keras_dae.evaluation.filters import FILTERS
 from keras_dae.study.board import measure as board_module
 from keras_dae.study.common import candidates
-from tests.commands import random_data, run
+from keras_dae.system.storage import read_json
+from keras_dae.training.runs import find_runs
+from tests.commands import random_data, run, sentence
 
 QUICK = [*("--epochs", "1", "--batch-size", "16", "--threads", "1")]
 
@@ -214,3 +218,48 @@ def test_errors_of_each_image_as_arrays(out, tmp_path):
         errors = arrays[name.name]
     assert (errors.shape, errors.dtype) == ((10,), np.float32)
     assert np.mean(errors) == pytest.approx(row["test"]["mse"], rel=1e-6)
+
+
+def test_another_noise_does_not_change_the_data(out, data, tmp_path):
+    """--sigma alone: the data, and all else, are those of the runs."""
+    (folder, *_) = find_runs(out / "runs")
+    setting = _setting([folder], {"sigma": 0.3, "data": None})
+    assert (setting.data, setting.sigma) == (folder.record()["dataset"]["name"], 0.3)
+    assert setting.filters == folder.config().filters
+    assert _setting([folder], {"sigma": None}) is None
+    assert _setting([], {"sigma": 0.3}).data == "auto"
+
+
+def test_errors_of_files_keep_their_names(out, tmp_path):
+    """A file named like an argument of numpy.savez, and one named like a run."""
+    run_folder = out / "runs" / "npz-images-DAE_1_5-seed0"
+    for name in ("file.keras", f"{run_folder.name}.keras"):
+        shutil.copy(run_folder / "model.keras", tmp_path / name)
+    files = [tmp_path / "file.keras", tmp_path / f"{run_folder.name}.keras"]
+    data = run_folder.parent / "errors.npz"
+    kept = tmp_path / "errors.npz"
+    record = read_json(run_folder / "config.json")["dataset"]["name"]
+    words = ["evaluate", run_folder, *files, "--data", record, "--per-image", kept]
+    done = run(*words)
+    assert done.exit_code == 0, done.output
+    assert not data.exists()
+    with np.load(kept) as arrays:
+        assert sorted(arrays.files) == sorted(
+            [str(run_folder), "file", str(files[1]).removesuffix(".keras")]
+        )
+        errors = [arrays[name] for name in arrays.files]
+    assert all(np.array_equal(errors[0], one) for one in errors)
+
+
+def test_two_recipes_of_a_model_are_no_seeds_of_one(out, data, tmp_path):
+    options = [*("--depth", 1, "--latent", 5, "--lr", 0.5), *QUICK, "--data", data]
+    assert run("train", *options, "--out", tmp_path / "other").exit_code == 0
+    own = out / "runs" / "npz-images-DAE_1_5-seed0"
+    done = run("evaluate", own, tmp_path / "other", "--json")
+    (found,) = json.loads(done.stdout)["results"]
+    names = ["DAE_1_5 (learning rate 0.05)", "DAE_1_5 (learning rate 0.5)"]
+    assert sorted(row["name"] for row in found["models"]) == names
+    done = run("plot", own, tmp_path / "other", "--out", tmp_path / "figures")
+    said = sentence(done, 2)
+    assert "one configuration of each model" in said
+    assert names[1] in said

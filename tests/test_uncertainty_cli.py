@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import keras_dae as kd
+from keras_dae.commands.uncertainty import _check_training
+from keras_dae.denoising.trained import Trained
 from keras_dae.denoising.widths import width_paths
 from keras_dae.errors import UsageError
 from keras_dae.study.report.experiments import EXPERIMENTS, section
@@ -222,3 +225,12 @@ def test_the_study_is_published_and_kept(tmp_path):
         assert shown.row_count == len(table.rows)
     again = run(*words, "--validation-images", 300, "--json")
     assert json.loads(again.stdout)["rows"] == [row]  # core_seconds too: it was kept
+
+
+def test_models_of_other_data_are_refused():
+    def trained(data):
+        return [Trained("mine", Path("mine.keras"), {"data": data})]
+
+    _check_training(trained("mnist"), SimpleNamespace(name="mnist5k"))
+    with pytest.raises(UsageError, match="mine was not trained on mnist"):
+        _check_training(trained("fashion-mnist"), SimpleNamespace(name="mnist"))

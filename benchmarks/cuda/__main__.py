@@ -91,7 +91,7 @@ def main() -> int:
         return 1
     options.out.mkdir(parents=True, exist_ok=True)
     environment = _environment(options)
-    missing = _bring(options, environment)
+    missing = _install_missing(options, environment)
     found: dict[str, Any] = {
         "device": options.device,
         "quick": options.quick,
@@ -153,8 +153,10 @@ def _environment(options: argparse.Namespace) -> dict[str, str]:
     return {**os.environ, **more}
 
 
-def _bring(options: argparse.Namespace, environment: dict[str, str]) -> list[str]:
-    """Put missing packages into the output's folder; return those still missing."""
+def _install_missing(
+    options: argparse.Namespace, environment: dict[str, str]
+) -> list[str]:
+    """Install missing packages into OUT/packages; return those still missing."""
     folder = options.out / "packages"
     sys.path.append(str(folder.resolve()))
     missing = [name for name, module in NEEDED.items() if not _is_there(module)]

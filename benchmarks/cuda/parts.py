@@ -66,7 +66,7 @@ def machine(job: Job) -> None:
 
 
 def parity(job: Job) -> None:
-    """What answers differ by, CPU against the device, with TF32 off and on."""
+    """Measure how much CPU and device outputs differ, with TF32 off and on."""
     import keras
 
     from keras_dae.models.files import load

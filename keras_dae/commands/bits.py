@@ -13,6 +13,7 @@ from keras_dae.commands.common import (
     look_at,
     print_table,
     say,
+    say_unfinished,
 )
 from keras_dae.commands.options import (
     DEFAULT_STUDY,
@@ -65,6 +66,7 @@ def bits(
 
     files, folders = _found(runs, out)
     look_at(files.values(), folders)
+    say_unfinished(folders)
     config = configuration(None, options)
     for folder in folders:
         _check_setting(folder, given_options(options))
@@ -111,8 +113,12 @@ def _check_setting(folder: Any, given: dict[str, Any]) -> None:
 
     own, data = folder.config(), folder.record()["dataset"]["name"]
     asked = make_config(own.model_dump(), {"data": data}, given)
+    same = (
+        (asked.data, asked.data_seed, asked.make_cut(), asked.make_noise())
+        == (data, own.data_seed, own.make_cut(), own.make_noise())
+    )  # fmt: skip
     check(
-        asked.data == data and asked.make_noise() == own.make_noise(),
+        same,
         f"All models are measured on the data and noise of {folder.path}. Without run "
         "folders, these options apply.",
         **given,

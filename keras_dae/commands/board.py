@@ -9,9 +9,11 @@ from keras_dae.commands.common import (
     check_free,
     configuration,
     echo_json,
+    given_options,
     look_at,
     print_table,
     say,
+    say_unfinished,
 )
 from keras_dae.commands.options import (
     DEFAULT_STUDY,
@@ -50,7 +52,11 @@ from keras_dae.commands.options import (
     help="Also write the table to this Markdown file.",
 )
 @overwrite_option
-@click.option("--fresh", is_flag=True, help="Ignore saved results; measure all again.")
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Measure all again, except for the parameters chosen for filters.",
+)
 @machine_options
 @as_json
 def compare(
@@ -87,12 +93,11 @@ def compare(
     from keras_dae.training.runs import find_all, presets_by_name
 
     presets = presets_by_name()
-    given = any(value is not None for value in options.values())
-    config = configuration(None, options) if given else None
     named = [Path(run) for run in runs if is_dir(run)]
     if not runs:
         named = [out / name for name in FOLDERS if (out / name).is_dir()]
     folders = find_all(named)
+    config = _setting(folders, options)
     texts = [*(run for run in runs if not is_dir(run)), *denoisers]
     data = Path(config.data.partition(":")[2]) if config and config.data else None
     inputs = [data, *(Path(text.partition(":")[0]) for text in texts)]
@@ -101,6 +106,7 @@ def compare(
     own = [*_photo(config or (folders[0].config() if folders else None)), *texts]
     own = [str(presets.get(text, text)) for text in own]
     look_at(map(Path, own), folders)
+    say_unfinished(folders)
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.board.figures import board_markdown, csv_rows, terminal_table
@@ -115,6 +121,22 @@ def compare(
         echo_json(board)
     else:
         print_table(terminal_table(board))
+
+
+def _setting(folders: list[Any], options: dict[str, Any]) -> Any:
+    """Return data and noise of the first run, changed by options; None without any."""
+    from keras_dae.training.config import make_config
+
+    given = given_options(options)
+    if not given or not folders:
+        return configuration(None, given) if given else None
+    own = {
+        **folders[0].config().model_dump(),
+        "data": folders[0].record()["dataset"]["name"],
+    }
+    if "data" in given:  # how images are cut belongs to the data of the run
+        own |= dict.fromkeys(("size", "channels", "patches"))
+    return make_config(own, given)
 
 
 def _photo(config: Any) -> list[str]:

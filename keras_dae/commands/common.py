@@ -130,11 +130,6 @@ def load_splits(config: Any, data_dir: Path | None) -> Any:
     splits = load(config.data, data_dir, config.data_seed, cut=config.make_cut())
     for note in splits.notes:
         say(note)
-    if config.data == "auto" and splits.name != "mnist":
-        say(
-            f"The full MNIST is not available; {splits.name} is used instead "
-            f"({len(splits.train) + len(splits.validation):,} training images)."
-        )
     return splits
 
 
@@ -204,7 +199,11 @@ def say(line: str) -> None:
 
 
 def say_unfinished(folders: Iterable[Any]) -> None:
-    """Name the runs that were interrupted."""
+    """Name the runs that were interrupted.
+
+    Commands that measure runs use the weights of the last finished epoch, and leave out
+    a run that has none.
+    """
     for folder in folders:
         config, done = folder.config(), len(folder.history()["loss"])
         if not folder.finished(config):

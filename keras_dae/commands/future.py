@@ -13,6 +13,7 @@ from keras_dae.commands.common import (
     look_at,
     print_table,
     say,
+    say_unfinished,
 )
 from keras_dae.commands.options import (
     DEFAULT_RUNS,
@@ -89,6 +90,7 @@ def classify(
 
     folders = _found(runs, out)
     look_at([], folders)
+    say_unfinished(folders)
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.classification.run import classify as carry_out
@@ -160,6 +162,8 @@ def robustness(
     from keras_dae.training.progress import Steps
 
     grid = parse_grid(noises)
+    if not folders:
+        data = load_splits(configuration(None, {"data": data}), data_dir).name
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.robustness.run import robustness as carry_out

@@ -263,7 +263,8 @@ def uncertainty(
         "Each model has a file of its name in OUT/uncertainty, so names must differ.",
         models=", ".join(names),
     )
-    _check_training(found)
+    splits = load_splits(configuration(None, {"data": data}), data_dir)
+    _check_training(found, splits)
     look_at([one.path for one in found])
     backend.select(device, threads)
     say(backend.summary())
@@ -275,7 +276,7 @@ def uncertainty(
             [(one.name, one.path) for one in found],
             out,
             data_dir,
-            data=data,
+            data=splits.name,
             validation_images=validation_images,
             progress=steps,
         )
@@ -289,8 +290,8 @@ def uncertainty(
     )
 
 
-def _check_training(models: list[Any]) -> None:
-    """Refuse models that were trained with other noise or on another split."""
+def _check_training(models: list[Any], splits: Any) -> None:
+    """Refuse models that were trained on other data or with other noise."""
     from keras_dae.errors import check
     from keras_dae.images.noise import Gaussian
     from keras_dae.images.noise_words import describe_noise
@@ -302,6 +303,12 @@ def _check_training(models: list[Any]) -> None:
             trained_on == studied,
             f"{one.name} was not trained with clipped Gaussian noise of sigma 0.5.",
             noise=trained_on,
+        )
+        data = one.card.get("data", splits.name)
+        check(
+            data == splits.name or {data, splits.name} <= {"mnist", "mnist5k"},
+            f"{one.name} was not trained on {splits.name}.",
+            data=data,
         )
         check(
             not one.card.get("data_seed"),

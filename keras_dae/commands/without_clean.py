@@ -4,7 +4,13 @@ from pathlib import Path
 
 import click
 
-from keras_dae.commands.common import echo_json, look_at, print_table, say
+from keras_dae.commands.common import (
+    echo_json,
+    look_at,
+    print_table,
+    say,
+    say_unfinished,
+)
 from keras_dae.commands.options import (
     DEFAULT_STUDY,
     as_json,
@@ -41,6 +47,7 @@ def without_clean(
 
     folders = find_all(runs or [out / "without-clean" / "runs"])
     look_at([], folders)
+    say_unfinished(folders)
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.without_clean.run import without_clean as carry_out

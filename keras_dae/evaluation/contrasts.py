@@ -16,7 +16,7 @@ from scipy import special
 LEVEL = 0.05
 FEWEST_SEEDS = 3
 PERMUTED_SEEDS = 8
-MOST_PERMUTATIONS = 200_000
+MOST_PERMUTED_SEEDS = 10  # beyond, there are too many permutations to try all
 
 # For each model, its factor and its test errors of shape (seeds, images).
 Terms = Sequence[tuple[int, np.ndarray]]
@@ -51,11 +51,19 @@ class Contrast:
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """Return the wider interval of confidence 1 - `level`."""
-        reach = max(
-            error * float(special.stdtrit(freedom, 1 - level / 2)) if error else 0.0
-            for error, freedom in (self.over_seeds, self.with_images)
-        )
+        reach = _reach(self.wider, level)
         return self.difference - reach, self.difference + reach
+
+    @property
+    def wider(self) -> tuple[float, float]:
+        """Standard error and degrees of freedom behind the interval."""
+        return max(self.with_images, self.over_seeds, key=_reach)
+
+
+def _reach(spread: tuple[float, float], level: float = LEVEL) -> float:
+    """Return half the length of the interval of confidence 1 - `level`."""
+    error, freedom = spread
+    return error * float(special.stdtrit(freedom, 1 - level / 2)) if error else 0.0
 
 
 def _p(difference: float, error: float, freedom: float) -> float:
@@ -136,14 +144,15 @@ def permutation_p(terms: Terms) -> float | None:
 
     Returns:
         The two-sided p-value. None unless the contrast is one model minus another, with
-        at least `PERMUTED_SEEDS` seeds each and at most `MOST_PERMUTATIONS`
-        permutations.
+        at least `PERMUTED_SEEDS` seeds each, and no more permutations than for
+        `MOST_PERMUTED_SEEDS` seeds each.
     """
     counts = [len(errors) for _, errors in terms]
     two = sorted(factor for factor, _ in terms) == [-1, 1]
     if not two or min(counts) < PERMUTED_SEEDS:
         return None
-    if comb(sum(counts), counts[0]) > MOST_PERMUTATIONS:
+    most = comb(2 * MOST_PERMUTED_SEEDS, MOST_PERMUTED_SEEDS)
+    if comb(sum(counts), counts[0]) > most:
         return None
     from scipy import stats  # imported here since it takes half a second
 

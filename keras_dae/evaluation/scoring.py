@@ -361,13 +361,11 @@ def run_row(folder: RunFolder, scored: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def score_baselines(
-    bench: TestBench, names: Iterable[str] | None = None
-) -> list[dict[str, Any]]:
-    """Return a row for each named baseline; the default is all of `BASELINES`."""
+def score_baselines(bench: TestBench) -> list[dict[str, Any]]:
+    """Return a row for each row of `BASELINES`."""
     return [
-        {"name": name, **score_denoiser(bench, BASELINES[name](bench.splits))}
-        for name in (BASELINES if names is None else names)
+        {"name": name, **score_denoiser(bench, make(bench.splits))}
+        for name, make in BASELINES.items()
     ]
 
 

@@ -7,7 +7,7 @@ loader deletes files that it does not recognize.
 import importlib.util
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +93,14 @@ def load(
         KerasDAEError: the data are missing and cannot be downloaded, are damaged, or
             are not images.
     """
-    return split(*read(name, data_dir, seconds, cut), split_seed)
+    splits = split(*read(name, data_dir, seconds, cut), split_seed)
+    if name != "auto" or splits.name == "mnist":
+        return splits
+    replaced = (
+        f"The full MNIST is not available; {splits.name} is used instead "
+        f"({len(splits.train) + len(splits.validation):,} training images)."
+    )
+    return replace(splits, notes=(*splits.notes, replaced))
 
 
 def read(

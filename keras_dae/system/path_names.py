@@ -18,5 +18,11 @@ def unique(paths: Iterable[Path | str]) -> list[str]:
 
 
 def stems(paths: Iterable[Path | str]) -> list[str]:
-    """Return the names of `unique` without the ending `.keras`."""
-    return [name.removesuffix(".keras") for name in unique(paths)]
+    """Return the names of `unique` without the ending `.keras`, still unique."""
+    given = [str(path) for path in paths]
+    names = unique(path.removesuffix(".keras") for path in given)
+    counts = Counter(names)
+    return [
+        name if counts[name] == 1 else path
+        for name, path in zip(names, given, strict=True)
+    ]

@@ -201,3 +201,13 @@ def test_the_family_raises_few_false_alarms(seeds):
 def test_a_pair_needs_both_models():
     with pytest.raises(KeyError):
         decide([Pair("c", "DAE_5_5", "DAE_5_8")], {"DAE_5_5": np.ones((3, 2))}, SPECS)
+
+
+def test_the_interval_is_that_of_the_error_beside_it():
+    """Over seeds alone the error is smaller, and with one degree of freedom wider."""
+    found = Contrast(0.0, over_seeds=(1.0, 1.0), with_images=(1.5, 40.0))
+    assert found.wider == (1.0, 1.0)
+    assert found.interval()[1] == pytest.approx(stats.t.ppf(0.975, 1))
+    found = Contrast(0.0, over_seeds=(1.0, 30.0), with_images=(1.5, 40.0))
+    assert found.wider == (1.5, 40.0)
+    assert found.interval()[1] == pytest.approx(1.5 * stats.t.ppf(0.975, 40))

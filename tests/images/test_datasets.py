@@ -210,7 +210,13 @@ def test_fashion_mnist_needs_all_four_files(fashion, no_download):
 
 def test_auto_falls_back_to_mnist5k(no_download):
     assert resolve("auto") == "mnist5k"
-    assert load("auto").name == "mnist5k"
+    splits = load("auto")
+    assert splits.name == "mnist5k"
+    assert splits.notes == (
+        "The full MNIST is not available; mnist5k is used instead (4,000 training "
+        "images).",
+    )
+    assert load("mnist5k").notes == ()
 
 
 def test_mnist_by_name_does_not_fall_back(no_download):

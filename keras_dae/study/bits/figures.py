@@ -22,7 +22,7 @@ WIDE = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
 
 
 def model_styles(rows: list[dict[str, Any]]) -> dict[str, Style]:
-    """Return name -> line style of each model; models trained with a rate are stars."""
+    """Return name -> line style of each model; models other than the nine are stars."""
     plain = [row for row in rows if "depth" in row]
     others = [row for row in rows if "depth" not in row]
     styles = line_styles(plain)

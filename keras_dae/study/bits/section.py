@@ -74,12 +74,7 @@ def _star(results: Results) -> str:
     if not rows:
         return ""
     turned = [
-        f"{row['worse']} has the lower error than {row['better']} "
-        + (
-            f"at every number of bits up to {row['high']:.0f}"
-            if row["below"] >= 0.98 * row["high"]
-            else f"below {row['below']:.0f} bits"
-        )
+        f"{row['worse']} has the lower error than {row['better']} {_where(row)}"
         for row in rows
         if row["below"] is not None
     ]
@@ -94,6 +89,17 @@ def _star(results: Results) -> str:
     )
     words += f": {'; '.join(turned)}." if turned else "."
     return words + (f" It holds in {'; '.join(held)}." if held else "")
+
+
+def _where(row: Mapping[str, Any]) -> str:
+    """Return at which numbers of bits a claim is reversed."""
+    (start, end), *more = row["turned"]
+    if not more and start <= 1.02 * row["low"]:
+        if end >= 0.98 * row["high"]:
+            return f"at every number of bits up to {row['high']:.0f}"
+        return f"below {end:.0f} bits"
+    ranges = [f"from {low:.0f} to {high:.0f} bits" for low, high in row["turned"]]
+    return " and ".join(ranges)
 
 
 def _leads(results: Results) -> str:

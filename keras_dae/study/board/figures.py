@@ -92,12 +92,16 @@ def notes(board: Board, mean_of_images: bool = True) -> str:
     ]
     draws = board.get("test_draws", 1)
     drawn = f", of {draws} draws of the noise" if draws > 1 else ""
+    once = [row["name"] for row in board["rows"] if not row.get("test_draws")]
+    if drawn and once:
+        drawn += f" ({', '.join(once)}: of the first draw)"
+    machines = dict.fromkeys(row["measured_on"] for row in board["rows"])
     text = (
         f"{setting(board)} All denoisers are measured on the same noisy images{drawn}. "
         f"MSE is the mean over pixels; PSNR is that of the mean MSE{second}. "
         "The interval is a bootstrap over test images. Bytes are those of the file, or "
         "of the parameters as float32 if there is no file. Unknown values are shown as "
-        f"{NONE}. Times were measured on {board['hardware']}, in batches; on a CPU "
+        f"{NONE}. Times were measured on {'; '.join(machines)}, in batches; on a CPU "
         "they are CPU times of all threads together."
     )
     if apart := [row["name"] for row in board["rows"] if row.get("clock") == "wall"]:

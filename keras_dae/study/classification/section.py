@@ -137,16 +137,13 @@ def _reference(results: Mapping[str, Any]) -> tuple[float, float, int]:
 def _reference_sentence(results: Mapping[str, Any]) -> str:
     """Return a sentence on the reference, which was trained on noisy images."""
     if not results.get("reference"):
-        return (
-            "No reference was trained on noisy images for as long as the denoisers; "
-            "the best median over strength was chosen on the test images."
-        )
+        return "No reference was trained on noisy images for as long as the denoisers."
     accuracy, error, seeds = _reference(results)
     about, steps = results["classifiers"][results["judge"]], results["reference"]
     return (
         f"The reference is the {about} trained on noisy images, with noise drawn anew "
         f"each epoch, for {steps['steps']:,} steps of {steps['batch']} images, as many "
-        "steps as the longest training of a denoiser took. It "
+        "steps as the longest training of a denoiser took to its saved epoch. It "
         f"classifies {percent(accuracy)} \N{PLUS-MINUS SIGN} {100 * error:.2f} of the "
         f"noisy test images correctly ({seeds} seeds); recovered of the reference is "
         "(denoised - noisy) / (reference - noisy)."

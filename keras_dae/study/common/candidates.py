@@ -96,7 +96,7 @@ def baselines(
 
     return [
         Candidate(
-            _row_of(BASELINES, name),
+            _row_of(BASELINES, name, "baseline"),
             kind,
             {"baseline": name, "data": splits.sha256},
             partial(load, name),
@@ -105,7 +105,7 @@ def baselines(
     ]
 
 
-def _row_of(table: dict[str, Any], name: str) -> str:
+def _row_of(table: dict[str, Any], name: str, what: str) -> str:
     """Return the name of a row.
 
     Raises:
@@ -113,7 +113,7 @@ def _row_of(table: dict[str, Any], name: str) -> str:
     """
     if name not in table:
         raise UsageError(
-            f"A filter must be one of {', '.join(table)}. Received: filter={name!r}."
+            f"A {what} must be one of {', '.join(table)}. Received: {what}={name!r}."
         )
     return name
 
@@ -202,7 +202,9 @@ def filters(
     Raises:
         UsageError: there is no such row.
     """
-    chosen = [_row_of(FILTERS, n) for n in (FILTERS if names is None else names)]
+    chosen = [
+        _row_of(FILTERS, n, "filter") for n in (FILTERS if names is None else names)
+    ]
     for name, (base, settings) in UNTUNED.items():
         if untuned and base in chosen:
             used: Facts = {"settings": settings, "versions": versions(FILTERS[base])}

@@ -20,16 +20,16 @@ def line_styles(rows: Sequence[Mapping[str, Any]]) -> dict[str, Style]:
     """Return name -> colour, line style and marker, in the order of the rows.
 
     Styles have the same meaning in every figure. The colour is that of the latent;
-    marker and dash are those of the depth. A model without a latent is vermilion. A
-    model that is not of the study (another family or training) has hollow markers. The
-    noisy input is black, filters are grey.
+    marker and dash are those of the depth. Models without a latent are vermilion stars,
+    each with its own dash. A model that is not of the study (another family or
+    training) has hollow markers. The noisy input is black, filters are grey.
 
     Args:
         rows: `name`, `kind` ('model', 'filter' or 'noisy') and, for runs, `depth` and
             `latent`.
     """
     styles: dict[str, Style] = {}
-    filters = 0
+    filters = others = 0
     for name, row in {row["name"]: row for row in rows}.items():
         if name == "noisy input" or row["kind"] == "noisy":
             look = {"color": INK, "ls": "-", "marker": "x", "lw": 1.2}
@@ -38,7 +38,9 @@ def line_styles(rows: Sequence[Mapping[str, Any]]) -> dict[str, Style]:
             look |= {"marker": MARKERS[-1 - filters % len(MARKERS)], "mfc": "white"}
             filters += 1
         elif row.get("latent") is None:
-            look = {"color": VERMILION, "ls": "-", "marker": "*", "lw": 1.6}
+            look = {"color": VERMILION, "ls": DASHES[others % len(DASHES)], "lw": 1.6}
+            look |= {"marker": "*", "mfc": "white" if others // len(DASHES) else None}
+            others += 1
         else:
             place = DEPTHS.index(row["depth"]) if row["depth"] in DEPTHS else -1
             colour = LATENT_COLOURS.get(row["latent"], PALETTE[4])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_dae import __version__
+from keras_dae.system import backend
 from keras_dae.system.fingerprint import code_sha256
 from keras_dae.system.inside import make_folder, opened, plain
 from keras_dae.system.locks import held
@@ -104,7 +105,7 @@ class Store:
         return plain(path)
 
     def _path(self, label: str, suffix: str, depends_on: Mapping[str, Any]) -> Path:
-        code = [__version__, code_sha256()]
+        code = [__version__, code_sha256(), backend.versions()]
         safe = "".join(c if c.isalnum() or c in "-." else "_" for c in label)
         return self.folder / f"{safe[:60]}-{digest_of([depends_on, code])}{suffix}"
 

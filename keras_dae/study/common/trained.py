@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,6 @@ from keras_dae.training.config import RunConfig
 from keras_dae.training.patience import saved_epoch
 from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder, model_name
-
-# `model` of a configuration -> kind; all others are ceilings.
-MODEL_KINDS = {
-    **dict.fromkeys(("dae", "residual", "equal-parameters", "equal-macs"), "dae"),
-    "best": "best",
-}
 
 
 def runs(folders: Iterable[RunFolder], splits: Splits) -> list[Candidate]:
@@ -51,7 +45,7 @@ def runs(folders: Iterable[RunFolder], splits: Splits) -> list[Candidate]:
 def _run(folder: RunFolder, splits: Splits, names: dict[str, str]) -> Candidate:
     check_data(folder, splits)
     config, path = folder.config(), folder.model_path
-    history, group = folder.history()["val_loss"], _group(config)
+    history, group = folder.history()["val_loss"], group_of(config)
     facts: dict[str, Any] = {
         **{"model": config.model, "seed": config.seed, "file": str(path)},
         "val_loss": history[saved_epoch(config, history)] if history else None,
@@ -60,7 +54,7 @@ def _run(folder: RunFolder, splits: Splits, names: dict[str, str]) -> Candidate:
         facts |= {"depth": config.depth, "latent": config.latent}
     return Candidate(
         names[group],
-        MODEL_KINDS.get(config.model, "ceiling"),
+        _kind(config.model),
         {"file_sha256": file_sha256(path), "versions": backend.versions()},
         partial(load_keras, path, splits),
         facts,
@@ -68,29 +62,49 @@ def _run(folder: RunFolder, splits: Splits, names: dict[str, str]) -> Candidate:
     )
 
 
+def _kind(model: str) -> str:
+    """Return the kind of a model; one that is no autoencoder has no bottleneck."""
+    if model == "best":
+        return "best"
+    return "dae" if model in FAMILIES else "ceiling"
+
+
 def _order(config: RunConfig) -> tuple[Any, ...]:
     rest = (-config.depth, -config.latent, _trained_on(config), config.seed)
     return (config.model != "dae", config.model, *rest)
 
 
-def _group(config: RunConfig) -> str:
+def _names(configs: list[RunConfig]) -> dict[str, str]:
+    """Return group -> unique name.
+
+    The name includes noise or images that differ from those of most runs.
+    """
+    usual, _ = Counter(map(_trained_on, configs)).most_common(1)[0]
+
+    def name(config: RunConfig) -> str:
+        learnt = _trained_on(config)
+        tagged = learnt != usual or config.targets != "clean"
+        return model_name(config) + (f" ({learnt})" if tagged else "")
+
+    return told_apart(configs, name)
+
+
+def group_of(config: RunConfig) -> str:
     """Return a configuration without its seed, as text."""
     return json.dumps(config.model_dump(exclude={"seed"}))
 
 
-def _names(configs: list[RunConfig]) -> dict[str, str]:
-    """Return group -> unique name.
+def told_apart(
+    configs: Iterable[RunConfig], name_of: Callable[[RunConfig], str] = model_name
+) -> dict[str, str]:
+    """Return group -> name; groups of one name get the settings in which they differ.
 
-    The name includes noise or images that differ from those of most runs. If groups
-    would still share a name, each name includes the settings that differ.
+    Args:
+        configs: configurations; those that differ only in the seed are a group.
+        name_of: returns the name of a configuration.
     """
-    usual, _ = Counter(map(_trained_on, configs)).most_common(1)[0]
-    groups = {_group(config): config for config in configs}
-    names = {}
-    for group, config in groups.items():
-        learnt = _trained_on(config)
-        tagged = learnt != usual or config.targets != "clean"
-        names[group] = model_name(config) + (f" ({learnt})" if tagged else "")
+    groups = {group_of(config): config for config in configs}
+    names = {group: name_of(config) for group, config in groups.items()}
     for name, count in Counter(names.values()).items():
         if count > 1:
             alike = [group for group in groups if names[group] == name]

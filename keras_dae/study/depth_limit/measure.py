@@ -15,7 +15,7 @@ from keras_dae.study.common.loaders import file_sha256
 from keras_dae.study.common.store import Store
 from keras_dae.study.depth_limit.verdicts import PLAIN, RESIDUAL, findings, trainability
 from keras_dae.system import backend
-from keras_dae.training.config import RunConfig, Spec
+from keras_dae.training.config import RunConfig, Spec, make_config
 from keras_dae.training.patience import saved_epoch
 from keras_dae.training.runs import RunFolder
 
@@ -63,13 +63,25 @@ def comparable(folder: RunFolder, configs: Iterable[RunConfig]) -> bool:
         return False
     if own.model not in MODELS:
         return False
-    free: dict[str, Any] = {"depth": 1, "seed": 0, "learning_rate": 1.0}
-    free |= {"model": "dae", "warmup_steps": 0}
+    free: dict[str, Any] = {"seed": 0}
     same_size = [c for c in configs if c.train_images == own.train_images]
     if not same_size:
         free |= {"train_images": None, "repeat": 1, "epochs": 1, "patience": 0}
-    other = (same_size or configs)[0]
+    other = _deepened((same_size or configs)[0], own)
     return own.model_copy(update=free) == other.model_copy(update=free)
+
+
+def _deepened(config: RunConfig, own: RunConfig) -> RunConfig:
+    """Return a configuration for the depth and model of `own`.
+
+    Learning rate and warm-up follow the depth, unless they were given.
+    """
+    fields = config.model_dump()
+    if make_config({**fields, "learning_rate": None}) == config:
+        fields["learning_rate"] = None
+    if config.warmup_steps == warmup_steps(config.depth):
+        fields["warmup_steps"] = warmup_steps(own.depth)
+    return make_config({**fields, "depth": own.depth, "model": own.model})
 
 
 def measure(

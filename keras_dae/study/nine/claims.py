@@ -182,7 +182,7 @@ def _row(
     if min(seeds) < FEWEST_SEEDS:
         return row
     found = estimate(terms)
-    row["standard_error"], row["degrees_of_freedom"] = found.with_images
+    row["standard_error"], row["degrees_of_freedom"] = found.wider
     row["low"], row["high"] = found.interval()
     row["p"], row["test"] = p_value(terms)
     return row

@@ -124,8 +124,8 @@ def turned(results: dict[str, Any]) -> tuple[str, list[str], list[Table]]:
     if last < runs:
         lower = f"; in the others the best one is lower by at most {gain:.6f}"
     text = (
-        "The paper does not give the seed of the noise, and not whether the last or "
-        "the best epoch was tested. So each comparison was repeated on other draws of "
+        "The paper gives neither the seed of the noise nor whether the last or the "
+        "best epoch was tested. So each comparison was repeated on other draws of "
         f"the test noise and with the validation loss. In {last} of {runs} runs the "
         f"last epoch is the best{lower}. Each cell gives the number of comparisons "
         "that hold/fail/are unclear/are not decided."

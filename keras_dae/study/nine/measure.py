@@ -1,5 +1,6 @@
 """Score runs and files on the test images."""
 
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.lib.format import write_array
 
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.metrics import added_metrics, psnr_of
@@ -22,9 +24,10 @@ from keras_dae.images.datasets import load
 from keras_dae.images.frozen import images_held
 from keras_dae.models.architectures import DAESpec, architecture_row
 from keras_dae.models.live_maps import dead_maps
+from keras_dae.study.common.trained import group_of, told_apart
 from keras_dae.study.nine.references import references
 from keras_dae.system import backend
-from keras_dae.system.path_names import stems, unique
+from keras_dae.system.path_names import stems
 from keras_dae.system.storage import is_file, read_json, replacing
 from keras_dae.training.config import RunConfig, table_order
 from keras_dae.training.records import check_data
@@ -172,11 +175,13 @@ def _score(
     rows: list[dict[str, Any]] = []
     images: list[ImageFigures] = []
     specs: dict[str, DAESpec] = {}
+    names = told_apart(folder.config() for folder in folders)
     for folder in folders:
         say(f"scoring {folder.path.name}")
         model = open_model(folder.model_path)
         scored, of_images = score_model(bench, model, engine, str(folder.model_path))
-        row = run_row(folder, scored)
+        name = names[group_of(folder.config())]
+        row = {**run_row(folder, scored), "name": name}
         rows.append(row)
         images.append(of_images)
         spec = folder.config().plan(bench.splits.image_shape)
@@ -236,14 +241,16 @@ def write_errors(path: Path, scored: Iterable[Scored]) -> None:
     several share the name.
     """
     scored = list(scored)
-    names = unique(place for one in scored for place in _places(one))
+    names = stems(place for one in scored for place in _places(one))
     images = [of_images for one in scored for of_images in one.images]
-    errors = {
-        name.removesuffix(".keras"): of_images["mse"].astype(np.float32)
-        for name, of_images in zip(names, images, strict=True)
-    }
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **errors)  # type: ignore[arg-type]
+    with (
+        replacing(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        # numpy.savez takes names as keywords, so an array could not be named "file".
+        for name, of_images in zip(names, images, strict=True):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                write_array(file, of_images["mse"].astype(np.float32))
 
 
 def _places(scored: Scored) -> list[str]:

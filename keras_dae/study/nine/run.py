@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_dae.errors import UsageError
+from keras_dae.errors import UsageError, check
 from keras_dae.evaluation.engines import halves, model_denoiser
 from keras_dae.evaluation.scoring import TestBench, finished_epochs, saved_loss
 from keras_dae.evaluation.walled import open_model
@@ -66,6 +66,7 @@ def reproduce(
     Raises:
         KerasDAEError: a run failed, or another process works on this study.
     """
+    _check_loss(configs)
 
     def trained(configs: list[RunConfig]) -> list[Job]:
         jobs = sweep(configs, out / "runs", data_dir=data_dir, **machine)
@@ -202,6 +203,16 @@ def draw(scored: Scored, best: dict[str, RunFolder]) -> dict[str, Figure]:
     }
 
 
+def _check_loss(configs: Iterable[RunConfig]) -> None:
+    """Refuse losses in decibels, since the figures compare losses as MSE."""
+    for config in configs:
+        check(
+            config.loss == "mse",
+            "The figures and claims compare models of --loss mse.",
+            loss=config.loss,
+        )
+
+
 def plot(
     folders: Iterable[RunFolder],
     out: Path,
@@ -214,7 +225,14 @@ def plot(
         UsageError: the runs differ in data set or noise.
     """
     named(out)
-    daes = [folder for folder in folders if folder.config().model == "dae"]
+    folders = list(folders)
+    _check_loss(folder.config() for folder in folders)
+    daes = []
+    for folder in folders:
+        if folder.config().model == "dae":
+            daes.append(folder)
+        else:
+            say(f"{folder.path} is not of --model dae; skipped.")
     if not daes:
         raise UsageError("The figures show runs of --model dae, and there is none.")
     scored = evaluate(daes, data_dir, say, affine=True)
@@ -223,6 +241,12 @@ def plot(
         raise UsageError(
             "Figures compare runs with the same data set and noise. Give the runs to "
             f"draw. Received: {len(scored)} kinds, on {names}."
+        )
+    models = {(row["depth"], row["latent"]) for row in scored[0].results["models"]}
+    if len(models) < len(scored[0].specs):
+        raise UsageError(
+            "Figures show one configuration of each model. Give the runs to draw. "
+            f"Received: {', '.join(scored[0].specs)}."
         )
     with held(out, "The folder of figures", wait=float("inf"), tell=say):
         return write_figures(draw(scored[0], best_runs(scored[0])), out)

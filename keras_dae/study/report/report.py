@@ -16,7 +16,11 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from keras_dae.evaluation.contrasts import LEVEL
+from keras_dae.evaluation.contrasts import (
+    LEVEL,
+    MOST_PERMUTED_SEEDS,
+    PERMUTED_SEEDS,
+)
 from keras_dae.evaluation.metrics import added_metrics, psnr_of
 from keras_dae.images.noise_words import noise_label
 from keras_dae.study.nine.claims import count_verdicts
@@ -80,21 +84,18 @@ Written = tuple[str, list[str], list[Table]]
 def report_markdown(
     results: dict[str, Any],
     figures: Figures,
-    folder: str = "figures",
     sections: Sequence[Section] = (),
 ) -> str:
-    """Return the report as GitHub Markdown, with links to the figures.
+    """Return the report as GitHub Markdown, with links to files in `figures`.
 
     Args:
         results: content of `results.json`.
         figures: file name -> (caption, WebP bytes), in display order.
-        folder: folder of the figures, relative to the report.
         sections: sections after the tables of the study.
     """
-    prefix = f"{folder}/" if folder else ""
 
     def link(name: str, _: bytes) -> str:
-        return quote(prefix + name)
+        return quote(f"figures/{name}")
 
     return _render("report.md", results, figures, sections, link)
 
@@ -235,10 +236,12 @@ def _notes(pixels: int) -> dict[str, str]:
     )
     comparisons = (
         "The difference is the test MSE of the model that the claim expects higher, "
-        "minus that of the other. Interval and p are from Welch's test over seeds, "
-        "paired over test images; with 8 seeds or more an exact permutation test of "
-        "two models must agree. p is corrected over all comparisons by Holm's method; "
-        f"HOLDS and FAILS need p < {LEVEL} and 3 seeds. The interval is not corrected. "
+        "minus that of the other. Interval and p are those of the more cautious of two "
+        "Welch tests: one over seeds alone, one over seeds and paired test images. "
+        f"With {PERMUTED_SEEDS} to {MOST_PERMUTED_SEEDS} seeds per model, an exact "
+        "permutation test of two models must agree. p is corrected over all "
+        f"comparisons by Holm's method; HOLDS and FAILS need p < {LEVEL} and 3 seeds. "
+        "The interval is not corrected. "
         "The ratios are those of the first model to the second. The two models also "
         "differ in these properties, so a verdict does not show the effect of depth or "
         "latent size alone."

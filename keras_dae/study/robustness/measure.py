@@ -81,7 +81,6 @@ def measure(
     tuned: Iterable[str] = TUNED,
     grid: Grid = GRID,
     seed: int = 0,
-    clip: bool = True,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> dict[str, Any]:
     """Return the content of `robustness.json`. Results are stored and reused.
@@ -94,13 +93,12 @@ def measure(
             images.
         grid: kind of noise -> strengths, the weakest first.
         seed: seed for the noise.
-        clip: whether noisy images are clipped to [0, 1].
         progress: called with a description and the fraction done, from 0 to 1.
     """
     rows: list[dict[str, Any]] = []
     first, tuned = candidates.baselines(splits, [NOISY]), list(tuned)
     noises = [
-        parse_noise(f"{kind}:{strength:g}", clip=clip)
+        parse_noise(f"{kind}:{strength:g}")
         for kind, strengths in grid.items()
         for strength in strengths
     ]
@@ -109,7 +107,7 @@ def measure(
     )
     for kind, strengths in grid.items():
         for strength in strengths:
-            noise = parse_noise(f"{kind}:{strength:g}", clip=clip)
+            noise = parse_noise(f"{kind}:{strength:g}")
             bench = TestBench(splits, noise, seed)
             suited = candidates.filters(
                 bench, store, names=tuned, tune_images=TUNE_IMAGES, untuned=False
@@ -130,7 +128,7 @@ def measure(
         "dataset": splits.describe(),
         "hardware": backend.hardware(),
         "backend": backend.versions(),
-        "clip": clip,
+        "clip": True,
         "seed": seed,
         "strengths": {kind: fields(NOISES[kind])[0].name for kind in grid},
         "grid": {kind: list(strengths) for kind, strengths in grid.items()},

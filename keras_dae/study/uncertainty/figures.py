@@ -53,7 +53,8 @@ def coverage(results: Mapping[str, Any]) -> Figure:
         axes.axhspan(*(100 * one for one in WANTED), color=GREY, alpha=0.15, lw=0)
         axes.axhline(100 * results["level"], color=GREY, lw=1)
         axes.grid(axis="y")
-    left.set_ylim(75, 97)
+    low, high = left.get_ylim()  # of the data
+    left.set_ylim(min(75, low), max(97, high))
     return figure
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.evaluation.engines import model_denoiser
+from keras_dae.evaluation.scoring import check_shape
 from keras_dae.evaluation.walled import open_model
 from keras_dae.images.noise import Noise
 from keras_dae.images.noise_words import describe_noise, noise_label, parse_noise
@@ -74,10 +75,10 @@ class Settings:
         }
 
 
-def settings(splits: Splits, sigma: float = SIGMA, **options: Any) -> Settings:
+def settings(splits: Splits, **options: Any) -> Settings:
     """Return settings of clipped Gaussian noise, with a weaker and a stronger one."""
     shifted = tuple(parse_noise(f"gaussian:{one:g}") for one in SHIFTED)
-    return Settings(splits, parse_noise(f"gaussian:{sigma:g}"), shifted, **options)
+    return Settings(splits, parse_noise(f"gaussian:{SIGMA:g}"), shifted, **options)
 
 
 def measure(
@@ -125,6 +126,7 @@ def measure(
 def _row(name: str, path: Path, given: Settings, told: Progress) -> dict[str, Any]:
     began = time.process_time()
     model = open_model(path)
+    check_shape(model, given.splits, name)
     denoise = model_denoiser(model)
     found = calibrate(
         denoise,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from statistics import mean, stdev
 from typing import Any
 
+from keras_dae.errors import check
 from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.metrics import mse
 from keras_dae.evaluation.scoring import TestBench, first_draw
@@ -135,7 +136,15 @@ def groups(rows: Iterable[Row]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, str, int], dict[int, float]] = {}
     for row in rows:
         key = row["noise"], row["model"], row["targets"], row["epochs"]
-        found.setdefault(key, {})[row["seed"]] = row["mse"]
+        of_seeds = found.setdefault(key, {})
+        check(
+            row["seed"] not in of_seeds,
+            "Each seed counts once. Give one run of each model, targets and seed.",
+            model=row["model"],
+            targets=row["targets"],
+            seed=row["seed"],
+        )
+        of_seeds[row["seed"]] = row["mse"]
     answer = []
     for (noise, model, targets, epochs), errors in found.items():
         clean = found.get((noise, model, "clean", epochs), {})

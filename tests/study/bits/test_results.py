@@ -6,12 +6,14 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_dae.errors import KerasDAEError
+from keras_dae.commands.bits import _check_setting
+from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.models.architectures import paper_specs
-from keras_dae.study.bits.section import FIGURES, write
+from keras_dae.study.bits.section import FIGURES, _where, write
 from keras_dae.study.bits.turns import error_at
 from keras_dae.study.report.publish import write_report
 from keras_dae.system.storage import read_json
+from keras_dae.training.runs import find_runs
 from tests.hostile.data import RESULTS
 
 
@@ -79,3 +81,25 @@ def test_a_damaged_file_of_bits_is_named(tmp_path):
     (tmp_path / "bits" / "bits.json").write_text(json.dumps({"rows": ["<script>"]}))
     with pytest.raises(KerasDAEError, match=r"bits\.json"):
         write_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("turned", "words"),
+    [
+        ([[50.5, 1000]], "at every number of bits up to 1000"),
+        ([[50.5, 550]], "below 550 bits"),
+        ([[258, 550]], "from 258 to 550 bits"),
+        ([[50.5, 100], [258, 550]], "from 50 to 100 bits and from 258 to 550 bits"),
+    ],
+)
+def test_where_a_claim_is_reversed(turned, words):
+    assert _where({"low": 50, "high": 1000, "turned": turned}) == words
+
+
+@pytest.mark.parametrize("given", [{"data_seed": 7}, {"sigma": 0.3}, {"data": "mnist"}])
+def test_options_that_the_runs_decide_are_refused(request, given):
+    golden = request.config.rootpath / "tests" / "golden" / "study" / "runs"
+    folder = find_runs(golden)[0]
+    _check_setting(folder, {"sigma": 0.5})  # as it was trained
+    with pytest.raises(UsageError, match="on the data and noise of"):
+        _check_setting(folder, given)

@@ -27,7 +27,8 @@ def row(name, kind, error, **changed):
         "name": name, "kind": kind, "latent": None, "seeds": [], "images": 10000,
         "test": test, "test_std": None, "mse_low": error - 1e-4,
         "mse_high": error + 1e-4, "parameters": 1234, "bytes": 56789, "macs": None,
-        "ms_per_image": 0.0625, "settings": None, "files": [], **changed,
+        "ms_per_image": 0.0625, "settings": None, "files": [],
+        "measured_on": "a processor, 2 cores, 1 thread", **changed,
     }  # fmt: skip
 
 
@@ -129,3 +130,16 @@ def test_the_report_has_a_place_for_it(board, results):  # noqa: F811
         assert "BM3D, tuned (first 500 images)" in text
     for text in (report_markdown(results, FIGURES), report_html(results, FIGURES)):
         assert "The board" not in text
+
+
+def test_notes_say_where_and_on_which_draws_was_measured(board):
+    text = notes(board)
+    assert "on the same noisy images. " in text
+    assert "Times were measured on a processor, 2 cores, 1 thread, in batches" in text
+    board["test_draws"] = 5
+    first, _, other = board["rows"]
+    first["test_draws"] = other["test_draws"] = [0.1] * 5
+    other["measured_on"] = "another, 1 thread"
+    text = notes(board)
+    assert "images, of 5 draws of the noise (BM3D, tuned: of the first draw). " in text
+    assert "on a processor, 2 cores, 1 thread; another, 1 thread, in" in text

@@ -56,3 +56,9 @@ def test_robustness_draws_the_ends_and_the_best_filter():
         *("DAE_5_13", "DAE_5_5", "DAE_1_13", "DAE_1_5", "unet", "median"),
         *("noisy input", "DAE_5_5 (gaussian:0.1..0.9)"),
     }
+
+
+def test_models_without_a_latent_differ():
+    names = [f"net {number}" for number in range(6)]
+    styles = line_styles([{"name": name, "kind": "model"} for name in names])
+    assert len({str(look) for look in styles.values()}) == 6

@@ -73,16 +73,23 @@ def finished_run(path, **fields):
 
 
 def test_runs_are_comparable_that_differ_by_what_is_studied(tmp_path):
-    few = make_config({"depth": 3, "train_images": 50, "epochs": 8})
-    whole = finished_run(tmp_path, depth=1, epochs=2, seed=4)
+    few = make_config(
+        {"depth": 3, "train_images": 50, "epochs": 8, "warmup_steps": 300}
+    )
+    whole = finished_run(tmp_path, depth=1, epochs=2, seed=4, warmup_steps=100)
+    assert whole.config().learning_rate != few.learning_rate  # that of depth 1
     assert comparable(whole, [few])
-    assert comparable(finished_run(tmp_path, depth=2, train_images=50, epochs=8), [few])
-    longer = finished_run(tmp_path, depth=2, train_images=50, epochs=9)
+    two = {"depth": 2, "train_images": 50, "warmup_steps": 200}
+    assert comparable(finished_run(tmp_path, **two, epochs=8), [few])
+    longer = finished_run(tmp_path, **two, epochs=9)
     assert not comparable(longer, [few])
     assert not comparable(finished_run(tmp_path, depth=7, filters=3), [few])
     residual = {"model": "residual", "warmup_steps": 900}
     assert comparable(finished_run(tmp_path, depth=9, **residual), [few])
     assert not comparable(finished_run(tmp_path, depth=9, model="best"), [few])
+    for other in ({"learning_rate": 0.01}, {"warmup_steps": 5}):
+        changed = finished_run(tmp_path, depth=9, **{**residual, **other})
+        assert not comparable(changed, [few])
     whole.model_path.unlink()
     assert not comparable(whole, [few])
 

@@ -243,7 +243,6 @@ def test_markdown_links_every_figure(results):
     markdown = report_markdown(results, FIGURES)
     assert "![Figure 1. A \\| B](figures/one.png)" in markdown
     assert "(figures/two%20two.png)" in markdown
-    assert "](one.png)" in report_markdown(results, FIGURES, folder="")
 
 
 def test_markdown_tables_have_cells_for_every_head(results):

@@ -86,7 +86,7 @@ def test_a_bad_grid_is_named(text):
 
 
 def test_candidates_refuse_what_is_not_there(tiny, tmp_path):
-    with pytest.raises(UsageError, match="filter='mode 3x3'"):
+    with pytest.raises(UsageError, match="baseline='mode 3x3'"):
         candidates.baselines(tiny, ["mode 3x3"])
     with pytest.raises(UsageError, match="no model file"):
         trained.files([tmp_path / "model.keras"], tiny)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from keras_dae.errors import KerasDAEError
+from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.datasets import Arrays, split
 from keras_dae.study.common.store import Store
 from keras_dae.study.report.publish import write_report
@@ -156,3 +156,8 @@ def test_a_damaged_file_is_named(tmp_path):
     path.write_text(json.dumps({"rows": ["<script>"]}))
     with pytest.raises(KerasDAEError, match=r"without_clean\.json"):
         write_report(tmp_path)
+
+
+def test_a_seed_counts_once():
+    with pytest.raises(UsageError, match="Each seed counts once"):
+        groups([row("r2r", 0, 0.01), row("r2r", 0, 0.03)])
