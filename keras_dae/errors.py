@@ -7,7 +7,7 @@ import os
 import re
 from typing import Any
 
-TRACEBACK = "KERAS_DAE_TRACEBACK"  # set, a fault of the program shows its place
+TRACEBACK = "KERAS_DAE_TRACEBACK"  # if set, unexpected errors are raised
 LONGEST = 200  # characters of a value in a sentence
 # Control characters, and characters that change the direction of text. Line breaks and
 # tabs are allowed.
@@ -45,10 +45,10 @@ def reason(error: OSError) -> str:
 
 
 def unexpected(error: Exception) -> str:
-    """Return a sentence, without its end, for an exception that nobody foresaw.
+    """Return a description of an unexpected exception, without a full stop.
 
     Raises:
-        Exception: the same one, where the variable `TRACEBACK` asks for its place.
+        Exception: the same one, if the variable `TRACEBACK` is set.
     """
     if os.environ.get(TRACEBACK):
         raise error
@@ -56,7 +56,7 @@ def unexpected(error: Exception) -> str:
         return f"failed: {error.strerror}"
     words = (str(error).strip().splitlines() or [""])[0][:LONGEST].rstrip(".")
     said = f"{type(error).__name__}: {words}" if words else type(error).__name__
-    return f"fails in a way that was not foreseen ({said}); {TRACEBACK}=1 shows where"
+    return f"failed unexpectedly ({said}); {TRACEBACK}=1 shows the traceback"
 
 
 def printable(text: str) -> str:

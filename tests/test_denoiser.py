@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -14,6 +16,7 @@ from PIL import Image
 import keras_dae as kd
 from keras_dae.denoising.tile_model import TileModel
 from keras_dae.images.frozen import TEST, VALIDATION, frozen_arrays
+from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.targets import FrozenTargets, training_pairs
 from tests.commands import run
 
@@ -370,3 +373,63 @@ def test_a_wrong_argument_gets_one_sentence(call, says):
     denoiser = kd.Denoiser(kd.plan(1, 8), noise="gaussian:0.5")
     with pytest.raises(kd.UsageError, match=re.escape(says)):
         call(denoiser, np.zeros((4, 28, 28), "uint8"))
+
+
+def test_a_second_fit_draws_other_noise(tiny, monkeypatch):
+    """Three calls of one epoch see the batches of one call of three epochs."""
+    images = np.asarray(tiny.train)
+
+    def seen(calls):
+        denoiser = kd.Denoiser(kd.plan(1, 4, (8, 8, 1)), noise="gaussian:0.5")
+        found = []
+        draw = NoisyCleanPairs.__getitem__
+
+        def kept(pairs, index):
+            item = draw(pairs, index)
+            found.append(float(np.sum(item[0], dtype=np.float64)))
+            return item
+
+        monkeypatch.setattr(NoisyCleanPairs, "__getitem__", kept)
+        for epochs in calls:
+            denoiser.fit(images, epochs=epochs, fast=False, verbose=0)
+        monkeypatch.setattr(NoisyCleanPairs, "__getitem__", draw)
+        return list(dict.fromkeys(found))
+
+    assert seen([1, 1, 1]) == seen([3])
+    assert len(seen([1, 1])) == 2 * -(-len(images) // 64)
+
+
+@dataclass(frozen=True)
+class Stripes:
+    """A noise that is no row of `NOISES`."""
+
+    kind: ClassVar[str] = "stripes"
+    strength: float = 0.3
+    clip: bool = True
+
+    def __call__(self, clean, rng):
+        rows = rng.normal(0, self.strength, (len(clean), clean.shape[1], 1, 1))
+        return (clean + rows).clip(0, 1).astype(np.float32)
+
+
+def test_a_model_of_a_noise_of_your_own_is_loaded(tiny, tmp_path):
+    denoiser = kd.Denoiser(kd.plan(1, 4, (8, 8, 1)), noise=Stripes())
+    denoiser.fit(np.asarray(tiny.train), epochs=1, verbose=0)
+    denoiser.save(tmp_path / "mine.keras")
+    again = kd.Denoiser.from_preset(tmp_path / "mine.keras")
+    assert again.card["noise"] == {"kind": "stripes", "strength": 0.3, "clip": True}
+    image = np.asarray(tiny.train)[0]
+    assert np.array_equal(again.denoise(image), denoiser.denoise(image))
+    with pytest.raises(kd.UsageError, match="no noise to train or evaluate on"):
+        again.evaluate(np.asarray(tiny.train))
+
+
+def test_a_function_is_no_noise():
+    with pytest.raises(kd.UsageError, match="or a dataclass with `kind` and `clip`"):
+        kd.Denoiser(kd.plan(1, 4, (8, 8, 1)), noise=lambda clean, rng: clean)
+
+
+def test_lists_of_images_are_taken(tiny):
+    images = [list(image) for image in np.asarray(tiny.train)[:, :, :, 0] / 255.0]
+    assert len(NoisyCleanPairs(images, "gaussian:0.5")) >= 1
+    assert kd.Splits.from_arrays(images, images[:4]).image_shape == (8, 8, 1)

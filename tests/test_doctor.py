@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from keras_dae import doctor
 from keras_dae.cli import main
+from keras_dae.images import datasets
 from keras_dae.images.datasets import IDX_FILES
 from keras_dae.system import backend
 
@@ -34,7 +35,7 @@ def test_it_names_versions_backends_data_and_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(backend, "BACKENDS", {"torch": "torch"})
     monkeypatch.setattr(doctor, "PROBES", {"torch": "found = ['cpu', 'a card']"})
-    monkeypatch.setattr(doctor, "DEBIAN_FASHION", tmp_path / "none")
+    monkeypatch.setattr(datasets, "DEBIAN_FASHION", tmp_path / "none")
     result = run("--json")
     rows = rows_of(result)
     assert result.exit_code == 0

@@ -35,17 +35,17 @@ def denoise_by_itself(
     Args:
         image: a path, an image (H, W) or (H, W, C) with C 1 or 3, or a batch (N, H, W)
             or (N, H, W, C); uint8, uint16, bool or float. Each side must be at least 16
-            pixels.
-        value_range: image values that are scaled to 0 and 1. The default is the range
-            of the type, as in `Denoiser`.
+            pixels. A file is treated like an array of its pixels.
+        value_range: image values that are scaled to 0 and 1; values outside are cut
+            off. The default is the range of the type, as in `Denoiser`.
         strength: blend of input and output, from 0 (the input) to 1 (the output).
 
     Returns:
         An array of the same shape and type; a list for a file with several pages.
 
     Raises:
-        UsageError: the shape or type is not that of an image, floats are outside the
-            range, or strength is outside [0, 1].
+        UsageError: the shape or type is not that of an image, floats are outside
+            [0, 1] without `value_range`, or strength is outside [0, 1].
         KerasDAEError: the file cannot be read, or the image is too small.
 
     Example:

@@ -16,6 +16,7 @@ from keras_dae.evaluation.onnx_files import onnx_session
 from keras_dae.evaluation.walled import WalledModel
 from keras_dae.models.batches import images_at_once, widest
 from keras_dae.models.builders import decoder, encoder
+from keras_dae.models.gate import OPEN_SIDE
 from keras_dae.system import backend
 from keras_dae.system.numerics import float32
 
@@ -122,7 +123,7 @@ class ByOnnx:
                 f"--engine onnx needs {', '.join(missing)}, not installed here. "
                 'Run: pip install "keras-dae[onnx]"'
             )
-        shape = [side or 28 for side in model.input_shape[1:]]
+        shape = [side or OPEN_SIDE for side in model.input_shape[1:]]
         images = np.random.default_rng(0).random((PROBES, *shape), dtype=np.float32)
         model.predict_on_batch(images[:2])  # keras exports only models that were called
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():

@@ -128,14 +128,16 @@ def read(
     return used, arrays, digest
 
 
-def resolve(name: str, data_dir: Path | str | None = None) -> str:
+def resolve(
+    name: str, data_dir: Path | str | None = None, seconds: float = AUTO_SECONDS
+) -> str:
     """Return the data set that `name` refers to; 'auto' becomes an available one."""
     if name != "auto":
         _row(name)
         return name
     folder = _data_dir(data_dir)
     try:
-        DATASETS["mnist"].read(folder, AUTO_SECONDS)
+        DATASETS["mnist"].read(folder, seconds)
     except NotAvailableError:
         return "mnist5k"
     return "mnist"
@@ -184,7 +186,7 @@ def _read(
     name: str, data_dir: Path | None, seconds: float, cut: Cut | None
 ) -> tuple[str, Arrays | ImageFiles, str | None]:
     if name == "auto":
-        name = resolve(name, data_dir)
+        name = resolve(name, data_dir, min(seconds, AUTO_SECONDS))
     row = _row(name)
     if row is not None:
         return name, row.read(data_dir, seconds), row.sha256
@@ -204,23 +206,31 @@ def _keras_cache() -> Path:
     return (Path(chosen) if chosen else home() / ".keras") / "datasets"
 
 
+def local_files(name: str, data_dir: Path | str | None = None) -> list[Path]:
+    """Return the files of 'mnist' or 'fashion-mnist' here; empty if there are none."""
+    chosen = data_dir or os.environ.get("KERAS_DAE_DATA")
+    named = Path(chosen) if chosen else None
+    folders = [cache_dir(), _keras_cache()]
+    needed: tuple[str, ...] = ("mnist.npz",)
+    if name == "fashion-mnist":
+        folders = [*(folder / name for folder in folders), DEBIAN_FASHION]
+        needed = IDX_FILES
+        folders = [named / name, *folders] if named else folders
+    for folder in [named, *folders] if named else folders:
+        if all(is_file(folder / file) for file in needed):
+            return [folder / file for file in needed]
+    return []
+
+
 def _read_mnist(data_dir: Path | None, seconds: float) -> Arrays:
-    if data_dir is not None and is_file(data_dir / "mnist.npz"):
-        return read_npz(data_dir / "mnist.npz")
-    for folder in (cache_dir(), _keras_cache()):
-        if is_file(folder / "mnist.npz"):
-            return read_npz(folder / "mnist.npz")
-    (path,) = fetch(MNIST_DOWNLOADS, cache_dir(), seconds)
+    paths = local_files("mnist", data_dir)
+    (path,) = paths or fetch(MNIST_DOWNLOADS, cache_dir(), seconds)
     return read_npz(path)
 
 
 def _read_fashion(data_dir: Path | None, seconds: float) -> Arrays:
-    named = [] if data_dir is None else [data_dir, data_dir / "fashion-mnist"]
-    caches = [cache_dir() / "fashion-mnist", _keras_cache() / "fashion-mnist"]
-    for folder in (*named, *caches, DEBIAN_FASHION):
-        if all(is_file(folder / name) for name in IDX_FILES):
-            return Arrays(*(read_idx(folder / name) for name in IDX_FILES))
-    paths = fetch(FASHION_DOWNLOADS, cache_dir() / "fashion-mnist", seconds)
+    paths = local_files("fashion-mnist", data_dir)
+    paths = paths or fetch(FASHION_DOWNLOADS, cache_dir() / "fashion-mnist", seconds)
     return Arrays(*(read_idx(path) for path in paths))
 
 

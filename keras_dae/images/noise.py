@@ -9,11 +9,12 @@ strength can be a range, `gaussian:0.1..0.9`, from which each image draws its ow
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Real
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from keras_dae.errors import UsageError, check
+from keras_dae.errors import UsageError, check, is_a
 
 PAPER_SIGMA = 0.5
 MAX_SIGMA = 1e6  # well within float32, and far above any useful value
@@ -35,11 +36,9 @@ class Noise(Protocol):
         ...
 
 
-def _check_strength(name: str, value: object, low: float, high: float) -> None:
+def _check_strength(name: str, value: Any, low: float, high: float) -> None:
     check(
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and low <= value <= high,
+        is_a(value, Real) and not is_a(value, bool) and low <= value <= high,
         f"{name} must be a number from {low:g} to {high:g}.",
         **{name: value},
     )
@@ -280,6 +279,15 @@ class Ranged:
     strong: Noise
 
     def __post_init__(self) -> None:
+        given: Any = self.strong  # may be a noise without this strength
+        strength = {self.strength: getattr(given, self.strength, None)}
+        check(
+            type(self.weak) is type(given)
+            and replace(self.weak, **strength) == self.strong,
+            "Both ends of a range must be the same noise, except for the strength.",
+            weak=self.weak,
+            strong=self.strong,
+        )
         low, high = self.ends
         check(
             low < high,
@@ -317,7 +325,8 @@ class Chain:
     """Several noises, one after the other; the result is clipped once, if at all.
 
     Attributes:
-        parts: the noises in order of application.
+        parts: the noises in order of application. None of them is clipped, whatever
+            its own `clip` is.
         clip: whether the result is clipped to [0, 1].
     """
 
@@ -325,12 +334,22 @@ class Chain:
     parts: tuple[Noise, ...]
     clip: bool = True
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple(map(_unclipped, self.parts)))
+
     def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return noisy images of the shape of `clean`, float32."""
         noisy = clean
         for part in self.parts:
             noisy = part(noisy, rng)
         return _clipped(noisy, self.clip)
+
+
+def _unclipped(noise: Any) -> Any:
+    """Return the same noise without clipping."""
+    if isinstance(noise, Ranged):
+        return Ranged(_unclipped(noise.weak), _unclipped(noise.strong))
+    return replace(noise, clip=False) if noise.clip else noise
 
 
 _ROWS: Sequence[type[Any]] = (

@@ -1,9 +1,11 @@
 """Convert noise to and from text, JSON records, labels and file names."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
-from keras_dae.errors import UsageError, check, short
+import numpy as np
+
+from keras_dae.errors import UsageError, check, is_a, short
 from keras_dae.images.noise import (
     NOISES,
     PAPER_SIGMA,
@@ -56,8 +58,9 @@ def as_noise(noise: Noise | str | dict[str, Any]) -> Noise:
         return parse_noise(noise)
     if not isinstance(noise, dict):
         check(
-            callable(noise),
-            "noise must be a noise or its text, such as gaussian:0.5.",
+            is_dataclass(noise) and not is_a(noise, type) and hasattr(noise, "kind"),
+            "noise must be text such as gaussian:0.5, or a dataclass with `kind` and "
+            "`clip`, as in docs/extend.md.",
             noise=noise,
         )
         return noise
@@ -92,7 +95,12 @@ def describe_noise(noise: Noise) -> dict[str, Any]:
         return {"kind": kinds, "parts": parts, "clip": noise.clip}
     if isinstance(noise, Ranged):
         return {**describe_noise(noise.weak), noise.strength: list(noise.ends)}
-    return {"kind": noise.kind, **asdict(noise)}
+    values = asdict(noise).items()
+    # Numbers of NumPy are not JSON values.
+    return {
+        "kind": noise.kind,
+        **{k: v.item() if isinstance(v, np.generic) else v for k, v in values},
+    }
 
 
 def noise_label(described: dict[str, Any]) -> str:

@@ -93,7 +93,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         check(len(images) > 0, "A data set must not be empty.", images=len(images))
         self.images, self.noise = as_images(images), as_noise(noise)
         self.batch_size, self.repeat, self.seed = batch_size, repeat, seed
-        self.low, self.high = range_of(images, low, high)
+        self.low, self.high = range_of(self.images, low, high)
         self.augment = augment
         self.epoch, self.at_once = 0, 1
         self.on_batch: Callable[[int, int], None] | None = None
@@ -230,12 +230,17 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
 
 
 class EpochClock(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped
-    """Callback that tells the training pairs the epoch, also after a resume."""
+    """Callback that tells the training pairs the epoch, also after a resume.
 
-    def __init__(self, pairs: NoisyCleanPairs) -> None:
+    Args:
+        pairs: the training pairs.
+        before: epochs of earlier calls of `fit`, whose noise is not drawn again.
+    """
+
+    def __init__(self, pairs: NoisyCleanPairs, before: int = 0) -> None:
         super().__init__()
-        self.pairs = pairs
+        self.pairs, self.before = pairs, before
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the epoch of the pairs."""
-        self.pairs.epoch = epoch
+        self.pairs.epoch = self.before + epoch

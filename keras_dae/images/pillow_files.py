@@ -23,6 +23,7 @@ from keras_dae.images.io.pictures import (
 MODES = {"1", "L", "LA", "RGB", "RGBA", "P", "PA", "I;16", "I;16B", "I"}
 # Options for formats whose quality cannot be read from a file.
 QUALITY = {"AVIF": 90, "HEIC": 90}
+TRANSPARENT = "its transparent colour was converted to alpha"
 PLUGIN = {"HEIC": "HEIF"}  # names in Pillow
 _METADATA = ("icc_profile", "exif", "xmp")
 
@@ -130,7 +131,8 @@ def _pixels(name: str, file: BinaryIO, image: Image.Image) -> tuple[np.ndarray, 
         import imagecodecs  # Pillow reduces 16-bit colours to 8 bits
 
         image.load()  # raises an error if a checksum fails
-        return np.asarray(imagecodecs.png_decode(_content(file))), ""
+        told = TRANSPARENT if "transparency" in image.info else ""
+        return np.asarray(imagecodecs.png_decode(_content(file))), told
     if image.mode not in MODES:
         raise UnreadableError(
             f"is a {image.mode} image; only grey and RGB images, with or "
@@ -142,8 +144,10 @@ def _pixels(name: str, file: BinaryIO, image: Image.Image) -> tuple[np.ndarray, 
         alpha = transparent or image.mode == "PA"
         return np.asarray(image.convert("RGBA" if alpha else "RGB")), note
     if transparent and image.mode in ("1", "L", "RGB"):
-        note = "its transparent colour was converted to alpha"
+        note = TRANSPARENT
         image = image.convert("RGBA" if image.mode == "RGB" else "LA")
+    elif transparent:
+        note = "its transparent colour is not kept"
     array = np.asarray(image)
     return (array.astype(np.uint16) if image.mode.startswith("I") else array), note
 

@@ -10,6 +10,7 @@ from keras_dae.images.io.pictures import (
     RANGES,
     Page,
     UnreadableError,
+    as_type,
 )
 from keras_dae.images.patches import Patches
 from keras_dae.images.rows import Images, extremes
@@ -149,11 +150,8 @@ def put_beyond(values: np.ndarray, excess: np.ndarray | None) -> np.ndarray:
     """Return denoised values plus the excess from `beyond`."""
     if excess is None:
         return values
-    whole = values + excess
-    if values.dtype.kind in "iu":
-        bounds = np.iinfo(values.dtype)
-        whole = np.rint(whole).clip(bounds.min, bounds.max)
-    return np.asarray(np.where(excess == 0, values, whole.astype(values.dtype)))
+    whole = as_type(values + excess, values.dtype)
+    return np.asarray(np.where(excess == 0, values, whole))
 
 
 def range_of(

@@ -85,7 +85,8 @@ class Splits:
             >>> Splits.from_arrays(images[:8], images[8:]).image_shape
             (28, 28, 1)
         """
-        test = train[:0] if test is None else test
+        train, validation = as_images(train), as_images(validation)
+        test = train[:0] if test is None else as_images(test)
         parts = {"train": train, "validation": validation, "test": test}
         kinds = {(part.shape[1:], part.dtype.name) for part in parts.values()}
         check(
@@ -95,11 +96,12 @@ class Splits:
         )
         low, high = range_of(train, *(value_range or (None, None)))
         digest = array_sha256(train, validation, test)
-        found: dict[str, Any] = {
-            part: as_images(images) for part, images in parts.items()
-        }
         return cls(
-            name, **found, labels=labels or {}, low=low, high=high, sha256=digest
+            *(name, train, validation, test),
+            labels=labels or {},
+            low=low,
+            high=high,
+            sha256=digest,
         )
 
     @property

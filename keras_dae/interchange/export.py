@@ -12,7 +12,7 @@ import numpy as np
 from keras_dae.errors import KerasDAEError, UsageError, check, reason
 from keras_dae.interchange.formats import EXPORTS, KEY, SAVED_MODEL
 from keras_dae.interchange.process import Worker, bounds_for
-from keras_dae.models.gate import input_shape, inspect
+from keras_dae.models.gate import OPEN_SIDE, input_shape, inspect
 from keras_dae.system.inside import named
 from keras_dae.system.limits import Bounds
 from keras_dae.system.locks import held, temporary
@@ -158,7 +158,7 @@ def write_format(
 
 def sample(model: Path) -> np.ndarray:
     """Return float32 images in [0, 1] with the input shape of a `.keras` file."""
-    shape = [side or 28 for side in input_shape(inspect(model))]
+    shape = [side or OPEN_SIDE for side in input_shape(inspect(model))]
     if prod(shape) > MOST_VALUES:
         raise KerasDAEError(
             f"{model} takes images of {' x '.join(map(str, shape))} values; of at most "

@@ -13,10 +13,10 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError
 from keras_dae.interchange.formats import EXPORTS, Answer
+from keras_dae.models.gate import OPEN_SIDE
 from keras_dae.system.numerics import float32
 
 BATCH = 64
-OPEN_SIDE = 28  # side in pixels if the input size is variable
 MOST_SIDE = 65_536
 NO_OPEN_SIDES = (
     "torch.export cannot keep the input size of this model variable, for example "

@@ -10,15 +10,13 @@ import numpy as np
 
 from keras_dae.errors import KerasDAEError, UsageError, check
 from keras_dae.models import gate
-from keras_dae.models.gate import CARD, inspect
+from keras_dae.models.gate import CARD, OPEN_SIDE, inspect
 from keras_dae.system.numerics import float32
 from keras_dae.system.own import forget, is_own, remember
 from keras_dae.system.private import functional, without_tensorflow
 from keras_dae.system.storage import dump_json, replacing
 
 __all__ = ["ends", "inspect", "load", "save", "weights"]
-
-OPEN_SIDE = 64  # side of test images in pixels if the input size is variable
 
 
 def save(

@@ -23,6 +23,7 @@ from keras_dae.system.storage import MAX_JSON, is_file, parse_json, reason
 from keras_dae.system.walls import FILES, MODELS
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+OPEN_SIDE = 64  # side of test images in pixels if the input size is variable
 CARD = "keras_dae.json"  # information on the training; keras ignores it
 MEMBERS = {"metadata.json", CARD, CONFIG, WEIGHTS}
 MOST_EXPANDED, SMALL = 4, 16 << 20  # keras does not compress

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dae.errors import KerasDAEError
+from keras_dae.errors import KerasDAEError, check
 from keras_dae.models.files import ends
 from keras_dae.system.private import calls, without_tensorflow
 
@@ -39,6 +39,7 @@ def as_graph(model: keras.Model, type: str = "float16") -> Fields:
     Raises:
         KerasDAEError: the model is for other images, or has a layer that `OPS` lacks.
     """
+    check(type in TYPES, f"weights must be one of {', '.join(TYPES)}.", weights=type)
     given, answer = ends(model)
     _check_images(model)
     names = {id(given): "input"}

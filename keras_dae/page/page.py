@@ -22,6 +22,7 @@ from keras_dae.models.files import load
 from keras_dae.models.reach import reach
 from keras_dae.page.graph import as_graph
 from keras_dae.page.samples import SIDE, Samples
+from keras_dae.system.path_names import stems
 from keras_dae.system.storage import write_text
 
 MOST_BYTES = 2_500_000  # size limit of the page with pretrained models
@@ -59,8 +60,13 @@ def write_page(
         KerasDAEError: the page cannot run a model, or the file cannot be written.
     """
     entries = [] if only else _nine(weights)
-    present = {entry["name"] for entry in entries}
-    entries += [_entry(one, weights) for one in named if one not in present]
+    present = [entry["name"] for entry in entries]
+    added = [one for one in dict.fromkeys(map(str, named)) if one not in present]
+    names = stems([*present, *added])[len(present) :]
+    entries += [
+        {**_entry(one, weights), "name": name}
+        for one, name in zip(added, names, strict=True)
+    ]
     if not entries:
         raise KerasDAEError("The page needs at least one --model.")
     text, left_out = render(entries, samples), []

@@ -8,6 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 # Folders whose code affects the output of a denoiser or its measurement.
 MEASURING = ("images", "models", "training/fast", "evaluation", "uncertainty", "study")
+FILES = ("system/streams.py", "system/numerics.py")
 
 
 @cache
@@ -17,10 +18,12 @@ def code_sha256() -> str:
     Comments, docstrings and layout are ignored.
     """
     digest = hashlib.sha256()
+    paths = [PACKAGE / name for name in FILES]
     for folder in MEASURING:
-        for path in sorted((PACKAGE / folder).rglob("*.py")):
-            digest.update(path.relative_to(PACKAGE).as_posix().encode())
-            digest.update(_bare(path.read_text(encoding="utf-8")).encode())
+        paths += sorted((PACKAGE / folder).rglob("*.py"))
+    for path in paths:
+        digest.update(path.relative_to(PACKAGE).as_posix().encode())
+        digest.update(_bare(path.read_text(encoding="utf-8")).encode())
     return digest.hexdigest()[:16]
 
 

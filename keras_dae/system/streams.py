@@ -21,11 +21,10 @@ PURPOSES = {
     "patches": 11,  # (seed, epoch): training patches; (data seed): fixed patches
     "targets": 20,  # (seed, epoch, batch): second noise, or hidden pixels
     "frozen targets": 21,  # (seed, block): the same, frozen for validation
-    "self weights": 22,  # initial weights of a network for one image
+    # 22 and 23 were for networks of one image; they must not be reused.
     "augment": 24,  # (seed, epoch, batch): changes of training images
     "photo weights": 25,  # initial weights of a denoiser of photographs
     "rate": 30,  # (seed, step): noise in place of rounding the latent
-    "crops": 23,  # (seed, step): positions of training crops of one image
 }
 
 

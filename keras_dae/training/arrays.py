@@ -36,6 +36,7 @@ def fit_arrays(
     validation: Any,
     *,
     epochs: int,
+    before: int,
     compiled: dict[str, Any],
     callbacks: Iterable[keras.callbacks.Callback],
     fast: bool,
@@ -48,6 +49,7 @@ def fit_arrays(
         pairs: the training pairs.
         validation: arrays (noisy, clean), or None.
         epochs: passes over the images.
+        before: epochs of earlier calls, whose noise is not drawn again.
         compiled: arguments of `keras.Model.compile`.
         callbacks: Keras callbacks.
         fast: use faster steps on torch where they are equivalent.
@@ -65,6 +67,7 @@ def fit_arrays(
     history = float32()(train_epochs)(
         *(model, pairs, validation),
         epochs=epochs,
+        before=before,
         fast=fast,
         callbacks=callbacks,
         verbose=verbose,

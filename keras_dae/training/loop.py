@@ -24,6 +24,7 @@ def train_epochs(
     *,
     epochs: int,
     initial_epoch: int = 0,
+    before: int = 0,
     fast: bool = False,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     verbose: Any = 0,
@@ -36,6 +37,7 @@ def train_epochs(
         validation: arrays (noisy, clean), a dataset of batches, or None.
         epochs: the number of the last epoch.
         initial_epoch: epochs that are already done.
+        before: epochs of earlier calls, whose noise is not drawn again.
         fast: whether `use_fast_steps` replaced the steps, which accept larger items.
         callbacks: Keras callbacks.
         verbose: as in `keras.Model.fit`.
@@ -59,7 +61,7 @@ def train_epochs(
         epochs=epochs,
         shuffle=False,
         verbose=verbose,
-        callbacks=[EpochClock(pairs), *callbacks],
+        callbacks=[EpochClock(pairs, before), *callbacks],
     )
 
 

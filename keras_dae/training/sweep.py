@@ -81,6 +81,11 @@ def sweep(
             "A sweep takes epochs; `length.by_epochs` converts steps to epochs.",
             steps=config.steps,
         )
+        check(
+            not config.noisy_files or config.tells_sigma(),
+            "A sweep of noisy files needs sigma; see `noisy_files.with_sigma`.",
+            noisy_files=config.noisy_files,
+        )
     named(out)
     request = Request(out, jobs, threads, device, data_dir, address, gpus_per_run)
     runner = _executor(executor)(request)

@@ -283,7 +283,7 @@ def test_what_nobody_foresaw_is_one_sentence(place, monkeypatch):
     done = run("denoise", "good.png", "other.png", "-o", "o", "--json")
     assert done.exit_code == 1
     rows = json.loads(done.stdout)["images"]
-    words = "fails in a way that was not foreseen (RecursionError: maximum depth)"
+    words = "failed unexpectedly (RecursionError: maximum depth)"
     assert [words in row["reason"] for row in rows] == [True, True]
     monkeypatch.setattr("keras_dae.commands.images._refused", fails)
     said = refused("denoise", "good.png", "-o", "o")

@@ -14,6 +14,7 @@ from keras_dae.images.noise import (
     Poisson,
     Ranged,
     SaltPepper,
+    Speckle,
     make_noise,
 )
 from keras_dae.images.noise_words import (
@@ -409,3 +410,30 @@ def test_camera_noise_is_rounded_clean_or_grows_with_the_light():
     errors = 4 * math.sqrt(2 / added[:, :, :8].size)
     assert dark / sigma**2 == pytest.approx(0.97, abs=errors)
     assert light / sigma**2 == pytest.approx(1.03, abs=errors)
+
+
+def test_numbers_of_numpy_are_numbers():
+    noise = Gaussian(np.float32(0.5))
+    assert describe_noise(noise) == {"kind": "gaussian", "sigma": 0.5, "clip": True}
+    assert type(describe_noise(noise)["sigma"]) is float
+    assert Gaussian(np.int64(1)).sigma == 1
+    with pytest.raises(UsageError, match="sigma must be a number"):
+        Gaussian(np.bool_(True))
+
+
+def test_a_chain_is_clipped_once_or_not_at_all():
+    clean = np.full((1, 8, 8, 1), 0.5, np.float32)
+    chain = Chain((Gaussian(5.0), Ranged(Gaussian(1.0), Gaussian(2.0))), clip=False)
+    assert not any(part.clip for part in chain.parts)
+    assert chain(clean, np.random.default_rng(0)).min() < 0
+    both = Chain((Gaussian(5.0), Gaussian(0.1)))
+    unclipped = Chain((Gaussian(5.0, clip=False), Gaussian(0.1, clip=False)))
+    assert both == unclipped
+
+
+@pytest.mark.parametrize(
+    "strong", [Speckle(0.5), Poisson(3), Gaussian(0.5, clip=False)]
+)
+def test_the_ends_of_a_range_are_one_noise(strong):
+    with pytest.raises(UsageError, match="the same noise, except for the strength"):
+        Ranged(Gaussian(0.1), strong)

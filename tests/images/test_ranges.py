@@ -116,3 +116,27 @@ def test_many_gaps_are_refused():
     values[:2] = np.nan
     with pytest.raises(UnreadableError, match="holds 20 % values that are not finite"):
         fill_gaps(Page(values))
+
+
+@pytest.mark.parametrize(
+    ("kind", "limits", "least", "most"),
+    [
+        ("uint8", (-50, 300), 0, 255),
+        ("int16", (-40_000, 40_000), -32_768, 32_767),
+        ("uint16", (0, 70_000), 0, 65_535),
+        ("int32", (-3e9, 3e9), -(2**31), 2**31 - 1),
+    ],
+)
+def test_a_range_beyond_the_type_ends_at_the_type(kind, limits, least, most):
+    """White and black of a wide range do not wrap around."""
+    answer = from_unit(np.float32([0, 1]), np.dtype(kind), *limits, inverted=False)
+    assert answer.tolist() == [least, most]
+
+
+@pytest.mark.parametrize("kind", ["uint64", "int64"])
+def test_what_lies_beyond_the_range_stays_the_largest_integer(kind):
+    most = np.iinfo(kind).max
+    values = np.array([5, most], kind)
+    answer = put_beyond(np.array([5, 90], kind), beyond(values, (0, 100)))
+    assert answer[0] == 5
+    assert answer[1] >= most - 2048  # the next float below it

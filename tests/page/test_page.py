@@ -188,3 +188,16 @@ def test_usage_is_checked_before_anything_is_loaded(tmp_path):
     out.write_text("mine")
     assert "--overwrite replaces it" in sentence(run("page", "-o", out), 2)
     assert out.read_text() == "mine"
+
+
+def test_models_of_one_file_name_have_names_of_their_own(tmp_path):
+    paths = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        paths.append(saved(tmp_path / folder, layers.Conv2D(1, 3, padding="same")))
+    out, words = tmp_path / "dae.html", ["--only", "--json"]
+    named = [word for path in (*paths, paths[0]) for word in ("--model", path)]
+    done = run("page", "-o", out, *named, *words)
+    assert done.exit_code == 0, done.output
+    names = [str(path).removesuffix(".keras") for path in paths]
+    assert [model["name"] for model in content(out)["models"]] == names

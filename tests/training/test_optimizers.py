@@ -110,3 +110,15 @@ def test_a_model_that_is_being_trained_with_it_is_loaded(tmp_path, name, schedul
     again = load(tmp_path / "model.keras", compiled=True)
     assert type(again.optimizer).__name__ == type(model.optimizer).__name__
     assert int(again.optimizer.iterations) == 1
+
+
+def test_an_optimizer_of_your_own_class_is_left_to_keras():
+    """It may have an update of its own, which the fast steps do not know."""
+    fast = pytest.importorskip("keras_dae.training.fast.optimizers")
+
+    class Own(keras.optimizers.Adam):
+        pass
+
+    assert fast.is_plain(keras.optimizers.Adam())
+    assert fast.is_plain(KernelMuon(0.1, weight_decay=None, adam_weight_decay=None))
+    assert not fast.is_plain(Own())

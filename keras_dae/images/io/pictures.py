@@ -178,14 +178,18 @@ def from_unit(
     if dtype.kind == "b":
         return unit >= 0.5
     exact: type[np.floating[Any]] = np.float64 if _is_wide(dtype) else np.float32
-    values = unit.astype(exact) * exact(high - low) + exact(low)
-    if dtype.kind in "iu":
-        values = np.rint(values)
-        bounds = np.iinfo(dtype)
-        most = float(bounds.max)
-        if int(most) > bounds.max:  # 64-bit limits are not exact as floats
-            values = values.clip(bounds.min, np.nextafter(most, 0))
-    return np.asarray(values.astype(dtype))
+    return as_type(unit.astype(exact) * exact(high - low) + exact(low), dtype)
+
+
+def as_type(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return floats in another type; integers are rounded and limited to the type."""
+    if dtype.kind not in "iu":
+        return np.asarray(values.astype(dtype))
+    bounds = np.iinfo(dtype)
+    most = float(bounds.max)
+    if int(most) > bounds.max:  # 64-bit limits are not exact as floats
+        most = float(np.nextafter(most, 0))
+    return np.asarray(np.rint(values).clip(bounds.min, most).astype(dtype))
 
 
 def _is_wide(dtype: np.dtype[Any]) -> bool:

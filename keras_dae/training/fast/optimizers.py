@@ -153,10 +153,16 @@ def update_of(optimizer: Any, variables: list[Any]) -> Update:
     return made(optimizer, variables)
 
 
+@cache
+def _plain_types() -> set[type[Any]]:
+    """Return the classes of supported optimizers, without those derived from them."""
+    return {type(kind()) for kind in UPDATES}
+
+
 def is_plain(optimizer: Any) -> bool:
     """Return whether `optimizer` is supported, with all of its settings."""
     return (
-        any(isinstance(optimizer, kind) for kind in UPDATES)
+        type(optimizer) in _plain_types()
         and not (getattr(optimizer, "amsgrad", False) or optimizer.use_ema)
         and not (
             optimizer.weight_decay or getattr(optimizer, "adam_weight_decay", None)

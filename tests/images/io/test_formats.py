@@ -426,3 +426,12 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(type(path), "open", refused)
     with pytest.raises(UnreadableError, match="Permission denied"):
         open_file(str(path), 256)
+
+
+def test_a_lost_transparent_colour_is_said(tmp_path):
+    """Of a PNG of 16-bit grey values: Pillow keeps the value, but makes no alpha."""
+    values = np.arange(0, 65536, 4096, dtype=np.uint16).reshape(4, 4)
+    Image.fromarray(values).save(tmp_path / "a.png", transparency=4096)
+    picture = read_file(tmp_path / "a.png")
+    assert np.array_equal(picture.pages[0].values[..., 0], values)
+    assert "transparent colour is not kept" in picture.note
