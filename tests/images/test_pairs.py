@@ -145,10 +145,11 @@ def test_several_threads_draw_as_many_items_and_no_epoch_too_early():
 
 
 def test_a_mistake_in_the_thread_reaches_the_caller():
-    def broken(clean, rng):
-        raise UsageError("no such noise")
+    class Broken(Gaussian):
+        def __call__(self, clean, rng):
+            raise UsageError("no such noise")
 
-    pairs = NoisyCleanPairs(marked(4), broken, batch_size=2, seed=0, prefetch=True)
+    pairs = NoisyCleanPairs(marked(4), Broken(), batch_size=2, seed=0, prefetch=True)
     for _ in range(2):
         with pytest.raises(UsageError, match="no such noise"):
             pairs[0]

@@ -13,19 +13,21 @@ def test_words_do_not_count_and_code_does():
     assert fingerprint._bare(plain) != fingerprint._bare(plain.replace("1", "2"))
 
 
-def test_each_folder_counts(tmp_path, monkeypatch):
-    for folder in fingerprint.MEASURING:
-        (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "a.py").write_text("x = 1\n")
+def test_each_folder_and_file_counts(tmp_path, monkeypatch):
+    files = [f"{folder}/a.py" for folder in fingerprint.MEASURING]
+    files += fingerprint.FILES
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
     monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
     seen = set()
-    for folder in (None, *fingerprint.MEASURING):
-        if folder is not None:
-            (tmp_path / folder / "a.py").write_text("x = 2\n")
+    for name in (None, *files):
+        if name is not None:
+            (tmp_path / name).write_text("x = 2\n")
         code_sha256.cache_clear()
         seen.add(code_sha256())
     code_sha256.cache_clear()
-    assert len(seen) == 1 + len(fingerprint.MEASURING)
+    assert len(seen) == 1 + len(files)
 
 
 def test_the_folders_are_there():
