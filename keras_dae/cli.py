@@ -39,7 +39,7 @@ from keras_dae.system.lifeline import (
     reset_interrupt,
 )
 from keras_dae.system.limits import MEMORY_LIMIT, TIME_LIMIT
-from keras_dae.system.standard import nowhere, steady_streams
+from keras_dae.system.standard import discard_output, steady_streams
 
 # `--help` lists the commands in this order, which is the order of a study.
 COMMANDS = (
@@ -130,7 +130,7 @@ class Group(click.Group):
 
 def _failed(error: OSError) -> int:
     """Say what the operating system refused; return the exit code."""
-    nowhere()
+    discard_output()
     what = "" if error.filename is None else f" ({legible(error.filename)})"
     why = f"{reason(error)}{what}" if _has_folder() else NO_FOLDER
     click.echo(one_line(f"Error: {why}."), err=True)

@@ -20,7 +20,7 @@ from keras_dae.images.noise_words import noise_label
 from keras_dae.images.ranges import check_values, same_share
 from keras_dae.models.gate import read_card
 from keras_dae.system.own import PRESETS
-from keras_dae.system.storage import believed, read_json
+from keras_dae.system.storage import content_errors, read_json
 from keras_dae.training.runs import RunFolder, find_model_file
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def run_card(run: RunFolder) -> dict[str, Any]:
     seed = run.config().data_seed
     known |= {"data_seed": seed} if seed else {}
     card = {"data": record["dataset"]["name"], "noise": record["noise"], **known}
-    with believed(run.config_path):
+    with content_errors(run.config_path):
         _check_card(card)
     if run.uncertainty_path.is_file():
         card["uncertainty"] = read_json(run.uncertainty_path)
@@ -139,7 +139,7 @@ def _card_beside(path: Path) -> dict[str, Any]:
     if card is None and beside.is_file():
         card, place = read_json(beside), beside
     if card is not None:
-        with believed(place):
+        with content_errors(place):
             _check_card(card)
             if "noise" in card or "input" in card:
                 noise_label(card["noise"])

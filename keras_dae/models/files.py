@@ -16,7 +16,7 @@ from keras_dae.system.own import forget, is_own, remember
 from keras_dae.system.private import functional, without_tensorflow
 from keras_dae.system.storage import dump_json, replacing
 
-__all__ = ["ends", "inspect", "load", "save", "weights"]
+__all__ = ["inputs_and_outputs", "inspect", "load", "save", "weights"]
 
 
 def save(
@@ -56,7 +56,7 @@ def save(
     if not optimizer:
         # A new model with the same layers has no optimizer. keras ignores its own
         # option include_optimizer for .keras files.
-        saved = keras.Model(*ends(model), name=model.name)
+        saved = keras.Model(*inputs_and_outputs(model), name=model.name)
     forget(path)
     with replacing(path) as temporary:
         try:
@@ -78,7 +78,7 @@ def _cause(error: BaseException) -> BaseException:
     return behind or error
 
 
-def ends(model: keras.Model) -> tuple[Any, Any]:
+def inputs_and_outputs(model: keras.Model) -> tuple[Any, Any]:
     """Return inputs and outputs of a model, without the list if there is only one."""
     both = model.inputs, model.outputs
     return tuple(part[0] if len(part) == 1 else part for part in both)

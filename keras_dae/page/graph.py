@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_dae.errors import KerasDAEError, check
-from keras_dae.models.files import ends
+from keras_dae.models.files import inputs_and_outputs
 from keras_dae.system.private import calls, without_tensorflow
 
 ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh")
@@ -40,7 +40,7 @@ def as_graph(model: keras.Model, type: str = "float16") -> Fields:
         KerasDAEError: the model is for other images, or has a layer that `OPS` lacks.
     """
     check(type in TYPES, f"weights must be one of {', '.join(TYPES)}.", weights=type)
-    given, answer = ends(model)
+    given, answer = inputs_and_outputs(model)
     _check_images(model)
     names = {id(given): "input"}
     nodes: list[Fields] = []

@@ -25,7 +25,7 @@ def steady_streams() -> None:
         warnings.simplefilter("ignore")
 
 
-def nowhere() -> None:
+def discard_output() -> None:
     """Redirect the rest of standard output, which is broken, to the null device."""
     try:
         place = os.open(os.devnull, os.O_WRONLY)

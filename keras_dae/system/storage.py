@@ -145,7 +145,7 @@ def read_json(path: Path | str) -> dict[str, Any]:
 
 
 @contextmanager
-def believed(path: Path | str) -> Iterator[None]:
+def content_errors(path: Path | str) -> Iterator[None]:
     """Turn errors about the content of a file into one message.
 
     This is for files with many fields, which are checked by being used: a field can be

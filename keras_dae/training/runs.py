@@ -29,7 +29,7 @@ from keras_dae.models.photo_spec import BLOCKS
 from keras_dae.system.inside import named, plain
 from keras_dae.system.own import PRESETS
 from keras_dae.system.storage import (
-    believed,
+    content_errors,
     dump_json,
     is_dir,
     is_file,
@@ -132,7 +132,7 @@ class RunFolder:
                 f"{self.config_path} is not the configuration of a run: {place}: "
                 f"{first['msg'][0].lower()}{first['msg'][1:]}."
             ) from error
-        with believed(self.config_path):
+        with content_errors(self.config_path):
             noise_label(record["noise"])
             if record.get("values"):
                 check_values(record["values"])

@@ -8,7 +8,7 @@ from keras_dae.errors import UsageError
 from keras_dae.models.families import FAMILIES
 from keras_dae.models.gate import inspect
 from keras_dae.models.photo_spec import PHOTO
-from keras_dae.system.storage import believed
+from keras_dae.system.storage import content_errors
 from keras_dae.training.runs import find_model_file
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def start_options(named: str) -> dict[str, Any]:
         config = run.config().model_dump()
         kept = ("model", "depth", "latent", "filters", "blocks", "channels")
         return {key: config[key] for key in kept if config[key] is not None}
-    with believed(path):
+    with content_errors(path):
         return _of_file(inspect(path)["config"])
 
 

@@ -20,7 +20,7 @@ from keras_dae.study.nine.figures import save_png
 from keras_dae.study.report.experiments import EXPERIMENTS, section
 from keras_dae.study.report.report import Figures, Section, report_html, report_markdown
 from keras_dae.system.inside import named, read
-from keras_dae.system.storage import believed, read_json, write_json, write_text
+from keras_dae.system.storage import content_errors, read_json, write_json, write_text
 
 MAX_FIGURE = 64 << 20  # bytes; size limit of a figure in a report
 FIGURE_CAPTIONS = {
@@ -73,14 +73,14 @@ def write_report(out: Path) -> bool:
 
 def report_texts(out: Path) -> tuple[dict[str, str], bool]:
     """Return the texts of `write_report` by file name, and if they are complete."""
-    with believed(out / "results.json"):
+    with content_errors(out / "results.json"):
         results = read_json(out / "results.json")
         lowest = min(results["models"], key=lambda row: row["val_loss"])["name"]
         captions = {
             name: text.format(name=lowest) for name, text in FIGURE_CAPTIONS.items()
         }
     board = _read(out / "board.json")
-    with believed(out / "board.json"):
+    with content_errors(out / "board.json"):
         with_board = board is not None and all(
             board.get(key, usual) == results.get(key, usual)
             for key, usual in (("noise", None), ("test_draws", 1))
@@ -90,7 +90,7 @@ def report_texts(out: Path) -> tuple[dict[str, str], bool]:
             captions |= BOARD_CAPTIONS
     further = _sections(out, results)
     drawn = _figures(out, captions)
-    with believed(out / "results.json"):
+    with content_errors(out / "results.json"):
         texts = {
             "report.md": report_markdown(results, drawn, sections=further),
             "report.html": report_html(results, drawn, sections=further),
@@ -128,7 +128,7 @@ def _sections(out: Path, results: dict[str, Any]) -> list[Section]:
             record["study"] = results.get("claims", [])
         figures = _figures(out, row.figures)
         shown = {file: webp for file, (_, webp) in figures.items()}
-        with believed(out / row.file):
+        with content_errors(out / row.file):
             further.append(section(name, record, shown))
     return further
 
