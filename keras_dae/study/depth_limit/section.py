@@ -55,8 +55,8 @@ def write(results: dict[str, Any]) -> Written:
         f"{setting(results)}"
     )
     tables = [verdict_rows(results), loss_rows(results)]
-    said = " ".join([VERDICTS, *_sentences(results)])
-    return "How deep before it overfits", [text, said], tables
+    texts = [text, VERDICTS, " ".join(_sentences(results))]
+    return "How deep before it overfits", texts, tables
 
 
 def verdict_rows(results: Mapping[str, Any]) -> Table:
