@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.photo_table import METHODS, add_noise, read, score
+from benchmarks.photo_table import METHODS, add_noise, read, read_rows, score
 from keras_dae.denoising.similar_patches import STACKS, Stack, learn
 from keras_dae.images.io.pictures import page_of
 from keras_dae.system import backend
@@ -42,7 +42,11 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     given = parser.parse_args()
     backend.select("cpu", 1)
-    table = read_json(TABLE)
+    journal = read_rows(TABLE.with_suffix(".jsonl"))
+    table = {
+        **read_json(TABLE),
+        "rows": [row for row in journal if "image" in row],
+    }
     known = read_json(given.out) if given.out.exists() else {}
     rows = known.get("rows", [])
     tuned = known.get("tuned") or tune(given.validation)

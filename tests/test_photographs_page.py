@@ -23,13 +23,29 @@ def test_the_python_example_runs(capsys):
     assert capsys.readouterr().out == "(48, 64, 3)\n"
 
 
-def test_figures_are_those_that_were_measured():
-    kept = defaultdict(list)
+@pytest.fixture(scope="module")
+def kept():
+    """Noise, method and sigma -> the rows of colour photographs."""
+    found = defaultdict(list)
     for line in (ROOT / "artifacts/photo/table.jsonl").read_text().splitlines():
         row = json.loads(line)
         if "image" in row and row["mode"] == "colour":
-            key = (row["noise"], row["method"], row["sigma"])
-            kept[key].append(row)
+            found[row["noise"], row["method"], row["sigma"]].append(row)
+    return found
+
+
+def test_figures_of_all_photographs(kept):
+    words = []
+    for noise in ("unclipped", "8 bits"):
+        rows = [kept[noise, "photo", sigma] for sigma in SIGMAS]
+        assert [len({row["image"] for row in of}) for of in rows] == [24] * 3
+        one, two, three = (f"{fmean(row['psnr'] for row in of):.2f}" for of in rows)
+        words.append(f"{one}, {two} and {three} dB on")
+    page = " ".join(PAGE.split())
+    assert f"{words[0]} unclipped noise, and {words[1]} noise of 8 bits." in page
+
+
+def test_figures_are_those_that_were_measured(kept):
     # Every third photograph is measured first.
     thirds = {f"kodim{number:02}.png" for number in range(1, 25, 3)}
     noise, compared = "", 0
