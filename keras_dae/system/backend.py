@@ -293,6 +293,12 @@ def threads() -> int:
     return int(asked) if asked.isdecimal() and int(asked) else available_cores()
 
 
+def thread_words() -> str:
+    """Return the number of threads in words: '1 thread' or '2 threads'."""
+    count = threads()
+    return f"{count} thread{'s' if count != 1 else ''}"
+
+
 def use_threads(count: int) -> None:
     """Set the CPU threads per operation of torch."""
     if name() == "torch" and threads() != count:
@@ -325,8 +331,7 @@ def summary() -> str:
     """Return backend, device and threads in one line, the first line of output."""
     chosen = name()
     return (
-        f"{chosen} {package_version(BACKENDS[chosen])} on {device()}, "
-        f"{threads()} thread{'s' if threads() != 1 else ''}"
+        f"{chosen} {package_version(BACKENDS[chosen])} on {device()}, {thread_words()}"
     )
 
 

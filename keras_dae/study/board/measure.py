@@ -85,14 +85,9 @@ def measure(bench: TestBench, one: Candidate, shown: np.ndarray) -> Result:
         **draw_errors(of_draws),
         **facts,
         "ms_per_image": 1000 * timed.seconds / (count * scored_on.draws),
-        "measured_on": f"{backend.hardware()}, {_threads()}",
+        "measured_on": f"{backend.hardware()}, {backend.thread_words()}",
     }
     return Result(figures, {"errors": of_images["mse"], "answers": _grey(answers)})
-
-
-def _threads() -> str:
-    count = backend.threads()
-    return f"{count} thread{'s' if count > 1 else ''}"
 
 
 def _depends(

@@ -25,14 +25,13 @@ EXPLAINED = (
     "the last epoch."
 )
 VERDICTS = (
-    "The first table holds a depth for each verdict. 'Best': the validation loss is "
-    "the lowest. 'Enough': no deeper network is better by more than the spread over "
-    "seeds. 'Gap': the first depth at which the validation loss is more than 10 % "
-    "above the training loss. 'Overfits': the first depth beyond the best one with a "
-    "lower training loss in the last epoch and a higher validation loss than the best "
-    "one. 'Harder to train': the first depth with a higher training loss in the last "
-    "epoch than a shallower one. Losses differ if their means are more than 3 standard "
-    "errors over seeds apart."
+    "'Best': the validation loss is the lowest. 'Enough': no deeper network is better "
+    "by more than the spread over seeds. 'Gap': the first depth at which the "
+    "validation loss is more than 10 % above the training loss. 'Overfits': the first "
+    "depth beyond the best one with a lower training loss in the last epoch and a "
+    "higher validation loss than the best one. 'Harder to train': the first depth with "
+    "a higher training loss in the last epoch than a shallower one. Losses differ if "
+    "their means are more than 3 standard errors over seeds apart."
 )
 TRAINABILITY = {
     "repaired": "the training loss rises with depth in plain networks. Residual "
@@ -55,7 +54,8 @@ def write(results: dict[str, Any]) -> Written:
         f"{setting(results)}"
     )
     tables = [verdict_rows(results), loss_rows(results)]
-    texts = [text, VERDICTS, " ".join(_sentences(results))]
+    meaning = f"The first table holds a depth for each verdict. {VERDICTS}"
+    texts = [text, meaning, " ".join(_sentences(results))]
     return "How deep before it overfits", texts, tables
 
 
@@ -137,6 +137,6 @@ def depth_tables(results: dict[str, Any]) -> tuple[rich.table.Table, rich.table.
             "Verdicts",
             verdicts.heads,
             verdicts.rows,
-            " ".join([VERDICTS.partition(". ")[2], *_sentences(results)]),
+            " ".join([VERDICTS, *_sentences(results)]),
         ),
     )
