@@ -182,6 +182,9 @@ def held(
             suppress(OSError),  # the number is only a hint
             os.fdopen(opened(path, os.O_WRONLY), "w") as file,
         ):
+            # A dead process may have left a longer number. Opening does not shorten the
+            # file, since `opened` must check it first.
+            file.truncate()
             file.write(f"{os.getpid()}\n")
         tidy(path.parent)
         yield

@@ -309,6 +309,12 @@ def test_what_a_living_process_writes_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_longer_number_of_a_dead_process_is_replaced(tmp_path):
+    (tmp_path / LOCK).write_text("12345678901\n")
+    with held(tmp_path, "the folder"):
+        assert (tmp_path / LOCK).read_text() == f"{os.getpid()}\n"
+
+
 def test_a_folder_is_held_by_one_process_at_a_time(tmp_path, other):
     folder = tmp_path / "new"
     holder = other(folder)
