@@ -1,5 +1,6 @@
 """`calibrate`, `denoise --uncertainty` and `uncertainty`, from end to end."""
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,10 +10,11 @@ import pytest
 from PIL import Image
 
 import keras_dae as kd
-from keras_dae.commands.uncertainty import _check_training
+from keras_dae.commands.uncertainty import _check_training, _data_of
 from keras_dae.denoising.trained import Trained
 from keras_dae.denoising.widths import width_paths
 from keras_dae.errors import UsageError
+from keras_dae.images.noise_words import as_noise, describe_noise
 from keras_dae.study.report.experiments import EXPERIMENTS, section
 from keras_dae.study.uncertainty.section import coverage_tables
 from keras_dae.system.storage import read_json
@@ -234,3 +236,31 @@ def test_models_of_other_data_are_refused():
     _check_training(trained("mnist"), SimpleNamespace(name="mnist5k"))
     with pytest.raises(UsageError, match="mine was not trained on mnist"):
         _check_training(trained("fashion-mnist"), SimpleNamespace(name="mnist"))
+
+
+@pytest.mark.parametrize(
+    ("noise", "given", "expected"),
+    [
+        ({"kind": "gaussian", "sigma": 0.5, "clip": False}, {"sigma": 0.3}, 0.3),
+        ({"kind": "salt-pepper", "amount": 0.2, "clip": True}, {"clip": False}, 0.2),
+    ],
+)
+def test_an_option_changes_the_noise_of_the_training(noise, given, expected):
+    card = {"data": "mnist5k", "noise": noise}
+    _, made, _ = _data_of(Path("model.keras"), card, given, None)
+    assert made.kind == noise["kind"]
+    assert made.clip is given.get("clip", noise["clip"])
+    assert dataclasses.astuple(made)[0] == expected
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        {"kind": "salt-pepper", "amount": 0.2, "clip": True},
+        describe_noise(as_noise("blur:1+gaussian:0.3")),
+    ],
+)
+def test_sigma_is_refused_for_another_noise(noise):
+    card = {"data": "mnist5k", "noise": noise}
+    with pytest.raises(UsageError, match="sigma applies only to gaussian noise"):
+        _data_of(Path("model.keras"), card, {"sigma": 0.3}, None)

@@ -12,6 +12,7 @@ from keras_dae.commands.common import (
     load_splits,
     look_at,
     print_table,
+    run_configuration,
     say,
     say_unfinished,
 )
@@ -109,16 +110,10 @@ def _found(runs: tuple[str, ...], out: Path) -> tuple[dict[str, Path], list[Any]
 
 def _check_setting(folder: Any, given: dict[str, Any]) -> None:
     """Refuse options that differ from the data or noise of a run."""
-    from keras_dae.training.config import make_config
-
-    own, data = folder.config(), folder.record()["dataset"]["name"]
-    asked = make_config(own.model_dump(), {"data": data}, given)
-    same = (
-        (asked.data, asked.data_seed, asked.make_cut(), asked.make_noise())
-        == (data, own.data_seed, own.make_cut(), own.make_noise())
-    )  # fmt: skip
+    own, asked = folder.changed({}), run_configuration(folder, given)
     check(
-        same,
+        (asked.data, asked.data_seed, asked.make_cut(), asked.make_noise())
+        == (own.data, own.data_seed, own.make_cut(), own.make_noise()),
         f"All models are measured on the data and noise of {folder.path}. Without run "
         "folders, these options apply.",
         **given,

@@ -12,6 +12,7 @@ from keras_dae.commands.common import (
     given_options,
     look_at,
     print_table,
+    run_configuration,
     say,
     say_unfinished,
 )
@@ -125,18 +126,12 @@ def compare(
 
 def _setting(folders: list[Any], options: dict[str, Any]) -> Any:
     """Return data and noise of the first run, changed by options; None without any."""
-    from keras_dae.training.config import make_config
-
     given = given_options(options)
-    if not given or not folders:
-        return configuration(None, given) if given else None
-    own = {
-        **folders[0].config().model_dump(),
-        "data": folders[0].record()["dataset"]["name"],
-    }
-    if "data" in given:  # how images are cut belongs to the data of the run
-        own |= dict.fromkeys(("size", "channels", "patches"))
-    return make_config(own, given)
+    if not given:
+        return None
+    if folders:
+        return run_configuration(folders[0], given)
+    return configuration(None, given)
 
 
 def _photo(config: Any) -> list[str]:

@@ -18,6 +18,11 @@ def configuration(config_file: Path | None, options: dict[str, Any]) -> Any:
     return make_config(below, given_options(options, below))
 
 
+def run_configuration(folder: Any, options: dict[str, Any]) -> Any:
+    """Return the configuration of a run folder, overridden by the given options."""
+    return folder.changed(given_options(options, folder.config().model_dump()))
+
+
 def given_options(
     options: dict[str, Any], below: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -66,17 +71,14 @@ def resumed(run: Path, options: dict[str, Any]) -> tuple[Any, Path]:
         UsageError: `run` is not a run folder, or it was renamed.
     """
     from keras_dae.errors import UsageError
-    from keras_dae.training.config import make_config
     from keras_dae.training.runs import RunFolder, find_runs, run_name
 
     (folder, *others) = find_runs(run)
     if others:
         raise UsageError(f"{run} holds {len(others) + 1} runs; name one of them.")
     own: RunFolder = folder
-    given = given_options(options, own.config().model_dump())
-    data = {"data": own.record()["dataset"]["name"]}
-    config = make_config(own.config().model_dump(), data, given)
-    name = run_name(own.config(), data["data"])
+    config = run_configuration(own, options)
+    name = run_name(own.config(), own.data)
     if own.path.resolve().name != name:
         raise UsageError(
             f"Cannot resume {own.path}: its folder was named {name}. Rename it back."
@@ -97,7 +99,7 @@ def look_at(files: Iterable[Path], folders: Iterable[Any] = ()) -> None:
     for folder in folders:
         folder.config()
         folder.history()
-        check_there(folder.record()["dataset"]["name"])
+        check_there(folder.data)
         if folder.model_path.exists():
             inspect(folder.model_path)
             try_out(folder.model_path)

@@ -13,6 +13,7 @@ from keras_dae.commands.common import (
     load_splits,
     look_at,
     print_table,
+    run_configuration,
     say,
 )
 from keras_dae.commands.options import (
@@ -174,17 +175,19 @@ def _data_of(
 ) -> tuple[Any, Any, int]:
     """Return images, noise and data seed: those of the training, or those given."""
     from keras_dae.errors import UsageError
-    from keras_dae.images.noise_words import as_noise
+    from keras_dae.images.noise_words import as_noise, noise_label
     from keras_dae.system.storage import is_dir, is_file
-    from keras_dae.training.config import make_config
     from keras_dae.training.records import check_data
     from keras_dae.training.runs import RunFolder, find_runs
 
-    given = given_options(options)
+    noise = card.get("noise", {})
+    # Its parts have strengths of their own, which sigma does not change.
+    below = noise_label(noise) if "parts" in noise else noise.get("kind")
+    given = given_options(options, {"noise": below})
     folder = find_runs(model)[0] if is_dir(model) else RunFolder(model.parent)
     if "data" not in given and is_file(folder.config_path):
         # The split of the run, so that no training image is used for calibration.
-        config = make_config(folder.config().model_dump(), given)
+        config = run_configuration(folder, given)
         splits = load_splits(config, data_dir)
         check_data(folder, splits)
         splits = splits.limited(
@@ -198,9 +201,10 @@ def _data_of(
     own = {key: card.get(key) for key in ("data", "data_seed")}
     config = configuration(None, {**({} if "data" in given else own), **given})
     splits = load_splits(config, data_dir)
-    other = {"noise", "sigma", "clip"} & set(given)
-    noise = config.make_noise() if other or "noise" not in card else None
-    return splits, noise or as_noise(card["noise"]), config.data_seed
+    if "noise" in given or not noise:
+        return splits, config.make_noise(), config.data_seed
+    changes = {key: value for key, value in given.items() if key in ("sigma", "clip")}
+    return splits, as_noise(noise | changes), config.data_seed
 
 
 def _keep(

@@ -124,7 +124,7 @@ def run_card(run: RunFolder) -> dict[str, Any]:
     known = {key: record[key] for key in wanted if record.get(key)}
     seed = run.config().data_seed
     known |= {"data_seed": seed} if seed else {}
-    card = {"data": record["dataset"]["name"], "noise": record["noise"], **known}
+    card = {"data": run.data, "noise": record["noise"], **known}
     with content_errors(run.config_path):
         _check_card(card)
     if run.uncertainty_path.is_file():

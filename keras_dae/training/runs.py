@@ -120,6 +120,22 @@ class RunFolder:
         except UsageError as error:
             raise KerasDAEError(f"{self.config_path}: {error}") from error
 
+    @property
+    def data(self) -> str:
+        """The data set of the run, such as mnist; never auto."""
+        return str(self.record()["dataset"]["name"])
+
+    def changed(self, options: dict[str, Any]) -> RunConfig:
+        """Return the configuration of the run with its data set, changed by options.
+
+        Size, channels and patches of the images belong to the data set of the run:
+        another data set has its own.
+        """
+        own = {**self.config().model_dump(), "data": self.data}
+        if options.get("data", own["data"]) != own["data"]:
+            own |= dict.fromkeys(("size", "channels", "patches"))
+        return make_config(own, options)
+
     def record(self) -> dict[str, Any]:
         """Return `config.json`: config, dataset, noise, model, parameters."""
         record = read_json(self.config_path)

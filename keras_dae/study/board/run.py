@@ -14,7 +14,6 @@ from keras_dae.study.board.measure import measure_all
 from keras_dae.study.common.candidates import filters, floors
 from keras_dae.study.common.store import Store
 from keras_dae.study.common.trained import runs, users
-from keras_dae.study.nine.measure import data_name
 from keras_dae.study.nine.run import shown_images, write_figures
 from keras_dae.study.report.publish import command, write_report
 from keras_dae.system.inside import named
@@ -90,8 +89,7 @@ def _bench(
 ) -> tuple[TestBench, list[RunFolder]]:
     """Return the test images to compare on, and the runs that were trained for them."""
     if config is None and folders:
-        first = folders[0]
-        config = first.config().model_copy(update={"data": data_name(first)})
+        config = folders[0].changed({})
     config = config or make_config()
     splits = load_data(config.data, data_dir, config.data_seed, cut=config.make_cut())
     for note in splits.notes:
@@ -102,7 +100,7 @@ def _bench(
     kept = []
     for folder in folders:
         own = folder.config()
-        made_for = (data_name(folder), own.make_cut(), own.make_noise(), own.data_seed)
+        made_for = (folder.data, own.make_cut(), own.make_noise(), own.data_seed)
         if made_for != wanted:
             say(f"{folder.path} was trained for other data or noise; skipped.")
         elif not folder.model_path.exists():

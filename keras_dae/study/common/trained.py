@@ -183,7 +183,7 @@ def one_setting(folders: Iterable[RunFolder]) -> tuple[str, RunConfig]:
     folders = list(folders)
     kinds = {
         (
-            folder.record()["dataset"]["name"],
+            folder.data,
             folder.config().data_seed,
             folder.config().make_cut(),
         ): folder

@@ -90,7 +90,7 @@ def evaluate(
             continue
         groups.setdefault(
             (
-                *(data_name(folder), config.make_noise(), config.data_seed),
+                *(folder.data, config.make_noise(), config.data_seed),
                 *(config.make_cut(), config.train_images, config.validation_images),
                 config.targets,
             ),
@@ -158,11 +158,6 @@ def _results(
         "models": rows,
         "floors": references(bench, affine=affine),
     }
-
-
-def data_name(folder: RunFolder) -> str:
-    """Return the data set that the run used, with 'auto' resolved."""
-    return str(folder.record()["dataset"]["name"])
 
 
 def _score(

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from keras_dae.commands.bits import _check_setting
+from keras_dae.commands.board import _setting
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.models.architectures import paper_specs
 from keras_dae.study.bits.section import FIGURES, _where, write
 from keras_dae.study.bits.turns import error_at
 from keras_dae.study.report.publish import write_report
-from keras_dae.system.storage import read_json
-from keras_dae.training.runs import find_runs
+from keras_dae.system.storage import read_json, write_json
+from keras_dae.training.runs import RunFolder, find_runs
 from tests.hostile.data import RESULTS
 
 
@@ -103,3 +104,15 @@ def test_options_that_the_runs_decide_are_refused(request, given):
     _check_setting(folder, {"sigma": 0.5})  # as it was trained
     with pytest.raises(UsageError, match="on the data and noise of"):
         _check_setting(folder, given)
+
+
+def test_sigma_is_refused_for_runs_of_another_noise(request, tmp_path):
+    golden = request.config.rootpath / "tests" / "golden" / "study" / "runs"
+    folder = RunFolder(tmp_path)
+    record = find_runs(golden)[0].record()
+    record["config"]["noise"] = "salt-pepper:0.2"
+    write_json(folder.config_path, record)
+    with pytest.raises(UsageError, match="sigma applies only to gaussian noise"):
+        _check_setting(folder, {"sigma": 0.3})
+    with pytest.raises(UsageError, match="sigma applies only to gaussian noise"):
+        _setting([folder], {"sigma": 0.3})
