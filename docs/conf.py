@@ -20,8 +20,7 @@ extensions = [
 ]
 include_patterns = [
     *("docs/*.md", "docs/gallery/*.rst", "*.md", "benchmarks/README.md"),
-    *("artifacts/photographs.md", "artifacts/photo/*.md", "artifacts/fast/*.md"),
-    *("artifacts/paper/report.md", "artifacts/paper/choices.md"),
+    *("artifacts/*.md", "artifacts/**/*.md"),
 ]
 exclude_patterns = [".venv*", "build", "tests"]
 root_doc = "docs/index"
