@@ -65,8 +65,9 @@ def compare(
     """Compare denoisers and baselines on the same noisy images.
 
     Args:
-        denoisers: a dict of name -> denoiser, or names that `Denoiser.from_preset`
-            accepts.
+        denoisers: names that `Denoiser.from_preset` accepts, or a dict of name ->
+            such a name, a `Denoiser` or a function of noisy images, float32 in [0, 1],
+            (N, H, W, C).
         images: clean images, (N, H, W, C) or (N, H, W).
         noise: noise to add to the images.
         baselines: rows of `BASELINES`. `"mean image"` is the mean of these images.
@@ -105,7 +106,12 @@ def compare(
 
 
 def evaluate(denoiser: AnyDenoiser, images: np.ndarray, **options: Any) -> Scores:
-    """Return `mse`, `psnr` and `ssim` of one denoiser. For options see `compare`.
+    """Return `mse`, `psnr` and `ssim` of one denoiser.
+
+    Args:
+        denoiser: a name, a `Denoiser` or a function, as in `compare`.
+        images: clean images, (N, H, W, C) or (N, H, W).
+        options: `noise`, `value_range` and `seed`, as in `compare`.
 
     Example:
         >>> images = np.zeros((4, 28, 28), "uint8")

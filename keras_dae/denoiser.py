@@ -306,7 +306,7 @@ class Denoiser:
                 input and a target.
                 `"r2r"`: as `"split"`, for noise that is not clipped
                 (Recorrupted-to-Recorrupted).
-                All are corrected for clipping, so that the model learns clean values.
+                Noisy targets are corrected for clipping.
                 `card["targets"]` records the choice. See
                 `docs/without-clean-images.md`.
             epochs: passes over the images.

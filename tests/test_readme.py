@@ -133,10 +133,10 @@ def shorter(words: list[str]) -> list[str]:
 @pytest.mark.parametrize("page", RUN)
 def test_commands_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for folder in ("scans", "digits"):
+    for folder in ("scans", "my-digits"):
         Path(folder).mkdir()
     Path("docs").symlink_to(ROOT / "docs")
-    for name in ("scan.png", "scans/a.png", "digits/a.png"):
+    for name in ("scan.png", "scans/a.png", "my-digits/a.png"):
         Image.fromarray(np.full((30, 40), 90, np.uint8)).save(name)
     Path("photos").mkdir()
     for shade in (50, 100, 150):

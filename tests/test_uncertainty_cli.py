@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import keras_dae as kd
+from keras_dae.commands.common import say_seen
 from keras_dae.commands.uncertainty import _check_training, _data_of
 from keras_dae.denoising.trained import Trained
 from keras_dae.denoising.widths import width_paths
@@ -17,7 +18,8 @@ from keras_dae.errors import UsageError
 from keras_dae.images.noise_words import as_noise, describe_noise
 from keras_dae.study.report.experiments import EXPERIMENTS, section
 from keras_dae.study.uncertainty.section import coverage_tables
-from keras_dae.system.storage import read_json
+from keras_dae.system.storage import read_json, write_json
+from keras_dae.training.runs import find_runs
 from tests.commands import run, sentence
 
 QUICK = ["--data", "mnist5k", "--train-images", 200, "--validation-images", 300]
@@ -264,3 +266,26 @@ def test_sigma_is_refused_for_another_noise(noise):
     card = {"data": "mnist5k", "noise": noise}
     with pytest.raises(UsageError, match="sigma applies only to gaussian noise"):
         _data_of(Path("model.keras"), card, {"sigma": 0.3}, None)
+
+
+@pytest.mark.parametrize("given", [{"data_seed": 1}, {"data_seed": 1, "data": "mnist"}])
+@pytest.mark.parametrize("of_a_run", [True, False])
+def test_another_split_is_refused_since_it_holds_training_images(
+    given, of_a_run, tmp_path
+):
+    card = {"data": "mnist"}
+    if of_a_run:
+        golden = Path(__file__).parent / "golden" / "study" / "runs"
+        record = read_json(find_runs(golden)[0].config_path)
+        record["dataset"]["name"] = "mnist"
+        write_json(tmp_path / "config.json", record)
+    with pytest.raises(UsageError, match="with data seed 0"):
+        _data_of(tmp_path / "model.keras", card, given, None)
+
+
+def test_models_are_named_that_saw_the_images(capsys):
+    say_seen(["DAE_1_5", "photo"], "mnist5k")
+    assert "DAE_1_5 may have been trained on them" in capsys.readouterr().err
+    say_seen(["DAE_1_5"], "mnist")
+    say_seen(["photo"], "mnist5k")
+    assert capsys.readouterr().err == ""

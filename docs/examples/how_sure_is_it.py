@@ -23,8 +23,8 @@ denoiser.fit(data.train, epochs=2, verbose=0)
 # %%
 # ``calibrate`` learns from training images how large the error of a pixel may be. It
 # then sets the width of the intervals on validation images, which the model has never
-# seen. The promise is that at least 90 % of an image's pixels lie in their interval, on
-# average over images like these. The promise holds with probability 0.9.
+# seen. The guarantee is that at least 90 % of an image's pixels lie in their interval,
+# on average over images like these. The guarantee holds with probability 0.9.
 
 facts = denoiser.calibrate(data.train[:800], data.validation, level=0.9)
 print(facts["images"])
@@ -86,4 +86,4 @@ axes.set(
 plt.show()
 
 # %%
-# :doc:`/docs/uncertainty` describes the conditions and the limits of the promise.
+# :doc:`/docs/uncertainty` describes the conditions and the limits of the guarantee.

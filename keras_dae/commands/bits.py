@@ -14,6 +14,7 @@ from keras_dae.commands.common import (
     print_table,
     run_configuration,
     say,
+    say_seen,
     say_unfinished,
 )
 from keras_dae.commands.options import (
@@ -82,6 +83,7 @@ def bits(
         results = carry_out(
             folders, files, out, config, data_dir, images=images, progress=steps
         )
+    say_seen(files.values(), results["dataset"]["name"])
     if as_json:
         echo_json(results)
         return

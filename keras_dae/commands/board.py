@@ -14,6 +14,7 @@ from keras_dae.commands.common import (
     print_table,
     run_configuration,
     say,
+    say_seen,
     say_unfinished,
 )
 from keras_dae.commands.options import (
@@ -114,6 +115,7 @@ def compare(
     from keras_dae.study.board.run import compare as measure
 
     board = measure(folders, own, out, config, data_dir=data_dir, fresh=fresh, say=say)
+    say_seen((one for one in own if one.endswith(".keras")), board["dataset"]["name"])
     if csv_file is not None:
         write_csv(csv_file, csv_rows(board))
     if markdown_file is not None:

@@ -135,6 +135,26 @@ def load_splits(config: Any, data_dir: Path | None) -> Any:
     return splits
 
 
+def say_seen(models: Iterable[str | Path], data: str) -> None:
+    """Print which models were trained on images that they are measured on.
+
+    Args:
+        models: names, `.keras` files or run folders.
+        data: data set of the measurement. The digits of mnist5k are training images of
+            MNIST.
+    """
+    from keras_dae.denoising.trained import find_model
+
+    if data != "mnist5k":
+        return
+    found = map(find_model, models)
+    if seen := [one.name for one in found if one.card.get("data") == "mnist"]:
+        say(
+            f"mnist5k consists of training images of MNIST. {', '.join(seen)} may have "
+            "been trained on them; its errors on new images are higher then."
+        )
+
+
 def say_counts(splits: Any) -> None:
     """Print how many images train and validate, and how many files they come from."""
     say(

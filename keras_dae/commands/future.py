@@ -132,7 +132,7 @@ def classify(
     show_default=True,
     help="Test images per noise and strength.",
 )
-@_filters("those tuned in seconds")
+@_filters("mean, median, Gaussian, Wiener, total variation")
 @machine_options
 @as_json
 def robustness(
@@ -250,7 +250,12 @@ def _numbers(
     "validation loss; the third time, stop.",
 )
 @click.option("--batch-size", type=int, help="Images per step.  [default: 64]")
-@click.option("--lr", "learning_rate", type=float, help="Adam's learning rate.")
+@click.option(
+    "--lr",
+    "learning_rate",
+    type=float,
+    help="Adam's learning rate.  [default: by depth]",
+)
 @click.option(
     "--precision",
     help="Precision of training: float32, tf32 (CUDA) or bfloat16 (torch).",

@@ -141,8 +141,9 @@ machine_options = _apply(
         click.option(
             "--threads",
             type=click.IntRange(1, MOST_THREADS),
-            help="CPU threads per process.  [default: 1 to train a small model, an "
-            "equal share of the cores in a sweep, else as the backend chooses]",
+            help="CPU threads per process.  [default: as the backend chooses; in "
+            "training, 1 for a small model, and an equal share of the cores in a "
+            "sweep]",
         ),
     ]
 )
@@ -241,7 +242,9 @@ recipe_options = _apply(
             "Needs --targets blind-spot. Sigma is estimated unless --sigma is given.",
         ),
         click.option(
-            "--filters", type=int, help="Channels of the hidden convolutions."
+            "--filters",
+            type=int,
+            help="Channels of the hidden convolutions.  [default: by the model]",
         ),
         click.option(
             "--train-images",
@@ -315,12 +318,15 @@ recipe_options = _apply(
             "loss; the third time, stop. Saves the best epoch.  [default: 0, off]",
         ),
         click.option(
-            "--clip-norm", type=float, help="Clip gradients to this global norm."
+            "--clip-norm",
+            type=float,
+            help="Clip gradients to this global norm.  [default: off]",
         ),
         click.option(
             "--averaging",
             type=float,
-            help="Average the weights exponentially, with this decay per step.",
+            help="Average the weights exponentially, with this decay per step.  "
+            "[default: off]",
         ),
         click.option(
             "--precision",

@@ -18,6 +18,7 @@ from keras_dae.commands.common import (
     say,
     say_counts,
     say_duration,
+    say_seen,
     say_unfinished,
     show,
     was_given,
@@ -46,13 +47,23 @@ from keras_dae.errors import UsageError, check
 
 @click.command()
 @as_json
-@numbers_option("depth", None, "Depths, separated by commas or repeated.")
-@numbers_option("latent", None, "Latent sides, separated by commas or repeated.")
+@numbers_option(
+    "depth", None, "Depths, separated by commas or repeated.  [default: 5,3,1]"
+)
+@numbers_option(
+    "latent",
+    None,
+    "Latent sides, separated by commas or repeated.  [default: 13,8,5]",
+)
 @click.option("--size", default=28, show_default=True, help="Side of the images.")
 @click.option(
     "--channels", default=1, show_default=True, help="Channels of the images."
 )
-@click.option("--filters", type=int, help="Channels of the hidden layers.")
+@click.option(
+    "--filters",
+    type=int,
+    help="Channels of the hidden layers.  [default: by the model]",
+)
 @click.option(
     "--model",
     "family",
@@ -289,6 +300,7 @@ def evaluate(
     scored = score(folders, data_dir, say, engine) if folders else []
     if files:
         scored.append(evaluate_files(files, config, data_dir, say, engine))
+        say_seen(files, scored[-1].results["dataset"]["name"])
     if per_image is not None:
         _write_per_image(per_image, scored)
     results = [one.results for one in scored]

@@ -15,6 +15,7 @@ from keras_dae.commands.common import (
     print_table,
     run_configuration,
     say,
+    say_seen,
 )
 from keras_dae.commands.options import (
     DEFAULT_STUDY,
@@ -101,6 +102,7 @@ def calibrate(
     limits = ("level", "confidence", "train_images", "validation_images")
     chosen = {key: options.pop(key) for key in limits}
     splits, noise, seed = _data_of(Path(model), found.card, options, data_dir)
+    say_seen([model], splits.name)
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.evaluation.engines import model_denoiser
@@ -174,7 +176,7 @@ def _data_of(
     model: Path, card: dict[str, Any], options: dict[str, Any], data_dir: Path | None
 ) -> tuple[Any, Any, int]:
     """Return images, noise and data seed: those of the training, or those given."""
-    from keras_dae.errors import UsageError
+    from keras_dae.errors import UsageError, check
     from keras_dae.images.noise_words import as_noise, noise_label
     from keras_dae.system.storage import is_dir, is_file
     from keras_dae.training.records import check_data
@@ -185,11 +187,22 @@ def _data_of(
     below = noise_label(noise) if "parts" in noise else noise.get("kind")
     given = given_options(options, {"noise": below})
     folder = find_runs(model)[0] if is_dir(model) else RunFolder(model.parent)
-    if "data" not in given and is_file(folder.config_path):
-        # The split of the run, so that no training image is used for calibration.
-        config = run_configuration(folder, given)
+    run = folder if is_file(folder.config_path) else None
+    own = {"data": card.get("data"), "data_seed": card.get("data_seed", 0)}
+    if run is not None:
+        own = {"data": run.data, "data_seed": run.config().data_seed}
+    same = given.get("data", own["data"]) == own["data"]
+    # Another split would calibrate on training images, whose errors are too small.
+    check(
+        not same or given.get("data_seed", own["data_seed"]) == own["data_seed"],
+        f"{model} was trained on the split of {own['data']} with data seed "
+        f"{own['data_seed']}. Its intervals need images that it was not trained on.",
+        data_seed=given.get("data_seed"),
+    )
+    if run is not None and same:
+        config = run_configuration(run, given)
         splits = load_splits(config, data_dir)
-        check_data(folder, splits)
+        check_data(run, splits)
         splits = splits.limited(
             config.train_images, validation=config.validation_images
         )
@@ -198,8 +211,7 @@ def _data_of(
         raise UsageError(
             f"Give --data, since {model} does not name the data of its training."
         )
-    own = {key: card.get(key) for key in ("data", "data_seed")}
-    config = configuration(None, {**({} if "data" in given else own), **given})
+    config = configuration(None, {**(own if same else {}), **given})
     splits = load_splits(config, data_dir)
     if "noise" in given or not noise:
         return splits, config.make_noise(), config.data_seed
@@ -284,6 +296,7 @@ def uncertainty(
             validation_images=validation_images,
             progress=steps,
         )
+    say_seen(models or nine, splits.name)
     if as_json:
         echo_json(results)
         return

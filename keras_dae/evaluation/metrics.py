@@ -15,14 +15,40 @@ DATA_RANGE = 1.0
 SSIM_SIGMA, SSIM_WINDOW = 1.5, 11
 
 
-def mse(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
-    """Return the mean squared error over pixels, one value per image."""
+def _check_pair(clean: np.ndarray, denoised: np.ndarray, smallest: int = 1) -> None:
     check(
-        clean.shape == denoised.shape and clean.ndim == 4,
-        "clean and denoised must have the same shape (N, H, W, C).",
+        clean.ndim == 4
+        and clean.shape == denoised.shape
+        and min(clean.shape[1:3]) >= smallest,
+        "clean and denoised must have the same shape (N, H, W, C)"
+        + (f", H and W at least {smallest}." if smallest > 1 else "."),
         clean=clean.shape,
         denoised=denoised.shape,
     )
+    check(
+        all(np.issubdtype(one.dtype, np.floating) for one in (clean, denoised)),
+        "clean and denoised must be floating-point arrays with values in [0, 1].",
+        clean=str(clean.dtype),
+        denoised=str(denoised.dtype),
+    )
+
+
+def mse(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
+    """Return the mean squared error over pixels, one value per image, (N,).
+
+    Args:
+        clean: clean images, floating point in [0, 1], (N, H, W, C).
+        denoised: denoised images of the same shape.
+
+    Raises:
+        UsageError: the shapes differ, or an array holds integers.
+
+    Example:
+        >>> clean = np.zeros((2, 8, 8, 1))
+        >>> mse(clean, clean + 0.1).round(4).tolist()
+        [0.01, 0.01]
+    """
+    _check_pair(clean, denoised)
     difference = clean.astype(np.float64) - denoised
     errors: np.ndarray = np.square(difference, out=difference).mean(axis=(1, 2, 3))
     return errors
@@ -34,32 +60,37 @@ def psnr_of(error: float) -> float:
 
 
 def psnr(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
-    """Return the peak signal-to-noise ratio in dB, one value per image.
+    """Return the peak signal-to-noise ratio in dB, one value per image, (N,).
 
-    Infinite where an image is reproduced exactly.
+    It is infinite for an image that is reproduced exactly. For arguments and errors
+    see `mse`.
+
+    Example:
+        >>> clean = np.zeros((2, 8, 8, 1))
+        >>> psnr(clean, clean + 0.1).round(2).tolist()
+        [20.0, 20.0]
     """
     with np.errstate(divide="ignore"):
         return 10 * np.log10(DATA_RANGE**2 / mse(clean, denoised))
 
 
 def ssim(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
-    """Return the structural similarity, one value per image, the mean over channels.
+    """Return the structural similarity, one value per image, (N,); mean over channels.
 
     Gaussian window of sigma 1.5 over 11x11 pixels, data range 1, population
     covariance, without the border of 5 pixels (Z. Wang et al., "Image Quality
     Assessment: From Error Visibility to Structural Similarity", 2004). It equals that
     of scikit-image with `gaussian_weights=True, use_sample_covariance=False`.
 
+    Args:
+        clean: clean images, floating point in [0, 1], (N, H, W, C).
+        denoised: denoised images of the same shape.
+
     Raises:
-        UsageError: images are below 11x11 pixels, or differ in shape.
+        UsageError: images are below 11x11 pixels, the shapes differ, or an array holds
+            integers.
     """
-    check(
-        clean.shape == denoised.shape and min(clean.shape[1:3]) >= SSIM_WINDOW,
-        "ssim needs arrays of the same shape (N, H, W, C), H, W at least "
-        f"{SSIM_WINDOW}.",
-        clean=clean.shape,
-        denoised=denoised.shape,
-    )
+    _check_pair(clean, denoised, SSIM_WINDOW)
     x, y = clean.astype(np.float64), denoised.astype(np.float64)
     mean_x, mean_y = _window(x), _window(y)
     variance_x = _window(x * x) - mean_x**2

@@ -81,7 +81,8 @@ def load(
     The image files of a folder are split 80/10/10, by file, and cut into patches.
 
     Args:
-        name: a row of `DATASETS`, 'auto', 'npz:PATH' or 'folder:PATH'.
+        name: 'mnist', 'fashion-mnist', 'mnist5k', 'auto', 'npz:PATH', 'folder:PATH', or
+            another row of `DATASETS`.
         data_dir: folder with `mnist.npz` or the Fashion-MNIST files. The default is the
             environment variable `KERAS_DAE_DATA`.
         split_seed: seed for the split and for the positions of fixed patches.

@@ -369,7 +369,7 @@ def make_noise(kind: str, **parameters: Any) -> Noise:
     """Return the noise named `kind` with its parameters.
 
     Args:
-        kind: a row of `NOISES`.
+        kind: 'gaussian', 'speckle', 'blur' or another row of `NOISES`.
         parameters: its fields. The first one, the strength, can be a pair (low, high)
             from which each image draws its own.
 

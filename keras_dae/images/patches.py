@@ -24,10 +24,10 @@ class Cut:
     """How images are cut into patches.
 
     Attributes:
-        size: side of a patch in pixels, within `SIDES`.
+        size: side of a patch in pixels, from 8 to 1024.
         channels: 1 for grey, 3 for RGB.
         patches: patches per image and epoch, and the most per image for validation and
-            test. None means as many as fit without overlap, at most `MOST`.
+            test. None means as many as fit without overlap, at most 256.
 
     Raises:
         UsageError: a value is out of range.

@@ -87,7 +87,8 @@ def test_shapes_that_differ_are_refused(metric, one, other):
         ),
         (
             *(ssim, (1, 11, 10, 12)),
-            "ssim needs arrays of the same shape (N, H, W, C), H, W at least 11. "
+            "clean and denoised must have the same shape (N, H, W, C), H and W at "
+            "least 11. "
             "Received: clean=(1, 11, 10, 12), denoised=(1, 11, 10, 12).",
         ),
     ],
@@ -179,3 +180,10 @@ def test_ssim_where_little_is_lit_equals_scikit_images():
 def test_ssim_of_images_below_its_window_is_refused():
     with pytest.raises(UsageError, match="at least 11"):
         ssim(np.zeros((1, 10, 28, 1)), np.zeros((1, 10, 28, 1)))
+
+
+@pytest.mark.parametrize("metric", [mse, psnr, ssim])
+def test_integers_are_refused_since_the_range_is_that_of_floats(metric):
+    images = np.zeros((2, 16, 16, 1), np.uint8)
+    with pytest.raises(UsageError, match="floating-point arrays"):
+        metric(images, images)
