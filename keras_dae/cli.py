@@ -67,7 +67,7 @@ COMMANDS = (
 
 INTERRUPTED = (
     "Interrupted. Finished work is kept. Run the same command again to continue; add "
-    "--resume for train."
+    "--resume for train, and --skip-existing for denoise."
 )
 
 

@@ -11,10 +11,11 @@ from keras_dae.denoiser import Denoiser
 from keras_dae.errors import check
 from keras_dae.evaluation.arrays import Scores, bench_of, score
 from keras_dae.evaluation.baselines import BASELINES
+from keras_dae.evaluation.guard import guarded
 from keras_dae.evaluation.metrics import METRICS
 from keras_dae.images.noise import Noise
 from keras_dae.images.noise_words import as_noise
-from keras_dae.images.ranges import range_of
+from keras_dae.images.ranges import given_range, range_of
 from keras_dae.images.rows import as_images
 
 # A denoiser, a name for `Denoiser.from_preset`, or a function of noisy float32 images
@@ -40,6 +41,8 @@ class Comparison:
         return self.rows[name]
 
     def __repr__(self) -> str:
+        if not self.rows:
+            return f"no denoiser, {self.images:,} images"
         width = max(map(len, self.rows))
         names = next(iter(self.rows.values()))
         heads = {name: name.upper().rjust(METRICS[name].digits + 2) for name in names}
@@ -76,7 +79,8 @@ def compare(
         seed: seed for the noise.
 
     Raises:
-        UsageError: a baseline, noise or name is unknown.
+        UsageError: a baseline, noise or name is unknown, or a denoiser has the name of
+            a baseline.
         KerasDAEError: a denoiser returns another shape, or values that are not finite.
 
     Example:
@@ -86,18 +90,21 @@ def compare(
         ['DAE_1_5', 'median 5x5', 'median 3x3', 'noisy input']
     """
     clean, drawn = as_images(images), as_noise(noise)
-    limits = range_of(clean, *(value_range or (None, None)))
-    if isinstance(denoisers, str | Path):
-        denoisers = [str(denoisers)]
-    if not isinstance(denoisers, Mapping):
-        denoisers = {str(named): named for named in denoisers}
+    limits = range_of(clean) if value_range is None else given_range(value_range)
     bench = bench_of(clean, drawn, limits, seed)
-    answers = {name: _function(one) for name, one in denoisers.items()}
-    for name in baselines:
+    named = _by_name(denoisers)
+    answers = {name: _function(name, one) for name, one in named.items()}
+    for name in [baselines] if isinstance(baselines, str) else baselines:
         check(
             name in BASELINES,
             f"A baseline must be one of {', '.join(BASELINES)}.",
             baseline=name,
+        )
+        check(
+            name not in named,
+            "A denoiser must not have the name of a baseline. Rename it, or leave out "
+            "the baseline.",
+            name=name,
         )
         answers[name] = BASELINES[name](bench.splits)
     rows = {name: score(bench, answer) for name, answer in answers.items()}
@@ -129,7 +136,22 @@ def export(
     return one.export(path, **options)
 
 
-def _function(one: AnyDenoiser) -> Callable[[np.ndarray], np.ndarray]:
+def _by_name(denoisers: Any) -> dict[str, AnyDenoiser]:
+    """Return the denoisers by name; a list can hold only names."""
+    if isinstance(denoisers, Mapping):
+        return dict(denoisers)
+    one = isinstance(denoisers, str | Path) or not isinstance(denoisers, Iterable)
+    listed = [denoisers] if one else [*denoisers]
+    for named in listed:
+        check(
+            isinstance(named, str | Path),
+            "Give denoisers that are not names in a dict, name -> denoiser.",
+            denoiser=named,
+        )
+    return {str(named): named for named in listed}
+
+
+def _function(name: str, one: AnyDenoiser) -> Callable[[np.ndarray], np.ndarray]:
     if isinstance(one, str | Path):
         one = Denoiser.from_preset(one)
-    return one.answer if isinstance(one, Denoiser) else one
+    return one.answer if isinstance(one, Denoiser) else guarded(one, name)

@@ -1,6 +1,7 @@
 """`Denoiser`: a Keras model with its noise, value range and training record."""
 
 from collections.abc import Iterable
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,12 +13,12 @@ from keras_dae.denoising.arrays import denoise_any, with_interval
 from keras_dae.denoising.tile_model import TileModel
 from keras_dae.denoising.trained import card_range, find_model
 from keras_dae.denoising.widths import uncertainty_of
-from keras_dae.errors import KerasDAEError, UsageError, check
+from keras_dae.errors import KerasDAEError, UsageError, check, is_a
 from keras_dae.evaluation.arrays import Scores, bench_of, score
 from keras_dae.images.noise import NOISES, Noise
 from keras_dae.images.noise_words import as_noise, describe_noise, noise_label
 from keras_dae.images.pairs import NoisyCleanPairs
-from keras_dae.images.ranges import range_of
+from keras_dae.images.ranges import given_range, range_of
 from keras_dae.images.rows import as_images, check_plain
 from keras_dae.images.splits import Splits
 from keras_dae.images.targets import CLEAN, TargetPairs, training_pairs
@@ -95,10 +96,18 @@ class Denoiser:
             model=model,
         )
         self.card: dict[str, Any] = dict(card or {})
-        self.seed, self.value_range = seed, value_range
+        self.seed = seed
+        self.value_range: Range | None = (
+            None if value_range is None else given_range(value_range)
+        )
         self.run: Any = None
-        if value_range is not None:
-            range_of(np.zeros(1), *value_range)  # raises if it is invalid
+        check(
+            isinstance(model, Spec) or model.built,
+            "The Keras model is not built yet. Give it an input shape, as in "
+            "keras.Sequential([keras.Input((28, 28, 1)), ...]).",
+            model=model.name,
+        )
+        self._name: str | None = None  # of the preset, run or file
         found = self._own_noise() if noise is None else noise
         self.noise = None if found is None else as_noise(found)
         self._spec: Spec | None = model if isinstance(model, Spec) else None
@@ -128,7 +137,9 @@ class Denoiser:
         if str(named).startswith(HANDLES):
             return cls(_load_handle(str(named)))
         found = find_model(named)
-        return cls(files.load(found.path), card=found.card)
+        denoiser = cls(files.load(found.path), card=found.card)
+        denoiser._name = found.name
+        return denoiser
 
     @classmethod
     def train(
@@ -156,7 +167,8 @@ class Denoiser:
         """
         run = fit_run(config, splits, out, resume=resume, progress=progress)
         denoiser = cls.from_preset(run.path)
-        denoiser.run = run
+        denoiser.run, denoiser.seed = run, config.seed
+        denoiser._epochs = len(run.history()["loss"])
         return denoiser
 
     def __repr__(self) -> str:
@@ -174,8 +186,9 @@ class Denoiser:
         """Denoise an image or a batch of images.
 
         Args:
-            image: a path, an image (H, W) or (H, W, C) with C 1 or 3, or a batch
-                (N, H, W) or (N, H, W, C); uint8, uint16, bool or float. Images that do
+            image: a path, an image (H, W) or (H, W, C) with C 1 or 3 (2 or 4 with
+                alpha, which is not changed), or a batch (N, H, W) or (N, H, W, C);
+                uint8, uint16, bool or float. Images that do
                 not have the input size of the model are denoised in overlapping tiles.
                 A file is treated like an array of its pixels. `keras-dae denoise` also
                 fills gaps (NaN) and finds the range of counts in its values.
@@ -352,18 +365,22 @@ class Denoiser:
         optimizer = choose_optimizer(
             *(self.model, optimizer, learning_rate, epochs, pairs)
         )
+        # Before training, which may be interrupted.
+        for key in (KEY, "training", *OF_THESE_WEIGHTS):
+            self.card.pop(key, None)
+        before = self._epochs
+        if is_a(epochs, Integral):
+            self._epochs += int(epochs)  # the noise of none of them is drawn again
         history, card = fit_arrays(
             *(self.model, pairs, validation),
             epochs=epochs,
-            before=self._epochs,
+            before=before,
             compiled={"optimizer": optimizer, "loss": loss, "metrics": metrics},
             callbacks=callbacks,
             fast=fast,
             verbose=verbose,
         )
-        self._epochs += len(history.epoch)
-        for key in (KEY, *OF_THESE_WEIGHTS):
-            self.card.pop(key, None)
+        self._epochs = before + len(history.epoch)
         self.card |= card
         return history
 
@@ -403,7 +420,7 @@ class Denoiser:
             UsageError: the path does not end in `.keras`.
             KerasDAEError: the file cannot be written.
         """
-        files.save(self.model, path, card=self.card)
+        files.save(self.model, path, card=self._whole_card())
 
     def export(
         self, path: Path | str, format: str | None = None, *, overwrite: bool = False
@@ -426,7 +443,21 @@ class Denoiser:
         with TemporaryDirectory() as folder:
             model = Path(folder) / "model.keras"
             self.save(model)
-            return export(model, chosen, Path(path), self.card, overwrite=overwrite)
+            card = {"name": self._name or self.model.name, **self._whole_card()}
+            return export(model, chosen, Path(path), card, overwrite=overwrite)
+
+    def _whole_card(self) -> dict[str, Any]:
+        """Return the card with the noise and the value range that were given."""
+        card = dict(self.card)
+        if self.noise is not None:
+            card.setdefault("noise", describe_noise(self.noise))
+        if self.value_range is not None:
+            low, high = self.value_range
+            kept = card.get("values", {})
+            if (kept.get("low"), kept.get("high")) != (low, high):
+                # Of any type: the range of this one is not converted.
+                card["values"] = {"dtype": "float64", "low": low, "high": high}
+        return card
 
     def _start(self, bias: float) -> keras.Model:
         """Return the untrained model. `bias` is the initial bias of the last layer."""

@@ -10,11 +10,11 @@ import pytest
 from keras_dae.comparison import compare
 from keras_dae.evaluation.baselines import BASELINES
 from keras_dae.evaluation.filters import FILTERS
+from keras_dae.evaluation.guard import guarded
 from keras_dae.evaluation.metrics import METRICS, measure_all, summarise
 from keras_dae.images.noise import NOISES
 from keras_dae.models.ceiling_builders import build_ceiling
 from keras_dae.models.ceilings import CEILINGS
-from keras_dae.study.common.loaders import guarded
 from keras_dae.study.report.experiments import EXPERIMENTS
 from keras_dae.study.report.publish import write_report
 from keras_dae.system.storage import write_json

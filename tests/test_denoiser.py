@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from PIL import Image
 
 import keras_dae as kd
 from keras_dae.denoising.tile_model import TileModel
+from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.images.frozen import TEST, VALIDATION, frozen_arrays
 from keras_dae.images.pairs import NoisyCleanPairs
 from keras_dae.images.targets import FrozenTargets, training_pairs
@@ -433,3 +435,124 @@ def test_lists_of_images_are_taken(tiny):
     images = [list(image) for image in np.asarray(tiny.train)[:, :, :, 0] / 255.0]
     assert len(NoisyCleanPairs(images, "gaussian:0.5")) >= 1
     assert kd.Splits.from_arrays(images, images[:4]).image_shape == (8, 8, 1)
+
+
+def test_save_keeps_the_range_and_the_noise(tmp_path, digits):
+    model = kd.load("DAE_1_5")
+    denoiser = kd.Denoiser(model, noise="gaussian:0.5", value_range=(0, 4080))
+    counts = noisy_digit(digits)[1].astype(np.uint16) * 16
+    denoiser.calibrate(
+        *(digits.train[:100].astype(np.uint16) * 16,),
+        digits.validation[:200].astype(np.uint16) * 16,
+    )
+    denoiser.save(tmp_path / "mine.keras")
+    again = kd.Denoiser.from_preset(tmp_path / "mine.keras")
+    assert again.noise == denoiser.noise
+    assert (again.denoise(counts) == denoiser.denoise(counts)).all()
+    of_both = [
+        one.denoise(counts, return_interval=True)[1] for one in (again, denoiser)
+    ]
+    assert (of_both[0] == of_both[1]).all()
+
+
+def test_an_interrupted_fit_keeps_no_card_of_other_weights(digits):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    denoiser = kd.Denoiser.from_preset("DAE_1_5")
+    assert "figures" in denoiser.card
+    with pytest.raises(KeyboardInterrupt):
+        denoiser.fit(digits.train[:64], epochs=2, callbacks=[Stop()], verbose=0)
+    assert not {"figures", "training", "input", "seed"} & set(denoiser.card)
+    assert denoiser._epochs == 2
+
+
+def test_training_goes_on_with_the_seed_of_the_run(tiny, tmp_path):
+    config = kd.make_config({"depth": 1, "latent": 5, "epochs": 1, "seed": 3})
+    denoiser = kd.Denoiser.train(config, tiny, tmp_path)
+    assert (denoiser.seed, denoiser._epochs) == (3, 1)
+
+
+def test_compare_shows_each_denoiser_or_refuses_it(digits):
+    images = digits.test[:5]
+
+    def changes(noisy):
+        noisy *= 0
+        return noisy
+
+    with pytest.raises(KerasDAEError, match="mine changes its input"):
+        kd.compare({"mine": changes}, images, noise="gaussian:0.5")
+    with pytest.raises(UsageError, match="must not have the name of a baseline"):
+        kd.compare({"noisy input": "DAE_1_5"}, images, noise="gaussian:0.5")
+    alone = kd.compare(
+        {"noisy input": "DAE_1_5"}, images, noise="gaussian:0.5", baselines=()
+    )
+    assert list(alone.rows) == ["noisy input"]
+    denoiser = kd.Denoiser.from_preset("DAE_1_5")
+    for given in (denoiser, [denoiser, denoiser], changes):
+        with pytest.raises(UsageError, match="in a dict, name -> denoiser"):
+            kd.compare(given, images, noise="gaussian:0.5")
+    found = kd.compare(
+        ["DAE_1_5"], images, noise="gaussian:0.5", baselines="median 3x3"
+    )
+    assert list(found.rows) == ["DAE_1_5", "median 3x3"]
+    assert "no denoiser" in repr(kd.compare({}, images, noise="blur:1", baselines=()))
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda d, x: kd.Denoiser(d.model, value_range=5), "two numbers"),
+        (lambda d, x: kd.Denoiser(d.model, value_range=("a", "b")), "two numbers"),
+        (lambda d, x: kd.Denoiser(d.model, value_range=(None, None)), "two numbers"),
+        (lambda d, x: kd.Denoiser(d.model, value_range=(0, 1e39)), "both finite"),
+        (lambda d, x: kd.denoise_by_itself(x[0], value_range=(0, 1, 2)), "two numbers"),
+        (lambda d, x: kd.Denoiser(keras.Sequential()), "is not built yet"),
+        (lambda d, x: d.fit(x[:0] / 255), "at least one image"),
+        (lambda d, x: d.evaluate(x, seed=-1), "seed must be a whole number"),
+        (lambda d, x: d.evaluate(x, seed=1.5), "seed must be a whole number"),
+        (
+            lambda d, x: kd.Denoiser(d.model, value_range=(0, 1)).denoise(x[0] + 1j),
+            "one of the types",
+        ),
+        (lambda d, x: kd.make_config(None), "A configuration is a dict"),
+        (lambda d, x: d.fit(x, targets="noisy", loss="mae"), "need the loss mse"),
+        (
+            lambda d, x: kd.compare({}, x, noise="blur:1", value_range=(1, 0)),
+            "low must be below high",
+        ),
+    ],
+)
+def test_wrong_values_get_one_sentence(digits, call, says):
+    denoiser = kd.Denoiser.from_preset("DAE_1_5")
+    with pytest.raises(UsageError, match=says):
+        call(denoiser, digits.test[:4])
+
+
+def test_tensors_are_taken_as_arrays(digits):
+    torch = pytest.importorskip("torch")
+    images = torch.from_numpy(np.array(digits.train[:64]))
+    denoiser = kd.Denoiser(kd.plan(depth=1, latent=5), noise="gaussian:0.5")
+    history = denoiser.fit(images, epochs=1, verbose=0)
+    same = kd.Denoiser(kd.plan(depth=1, latent=5), noise="gaussian:0.5")
+    expected = same.fit(np.asarray(images), epochs=1, verbose=0)
+    assert history.history == expected.history
+
+
+def test_no_strength_is_the_input_and_flat_images_stay():
+    denoiser = kd.Denoiser.from_preset("DAE_1_5")
+    image = np.random.default_rng(0).random((28, 28))
+    assert (denoiser.denoise(image, strength=0) == image).all()
+    for shape in ((28, 28), (40, 30)):
+        flat = np.full(shape, 128, np.uint8)
+        assert (denoiser.denoise(flat) == flat).all()
+
+
+def test_an_archive_has_the_name_of_its_model(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    kd.Denoiser.from_preset("photo").save(tmp_path / "my-own.keras")
+    kd.export(tmp_path / "my-own.keras", tmp_path / "a.dtmodel")
+    with zipfile.ZipFile(tmp_path / "a.dtmodel") as archive:
+        assert all("keras-dae-my-own/" in name for name in archive.namelist())

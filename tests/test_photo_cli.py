@@ -14,6 +14,7 @@ import keras_dae as kd
 from keras_dae.cli import main
 from keras_dae.denoising.choose import choose
 from keras_dae.denoising.tile_model import TileModel
+from keras_dae.errors import KerasDAEError
 
 HEIGHT, WIDTH = 90, 131  # odd: padding is the program's
 
@@ -254,3 +255,84 @@ def test_a_model_gets_few_pixels_at_a_time_whatever_the_image(monkeypatch):
     assert np.abs(model.denoise(image) - image).max() < 1e-6
     assert max(seen) <= 512 * 512
     assert sum(seen) < 1.25 * image[..., 0].size
+
+
+# Grey images with three channels
+
+
+def in_colour(grey, way):
+    """Return a grey image as a file, or an array of uint8 with three channels."""
+    rgb = np.stack([grey] * 3, axis=2)
+    return rgb if way == "RGB" else np.dstack([rgb, np.full(grey.shape, 200, "uint8")])
+
+
+@pytest.mark.parametrize("way", ["RGB", "RGBA", "P"])
+def test_a_grey_image_in_colour_is_denoised_as_a_grey_one(way, tmp_path):
+    clean, noisy = pixels("scene", 1, 25)
+    if way == "P":
+        image = Image.fromarray(noisy).convert("P")
+    else:
+        image = Image.fromarray(in_colour(noisy, way))
+    image.save(tmp_path / "a.png")
+    Image.fromarray(in_colour(clean, "RGB")).save(tmp_path / "clean.png")
+    words = [tmp_path / "a.png", "-o", tmp_path / "b.png", "--json"]
+    if way == "RGB":
+        words += ["--clean", tmp_path / "clean.png"]
+    row = json.loads(run(*words).stdout)["images"][0]
+    assert row["model"] == "photo-gray"
+    answer = np.asarray(Image.open(tmp_path / "b.png").convert("RGBA"))
+    alone, _ = denoised(noisy, tmp_path)
+    assert (answer[..., :3] == alone[..., None]).all()
+    assert (answer[..., 3] == (200 if way == "RGBA" else 255)).all()
+    if way == "RGB":
+        gain = row["metrics"]["psnr"] - row["input_metrics"]["psnr"]
+        assert gain > 3
+
+
+def test_arrays_with_equal_channels_are_denoised_as_grey_ones():
+    _, noisy = pixels("scene", 1, 25)
+    denoiser, alone = kd.Denoiser.from_preset("photo-gray"), None
+    alone = denoiser.denoise(noisy)
+    for way in ("RGB", "RGBA"):
+        answer = denoiser.denoise(in_colour(noisy, way))
+        assert (answer[..., :3] == alone[..., None]).all()
+        assert way == "RGB" or (answer[..., 3] == 200).all()
+    itself = kd.denoise_by_itself(in_colour(noisy, "RGB"))
+    assert (itself == kd.denoise_by_itself(noisy)[..., None]).all()
+    _, colour = pixels("scene", 3, 25)
+    batch = np.stack([colour, in_colour(noisy, "RGB")])
+    both = denoiser.denoise(batch)
+    assert (both[0] == denoiser.denoise(colour)).all()
+    assert (both[1] == alone[..., None]).all()
+    with pytest.raises(KerasDAEError, match=r"grey.*removes no noise.*photo-gray"):
+        kd.Denoiser.from_preset("photo").denoise(batch)
+
+
+def test_a_model_of_colour_refuses_a_grey_image(tmp_path):
+    _, noisy = pixels("scene", 1, 25)
+    for name, image in (("a", noisy), ("b", in_colour(noisy, "RGB"))):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+        words = [tmp_path / f"{name}.png", "-o", tmp_path / "out", "--model", "photo"]
+        said = run(*words, code=1).stderr
+        assert "is grey" in said
+        assert "use photo-gray" in said
+        assert ("in three equal channels" in said) == (name == "b")
+
+
+def test_each_page_has_its_model(digits, tmp_path):
+    """Noisy digits, a colour photograph and a grey one in the same file."""
+    page = np.rint(255 * noisy_page(digits, 3, 0.5)[..., 0]).astype(np.uint8)
+    (_, colour), (_, grey) = (pixels("scene", channels, 25) for channels in (3, 1))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for image in (page, colour, grey):
+            kind = "rgb" if image.ndim == 3 else "minisblack"
+            writer.write(image, photometric=kind)
+    done = run(tmp_path / "a.tif", "-o", tmp_path / "b.tif", "--json")
+    row = json.loads(done.stdout)["images"][0]
+    assert row["model"] == "DAE_5_13, photo, photo-gray"
+    assert "in colour on page 2; grey, and unlike noisy digits on page 3" in row["why"]
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        answers = [page.asarray() for page in file.pages]
+    for answer, image in zip(answers, (page, colour, grey), strict=True):
+        alone, _ = denoised(image, tmp_path)
+        assert (answer == alone).all()

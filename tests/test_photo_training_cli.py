@@ -91,7 +91,8 @@ def test_folders_named_train_and_val_are_the_parts(tmp_path):
     assert len(splits.test) == 0
     imageio.imwrite(tmp_path / "photos" / "more.png", photograph(9, 64, 64))
     drawn = load(f"folder:{tmp_path / 'photos'}", cut=Cut(16, 3))
-    assert len(drawn.files["test"]) == 1
+    assert drawn.files == splits.files
+    assert "more.png" in " ".join(drawn.notes)
 
 
 def test_a_run_without_test_images_is_not_evaluated(tmp_path):

@@ -11,11 +11,11 @@ from keras_dae.commands.common import (
     given_options,
     load_splits,
     look_at,
+    measurable,
     print_table,
     run_configuration,
     say,
     say_seen,
-    say_unfinished,
 )
 from keras_dae.commands.options import (
     DEFAULT_STUDY,
@@ -68,7 +68,7 @@ def bits(
 
     files, folders = _found(runs, out)
     look_at(files.values(), folders)
-    say_unfinished(folders)
+    folders = measurable(folders)
     config = configuration(None, options)
     for folder in folders:
         _check_setting(folder, given_options(options))

@@ -11,11 +11,11 @@ from keras_dae.commands.common import (
     echo_json,
     given_options,
     look_at,
+    measurable,
     print_table,
     run_configuration,
     say,
     say_seen,
-    say_unfinished,
 )
 from keras_dae.commands.options import (
     DEFAULT_STUDY,
@@ -108,7 +108,7 @@ def compare(
     own = [*_photo(config or (folders[0].config() if folders else None)), *texts]
     own = [str(presets.get(text, text)) for text in own]
     look_at(map(Path, own), folders)
-    say_unfinished(folders)
+    folders = measurable(folders, named=bool(runs))
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.board.figures import board_markdown, csv_rows, terminal_table

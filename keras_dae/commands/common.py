@@ -220,19 +220,38 @@ def say(line: str) -> None:
     click.echo(printable(line), err=True)
 
 
-def say_unfinished(folders: Iterable[Any]) -> None:
-    """Name the runs that were interrupted.
+def measurable(folders: Iterable[Any], named: bool = True) -> list[Any]:
+    """Return the runs that can be measured, and print what is left out.
 
-    Commands that measure runs use the weights of the last finished epoch, and leave out
-    a run that has none.
+    The weights of the last finished epoch are measured.
+
+    Args:
+        folders: the runs.
+        named: whether the user named them. Of runs that were only found, those of noisy
+            files, which have no clean images, are left out too.
+
+    Raises:
+        KerasDAEError: there are runs, but none of them can be measured.
     """
+    from keras_dae.errors import KerasDAEError
+
+    folders, kept = list(folders), []
     for folder in folders:
         config, done = folder.config(), len(folder.history()["loss"])
-        if not folder.finished(config):
-            say(
-                f"{folder.path} was interrupted after {done} of {config.epochs} "
-                "epochs; train --resume continues it"
-            )
+        if not folder.model_path.exists():
+            say(f"{folder.path} has no finished epoch yet; left out")
+        elif config.noisy_files and not named:
+            say(f"{folder.path} was trained on noisy files; left out")
+        else:
+            kept.append(folder)
+            if not folder.finished(config):
+                say(
+                    f"{folder.path} was interrupted after {done} of {config.epochs} "
+                    "epochs; train --resume continues it"
+                )
+    if folders and not kept:
+        raise KerasDAEError("None of the runs can be measured.")
+    return kept
 
 
 def echo_json(value: Any) -> None:
@@ -257,6 +276,8 @@ def check_free(path: Path | None, overwrite: bool, *inputs: Path | None) -> None
         return
     if str(path) == "-":
         raise UsageError("Standard output is not supported here; name a file.")
+    if path.parent.is_file():
+        raise UsageError(f"{path.parent} is a file, not a folder.")
     if not os.path.lexists(path):
         return
     if any(one is not None and one.exists() and path.samefile(one) for one in inputs):

@@ -11,9 +11,9 @@ from keras_dae.commands.common import (
     echo_json,
     load_splits,
     look_at,
+    measurable,
     print_table,
     say,
-    say_unfinished,
 )
 from keras_dae.commands.options import (
     DEFAULT_RUNS,
@@ -90,7 +90,7 @@ def classify(
 
     folders = _found(runs, out)
     look_at([], folders)
-    say_unfinished(folders)
+    folders = measurable(folders)
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.classification.run import classify as carry_out

@@ -175,14 +175,20 @@ def denoise(
     """
     from keras_dae.denoising.choose import AUTO
     from keras_dae.denoising.files import STANDARD, holding, plan_jobs
+    from keras_dae.errors import check
     from keras_dae.system import backend
+    from keras_dae.system.standard import CLOSED
 
     noise, label = _noise(add_noise)
     ways = {"overwrite": overwrite, "skip_existing": skip_existing}
     _check_ways(**ways)
-    plan = functools.partial(plan_jobs, inputs, out, label=label, **ways)
+    kept = [clean] if clean else []
+    plan = functools.partial(plan_jobs, inputs, out, label=label, kept=kept, **ways)
     jobs = plan()
     _check_picture(jobs, compare, clean, overwrite)
+    check(
+        out != STANDARD or "stdout" not in CLOSED, "Standard output is closed.", out=out
+    )
     if uncertainty:
         _check_calibrated(from_itself, model_name, out, options)
     trained = _trained(model_name, from_itself, options)
@@ -192,8 +198,12 @@ def denoise(
         say(f"{backend.summary()}; model {trained.name if trained else AUTO}")
         with holding(out, jobs, say):
             # Plan again under the lock: another process may have written outputs.
-            options |= {"uncertainty": uncertainty, "overwrite": overwrite}
+            # Widths without an output are those of an interrupted command.
+            replace = overwrite or skip_existing
+            options |= {"uncertainty": uncertainty, "overwrite": replace}
             rows = _run(plan(), trained, noise, compare, clean, options)
+    if compare is not None and any(row["state"] == "skipped" for row in rows):
+        say("There is no comparison, since the image was skipped.")
     # An image on standard output must not be mixed with text.
     to_error = out == STANDARD
     _report(rows, as_json, to_error)
@@ -254,8 +264,15 @@ def _check_picture(
         raise UsageError(f"--compare writes a .png file. Received: {compare}.")
     (job,) = jobs
     check_free(compare, overwrite, job.source, clean)
-    if job.target is not None and compare.resolve() == job.target.resolve():
-        raise UsageError(f"{compare} is the output; name another file for --compare.")
+    if job.target is None:
+        return
+    written, place = job.target.resolve(), compare.resolve()
+    # Its widths are named after the output.
+    widths = f"{written.name}.width"
+    if place == written or (
+        place.parent == written.parent and place.name.startswith(widths)
+    ):
+        raise UsageError(f"{compare} is an output; name another file for --compare.")
 
 
 def _trained(name: str, from_itself: bool, options: dict[str, Any]) -> Any:
@@ -376,8 +393,8 @@ def _run(
                 display.remove_task(bar)
             _tell_choice(result.row, told)
             warned = _tell(result.row, warned)
-            if compare is not None and result.views is not None:
-                _draw(compare, result.views)
+            if compare is not None:
+                _draw(compare, result)
     return rows
 
 
@@ -432,13 +449,22 @@ def _tell(row: dict[str, Any], warned: bool) -> bool:
     return warned
 
 
-def _draw(path: Path, views: tuple[Any, Any, Any]) -> None:
+def _draw(path: Path, result: Any) -> None:
+    """Write the comparison of a file that was denoised."""
     from keras_dae.denoising.comparison import comparison
+    from keras_dae.errors import KerasDAEError
     from keras_dae.system.storage import replacing
 
-    clean, noisy, denoised = views
-    with replacing(path) as temporary:
-        comparison(noisy, denoised, clean).savefig(temporary)
+    if result.views is None:
+        return
+    clean, noisy, denoised = result.views
+    try:
+        with replacing(path) as temporary:
+            comparison(noisy, denoised, clean).savefig(temporary)
+    except KerasDAEError as error:  # the report still follows
+        say(f"Error: {error}")
+        result.row |= {"state": "failed", "reason": f"{error}".rstrip(".")}
+        return
     say(f"Comparison: {path}")
 
 

@@ -7,6 +7,7 @@ import click
 
 from keras_dae.commands.common import echo_json, look_at, print_table, say
 from keras_dae.commands.options import TableOption, as_json, data_dir, overwrite_option
+from keras_dae.errors import UsageError
 
 # Packages that compute outputs; a comparison records their versions.
 RUNTIMES = ("keras", "torch", "jax", "tensorflow", "numpy", "onnxruntime", "openvino")
@@ -53,6 +54,8 @@ def export(
     from keras_dae.denoising.trained import find_model
     from keras_dae.interchange.export import export as write
 
+    if str(out) == "-":
+        raise UsageError("Standard output is not supported here; name a file.")
     trained = find_model(model)
     look_at([trained.path])
     card = {"name": trained.name, **trained.card}

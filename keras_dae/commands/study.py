@@ -13,13 +13,13 @@ from keras_dae.commands.common import (
     grid,
     load_splits,
     look_at,
+    measurable,
     print_table,
     resumed,
     say,
     say_counts,
     say_duration,
     say_seen,
-    say_unfinished,
     show,
     was_given,
 )
@@ -149,7 +149,8 @@ def train(
 ) -> None:
     """Train one model and save it in a run folder.
 
-    To train a finished run for longer, use --resume and a larger --epochs.
+    To train a finished run for longer, use --resume and a larger --epochs (not for runs
+    with --patience).
 
     To fine-tune the pretrained denoiser of photographs, use --start photo and
     --data folder:PATH with your own photographs.
@@ -172,7 +173,6 @@ def train(
         steps=options["steps"],
         seconds=seconds,
     )
-    config = asked(config_file, options)
     if resume:
         check(
             not was_given("config_file", "out"),
@@ -180,6 +180,8 @@ def train(
             resume=resume,
         )
         config, out = resumed(Path(resume), options)
+    else:
+        config = asked(config_file, options)
     splits = load_splits(config, data_dir)  # fails before the slow import of keras
     config = noise_of_files(config, splits)
     if resume is None:
@@ -290,7 +292,7 @@ def evaluate(
     places = [run for run in runs if run not in files] if runs else [out]
     folders = find_all(places)
     look_at(files, folders)
-    say_unfinished(folders)
+    folders = measurable(folders, named=bool(runs))
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.nine.measure import evaluate as score

@@ -16,15 +16,15 @@ def asked(config_file: Path | None, options: dict[str, Any]) -> Any:
     from keras_dae.training.starting import start_options
 
     recipe = read_toml(config_file) if config_file else {}
-    given = given_options(options, recipe)
+    start = options.get("start") or recipe.get("start")
+    implied = start_options(str(start)) if start is not None else {}
+    given = given_options(options, {**implied, **recipe})
     sigma = given.get("sigma")
     if isinstance(sigma, float | int) and sigma > LARGE_SIGMA:
         say(
             f"Warning: sigma is on the scale from 0 to 1; {sigma:g} of 255 is "
             f"{sigma / 255:.3f}"
         )
-    start = given.get("start", recipe.get("start"))
-    implied = start_options(str(start)) if start is not None else {}
     folder = str(given.get("data", recipe.get("data"))).startswith("folder:")
     if not folder:
         implied.pop("channels", None)
@@ -121,6 +121,10 @@ def in_time(config: Any, splits: Any, seconds: float | None, out: Path) -> Any:
     folder = RunFolder(out / run_name(config, splits.name))
     there = folder.config() if folder.config_path.exists() else None
     if seconds is not None and there is not None:
+        say(
+            f"--seconds sets the length of a new run; {folder.path} keeps its "
+            f"{there.epochs} epochs"
+        )
         return config.model_copy(update={"epochs": there.epochs})
     losses = folder.history()["val_loss"] if there is not None else []
     done = len(losses)

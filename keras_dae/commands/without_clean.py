@@ -7,9 +7,9 @@ import click
 from keras_dae.commands.common import (
     echo_json,
     look_at,
+    measurable,
     print_table,
     say,
-    say_unfinished,
 )
 from keras_dae.commands.options import (
     DEFAULT_STUDY,
@@ -47,7 +47,7 @@ def without_clean(
 
     folders = find_all(runs or [out / "without-clean" / "runs"])
     look_at([], folders)
-    say_unfinished(folders)
+    folders = measurable(folders)
     backend.select(device, threads)
     say(backend.summary())
     from keras_dae.study.without_clean.run import without_clean as carry_out

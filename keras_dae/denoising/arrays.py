@@ -9,12 +9,20 @@ import numpy as np
 
 from keras_dae.denoising.similar_patches import learn_from
 from keras_dae.denoising.tile_model import Tiled, TileModel
-from keras_dae.denoising.tiles import BATCH
+from keras_dae.denoising.tiles import BATCH, skip_flat
 from keras_dae.denoising.widths import unlike
 from keras_dae.errors import check, legible
 from keras_dae.images.io.formats import read_file
-from keras_dae.images.io.pictures import UnreadableError, from_unit, to_unit
-from keras_dae.images.ranges import range_of
+from keras_dae.images.io.pictures import (
+    COUNTS,
+    RANGES,
+    UnreadableError,
+    from_unit,
+    is_grey,
+    page_of,
+    to_unit,
+)
+from keras_dae.images.ranges import given_range, range_of
 from keras_dae.images.rows import check_plain
 from keras_dae.uncertainty.calibrate import Uncertainty
 
@@ -33,9 +41,10 @@ def denoise_by_itself(
     a function of brightness. The images of a batch must have the same noise.
 
     Args:
-        image: a path, an image (H, W) or (H, W, C) with C 1 or 3, or a batch (N, H, W)
-            or (N, H, W, C); uint8, uint16, bool or float. Each side must be at least 16
-            pixels. A file is treated like an array of its pixels.
+        image: a path, an image (H, W) or (H, W, C) with C 1 or 3 (2 or 4 with alpha,
+            which is not changed), or a batch (N, H, W) or (N, H, W, C); uint8, uint16,
+            bool or float. Each side must be at least 16 pixels. A file is treated like
+            an array of its pixels.
         value_range: image values that are scaled to 0 and 1; values outside are cut
             off. The default is the range of the type, as in `Denoiser`.
         strength: blend of input and output, from 0 (the input) to 1 (the output).
@@ -53,7 +62,7 @@ def denoise_by_itself(
         >>> bool(denoise_by_itself(noisy).std() < 0.5 * noisy.std())
         True
     """
-    limits = value_range or (None, None)
+    limits = (None, None) if value_range is None else given_range(value_range)
     return denoise_any(
         learn_from, image, lambda images: range_of(images, *limits), strength
     )
@@ -93,6 +102,10 @@ def denoise_any(
         return found[0] if len(found) == 1 else found
     check_plain(image)
     array = np.asarray(image)
+    if array.ndim == 3 and array.shape[-1] in (2, 4):
+        page = page_of(array)
+        answer = _denoise(model_of, page.values[None], range_of, strength)[0]
+        return page.joined(answer)
     batch = _as_batch(array)
     return _denoise(model_of, batch, range_of, strength).reshape(array.shape)
 
@@ -105,6 +118,22 @@ def _denoise(
     inverted: bool = False,
 ) -> np.ndarray:
     """Denoise a batch (N, H, W, C); the result has the same type."""
+    grey = np.array([is_grey(image) for image in images])
+    if grey.any():
+        found = np.empty_like(images)
+        for rows, channels in ((grey, 1), (~grey, 3)):
+            if rows.any():
+                some = images[rows][..., :channels]
+                found[rows] = _denoise(model_of, some, range_of, strength, inverted)
+        return found
+    name = images.dtype.name
+    check(
+        name in (*RANGES, *COUNTS),
+        f"Images must be of one of the types {', '.join((*RANGES, *COUNTS))}.",
+        type=name,
+    )
+    if strength == 0:
+        return images.copy()
     low, high = range_of(images)
     unit = to_unit(images, low, high, inverted=inverted).clip(0, 1)
     answers = _answers(model_of(unit), unit)
@@ -126,6 +155,11 @@ def with_interval(
         found: the calibrated intervals of the model.
     """
     images = _as_batch(array)
+    check(
+        not any(map(is_grey, images)),
+        "Give grey images with one channel; the three channels of these are equal.",
+        shape=array.shape,
+    )
     low, high = range_of(images)
     unit = to_unit(images, low, high, inverted=False).clip(0, 1)
     strange = [unlike(found, one, model.sides) for one in unit]
@@ -147,7 +181,7 @@ def _answers(model: Tiled, unit: np.ndarray) -> np.ndarray:
     """Return the outputs for float32 images in [0, 1] of any size."""
     if model.sides == unit.shape[1:3]:
         parts = np.split(unit, range(BATCH, len(unit), BATCH))
-        return np.concatenate([model(part) for part in parts])
+        return np.concatenate([skip_flat(model)(part) for part in parts])
     return np.stack([model.denoise(one) for one in unit])
 
 

@@ -16,16 +16,16 @@ def comparison(
     title states the factor.
 
     Args:
-        noisy: the input, float in [0, 1], (H, W, C) with C 1 or 3.
+        noisy: the input, (H, W, C) with C 1 or 3; values are clipped to [0, 1].
         denoised: the output, of the same shape.
         clean: the clean image of the same shape, or None.
     """
-    noisy, denoised = _shrunk(noisy), _shrunk(denoised)
+    noisy, denoised = _shrunk(noisy.clip(0, 1)), _shrunk(denoised.clip(0, 1))
     removed, times = _visible(noisy - denoised)
     title = "what was removed" + (f", {times}x" if times > 1 else "")
     panels = [("before", noisy), ("after", denoised), (title, removed)]
     if clean is not None:
-        panels.insert(0, ("clean", _shrunk(clean)))
+        panels.insert(0, ("clean", _shrunk(clean.clip(0, 1))))
     height, width = noisy.shape[:2]
     inches = 2.9 * min(max(height / width, 0.3), 3.0)
     figure = Figure(figsize=(2.9 * len(panels), inches + 0.5), dpi=150)

@@ -9,11 +9,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from keras_dae.denoising.advice import advise, usual
-from keras_dae.denoising.files import Job
+from keras_dae.denoising.files import Job, sources_of
 from keras_dae.denoising.measure import clean_pages, measure, units
 from keras_dae.denoising.pages import (
+    Chosen,
     Task,
     Tick,
+    check_channels,
     check_padded,
     denoise_page,
     no_tick,
@@ -39,7 +41,13 @@ from keras_dae.images.io.pictures import (
     to_unit,
 )
 from keras_dae.images.noise import Noise
-from keras_dae.images.ranges import fill_gaps, put_back, value_range
+from keras_dae.images.ranges import (
+    PERCENTILES,
+    by_data,
+    fill_gaps,
+    put_back,
+    value_range,
+)
 from keras_dae.system.storage import replacing
 
 
@@ -77,6 +85,8 @@ def denoise_jobs(
         begin: called for each file with its number of tiles. It returns a function
             that is called after each batch with the number of tiles done.
     """
+    jobs = list(jobs)
+    read = {path.resolve() for path in sources_of(jobs)}
     for number, job in enumerate(jobs):
         row: dict[str, Any] = {"input": job.name, "output": None, "state": "failed"}
         began = time.perf_counter()
@@ -87,7 +97,7 @@ def denoise_jobs(
             if job.skipped:
                 row |= {"state": "skipped", "reason": job.skipped}
             else:
-                result = _one(job, number, task, row, stdin, stdout, views, begin)
+                result = _one(job, number, task, row, read, stdin, stdout, views, begin)
                 row["state"] = "done"
         except UnreadableError as error:
             row["reason"] = error.mended
@@ -112,7 +122,7 @@ class _Opened:
 
     Attributes:
         picture: its pages; their values are replaced by the outputs.
-        task: the task, with the model chosen for this file.
+        tasks: per page, the task with the model chosen for it.
         ranges: per page, the values that are scaled to 0 and 1.
         gaps: per page, the result of `fill_gaps`.
         noisy: per page, the values to denoise.
@@ -120,7 +130,7 @@ class _Opened:
     """
 
     picture: Picture
-    task: Task
+    tasks: list[Task]
     ranges: list[tuple[float, float]]
     gaps: list[Any]
     noisy: list[np.ndarray]
@@ -132,6 +142,7 @@ def _one(
     number: int,
     task: Task,
     row: dict[str, Any],
+    read: set[Path],
     stdin: BinaryIO | None,
     stdout: BinaryIO | None,
     views: bool,
@@ -143,15 +154,17 @@ def _one(
     maps: list[Path] = []
     if task.uncertainty is not None:
         maps = width_paths(job.target, len(picture.pages))
-        check_free(maps, task.overwrite)
-    tick = begin(job, sum(tiles(page, one.task) for page in picture.pages))
+        check_free(maps, task.overwrite, read)
+    work = zip(picture.pages, one.tasks, strict=True)
+    tick = begin(job, sum(tiles(page, own) for page, own in work))
     widths = _answer(one, tick, row)
     shown = _measure(one, row) if views or one.clean is not None else None
     for page, gaps in zip(picture.pages, one.gaps, strict=True):
         page.values = put_back(page.values, gaps)
-    _write(picture, job.target, stdout)
+    # The output comes last: where it exists, its widths do too.
     for path, width in zip(maps, widths, strict=True):
         write_widths(path, width)
+    _write(picture, job.target, stdout)
     if maps:
         row["widths"] = [str(path) for path in maps]
         row["mean_width"] = float(np.mean([width.mean() for width in widths]))
@@ -170,28 +183,40 @@ def _open(
             f"{job.target} has another"
         )
     gaps = [fill_gaps(page) for page in picture.pages]
-    ranges = [_limits(page, task) for page in picture.pages]
-    row |= _describe(picture) | describe_values(picture, ranges, gaps, task.range)
+    found = [_limits(page, task) for page in picture.pages]
+    ranges, sources = [limits for limits, _ in found], [source for _, source in found]
+    row |= _describe(picture) | describe_values(picture, ranges, sources, gaps)
     originals = [page.values for page in picture.pages]
     if task.noise is not None:
         _add_noise(picture, task.noise, ranges, [task.noise_seed, number])
-    task = _with_model(picture.pages[0], ranges[0], task, row)
-    row |= _look(picture.pages[0], ranges[0], task.card)
+    units_of = [
+        to_unit(middle(page.values), *limits, page.inverted).clip(0, 1)
+        for page, limits in zip(picture.pages, ranges, strict=True)
+    ]
+    tasks = [task] * len(picture.pages)
+    if task.choose is not None:
+        chosen = [task.choose(unit) for unit in units_of]
+        row |= _choice(chosen)
+        tasks = [replace(task, model=one.model, card=one.card) for one in chosen]
+    row |= _look(units_of, tasks)
     noisy = [page.values for page in picture.pages]
     clean = None
     if task.clean is not None:
         clean = clean_pages(task.clean, picture, ranges, task.range, task.megapixels)
     elif task.noise is not None:
         clean = units(originals, picture, ranges)
-    for page in picture.pages:
-        check_padded(page, task)
-    return _Opened(picture, task, ranges, gaps, noisy, clean)
+    for page, own in zip(picture.pages, tasks, strict=True):
+        check_channels(page, own)
+        check_padded(page, own)
+    return _Opened(picture, tasks, ranges, gaps, noisy, clean)
 
 
 def _answer(one: _Opened, tick: Tick, row: dict[str, Any]) -> list[np.ndarray]:
     """Denoise each page in place; return the interval widths if requested."""
-    task, widths = one.task, []
-    for page, limits in zip(one.picture.pages, one.ranges, strict=True):
+    widths = []
+    for page, limits, task in zip(
+        one.picture.pages, one.ranges, one.tasks, strict=True
+    ):
         if task.learn is not None:
             task = replace(task, model=task.learn(page, limits))
         if task.uncertainty is None:
@@ -238,28 +263,31 @@ def _denoise_with_width(
     return width
 
 
-def _with_model(
-    page: Page, limits: tuple[float, float], task: Task, row: dict[str, Any]
-) -> Task:
-    """Return the task with the model that its `choose` selects for a page, if any."""
-    if task.choose is None:
-        return task
-    chosen = task.choose(
-        to_unit(middle(page.values), *limits, page.inverted).clip(0, 1)
-    )
-    row |= {"model": chosen.name, "why": chosen.why}
-    return replace(task, model=chosen.model, card=chosen.card)
+def _choice(chosen: list[Chosen]) -> dict[str, str]:
+    """Return the models chosen for the pages of a file, and why."""
+    first = {one.name: (number, one) for number, one in reversed([*enumerate(chosen)])}
+    found = sorted(first.values(), key=lambda pair: pair[0])
+    if len(found) == 1:
+        return {"model": found[0][1].name, "why": found[0][1].why}
+    return {
+        "model": ", ".join(one.name for _, one in found),
+        "why": "; ".join(f"{one.why} on page {n + 1}" for n, one in found),
+    }
 
 
-def _limits(page: Page, task: Task) -> tuple[float, float]:
-    """Return the values of a page that are scaled to 0 and 1.
+def _limits(page: Page, task: Task) -> tuple[tuple[float, float], str]:
+    """Return the values of a page that are scaled to 0 and 1, and where they are from.
 
     They are those of `range`, else those of the model's training, else those of the
-    data type.
+    data type, else percentiles of the page. Only the second and the last need a note.
     """
     if task.range is None and (known := card_range(task.card, page.values.dtype)):
-        return known
-    return value_range(page, task.range)
+        return known, "as in the training of the model"
+    found = value_range(page, task.range)
+    from_data = task.range is None and by_data(page) and np.ptp(page.values) > 0
+    return found, "percentiles {:g} and {:g} of the data".format(
+        *PERCENTILES
+    ) if from_data else ""
 
 
 def _read(job: Job, task: Task, stdin: BinaryIO | None) -> Picture:
@@ -288,22 +316,26 @@ def _describe(picture: Picture) -> dict[str, Any]:
         "type": picture.pages[0].values.dtype.name,
         "width": width,
         "height": height,
-        "channels": SHADES[channels] + alpha,
+        "channels": SHADES[channels * picture.pages[0].copies] + alpha,
         "pages": len(picture.pages),
-        "note": picture.note or None,
     }
 
 
-def _look(
-    page: Page, limits: tuple[float, float], card: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the estimates for a page, and a warning if it is unlike training data."""
-    unit = to_unit(middle(page.values), *limits, page.inverted).clip(0, 1)
-    if min(unit.shape[:2]) < SMALLEST:
-        return {"estimate": None, "warning": None}
-    seen = describe(unit)
-    warning = advise(seen, usual(card), card)
-    return {"estimate": seen, "warning": warning}
+def _look(images: list[np.ndarray], tasks: list[Task]) -> dict[str, Any]:
+    """Return the estimates for the first page, and a warning about one unlike training.
+
+    Args:
+        images: the centre of each page, float32 in [0, 1].
+        tasks: per page, the task with its model.
+    """
+    seen = [describe(u) if min(u.shape[:2]) >= SMALLEST else None for u in images]
+    for number, (estimate, task) in enumerate(zip(seen, tasks, strict=True)):
+        if estimate is None:
+            continue
+        if words := advise(estimate, usual(task.card), task.card):
+            page = f" (page {number + 1})" if number else ""
+            return {"estimate": seen[0], "warning": words + page}
+    return {"estimate": seen[0], "warning": None}
 
 
 def _add_noise(

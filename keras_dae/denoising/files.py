@@ -2,9 +2,9 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_dae.errors import UsageError, check, legible, reason
@@ -72,6 +72,7 @@ def plan_jobs(
     label: str = "",
     overwrite: bool = False,
     skip_existing: bool = False,
+    kept: Iterable[Path] = (),
 ) -> list[Job]:
     """Return the jobs for the given inputs.
 
@@ -82,6 +83,7 @@ def plan_jobs(
         label: label of added noise, for the name of each output.
         overwrite: replace existing outputs.
         skip_existing: skip inputs whose output exists.
+        kept: other files that are read and must not be replaced.
 
     Raises:
         UsageError: `out` does not fit the inputs.
@@ -97,9 +99,10 @@ def plan_jobs(
     folder = Path(out)
     if format_of(folder) is not None and not is_dir(folder):
         _check_single(found, folder, label)
-        return [
-            _checked(source, folder, problem, existing) for source, _, problem in found
-        ]
+        return _sparing(
+            [_checked(one, folder, problem, existing) for one, _, problem in found],
+            kept,
+        )
     check(
         all(source is not None or problem for source, _, problem in found),
         "The output of an image from standard input must be a file or '-'.",
@@ -111,7 +114,25 @@ def plan_jobs(
         f"{', '.join(FORMATS)}.",
         out=out,
     )
-    return list(_into_folder(found, folder, label, existing))
+    return _sparing(_into_folder(found, folder, label, existing), kept)
+
+
+def _sparing(planned: Iterable[Job], kept: Iterable[Path]) -> list[Job]:
+    """Return the jobs, with a problem for those that would replace an input."""
+    jobs = list(planned)
+    read = {path.resolve() for path in (*sources_of(jobs), *kept)}
+    return [
+        replace(job, problem=f"its output {legible(job.target)} is also read")
+        if not (job.problem or job.skipped or job.target is None)
+        and job.target.resolve() in read
+        else job
+        for job in jobs
+    ]
+
+
+def sources_of(jobs: Iterable[Job]) -> list[Path]:
+    """Return the input files of the jobs."""
+    return [job.source for job in jobs if job.source is not None]
 
 
 def holding(
@@ -145,11 +166,18 @@ def _into_folder(
         if target not in taken:
             taken[target] = source
             yield _checked(source, target, "", existing)
-        elif taken[target] != source:  # else the same input was given twice
+        elif not _same(taken[target], source):  # else the input was given twice
             first = legible(taken[target])
             yield Job(
                 source, None, f"its output {legible(target)} is also that of {first}"
             )
+
+
+def _same(one: Path | None, other: Path | None) -> bool:
+    """Tell whether two inputs are the same file, perhaps by different paths."""
+    return one == other or (
+        one is not None and other is not None and one.resolve() == other.resolve()
+    )
 
 
 def _check_single(found: list[Found], target: Path, label: str) -> None:

@@ -1,12 +1,13 @@
 """Compare pages with clean pages, before and after denoising."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_dae.evaluation.metrics import METRICS, measure_all, summarise
 from keras_dae.images.io.formats import read_file
-from keras_dae.images.io.pictures import Picture, UnreadableError, to_unit
+from keras_dae.images.io.pictures import RANGES, Picture, UnreadableError, to_unit
 from keras_dae.images.ranges import Range, fill_gaps, value_range
 
 
@@ -15,7 +16,7 @@ def units(
 ) -> list[np.ndarray]:
     """Return values of a picture's pages as float32 in [0, 1]."""
     return [
-        to_unit(array, *limits, page.inverted)
+        to_unit(page.spread(array), *limits, page.inverted)
         for array, limits, page in zip(values, ranges, picture.pages, strict=True)
     ]
 
@@ -30,7 +31,8 @@ def clean_pages(
     """Read the clean image of a picture: float32 on its scale, one array per page.
 
     Raises:
-        UnreadableError: the clean image cannot be read, or its shape differs.
+        UnreadableError: the clean image cannot be read, or its shape differs, or its
+            type differs and so does the scale.
     """
     try:
         clean = read_file(path, megapixels)
@@ -41,13 +43,39 @@ def clean_pages(
         raise UnreadableError(
             f"has no usable clean image: {path} {error.mended}"
         ) from error
-    shapes = [page.values.shape for page in clean.pages]
-    wanted = [page.values.shape for page in picture.pages]
+    shapes = [page.spread(page.values).shape for page in clean.pages]
+    wanted = [page.spread(page.values).shape for page in picture.pages]
     if shapes != wanted:
         raise UnreadableError(
             f"has pages of shape {wanted}, but the clean image {path} has {shapes}"
         )
-    return units([page.values for page in clean.pages], clean, ranges)
+    values = [page.values for page in clean.pages]
+    scales = [
+        _scale(array.dtype, page.values.dtype, limits, path)
+        for array, page, limits in zip(values, picture.pages, ranges, strict=True)
+    ]
+    return units(values, clean, scales)
+
+
+def _scale(
+    clean: np.dtype[Any], noisy: np.dtype[Any], limits: Range, path: Path
+) -> Range:
+    """Return the values of a clean page that are scaled to 0 and 1.
+
+    They are those of the noisy page if the types are equal, else the ranges of both
+    types.
+
+    Raises:
+        UnreadableError: the noisy page has a range of its own and another type.
+    """
+    if clean == noisy:
+        return limits
+    if limits == RANGES.get(noisy.name) and clean.name in RANGES:
+        return RANGES[clean.name]
+    raise UnreadableError(
+        f"has values of type {noisy.name} from {limits[0]:g} to {limits[1]:g}, which "
+        f"cannot be compared with the {clean.name} values of the clean image {path}"
+    )
 
 
 def measure(

@@ -8,11 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from keras_dae.denoising.tile_model import Tiled, TileModel
-from keras_dae.denoising.tiles import Tiling, denoise_rows, tile_count, tiles_at_once
+from keras_dae.denoising.tile_model import (
+    GREY_IN_COLOUR,
+    MOST_TILE,
+    Tiled,
+    TileModel,
+    checked_overlap,
+)
+from keras_dae.denoising.tiles import (
+    Tiling,
+    denoise_rows,
+    skip_flat,
+    tile_count,
+    tiles_at_once,
+)
 from keras_dae.denoising.trained import card_range
 from keras_dae.denoising.turns import over_turns
-from keras_dae.denoising.values import answers
 from keras_dae.errors import check
 from keras_dae.images.estimates import middle
 from keras_dae.images.io.pictures import (
@@ -102,6 +113,8 @@ class Task:
             "strength must be from 0 to 1.",
             strength=self.strength,
         )
+        if self.model is None and self.overlap is not None:
+            checked_overlap(self.overlap, (MOST_TILE, MOST_TILE))
         if self.model is not None:
             tile = self.model.tiling(*self.model.tile, self.overlap).tile
             check(
@@ -117,6 +130,18 @@ def _tiling(page: Page, task: Task) -> Tiling:
     return task.model.tiling(height, width, task.overlap)
 
 
+def check_channels(page: Page, task: Task) -> None:
+    """Refuse a grey page for a model of colour images.
+
+    Raises:
+        UnreadableError: the page is grey and the model expects colour.
+    """
+    channels = page.values.shape[2]
+    if isinstance(task.model, TileModel) and task.model.channels > channels:
+        equal = ", in three equal channels" if page.copies > 1 else ""
+        raise UnreadableError(f"is grey{equal}; {GREY_IN_COLOUR}")
+
+
 def check_padded(page: Page, task: Task) -> None:
     """Refuse a narrow page that becomes too large when padded to the size of a tile.
 
@@ -125,13 +150,16 @@ def check_padded(page: Page, task: Task) -> None:
     """
     height, width = page.values.shape[:2]
     total = prod(_tiling(page, task).size) / 1e6
+    words = (
+        f"holds {width:,} x {height:,} pixels, which are {total:,.0f} megapixels when "
+        "padded to the tile size"
+    )
     # Of a tile alone, which a small page is enlarged to, much less is reasonable.
-    enlarged = total > MOST_TILE_MEGAPIXELS and total > 4 * height * width / 1e6
-    if total > task.megapixels or enlarged:
+    if total > MOST_TILE_MEGAPIXELS and total > 4 * height * width / 1e6:
+        raise UnreadableError(f"{words}, too many for so small an image")
+    if total > task.megapixels:
         raise UnreadableError(
-            f"holds {width:,} x {height:,} pixels, which are {total:,.0f} megapixels "
-            f"when padded to the tile size, more than {task.megapixels:,.0f}",
-            "--max-megapixels allows more",
+            f"{words}, more than {task.megapixels:,.0f}", "--max-megapixels allows more"
         )
 
 
@@ -154,7 +182,7 @@ def _strength(page: Page, limits: tuple[float, float], task: Task) -> float:
     if task.sigma is None:
         return task.strength
     assert task.model is not None
-    unit = to_unit(middle(page.values), *limits, page.inverted)
+    unit = to_unit(middle(page.values), *limits, page.inverted).clip(0, 1)
     answer = task.model.denoise(unit, overlap=task.overlap, best=task.best)
     removed = float(np.std(unit - answer, dtype=np.float64))
     return task.strength * min(1.0, task.sigma / max(removed, 1e-12))
@@ -211,7 +239,7 @@ def denoise_page(
         read,
         write,
         source.shape,
-        lambda tiles: answers(predict, tiles),
+        skip_flat(predict),
         tiling.tile,
         overlap=tiling.overlap,
         margin=tiling.margin,

@@ -11,6 +11,7 @@ from keras_dae.denoising.tiles import (
     denoise_array,
     even_tile,
     round_up,
+    skip_flat,
     tiles_at_once,
 )
 from keras_dae.denoising.turns import over_turns
@@ -24,6 +25,9 @@ from keras_dae.images.io.pictures import pad_to, unpad
 MOST_TILE, LEAST_TILE = 512, 64
 FREE_TILE = 128  # the same if the receptive field is not known
 SHADES = {1: "grey", 3: "RGB"}
+# A copy of the image in each channel would come back with its noise: the model takes
+# what all channels share for content.
+GREY_IN_COLOUR = "a model of colour images removes no noise from it; use photo-gray"
 
 
 class Tiled(ABC):
@@ -62,7 +66,7 @@ class Tiled(ABC):
         tiling = self.tiling(height, width, overlap)
         answer = denoise_array(
             pad_to(image, tiling.size),
-            over_turns(self) if best else self,
+            skip_flat(over_turns(self) if best else self),
             tiling.tile,
             overlap=tiling.overlap,
             margin=tiling.margin,
@@ -139,7 +143,11 @@ class TileModel(Tiled):
         return Tiling(size, (height, width), shared, min(margin, shared // 2))
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
-        """Denoise tiles (n, h, w, C); C can be 1 or 3 for any model."""
+        """Denoise tiles (n, h, w, C); C can be 3 for a model of grey images.
+
+        Raises:
+            KerasDAEError: the tiles are grey and the model expects colour.
+        """
         number, height, width, channels = tiles.shape
         if channels == self.channels:
             return self._answer(tiles)
@@ -147,8 +155,7 @@ class TileModel(Tiled):
             single = np.moveaxis(tiles, 3, 1).reshape(-1, height, width, 1)
             answers = self._answer(single).reshape(number, channels, height, width)
             return np.moveaxis(answers, 1, 3)
-        grey: np.ndarray = self._answer(np.repeat(tiles, 3, axis=3))
-        return np.asarray(grey.mean(axis=3, keepdims=True))
+        raise KerasDAEError(f"The image is grey; {GREY_IN_COLOUR}.")
 
     def _answer(self, tiles: np.ndarray) -> np.ndarray:
         # Padding to a shape used before avoids a compilation by jax and tensorflow.

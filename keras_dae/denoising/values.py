@@ -1,44 +1,37 @@
-"""Scale the values of pages for a model, and describe them."""
+"""Describe the values of the pages of a file."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from keras_dae.denoising.tiles import Predict
-from keras_dae.images.io.pictures import RANGES, Picture
-from keras_dae.images.ranges import Range, range_note
+from keras_dae.images.io.pictures import Picture
+from keras_dae.images.ranges import Range
 
 
 def describe_values(
-    picture: Picture, ranges: list[Range], gaps: list[Any], asked: Range | None
+    picture: Picture, ranges: list[Range], sources: Sequence[str], gaps: list[Any]
 ) -> dict[str, Any]:
-    """Return the value range of the first page, and notes on all pages."""
-    notes = [picture.note]
-    scaled = [
-        limits
-        for page, limits in zip(picture.pages, ranges, strict=True)
-        if asked is None and limits != RANGES.get(page.values.dtype.name)
-    ]
-    if scaled:
-        pages = f"page 1 of {len(scaled)}, each with its own range: "
-        first = pages if len(scaled) > 1 else ""
-        words = first + range_note(scaled[0])
-        notes.append(f"{words} (use --range LOW..HIGH for another range)")
-    missing = sum(int((~np.isfinite(g)).sum()) for g in gaps if g is not None)
-    if missing:
-        notes.append(f"values that are not finite are kept: {missing:,}")
-    return {"range": list(ranges[0]), "note": "; ".join(filter(None, notes)) or None}
+    """Return the value range of the first page, and notes on all pages.
 
-
-def answers(model: Predict, tiles: np.ndarray) -> np.ndarray:
-    """Denoise tiles, except those of a single colour, which contain no noise.
-
-    The outputs for such tiles are all alike and would show as a grid.
+    Args:
+        picture: the pages.
+        ranges: per page, the values that are scaled to 0 and 1.
+        sources: per page, where the range is from; empty if that needs no note.
+        gaps: per page, the result of `fill_gaps`.
     """
-    noisy = (tiles != tiles[:, :1, :1]).any(axis=(1, 2, 3))
-    if noisy.all():
-        return model(tiles)
-    found = tiles.copy()
-    if noisy.any():
-        found[noisy] = model(tiles[noisy])
-    return found
+    notes = [picture.note]
+    noted = [pair for pair in zip(ranges, sources, strict=True) if pair[1]]
+    if noted:
+        ((low, high), source), several = noted[0], len(noted) > 1
+        first = f"page 1 of {len(noted)}, each with its own range: " if several else ""
+        notes.append(
+            f"{first}values from {low:g} to {high:g} were scaled to 0 to 1: {source} "
+            "(use --range LOW..HIGH for another range)"
+        )
+    missing = sum(np.count_nonzero(gap) for gap in gaps if gap is not None)
+    if missing:
+        notes.append(
+            f"values that are not finite, or beyond 1e30, are kept: {missing:,}"
+        )
+    return {"range": list(ranges[0]), "note": "; ".join(filter(None, notes)) or None}

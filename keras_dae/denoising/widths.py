@@ -1,5 +1,6 @@
 """Write the width of each pixel's interval to a file next to the output."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,15 @@ def width_paths(target: Path | None, pages: int) -> list[Path]:
     return [target.with_name(f"{target.name}.{name}.png") for name in names]
 
 
-def check_free(paths: list[Path], overwrite: bool) -> None:
-    """Refuse to overwrite an existing file.
+def check_free(paths: list[Path], overwrite: bool, read: Container[Path]) -> None:
+    """Refuse to overwrite an existing file, or one that is read.
 
     Raises:
-        UnreadableError: a file exists, and `overwrite` is not set.
+        UnreadableError: a file exists, and `overwrite` is not set; or it is in `read`.
     """
     for path in paths:
+        if path.resolve() in read:
+            raise UnreadableError(f"its {path} is also read")
         if path.exists() and not overwrite:
             raise UnreadableError(f"its {path} exists; --overwrite replaces it")
 

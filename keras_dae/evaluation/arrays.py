@@ -1,8 +1,9 @@
 """Score denoisers on arrays of clean images."""
 
+from numbers import Integral
 from typing import Any
 
-from keras_dae.errors import check
+from keras_dae.errors import check, is_a
 from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.evaluation.metrics import METRICS
 from keras_dae.evaluation.scoring import TestBench
@@ -24,9 +25,10 @@ def bench_of(
         seed: seed for the noise.
 
     Raises:
-        UsageError: there is no image.
+        UsageError: there is no image, or the seed is not a whole number from 0.
     """
     check(len(images) > 0, "There must be at least one image.", shape=images.shape)
+    check(is_a(seed, Integral) and seed >= 0, "seed must be a whole number.", seed=seed)
     low, high = value_range
     # Nothing is trained or selected here, so the other splits are placeholders.
     splits = Splits("arrays", images, images, images, {}, low, high, sha256="")

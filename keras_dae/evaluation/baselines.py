@@ -39,7 +39,8 @@ def median_filter(size: int) -> Callable[[Splits], Denoiser]:
     """Return the row for a median filter of `size` x `size` pixels (section 1.2)."""
 
     def make(splits: Splits) -> Denoiser:
-        return lambda noisy: ndimage.median_filter(noisy, (1, size, size, 1))
+        # Clipped like each row of `FILTERS`, so that one name has one error.
+        return lambda noisy: ndimage.median_filter(noisy, (1, size, size, 1)).clip(0, 1)
 
     return make
 

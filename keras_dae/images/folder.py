@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,7 @@ class ImageFiles:
     def parts(self, seed: int) -> dict[str, list[int]]:
         """Return the files for training, validation and test, as indices of `names`.
 
-        If all files are in folders named `train`, `val` and optionally `test`, these
+        If there are folders named `train` and `val`, and optionally `test`, these
         define the parts. Otherwise validation and test get a tenth each, at least one
         file. This choice depends only on `seed` and the sorted names.
         """
@@ -84,11 +85,24 @@ class ImageFiles:
         """Return the parts defined by the folders of the files, if there are any."""
         found: dict[str, list[int]] = {part: [] for part in PARTS}
         for number, name in enumerate(self.names):
-            part = FOLDERS.get(name.partition("/")[0])
-            if part is None or "/" not in name:
+            if (part := _part(name)) is None:
                 return None
             found[part].append(number)
         return found if found["train"] and found["validation"] else None
+
+
+def _part(name: str) -> str | None:
+    """Return the part that the top folder of a file assigns it to, if any."""
+    top, inside, _ = name.partition("/")
+    return FOLDERS.get(top.lower()) if inside else None
+
+
+def _outside_parts(names: Iterable[str]) -> list[str]:
+    """Return the files outside train, val and test, if these define the parts."""
+    parts = {name: _part(name) for name in names}
+    if not {"train", "validation"} <= {*parts.values()}:
+        return []
+    return [name for name, part in parts.items() if part is None]
 
 
 def read_folder(folder: Path, cut: Cut) -> ImageFiles:
@@ -133,6 +147,13 @@ def read_folder(folder: Path, cut: Cut) -> ImageFiles:
         found[name] = pages
         held += sum(page.nbytes for page in pages)
         _check_memory(folder, held)
+    if stray := _outside_parts(found):
+        for name in stray:
+            del found[name]
+        notes.append(
+            f"{_named(stray)} below {folder} {'is' if len(stray) == 1 else 'are'} not "
+            "in train, val or test; left out."
+        )
     if len(found) < SMALLEST:
         raise KerasDAEError(_too_few(folder, len(paths), len(found), notes))
     if small:
@@ -163,13 +184,18 @@ def find_images(
     problems: list[tuple[Path, str]] = []
     images: list[Path] = []
     for path in _files(folder, skip, problems):
-        if path.name.startswith(".") or path.stem.endswith(DONE):
+        if path.name.startswith(".") or _is_result(path):
             continue
         if format_of(path) is not None:
             images.append(path)
         elif (words := other_kind(path) or unnamed_image(path)) is not None:
             problems.append((path, words))
     return sorted(images), sorted(problems)
+
+
+def _is_result(path: Path) -> bool:
+    """Tell whether a file is a denoised image or the widths of its intervals."""
+    return Path(re.sub(r"\.width(-\d+)?\.png$", "", path.name)).stem.endswith(DONE)
 
 
 def _files(

@@ -1,10 +1,11 @@
 """Which values are scaled to 0 and 1: given ones, or those of the type or data."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from keras_dae.errors import UsageError, check
+from keras_dae.errors import UsageError, check, is_a
 from keras_dae.images.io.pictures import (
     COUNTS,
     RANGES,
@@ -83,17 +84,11 @@ def by_data(page: Page) -> bool:
     return values.dtype.kind == "f" and bool(values.min() < 0 or values.max() > 1)
 
 
-def range_note(limits: Range) -> str:
-    """Return a note on a range that was taken from the data."""
-    low, high = PERCENTILES
-    return (
-        f"values from {limits[0]:g} to {limits[1]:g} were scaled to 0 to 1: "
-        f"percentiles {low:g} and {high:g} of the data"
-    )
-
-
 def fill_gaps(page: Page) -> np.ndarray | None:
     """Replace values that are not finite by the nearest finite one, in place.
+
+    Values beyond `LARGEST`, which some programs store for missing ones, count as not
+    finite.
 
     Returns the replaced values in an array that is 0 elsewhere, or None if all values
     are finite.
@@ -102,9 +97,10 @@ def fill_gaps(page: Page) -> np.ndarray | None:
         UnreadableError: more of them than `MAX_GAPS`.
     """
     values = page.values
-    if values.dtype.kind != "f" or np.isfinite(values.sum(dtype=np.float64)):
+    # A comparison with NaN is false.
+    if values.dtype.kind != "f" or -LARGEST < values.min() <= values.max() < LARGEST:
         return None
-    gaps = ~np.isfinite(values)
+    gaps = ~(np.abs(values) < LARGEST)
     share = float(gaps.mean())
     if share > MAX_GAPS:
         raise UnreadableError(
@@ -131,7 +127,7 @@ def _filled(values: np.ndarray, gaps: np.ndarray) -> np.ndarray:
 
 def put_back(values: np.ndarray, before: np.ndarray | None) -> np.ndarray:
     """Return denoised values with the gaps that `fill_gaps` filled restored."""
-    return values if before is None else np.where(np.isfinite(before), values, before)
+    return values if before is None else np.where(before == 0, values, before)
 
 
 def beyond(values: np.ndarray, limits: Range) -> np.ndarray | None:
@@ -152,6 +148,29 @@ def put_beyond(values: np.ndarray, excess: np.ndarray | None) -> np.ndarray:
         return values
     whole = as_type(values + excess, values.dtype)
     return np.asarray(np.where(excess == 0, values, whole))
+
+
+def given_range(given: Any) -> Range:
+    """Return a range that a user gave as two numbers, low and high.
+
+    Raises:
+        UsageError: it is something else, or `low` is not below `high`.
+    """
+    check(
+        isinstance(given, tuple | list)
+        and len(given) == 2
+        and all(is_a(end, Real) for end in given),
+        "value_range must be two numbers, (low, high).",
+        value_range=given,
+    )
+    low, high = map(float, given)
+    check(
+        low < high <= LARGEST and low >= -LARGEST,
+        f"low must be below high, and both finite (at most {LARGEST:g}).",
+        low=low,
+        high=high,
+    )
+    return low, high
 
 
 def range_of(
@@ -175,14 +194,9 @@ def range_of(
         >>> range_of(np.zeros((1, 8, 8, 1), "uint8"))
         (0.0, 255.0)
     """
-    if low is not None or high is not None:
-        check(
-            low is not None and high is not None and low < high,
-            "Give both low and high, with low below high.",
-            low=low,
-            high=high,
-        )
-        return float(low), float(high)  # type: ignore[arg-type]
+    if low is not None and high is not None:
+        return given_range((low, high))
+    check(low is None and high is None, "Give both low and high.", low=low, high=high)
     name = images.dtype.name
     if name not in RANGES:
         raise UsageError(

@@ -172,7 +172,8 @@ def as_images(images: Images) -> Images:
     Raises:
         UsageError: the number of axes is wrong.
     """
-    if not hasattr(images, "ndim"):
+    # Tensors of a backend have other types.
+    if not isinstance(getattr(images, "dtype", None), np.dtype):
         images = np.asarray(images)
     check_plain(images)
     check(
@@ -189,7 +190,12 @@ def as_images(images: Images) -> Images:
 
 
 def extremes(images: Images) -> tuple[float, float]:
-    """Return the smallest and the largest value; NaN if there is a NaN."""
+    """Return the smallest and the largest value; NaN if there is a NaN.
+
+    Raises:
+        UsageError: there is no image.
+    """
+    check(len(images) > 0, "There must be at least one image.", shape=images.shape)
     lowest, highest = zip(*((b.min(), b.max()) for b in blocks(images)), strict=True)
     return float(np.min(lowest)), float(np.max(highest))
 

@@ -9,7 +9,7 @@ from keras_dae.errors import KerasDAEError, check
 from keras_dae.images.folder import PARTS, ImageFiles
 from keras_dae.images.io.arrays import Arrays
 from keras_dae.images.patches import Patches, fixed_patches, random_patches
-from keras_dae.images.ranges import range_of
+from keras_dae.images.ranges import given_range, range_of
 from keras_dae.images.rows import Images, Rows, as_images, extremes, whole_numbers
 from keras_dae.system.storage import array_sha256
 from keras_dae.system.streams import stream
@@ -94,7 +94,15 @@ class Splits:
             "train, validation and test must have the same image shape and type.",
             **{part: (one.shape, one.dtype.name) for part, one in parts.items()},
         )
-        low, high = range_of(train, *(value_range or (None, None)))
+        low, high = range_of(train) if value_range is None else given_range(value_range)
+        for part, given in (labels or {}).items():
+            check(
+                part in parts and len(given) == len(parts[part]),
+                "labels must hold one label per image, by part: train, validation or "
+                "test.",
+                part=part,
+                labels=len(given),
+            )
         digest = array_sha256(train, validation, test)
         return cls(
             *(name, train, validation, test),
@@ -135,7 +143,7 @@ class Splits:
                 **{f"{part}_images": count},
             )
             labels = dict(found.labels)
-            if labels:
+            if part in labels:
                 labels[part] = labels[part][:count]
             # Keep `Patches`, whose positions can be drawn again.
             few = images.first(count) if isinstance(images, Patches) else images[:count]

@@ -75,9 +75,16 @@ def export(
         with held(out, "The output", beside=True, wait=float("inf"), tell=say):
             _check_free(out, overwrite)
             with temporary(out.with_suffix(""), folder=True) as folder:
-                return _export(model, name, out, card, threads, looked_at, folder)
+                made, facts = _export(
+                    model, name, out, card, threads, looked_at, folder
+                )
+                for path in made.iterdir():
+                    _check_free(out.parent / path.name, overwrite)
+                files = _move(made, out, folder)
     except OSError as error:
         raise KerasDAEError(f"Cannot write {out}: {reason(error)}.") from error
+    size = sum(_size(path) for path in files)
+    return {"format": name, "files": [*map(str, files)], "bytes": size, **facts}
 
 
 def _check_free(out: Path, overwrite: bool) -> None:
@@ -105,8 +112,12 @@ def _export(
     threads: int,
     looked_at: np.ndarray,
     folder: Path,
-) -> dict[str, Any]:
-    """Write, read back and compare in `folder`, then move everything to `out`."""
+) -> tuple[Path, dict[str, Any]]:
+    """Write, read back and compare in `folder`.
+
+    Returns:
+        The folder of the new files, and the difference and time of the outputs.
+    """
     made = folder / "made" / out.name
     made.parent.mkdir()
     bounds = bounds_for(model)
@@ -123,14 +134,7 @@ def _export(
             f"The outputs of the {name} file differ by up to {difference:.2g} from "
             f"those of {model}, more than {TOLERANCE:g}; it was not kept."
         )
-    files = _move(made.parent, out, folder)
-    return {
-        "format": name,
-        "files": [str(path) for path in files],
-        "bytes": sum(_size(path) for path in files),
-        "max_difference": difference,
-        **speed,
-    }
+    return made.parent, {"max_difference": difference, **speed}
 
 
 def require(name: str) -> None:

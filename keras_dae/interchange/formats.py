@@ -60,8 +60,11 @@ class ExportFormat:
 
 def _beside(path: Path, card: dict[str, Any]) -> None:
     """Write the card to a JSON file next to a format that cannot store it."""
-    text = json.dumps(card, indent=1) + "\n"
-    path.with_suffix(".json").write_text(text, encoding="utf-8")
+    _write_card(path.with_name(f"{path.name}.json"), card)
+
+
+def _write_card(path: Path, card: dict[str, Any]) -> None:
+    path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
 def _describe_onnx(path: Path, card: dict[str, Any]) -> None:
@@ -130,7 +133,7 @@ def _read_torch(path: Path, threads: int) -> Answer:
 def _describe_saved_model(path: Path, card: dict[str, Any]) -> None:
     folder = path / "assets.extra"
     folder.mkdir()
-    _beside(folder / f"{KEY}.json", card)
+    _write_card(folder / f"{KEY}.json", card)
 
 
 def _read_saved_model(path: Path, threads: int) -> Answer:

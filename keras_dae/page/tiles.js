@@ -77,15 +77,10 @@ const Tiles = (() => {
   /* Tiles with the channels of a model; one per colour if the model is grey. */
   function channelsOf(tile, channels) {
     if (tile.channels === channels) return [tile];
-    const pixels = tile.height * tile.width;
     return Array.from({ length: tile.channels }, (_, c) => {
-      const part = tensor(tile.height, tile.width, channels);
-      for (let p = 0; p < pixels; p++)
-        part.data.fill(
-          tile.data[p * tile.channels + c],
-          p * channels,
-          (p + 1) * channels,
-        );
+      const part = tensor(tile.height, tile.width, 1);
+      for (let p = 0; p < part.data.length; p++)
+        part.data[p] = tile.data[p * tile.channels + c];
       return part;
     });
   }
@@ -94,13 +89,9 @@ const Tiles = (() => {
   function joined(tile, answers) {
     if (answers[0].channels === tile.channels) return answers[0];
     const out = tensor(tile.height, tile.width, tile.channels);
-    const { channels } = answers[0];
-    for (let p = 0; p < tile.height * tile.width; p++)
-      answers.forEach(({ data }, c) => {
-        let sum = 0;
-        for (let k = 0; k < channels; k++) sum += data[p * channels + k];
-        out.data[p * tile.channels + c] = sum / channels;
-      });
+    answers.forEach(({ data }, c) => {
+      for (let p = 0; p < data.length; p++) out.data[p * tile.channels + c] = data[p];
+    });
     return out;
   }
 
@@ -114,6 +105,11 @@ const Tiles = (() => {
    * tile `tick(done, all)` is called; if it returns false, work stops and null is
    * returned. */
   async function denoise(image, model, predict, { tick, atOnce = 1, most = 256 } = {}) {
+    if (image.channels < model.channels)
+      throw new Error(
+        "The image is grey; a model of colour images removes no noise from it. " +
+          "Choose another model; keras-dae page --model photo-gray adds one.",
+      );
     const [down, across] = [image.height, image.width].map((length, axis) =>
       tiling(length, model.sides[axis], model.reach, most),
     );

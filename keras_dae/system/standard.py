@@ -4,6 +4,8 @@ import os
 import sys
 import warnings
 
+CLOSED: set[str] = set()  # the streams that this process was started without
+
 
 def steady_streams() -> None:
     r"""Make the standard streams usable and able to write any text.
@@ -16,6 +18,7 @@ def steady_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
+            CLOSED.add(name)
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
         if number:

@@ -21,8 +21,10 @@ from keras_dae.system import backend
 from keras_dae.system.numerics import float32
 from keras_dae.training.config import make_config
 from keras_dae.training.loop import batches_at_once, train_epochs, use_fast_steps
+from keras_dae.training.losses import LOSSES
 from keras_dae.training.optimizers import make_optimizer
 
+MSE_NAMES = ("mse", "MSE", "mean_squared_error")  # in Keras
 # Entries of a card that no longer hold if its model is trained further.
 OF_THESE_WEIGHTS = (
     *("data_sha256", "data_seed", "images", "epochs", "seed", "backend"),
@@ -55,6 +57,15 @@ def fit_arrays(
         fast: use faster steps on torch where they are equivalent.
         verbose: as in `keras.Model.fit`.
     """
+    loss = compiled["loss"]
+    check(
+        targets_of(pairs) == CLEAN or loss in MSE_NAMES or not isinstance(loss, str),
+        "Noisy targets need the loss mse: only its mean is that of clean targets.",
+        loss=loss,
+        targets=targets_of(pairs),
+    )
+    if isinstance(loss, str) and loss in LOSSES:
+        compiled = {**compiled, "loss": LOSSES[loss]()}
     model.compile(**compiled)
     # The fast steps do not support pixel weights.
     fast = targets_of(pairs) != "blind-spot" and fast

@@ -3,6 +3,7 @@
 import re
 import stat
 import tomllib
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
@@ -190,6 +191,13 @@ class RunConfig(BaseModel):
             targets=self.targets,
         )
         check(
+            not self.rate or not (self.averaging or self.clip_norm),
+            "rate cannot be combined with averaging and clip_norm.",
+            rate=self.rate,
+            averaging=self.averaging,
+            clip_norm=self.clip_norm,
+        )
+        check(
             self.targets != "blind-spot" or self.precision == "float32",
             "precision must be float32 for targets=blind-spot.",
             precision=self.precision,
@@ -331,6 +339,12 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
     Raises:
         UsageError: a key is unknown or a value is out of range.
     """
+    for layer in layers:
+        check(
+            isinstance(layer, Mapping),
+            "A configuration is a dict, such as {'depth': 3}.",
+            layer=layer,
+        )
     shape = {"depth": None, "latent": None}
     for field in shape:
         given = [layer[field] for layer in layers if layer.get(field) is not None]

@@ -113,11 +113,13 @@ def _train(
     progress: FitProgress | None,
 ) -> None:
     """Train from the state of the folder to the last epoch."""
-    model, history = _start(config, spec, splits, folder, pairs, resume)
+    model, history, record = _start(config, spec, splits, folder, pairs, resume)
     # The fast steps do not support pixel weights.
     fast = config.targets != "blind-spot" and use_fast_steps(
         model, config.precision, config.batch_size, rate=config.rate, seed=config.seed
     )
+    if record is not None:  # a training that is refused before leaves no run
+        write_json(folder.config_path, record)
     how = MachineRecord(folder.environment_path, config.deterministic, splits.sha256)
     how.note(model)
     if progress is not None:
@@ -149,25 +151,24 @@ def _start(
     folder: RunFolder,
     pairs: NoisyCleanPairs,
     resume: bool,
-) -> tuple[keras.Model, dict[str, list[Any]]]:
-    """Return model and history, either new or from the folder."""
-    record = record_of(config, splits, spec)
-    if folder.config_path.exists():
+) -> tuple[keras.Model, dict[str, list[Any]], dict[str, Any] | None]:
+    """Return model and history, either new or from the folder, and a new record."""
+    record, new = record_of(config, splits, spec), not folder.config_path.exists()
+    if new:
+        record["input"] = input_ranges(config, splits)
+        if config.start is not None:
+            record["start_sha256"] = start_sha256(config.start)
+    else:
         if resume:
             lengthen(folder, config)
         check_same_run(folder, record, resume)
         if folder.model_path.exists():
-            return _continue(folder, config, pairs.batches)
-    else:
-        record["input"] = input_ranges(config, splits)
-        if config.start is not None:
-            record["start_sha256"] = start_sha256(config.start)
-        write_json(folder.config_path, record)
+            return *_continue(folder, config, pairs.batches), None
     seen = isinstance(pairs, TargetPairs)  # the mean must not come from clean images
     bias = output_bias(pairs.mean_target()) if seen else mean_bias(splits)
     model = start(config, spec, bias)
     model.compile(make_optimizer(config, pairs.batches), LOSSES[config.loss]())
-    return model, {key: [] for key in HISTORY_KEYS}
+    return model, {key: [] for key in HISTORY_KEYS}, record if new else None
 
 
 def start(config: RunConfig, spec: Spec, output_bias: float) -> keras.Model:

@@ -20,7 +20,9 @@ def by_epochs(config: RunConfig, splits: Splits) -> RunConfig:
     whole = max(1, min(EPOCH_STEPS, images // config.batch_size, config.steps))
     epochs = max(1, round(config.steps / whole))
     each = min(max(1, round(config.steps / epochs)), -(-images // config.batch_size))
-    lengths = {"epochs": epochs, "train_images": min(images, each * config.batch_size)}
+    used = min(images, each * config.batch_size)
+    kept = config.train_images if used == images else used  # None stays None
+    lengths = {"epochs": epochs, "train_images": kept}
     return config.model_copy(update={**lengths, "steps": None})
 
 

@@ -104,6 +104,15 @@ def check_data(folder: RunFolder, splits: Splits) -> None:
             f"to measure against. Use evaluate {folder.model_path} --data folder:CLEAN "
             "to measure it on other images."
         )
+    check_same_data(folder, splits)
+
+
+def check_same_data(folder: RunFolder, splits: Splits) -> None:
+    """Refuse data that changed since a run.
+
+    Raises:
+        KerasDAEError: the images are not those of the run.
+    """
     then = folder.record()["dataset"]
     if then["sha256"] == splits.sha256:
         return

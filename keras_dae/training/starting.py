@@ -5,6 +5,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from keras_dae.errors import UsageError
+from keras_dae.models.architectures import default_filters
 from keras_dae.models.families import FAMILIES
 from keras_dae.models.gate import inspect
 from keras_dae.models.photo_spec import PHOTO
@@ -44,7 +45,19 @@ def _of_file(model: dict[str, Any]) -> dict[str, Any]:
     if found is None or found[1] not in families:
         return {}
     depth, latent = int(found[2]), int(found[3])
-    return {"model": families[found[1]], "depth": depth, "latent": latent}
+    options = {"model": families[found[1]], "depth": depth, "latent": latent}
+    hidden = next(
+        (
+            layer["config"]["filters"]
+            for layer in model["layers"]
+            if layer["class_name"] == "Conv2D"
+        ),
+        None,
+    )
+    # With one convolution, its filters are the channels of the latent.
+    if found[1] == "DAE" and depth > 1 and hidden != default_filters(depth, latent):
+        options["filters"] = hidden
+    return options
 
 
 def start_sha256(named: str) -> str:

@@ -4,12 +4,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 from rich.progress import Progress, TaskID
 
 from keras_dae.errors import UsageError, check
+from keras_dae.images.datasets import load
 from keras_dae.system.inside import named
 from keras_dae.system.locks import held, tidy
 from keras_dae.training.config import RunConfig
@@ -22,6 +24,7 @@ from keras_dae.training.jobs import (
     last_lines,
 )
 from keras_dae.training.progress import new_progress
+from keras_dae.training.records import check_same_data
 from keras_dae.training.runs import RunFolder, run_name
 
 __all__ = ["EXECUTORS", "Job", "job_rows", "sweep"]
@@ -94,8 +97,14 @@ def sweep(
         check(
             times == 1, "Two configurations must not belong to the same run.", run=name
         )
+    loaded = cache(load)
     for job in waiting:
         if job.folder.config_path.exists() and job.folder.finished(job.config):
+            one = job.config
+            check_same_data(
+                job.folder,
+                loaded(one.data, data_dir, one.data_seed, cut=one.make_cut()),
+            )
             job.state = "skipped"
             tidy(job.folder.path)
     needed = any(job.state == "waiting" for job in waiting)

@@ -192,3 +192,68 @@ def test_each_warning_is_in_the_table_and_the_json(tmp_path):
     words = [str(tmp_path), "-o", str(tmp_path / "o"), "--model", "DAE_1_5"]
     table = CliRunner().invoke(main, ["denoise", *words]).stdout
     assert " ".join(table.split()).count("unlike") == 2
+
+
+def test_a_file_that_is_read_is_no_output(folder, tmp_path):
+    """The clean image, another input, and an input that is named like the widths."""
+    save(tmp_path / "clean.png")
+    words = [folder / "ok.png", "--clean", tmp_path / "clean.png", "--overwrite"]
+    code, found = denoise(*words, "-o", tmp_path / "clean.png")
+    assert code == 1
+    assert "is also read" in found["images"][0]["reason"]
+    save(folder / "ok.denoised.png")
+    inputs = [folder / "ok.png", folder / "ok.denoised.png"]
+    code, found = denoise(*inputs, "-o", folder, "--overwrite")
+    assert (code, found["done"], found["failed"]) == (1, 1, 1)
+    assert "is also read" in found["images"][0]["reason"]
+    for path in (tmp_path / "clean.png", folder / "ok.denoised.png"):
+        assert (np.asarray(Image.open(path)) == GREY).all()
+
+
+def test_an_input_is_known_by_any_path(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    code, found = denoise("ok.png", folder / "ok.png", "-o", tmp_path / "out")
+    assert (code, found["done"], found["failed"]) == (0, 1, 0)
+
+
+def test_widths_are_no_images_to_denoise(folder, tmp_path):
+    for name in (
+        "a.denoised.png",
+        "a.denoised.tif.width.png",
+        "a.denoised.tif.width-2.png",
+    ):
+        save(folder / name)
+    _, found = denoise(folder, "-o", tmp_path / "out")
+    assert [*rows(found)] == ["ok.png"]
+
+
+def test_a_comparison_that_cannot_be_written_leaves_the_report(folder, tmp_path):
+    words = [folder / "ok.png", "-o", tmp_path / "out", "--compare"]
+    result = CliRunner().invoke(
+        main, ["denoise", *map(str, words), str(folder / "ok.png" / "x.png")]
+    )
+    assert result.exit_code == 2
+    assert "ok.png is a file, not a folder" in result.output
+    code, found = denoise(*words, tmp_path / f"{'n' * 300}.png")
+    assert (code, found["images"][0]["state"]) == (1, "failed")
+    assert "File name too long" in found["images"][0]["reason"]
+    assert (tmp_path / "out" / "ok.denoised.png").exists()
+    result = CliRunner().invoke(
+        main,
+        ["denoise", *map(str, words), str(tmp_path / "c.png"), "--skip-existing"],
+    )
+    assert "There is no comparison, since the image was skipped" in result.output
+
+
+def test_a_closed_standard_output_takes_no_image(folder):
+    command = f"{sys.executable} -m keras_dae denoise {folder / 'ok.png'} -o - >&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Standard output is closed" in done.stderr
+
+
+def test_the_overlap_is_checked_before_the_files(folder, tmp_path):
+    words = ["denoise", str(folder), "-o", str(tmp_path / "out"), "--overlap", "600"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert "overlap must be from 0 to 511" in result.output

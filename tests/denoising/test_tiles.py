@@ -180,14 +180,20 @@ def test_padding_mirrors_and_is_undone():
     assert pad_to(image, (2, 3)) is image
 
 
-@pytest.mark.parametrize("own", [1, 3])
-@pytest.mark.parametrize("given", [1, 3])
+@pytest.mark.parametrize(("own", "given"), [(1, 1), (1, 3), (3, 3)])
 def test_colours_and_models_of_either_kind(own, given):
     image = keras.Input((28, 28, own))
     model = keras.Model(image, keras.layers.Rescaling(0.5)(image))
     tiles = RNG.random((5, 28, 28, given), dtype=np.float32)
     answer = TileModel(model)(tiles)
     assert answer == pytest.approx(tiles * 0.5, abs=1e-6)
+
+
+def test_a_grey_image_is_refused_by_a_model_of_colour_images():
+    image = keras.Input((28, 28, 3))
+    model = TileModel(keras.Model(image, keras.layers.Rescaling(0.5)(image)))
+    with pytest.raises(KerasDAEError, match=r"grey.*photo-gray"):
+        model(np.zeros((5, 28, 28, 1), np.float32))
 
 
 def test_what_denoises_no_images_is_refused():

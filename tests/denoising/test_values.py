@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner
+from PIL import Image
 
+import keras_dae as kd
 from keras_dae.cli import main
 from keras_dae.images.noise import make_noise
 
 
 def denoise(*words, code=0, model="DAE_5_13"):
-    fixed = ["--model", model, "--threads", "1", "--json"]
+    fixed = ["--model", str(model), "--threads", "1", "--json"]
     result = CliRunner().invoke(main, ["denoise", *fixed, *map(str, words)])
     assert result.exit_code == code, result.output
     return json.loads(result.stdout)["images"]
@@ -84,7 +86,7 @@ def test_an_isolated_gap_stays_and_its_neighbours_are_denoised(tmp_path, page):
     tifffile.imwrite(tmp_path / "b.tif", noisy.astype(np.float32))
     for name in ("a", "b"):
         (row,) = denoise(tmp_path / f"{name}.tif", "-o", tmp_path / "out")
-        assert ("not finite are kept: 1" in (row["note"] or "")) == (name == "a")
+        assert ("kept: 1" in (row["note"] or "")) == (name == "a")
     a, b = (tifffile.imread(tmp_path / "out" / f"{n}.denoised.tif") for n in "ab")
     assert np.argwhere(np.isnan(a)).tolist() == [[40, 50]]
     apart = np.abs(np.nan_to_num(a - b))
@@ -117,3 +119,58 @@ def test_four_slices_are_four_pages(tmp_path, page):
     assert found.shape == stack.shape
     for image in found:
         assert np.mean((image / 65535 - clean) ** 2) < 0.03
+
+
+def test_a_value_for_missing_ones_is_a_gap(tmp_path, page):
+    noisy, _ = page
+    values = (1000 * noisy).astype(np.float32)
+    values[:5] = np.finfo(np.float32).min
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    (row,) = denoise(tmp_path / "a.tif", "-o", tmp_path / "b.tif")
+    found = tifffile.imread(tmp_path / "b.tif")
+    assert (found[:5] == values[:5]).all()
+    assert 0 <= found[5:].min() <= found[5:].max() <= 1000
+    assert "are kept: 700" in row["note"]
+
+
+@pytest.mark.parametrize(
+    ("noisy_kind", "clean_kind", "works"),
+    [
+        ("uint8", "uint16", True),
+        ("uint16", "uint8", True),
+        ("float32", "uint8", True),
+        ("counts", "uint8", False),
+    ],
+)
+def test_a_clean_image_of_another_type(tmp_path, page, noisy_kind, clean_kind, works):
+    most = {"uint8": 255, "uint16": 65535, "float32": 1, "counts": 4095}
+    for name, kind, unit in (
+        ("noisy", noisy_kind, page[0]),
+        ("clean", clean_kind, page[1]),
+    ):
+        values = unit * most[kind]
+        values = np.rint(values) if kind != "float32" else values
+        kind = "uint16" if kind == "counts" else kind
+        tifffile.imwrite(tmp_path / f"{name}.tif", values.astype(kind))
+    words = [tmp_path / "noisy.tif", "-o", tmp_path / "b.tif"]
+    words += ["--clean", tmp_path / "clean.tif"]
+    (row,) = denoise(*words, code=0 if works else 1)
+    if works:
+        expected = -10 * np.log10(np.mean((page[0] - page[1]) ** 2))
+        assert row["input_metrics"]["psnr"] == pytest.approx(expected, abs=0.02)
+        assert row["metrics"]["psnr"] > expected + 5
+    else:
+        assert "cannot be compared with the uint8 values" in row["reason"]
+
+
+def test_the_note_says_where_a_range_is_from(tmp_path, page):
+    denoiser = kd.Denoiser(kd.load("DAE_1_5"), value_range=(50, 150))
+    denoiser.save(tmp_path / "mine.keras")
+    values = np.rint(50 + 100 * page[0]).astype(np.uint8)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    words = [tmp_path / "a.png", "-o", tmp_path / "b.png"]
+    (row,) = denoise(*words, model=tmp_path / "mine.keras")
+    assert "from 50 to 150 were scaled to 0 to 1: as in the training" in row["note"]
+    tifffile.imwrite(tmp_path / "flat.tif", np.full((30, 30), 7.5, np.float32))
+    (row,) = denoise(tmp_path / "flat.tif", "-o", tmp_path / "c.tif")
+    assert row["note"] is None

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from keras_dae.evaluation.baselines import BASELINES, MEDIANS
+from keras_dae.evaluation.filters import FILTERS
 from keras_dae.evaluation.metrics import mse
 from keras_dae.images.datasets import Splits
 
@@ -47,14 +48,22 @@ def test_mean_image_follows_the_range(splits):
     ],
 )
 def test_median_by_hand(splits, size, answer):
-    image = np.arange(1, 10, dtype=np.float32).reshape(1, 3, 3, 1)
+    image = np.arange(1, 10, dtype=np.float32).reshape(1, 3, 3, 1) / 16
     denoised = BASELINES[f"median {size}x{size}"](splits)(image)
-    assert denoised[0, :, :, 0].tolist() == answer
+    assert (16 * denoised[0, :, :, 0]).tolist() == answer
+
+
+@pytest.mark.parametrize("name", MEDIANS)
+def test_a_median_is_that_of_the_filters(splits, name):
+    """Also on noise that is not clipped."""
+    noisy = np.random.default_rng(0).normal(0.5, 1, (3, 9, 9, 1)).astype(np.float32)
+    same = FILTERS["median"].denoiser({"size": int(name[-1])})
+    np.testing.assert_array_equal(BASELINES[name](splits)(noisy), same(noisy))
 
 
 @pytest.mark.parametrize("name", MEDIANS)
 def test_medians_mix_neither_images_nor_channels(splits, name):
-    levels = np.arange(6, dtype=np.float32).reshape(2, 1, 1, 3)
+    levels = np.arange(6, dtype=np.float32).reshape(2, 1, 1, 3) / 8
     images = np.broadcast_to(levels, (2, 7, 7, 3)).copy()
     np.testing.assert_array_equal(BASELINES[name](splits)(images), images)
 

@@ -461,3 +461,19 @@ def test_a_run_is_not_measured_on_a_folder_that_changed(photos, tmp_path):
     after = load(config.data, cut=config.make_cut())
     with pytest.raises(KerasDAEError, match="10 files then, 11 now"):
         check_data(run, after)
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "VAL", "Test")])
+def test_a_file_beside_the_parts_is_left_out_with_a_note(photos, names):
+    train, val, test = names
+    inside = photos(*(f"{train}/{n}.png" for n in range(3)))
+    photos(f"{val}/3.png", f"{test}/4.png", "cover.png")
+    splits = load(f"folder:{inside}", cut=CUT)
+    assert named(splits) == {
+        "train": [f"{train}/{n}.png" for n in range(3)],
+        "validation": [f"{val}/3.png"],
+        "test": [f"{test}/4.png"],
+    }
+    assert f"cover.png below {inside} is not in train, val or test; left out." in (
+        splits.notes
+    )

@@ -283,11 +283,19 @@ def test_a_photograph_is_stopped(page, tmp_path):
     page.wait("!document.getElementById('photo-work').hidden")
     page.click("#photo-stop")
     assert page.run("document.getElementById('photo-work').hidden")
-    Image.fromarray(values[:20, :30, 0]).save(tmp_path / "small.png")
+    Image.fromarray(values[:20, :30]).save(tmp_path / "small.png")
     page.drop("#photo", tmp_path / "small.png")
     said = page.wait("document.getElementById('photo-status').textContent")
     assert "30 x 20 pixels" in said
     assert page.run("document.getElementById('photo-work').hidden")
+
+
+def test_a_grey_photograph_is_refused_by_the_model_of_colour(page, tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
+    Image.fromarray(np.stack([values] * 3, axis=2)).save(tmp_path / "grey.png")
+    page.drop("#photo", tmp_path / "grey.png")
+    said = page.wait("document.getElementById('photo-error').textContent")
+    assert said.startswith("The image is grey; a model of colour images removes no")
 
 
 def test_a_page_without_a_model_of_digits_takes_photographs_alone(page, tmp_path):

@@ -179,7 +179,7 @@ return { values: list(out), ticks };
         ("DAE_1_5", (45, 70, 1), True),
         ("DAE_1_5", (20, 64, 3), True),
         ("photo", (130, 150, 3), True),
-        ("photo", (31, 40, 1), False),
+        ("photo", (31, 40, 3), False),
     ],
 )
 def test_images_of_any_size_are_answered_as_by_the_command(tmp_path, name, shape, many):

@@ -47,19 +47,27 @@ class Page:
     """One image of a file.
 
     Attributes:
-        values: (H, W, C) with C 1 or 3, of a type in `RANGES`, upright.
+        values: (H, W, C) with C 1 or 3, of a type in `RANGES`, upright. If the three
+            channels of a file are equal, the image is grey and C is 1.
         alpha: (H, W) transparency, which is not changed; None if there is none.
         inverted: whether the file stores 0 as white (some TIFF files).
+        copies: number of channels in the file per channel of `values`, 1 or 3.
         extra: page data for the writer of the format.
     """
 
     values: np.ndarray
     alpha: np.ndarray | None = None
     inverted: bool = False
+    copies: int = 1
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """Return values like those of the page with all channels of the file."""
+        return np.repeat(values, self.copies, axis=2) if self.copies > 1 else values
 
     def joined(self, values: np.ndarray) -> np.ndarray:
         """Return `values` with the alpha of the page: (H, W) or (H, W, 2..4)."""
+        values = self.spread(values)
         if self.alpha is not None:
             values = np.concatenate([values, self.alpha[..., None]], axis=2)
         return values[..., 0] if values.shape[2] == 1 else values
@@ -100,9 +108,24 @@ def page_of(array: np.ndarray, **attributes: Any) -> Page:
         raise UnreadableError(f"holds no pixel (shape {array.shape})")
     check_type(array.dtype)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if array.shape[2] in (2, 4):
-        return Page(array[..., :-1], array[..., -1], **attributes)
-    return Page(array, **attributes)
+    alpha = array[..., -1] if array.shape[2] in (2, 4) else None
+    values = array if alpha is None else array[..., :-1]
+    if is_grey(values):
+        values, attributes = values[..., :1], {"copies": 3, **attributes}
+    return Page(values, alpha, **attributes)
+
+
+def is_grey(values: np.ndarray) -> bool:
+    """Return whether values (..., C) have three channels, all of them equal.
+
+    A model of colour images cannot denoise such an image: it expects other noise in
+    each channel, so noise that all of them share looks like content.
+    """
+    exact = values.dtype.kind == "f"
+    return values.shape[-1] == 3 and all(
+        np.array_equal(values[..., 0], values[..., other], equal_nan=exact)
+        for other in (1, 2)
+    )
 
 
 def check_type(dtype: np.dtype[Any]) -> None:

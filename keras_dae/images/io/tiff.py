@@ -239,7 +239,7 @@ def _resolution(page: Any, turned: bool) -> dict[str, Any]:
 
 def write(picture: Picture, file: BinaryIO) -> None:
     """Write all pages with the byte order and the tags of the original file."""
-    total = sum(page.values.nbytes for page in picture.pages)
+    total = sum(page.values.nbytes * page.copies for page in picture.pages)
     byteorder, pages = picture.extra["byteorder"], iter(picture.pages)
     with tifffile.TiffWriter(
         file, bigtiff=total > LARGE, byteorder=byteorder

@@ -57,7 +57,7 @@ def classify(
     judged = best_of_each(studied or models)
     rows = list(_rows(bench, [*others, *models], judged, set(trained_on)))
     rows += _reference_rows(bench)
-    _recovered(rows)
+    _recovered(bench, rows)
     confusions = [
         {"name": one.name, "kind": one.broad_kind, **confusion(bench, one)}
         for one in judged
@@ -129,27 +129,28 @@ def _reference_rows(bench: ClassificationBench) -> list[dict[str, Any]]:
     return rows
 
 
-def _recovered(rows: list[dict[str, Any]]) -> None:
+def _recovered(bench: ClassificationBench, rows: list[dict[str, Any]]) -> None:
     """Add to each row the share of the accuracy lost to noise that is recovered.
 
-    It is (denoised - noisy) / (clean - noisy), for the same classifier trained on clean
-    images; None if the noise costs nothing. `recovered_of_reference` uses the mean
-    accuracy of the reference on noisy images in place of clean.
+    It is (denoised - noisy) / (clean - noisy), on the same images, for the same
+    classifier trained on clean images; None if the noise costs nothing.
+    `recovered_of_reference` uses the mean accuracy of the reference on noisy images in
+    place of clean.
     """
-    reference = [r["accuracy"] for r in rows if r["trained_on"] == REFERENCE]
+    with_reference = any(row["trained_on"] == REFERENCE for row in rows)
     for row in rows:
+        kind, count = row["classifier"], row["images"]
+        truth, clean = bench.classes("test", count), UNTOUCHED[CLEAN]
         ends = {
-            other["tested_on"]: other["accuracy"]
-            for other in rows
-            if other["classifier"] == row["classifier"]
-            and other["trained_on"] == CLEAN
-            and other["kind"] in (CLEAN, NOISY)
+            name: float((bench.read(source, clean)[kind][:count] == truth).mean())
+            for name, source in UNTOUCHED.items()
         }
         lost = ends[CLEAN] - ends[NOISY]
         gained = row["accuracy"] - ends[NOISY]
         row["recovered"] = gained / lost if lost > 0 else None
-        if reference and row["classifier"] == JUDGE:
-            reached = float(np.mean(reference)) - ends[NOISY]
+        if with_reference and kind == JUDGE:
+            read = [bench.read_by_reference(seed)[:count] for seed in REFERENCE_SEEDS]
+            reached = float(np.mean([one == truth for one in read])) - ends[NOISY]
             share = gained / reached if reached > 0 else None
             row["recovered_of_reference"] = share
 

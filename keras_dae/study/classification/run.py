@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_dae.errors import UsageError
+from keras_dae.evaluation.scoring import finished_epochs
 from keras_dae.images.datasets import load
 from keras_dae.study.classification import figures as reading
 from keras_dae.study.classification.bench import ClassificationBench
@@ -55,7 +56,7 @@ def classify(
     splits = load(data, data_dir, config.data_seed, cut=config.make_cut())
     models = trained.runs(folders, splits)
     noise, seed = config.make_noise(), config.data_seed
-    steps = max(map(_steps, folders))
+    steps = max(_steps(one) for one in folders if one.model_path.exists())
     with Store.opened(out) as store:
         bench = ClassificationBench(splits, noise, seed, store, progress, steps)
         others = [
@@ -77,7 +78,7 @@ def classify(
 
 def _steps(folder: RunFolder) -> int:
     """Return the training steps of a run, up to the saved weights."""
-    config, losses = folder.config(), folder.history()["val_loss"]
+    config, losses = folder.config(), finished_epochs(folder)["val_loss"]
     images = int(folder.record()["dataset"]["train"])
     return (1 + saved_epoch(config, losses)) * config.epoch_steps(images)
 

@@ -17,6 +17,7 @@ import numpy as np
 from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.evaluation.baselines import Denoiser
 from keras_dae.evaluation.engines import model_denoiser
+from keras_dae.evaluation.guard import guarded, said
 from keras_dae.evaluation.scoring import load_for
 from keras_dae.evaluation.walled import ONNX_FILE, WalledModel, macs_of
 from keras_dae.images.splits import Splits
@@ -141,7 +142,7 @@ def _import(text: str) -> Callable[..., Any]:
             found = getattr(found, part)
     except (Exception, SystemExit) as error:  # importing a module can raise anything
         raise UsageError(
-            f"{text} cannot be imported: {_said(error)}. A callable is given as "
+            f"{text} cannot be imported: {said(error)}. A callable is given as "
             "MODULE:FUNCTION."
         ) from error
     if not callable(found):
@@ -158,47 +159,6 @@ def _working_folder_first() -> Any:
         yield
     finally:
         sys.path.remove(folder)
-
-
-def _said(error: BaseException) -> str:
-    """Return an exception as part of one sentence."""
-    first = str(error).strip().rstrip(".").splitlines()
-    if isinstance(error, KerasDAEError) and first:
-        return first[0]  # a sentence already
-    return f"{type(error).__name__}: {first[0]}" if first else type(error).__name__
-
-
-def guarded(denoise: Callable[[np.ndarray], Any], name: str) -> Denoiser:
-    """Return `denoise` with errors and invalid results turned into one message.
-
-    Raises:
-        KerasDAEError: it fails, changes its input, or returns another shape or values
-            that are not finite real numbers.
-    """
-
-    def answer(noisy: np.ndarray) -> np.ndarray:
-        handed = noisy.copy()
-        try:
-            given = np.asarray(denoise(handed))
-        except (Exception, SystemExit) as error:  # it can raise anything
-            raise KerasDAEError(f"{name} failed: {_said(error)}.") from error
-        if not np.array_equal(handed, noisy, equal_nan=True):
-            raise KerasDAEError(
-                f"{name} changes its input; it must return a new array."
-            )
-        if given.dtype.kind not in "fiu":
-            raise KerasDAEError(
-                f"{name} returns values of type {given.dtype}, not real numbers."
-            )
-        if given.shape != noisy.shape:
-            raise KerasDAEError(
-                f"{name} returns shape {given.shape} for noisy images of {noisy.shape}."
-            )
-        if not np.isfinite(given).all():
-            raise KerasDAEError(f"{name} returns values that are not finite.")
-        return given.astype(np.float32)
-
-    return answer
 
 
 LOADERS: dict[str, Callable[[Path, Splits], Loaded]] = {

@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.evaluation.scoring import finished_epochs, saved_loss
 from keras_dae.images.splits import Splits
 from keras_dae.models.families import FAMILIES
 from keras_dae.study.common.candidates import Candidate
@@ -20,7 +21,6 @@ from keras_dae.study.common.loaders import (
 from keras_dae.system import backend
 from keras_dae.system.path_names import stems, unique
 from keras_dae.training.config import RunConfig
-from keras_dae.training.patience import saved_epoch
 from keras_dae.training.records import check_data
 from keras_dae.training.runs import RunFolder, model_name
 
@@ -45,10 +45,10 @@ def runs(folders: Iterable[RunFolder], splits: Splits) -> list[Candidate]:
 def _run(folder: RunFolder, splits: Splits, names: dict[str, str]) -> Candidate:
     check_data(folder, splits)
     config, path = folder.config(), folder.model_path
-    history, group = folder.history()["val_loss"], group_of(config)
+    group = group_of(config)
     facts: dict[str, Any] = {
         **{"model": config.model, "seed": config.seed, "file": str(path)},
-        "val_loss": history[saved_epoch(config, history)] if history else None,
+        "val_loss": saved_loss(config, finished_epochs(folder)),
     }
     if config.model in FAMILIES:
         facts |= {"depth": config.depth, "latent": config.latent}
@@ -145,12 +145,20 @@ def users(texts: Iterable[str], splits: Splits) -> Iterator[Candidate]:
         yield Candidate(name, "user", used, load, {"file": text}, text)
 
 
-def files(paths: Iterable[Path], splits: Splits) -> list[Candidate]:
-    """Return `.keras` files as candidates, named after the files."""
+def files(
+    paths: Iterable[Path], splits: Splits, taken: Container[str] = ()
+) -> list[Candidate]:
+    """Return `.keras` files as candidates, named after the files.
+
+    Args:
+        paths: the files.
+        splits: the data set.
+        taken: names of other candidates; a file of such a name is named by its path.
+    """
     paths = list(paths)
     return [
         Candidate(
-            name,
+            str(path) if name in taken else name,
             "user",
             {"file_sha256": file_sha256(path), "versions": backend.versions()},
             partial(load_keras, path, splits),

@@ -65,6 +65,22 @@ class Scored:
         return {name: np.stack(parts) for name, parts in found.items()}
 
 
+def setting_of(config: RunConfig, data: str) -> dict[str, Any]:
+    """Return what runs must share to be compared: data, noise and targets.
+
+    Args:
+        config: the run.
+        data: the name of its data set.
+    """
+    return {
+        **{"data": data, "noise": config.make_noise(), "data_seed": config.data_seed},
+        "patches": config.make_cut(),
+        "train_images": config.train_images,
+        "validation_images": config.validation_images,
+        "targets": config.targets,
+    }
+
+
 def evaluate(
     folders: Iterable[RunFolder],
     data_dir: Path | None = None,
@@ -88,14 +104,8 @@ def evaluate(
         if not folder.model_path.exists():
             say(f"{folder.path} has no finished epoch yet; skipped.")
             continue
-        groups.setdefault(
-            (
-                *(folder.data, config.make_noise(), config.data_seed),
-                *(config.make_cut(), config.train_images, config.validation_images),
-                config.targets,
-            ),
-            [],
-        ).append(folder)
+        setting = setting_of(config, folder.data)
+        groups.setdefault(tuple(setting.values()), []).append(folder)
     if not groups:
         raise KerasDAEError("None of the runs has finished an epoch.")
     scored = []

@@ -24,9 +24,10 @@ from keras_dae.study.nine.measure import (
     Scored,
     best_runs,
     evaluate,
+    setting_of,
     write_errors,
 )
-from keras_dae.study.report.publish import command, write_report
+from keras_dae.study.report.publish import command, remove_figures, write_report
 from keras_dae.system.inside import named
 from keras_dae.system.locks import held
 from keras_dae.system.storage import write_json
@@ -67,6 +68,7 @@ def reproduce(
         KerasDAEError: a run failed, or another process works on this study.
     """
     _check_loss(configs)
+    _check_alike([setting_of(config, config.data) for config in configs])
 
     def trained(configs: list[RunConfig]) -> list[Job]:
         jobs = sweep(configs, out / "runs", data_dir=data_dir, **machine)
@@ -122,6 +124,7 @@ def _conclude(scored: Scored, out: Path, say: Callable[[str], None]) -> dict[str
     drawn = draw(scored, best)
     if results["claims"]:
         drawn["claims"] = comparisons(results["claims"])
+    remove_figures(out, {"claims"} - drawn.keys())
     write_figures(drawn, out / "figures")
     _write_claims(scored, results["claims"], out)
     write_report(out)
@@ -213,6 +216,18 @@ def _check_loss(configs: Iterable[RunConfig]) -> None:
         )
 
 
+def _check_alike(settings: Iterable[dict[str, Any]]) -> None:
+    """Refuse runs that cannot be compared, since their settings differ."""
+    first, *others = settings
+    for key, value in first.items():
+        different = [other[key] for other in others if other[key] != value]
+        check(
+            not different,
+            f"A study compares runs with the same {key.replace('_', ' ')}.",
+            **{key: [value, *different[:1]]},
+        )
+
+
 def plot(
     folders: Iterable[RunFolder],
     out: Path,
@@ -226,7 +241,6 @@ def plot(
     """
     named(out)
     folders = list(folders)
-    _check_loss(folder.config() for folder in folders)
     daes = []
     for folder in folders:
         if folder.config().model == "dae":
@@ -235,13 +249,9 @@ def plot(
             say(f"{folder.path} is not of --model dae; skipped.")
     if not daes:
         raise UsageError("The figures show runs of --model dae, and there is none.")
+    _check_loss(folder.config() for folder in daes)
+    _check_alike([setting_of(folder.config(), folder.data) for folder in daes])
     scored = evaluate(daes, data_dir, say, affine=True)
-    if len(scored) > 1:
-        names = ", ".join(sorted({one.results["dataset"]["name"] for one in scored}))
-        raise UsageError(
-            "Figures compare runs with the same data set and noise. Give the runs to "
-            f"draw. Received: {len(scored)} kinds, on {names}."
-        )
     models = {(row["depth"], row["latent"]) for row in scored[0].results["models"]}
     if len(models) < len(scored[0].specs):
         raise UsageError(

@@ -7,7 +7,7 @@ Every command that adds to a study writes its JSON and figures first and then ca
 import io
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +111,17 @@ def publish(
     """
     results["command"] = command()
     write_json(out / EXPERIMENTS[name].file, results)
+    remove_figures(out, set(EXPERIMENTS[name].figures) - drawn.keys())
     for stem, figure in drawn.items():
         save_png(figure, out / "figures" / f"{stem}.png")
     write_report(out)
     return results
+
+
+def remove_figures(out: Path, stems: Iterable[str]) -> None:
+    """Remove figures of an earlier command that the results no longer have."""
+    for stem in stems:
+        (out / "figures" / f"{stem}.png").unlink(missing_ok=True)
 
 
 def _sections(out: Path, results: dict[str, Any]) -> list[Section]:

@@ -49,7 +49,7 @@ def robustness(
     splits = load(data, data_dir, seed, cut=cut)
     splits = splits.limited(test=min(images, len(splits.test)))
     models = trained.runs(folders, splits) if folders else []
-    models += trained.files(files, splits)
+    models += trained.files(files, splits, {one.name for one in models})
     with Store.opened(out) as store:
         results = robust.measure(
             *(splits, models, store),

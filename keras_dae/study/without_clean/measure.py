@@ -7,7 +7,7 @@ from typing import Any
 from keras_dae.errors import check
 from keras_dae.evaluation.engines import model_denoiser
 from keras_dae.evaluation.metrics import mse
-from keras_dae.evaluation.scoring import TestBench, first_draw
+from keras_dae.evaluation.scoring import TestBench, finished_epochs, first_draw
 from keras_dae.evaluation.walled import open_model
 from keras_dae.images.clipping import clipped_mean
 from keras_dae.images.datasets import Splits
@@ -70,7 +70,7 @@ def measure(
 
 def _row(folder: RunFolder, bench: TestBench, label: str, store: Store) -> Row:
     """Return the test error of one run."""
-    config, history = folder.config(), folder.history()
+    config, history = folder.config(), finished_epochs(folder)
 
     def measured() -> float:
         return float(bench.errors(model_denoiser(open_model(folder.model_path))).mean())

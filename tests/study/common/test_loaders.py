@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from keras_dae.errors import KerasDAEError, UsageError
+from keras_dae.evaluation.guard import guarded
 from keras_dae.models.architectures import Conv, DAESpec
 from keras_dae.models.builders import build
 from keras_dae.models.files import save
-from keras_dae.study.common.loaders import fingerprint_of, guarded, load_denoiser
+from keras_dae.study.common.loaders import fingerprint_of, load_denoiser
 
 NOISY = np.random.default_rng(0).random((5, 8, 8, 1), dtype=np.float32)
 

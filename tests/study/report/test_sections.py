@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_dae.study.classification import figures as reading
-from keras_dae.study.classification.measure import _recovered
+from keras_dae.study.classification.measure import JUDGE, _recovered
 from keras_dae.study.classification.section import accuracy_rows, reading_table
 from keras_dae.study.depth_limit import figures as depth_figures
 from keras_dae.study.depth_limit.section import verdict_rows
@@ -49,16 +49,30 @@ def test_the_committed_report_says_what_the_results_say(found, report):
     ]
 
 
+class Predictions:
+    """Classes of 200 images: the first 100 have these accuracies, the others none."""
+
+    def __init__(self, accuracies):
+        self.accuracies = accuracies
+
+    def classes(self, part, count):
+        return np.zeros(count)
+
+    def read(self, tested, source):
+        right = round(100 * self.accuracies[tested.name][0])
+        return {JUDGE: np.arange(200) >= right}
+
+
 def classified(**accuracies):
     """Return the results of a classifier trained on clean images."""
-    row = {"classifier": "cnn", "trained_on": "clean"}
+    row = {"classifier": JUDGE, "trained_on": "clean", "images": 100}
     rows = [
         {**row, "tested_on": name, "kind": name, "accuracy": accuracy}
         for name, values in accuracies.items()
         for accuracy in values
     ]
-    _recovered(rows)
-    return {"classifiers": {"cnn": "network"}, "rows": rows}
+    _recovered(Predictions(accuracies), rows)
+    return {"classifiers": {JUDGE: "network"}, "rows": rows}
 
 
 def test_accuracy_recovered_by_hand():
