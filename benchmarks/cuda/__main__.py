@@ -59,7 +59,6 @@ NEEDED = {
     "pygments": "pygments",
     "click": "click",
     "filelock": "filelock",
-    "pooch": "pooch",
     "platformdirs": "platformdirs",
     "packaging": "packaging",
     "requests": "requests",

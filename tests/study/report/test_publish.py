@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_dae.errors import KerasDAEError
-from keras_dae.study.report.publish import report_texts, write_report
+from keras_dae.study.report.publish import publish, report_texts, write_report
 from keras_dae.system.storage import write_json
 from tests.study.report.test_report import architecture, claim, model, scored
 
@@ -126,3 +126,12 @@ def test_the_committed_reports_are_those_of_their_files(name):
     assert complete
     for file, text in texts.items():
         assert text == (study / file).read_text(encoding="utf-8"), file
+
+
+def test_a_figure_of_an_earlier_command_goes(tmp_path):
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    for stem in ("bits-claims", "board"):
+        (figures / f"{stem}.png").write_bytes(b"png")
+    publish(tmp_path, "bits", {}, {})
+    assert [path.name for path in figures.iterdir()] == ["board.png"]
