@@ -401,6 +401,9 @@ def test_the_wheel():
         )
         == []
     )
+    seconds = record["photograph"]["seconds"]
+    line = f"takes {seconds:.0f} s on one thread, start-up included, and {peak:.0f} MB"
+    assert missing("docs/denoise.md", [line]) == []
     digits = record["digits"]
     said = f"reduced the MSE by a factor of {digits['times_better']:.0f}"
     assert digits["images"] == 10
