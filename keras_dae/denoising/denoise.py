@@ -189,16 +189,7 @@ def _open(
     originals = [page.values for page in picture.pages]
     if task.noise is not None:
         _add_noise(picture, task.noise, ranges, [task.noise_seed, number])
-    units_of = [
-        to_unit(middle(page.values), *limits, page.inverted).clip(0, 1)
-        for page, limits in zip(picture.pages, ranges, strict=True)
-    ]
-    tasks = [task] * len(picture.pages)
-    if task.choose is not None:
-        chosen = [task.choose(unit) for unit in units_of]
-        row |= _choice(chosen)
-        tasks = [replace(task, model=one.model, card=one.card) for one in chosen]
-    row |= _look(units_of, tasks)
+    tasks = _look(picture, ranges, task, row)
     noisy = [page.values for page in picture.pages]
     clean = None
     if task.clean is not None:
@@ -321,21 +312,35 @@ def _describe(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _look(images: list[np.ndarray], tasks: list[Task]) -> dict[str, Any]:
-    """Return the estimates for the first page, and a warning about one unlike training.
+def _look(
+    picture: Picture,
+    ranges: list[tuple[float, float]],
+    task: Task,
+    row: dict[str, Any],
+) -> list[Task]:
+    """Choose the model of each page, and return the tasks with them.
 
-    Args:
-        images: the centre of each page, float32 in [0, 1].
-        tasks: per page, the task with its model.
+    The row gets the models, the estimates for the first page, and a warning about the
+    first page that is unlike the training images of its model.
     """
-    seen = [describe(u) if min(u.shape[:2]) >= SMALLEST else None for u in images]
-    for number, (estimate, task) in enumerate(zip(seen, tasks, strict=True)):
-        if estimate is None:
+    tasks, chosen = [], []
+    row |= {"estimate": None, "warning": None}
+    for number, (page, limits) in enumerate(zip(picture.pages, ranges, strict=True)):
+        unit = to_unit(middle(page.values), *limits, page.inverted).clip(0, 1)
+        own = task
+        if task.choose is not None:
+            chosen.append(task.choose(unit))
+            own = replace(task, model=chosen[-1].model, card=chosen[-1].card)
+        tasks.append(own)
+        if min(unit.shape[:2]) < SMALLEST or row["warning"]:
             continue
-        if words := advise(estimate, usual(task.card), task.card):
-            page = f" (page {number + 1})" if number else ""
-            return {"estimate": seen[0], "warning": words + page}
-    return {"estimate": seen[0], "warning": None}
+        seen = describe(unit)
+        if number == 0:
+            row["estimate"] = seen
+        if words := advise(seen, usual(own.card), own.card):
+            row["warning"] = words + (f" (page {number + 1})" if number else "")
+    row |= _choice(chosen) if chosen else {}
+    return tasks
 
 
 def _add_noise(
