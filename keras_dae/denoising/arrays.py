@@ -9,13 +9,14 @@ import numpy as np
 
 from keras_dae.denoising.similar_patches import learn_from
 from keras_dae.denoising.tile_model import Tiled, TileModel
-from keras_dae.denoising.tiles import BATCH, skip_flat
+from keras_dae.denoising.tiles import BATCH
 from keras_dae.denoising.widths import unlike
 from keras_dae.errors import check, legible
 from keras_dae.images.io.formats import read_file
 from keras_dae.images.io.pictures import (
     COUNTS,
     RANGES,
+    Page,
     UnreadableError,
     from_unit,
     is_grey,
@@ -79,6 +80,11 @@ def denoise_any(
         range_of: returns the values that are scaled to 0 and 1.
         strength: from 0 (the input) to 1 (the output of the model).
     """
+
+    def of_page(page: Page) -> np.ndarray:
+        batch, inverted = page.values[None], page.inverted
+        return page.joined(_denoise(model_of, batch, range_of, strength, inverted)[0])
+
     check(0 <= strength <= 1, "strength must be from 0 to 1.", strength=strength)
     check(
         not hasattr(image, "getexif"),
@@ -91,21 +97,12 @@ def denoise_any(
             pages = read_file(Path(image)).pages
         except UnreadableError as error:
             raise UnreadableError(f"{legible(image)} {error}") from error
-        found = [
-            page.joined(
-                _denoise(
-                    model_of, page.values[None], range_of, strength, page.inverted
-                )[0]
-            )
-            for page in pages
-        ]
+        found = [of_page(page) for page in pages]
         return found[0] if len(found) == 1 else found
     check_plain(image)
     array = np.asarray(image)
     if array.ndim == 3 and array.shape[-1] in (2, 4):
-        page = page_of(array)
-        answer = _denoise(model_of, page.values[None], range_of, strength)[0]
-        return page.joined(answer)
+        return of_page(page_of(array))
     batch = _as_batch(array)
     return _denoise(model_of, batch, range_of, strength).reshape(array.shape)
 
@@ -181,7 +178,7 @@ def _answers(model: Tiled, unit: np.ndarray) -> np.ndarray:
     """Return the outputs for float32 images in [0, 1] of any size."""
     if model.sides == unit.shape[1:3]:
         parts = np.split(unit, range(BATCH, len(unit), BATCH))
-        return np.concatenate([skip_flat(model)(part) for part in parts])
+        return np.concatenate([*map(model.predictor(), parts)])
     return np.stack([model.denoise(one) for one in unit])
 
 

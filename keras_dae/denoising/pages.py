@@ -18,12 +18,10 @@ from keras_dae.denoising.tile_model import (
 from keras_dae.denoising.tiles import (
     Tiling,
     denoise_rows,
-    skip_flat,
     tile_count,
     tiles_at_once,
 )
 from keras_dae.denoising.trained import card_range
-from keras_dae.denoising.turns import over_turns
 from keras_dae.errors import check
 from keras_dae.images.estimates import middle
 from keras_dae.images.io.pictures import (
@@ -169,11 +167,6 @@ def tiles(page: Page, task: Task) -> int:
     return tile_count(*tiling.size, tiling.tile, tiling.overlap)
 
 
-def _predict(task: Task) -> Callable[[np.ndarray], np.ndarray]:
-    assert task.model is not None
-    return over_turns(task.model) if task.best else task.model
-
-
 def _strength(page: Page, limits: tuple[float, float], task: Task) -> float:
     """Return the strength at which at most `task.sigma` of noise is removed.
 
@@ -234,12 +227,12 @@ def denoise_page(
         excess = beyond(source[top : top + len(rows)], limits) if keep else None
         result[top : top + len(rows)] = put_beyond(values, excess)
 
-    predict = _predict(task)
+    assert task.model is not None  # chosen by now
     denoise_rows(
         read,
         write,
         source.shape,
-        skip_flat(predict),
+        task.model.predictor(best=task.best),
         tiling.tile,
         overlap=tiling.overlap,
         margin=tiling.margin,

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_dae.denoising.tiles import (
+    Predict,
     Tiling,
     default_overlap,
     denoise_array,
@@ -52,6 +53,14 @@ class Tiled(ABC):
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
         """Denoise tiles (n, h, w, C), float32 in [0, 1]."""
 
+    def predictor(self, *, best: bool = False) -> Predict:
+        """Return the function of tiles to use: flat tiles stay as they are.
+
+        Args:
+            best: average over eight rotations and flips.
+        """
+        return skip_flat(over_turns(self) if best else self)
+
     def denoise(
         self, image: np.ndarray, *, overlap: int | None = None, best: bool = False
     ) -> np.ndarray:
@@ -66,7 +75,7 @@ class Tiled(ABC):
         tiling = self.tiling(height, width, overlap)
         answer = denoise_array(
             pad_to(image, tiling.size),
-            skip_flat(over_turns(self) if best else self),
+            self.predictor(best=best),
             tiling.tile,
             overlap=tiling.overlap,
             margin=tiling.margin,

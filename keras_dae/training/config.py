@@ -198,6 +198,17 @@ class RunConfig(BaseModel):
             clip_norm=self.clip_norm,
         )
         check(
+            self.blocks is None or self.model == PHOTO,
+            "blocks applies only to model=photo.",
+            blocks=self.blocks,
+            model=self.model,
+        )
+        return self
+
+    @model_validator(mode="after")
+    def _what_goes_together(self) -> "RunConfig":
+        """Refuse options that exclude or need each other."""
+        check(
             self.targets != "blind-spot" or self.precision == "float32",
             "precision must be float32 for targets=blind-spot.",
             precision=self.precision,
@@ -225,12 +236,6 @@ class RunConfig(BaseModel):
             "depend on validation.",
             patience=self.patience,
             schedule=self.schedule,
-        )
-        check(
-            self.blocks is None or self.model == PHOTO,
-            "blocks applies only to model=photo.",
-            blocks=self.blocks,
-            model=self.model,
         )
         return self
 
