@@ -14,7 +14,7 @@ import argparse
 import importlib.util
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -123,8 +123,6 @@ METHODS: dict[str, tuple[Answer, dict[str, tuple[Any, ...]]]] = {
     "BM3D": (bm3d, {}),
 }
 SLOW = ("BM3D",)
-# Tables of all methods, and of those without the slow ones on more photographs.
-CELLS = ("cells", "cells_of_fast_methods")
 
 
 def main() -> None:
@@ -275,7 +273,7 @@ def tuned(cell: Cell, photographs: Path) -> tuple[Settings, float | None]:
 
 def write_report(out: Path, rows: list[Row]) -> None:
     """Write the table as JSON, Markdown and a picture, from the rows there are."""
-    cells = list(summarised(rows, METHODS))
+    cells = list(summarised(rows))
     record = {
         "test": "24 photographs of Kodak, 768x512",
         "tuned_on": f"{TUNED_IMAGES} validation photographs, the middle "
@@ -287,8 +285,7 @@ def write_report(out: Path, rows: list[Row]) -> None:
         },
         "hardware": sorted({r["hardware"] for r in rows if "hardware" in r}),
         "threads": sorted({r["threads"] for r in rows if "threads" in r}),
-        CELLS[0]: cells,
-        CELLS[1]: list(summarised(rows, [m for m in METHODS if m not in SLOW])),
+        "cells": cells,
         "tuned": [row for row in rows if "mse" in row and row["mse"] is not None],
     }
     write_json(out.with_suffix(".json"), record)
@@ -298,15 +295,14 @@ def write_report(out: Path, rows: list[Row]) -> None:
         picture(cells).savefig(temporary, dpi=110)
 
 
-def summarised(rows: list[Row], methods: Iterable[str]) -> Iterator[Row]:
+def summarised(rows: list[Row]) -> Iterator[Row]:
     """Yield the means of each cell, over the photographs that all methods have."""
-    methods = list(methods)
     found: dict[Cell, dict[str, Row]] = {}
     for row in rows:
         if "image" in row:
             found.setdefault(_key(row), {})[row["image"]] = row
     for mode, noise, sigma in product(MODES, NOISES, SIGMAS):
-        cells = {name: found.get((name, mode, sigma, noise), {}) for name in methods}
+        cells = {name: found.get((name, mode, sigma, noise), {}) for name in METHODS}
         cells = {name: of for name, of in cells.items() if of}
         if not cells:
             continue
@@ -335,13 +331,14 @@ def page(record: Row, drawn: str) -> str:
         f"sigma, {', '.join(map(str, record['threads']))} thread, on "
         f"{'; '.join(record['hardware'])}, beside other work."
     )
-    with_all = {row["images"] for row in record["cells"]}
-    for part, mode, noise in product(CELLS, MODES, NOISES):
+    for mode, noise in product(MODES, NOISES):
         cells = [
-            row for row in record[part] if (row["mode"], row["noise"]) == (mode, noise)
+            row
+            for row in record["cells"]
+            if (row["mode"], row["noise"]) == (mode, noise)
         ]
-        counts = {row["images"] for row in cells}
-        if cells and (part == CELLS[0] or counts != with_all):
+        if cells:
+            counts = {row["images"] for row in cells}
             shown = ", ".join(map(str, sorted(counts)))
             parts.append(f"## {mode.capitalize()}, {noise}: {shown} photographs")
             parts.append(markdown_table(table(cells)).rstrip())
