@@ -2,9 +2,8 @@
 
 A card is a JSON object that describes the training of a model: `data`, `noise`, `input`
 (statistics of its noisy training images), measured `figures`, `limits` and the
-`licence` of the data. The cards of pretrained models are in `presets/cards.json`. Any
-`.keras` file may contain a card, or have one next to it: the same name, ending in
-`.json`.
+`licence` of the data. The cards of pretrained models are in `presets/cards.json`. Other
+`.keras` files may contain a card.
 """
 
 from dataclasses import dataclass
@@ -81,7 +80,7 @@ def find_model(named: str | Path) -> Trained:
     if run is not None:
         return Trained(run.path.name, path, run_card(run))
     card = pretrained_cards().get(str(named))
-    return Trained(path.stem, path, _card_beside(path) if card is None else card)
+    return Trained(path.stem, path, _card_of(path) if card is None else card)
 
 
 def load(named: str | Path) -> "keras.Model":
@@ -132,14 +131,11 @@ def run_card(run: RunFolder) -> dict[str, Any]:
     return card
 
 
-def _card_beside(path: Path) -> dict[str, Any]:
-    """Return the card in a file, next to it or of its run; else an empty one."""
-    beside = path.with_suffix(".json")
-    card, place = read_card(path), path
-    if card is None and beside.is_file():
-        card, place = read_json(beside), beside
+def _card_of(path: Path) -> dict[str, Any]:
+    """Return the card in a file or of its run; else an empty one."""
+    card = read_card(path)
     if card is not None:
-        with content_errors(place):
+        with content_errors(path):
             _check_card(card)
             if "noise" in card or "input" in card:
                 noise_label(card["noise"])

@@ -14,7 +14,7 @@ from keras_dae.models.gate import CARD, OPEN_SIDE, inspect
 from keras_dae.system.numerics import float32
 from keras_dae.system.own import forget, is_own, remember
 from keras_dae.system.private import functional, without_tensorflow
-from keras_dae.system.storage import dump_json, replacing
+from keras_dae.system.storage import SCHEMA, dump_json, replacing
 
 __all__ = ["inputs_and_outputs", "inspect", "load", "save", "weights"]
 
@@ -64,7 +64,7 @@ def save(
                 keras.saving.save_model(saved, temporary)
             if card is not None:
                 with zipfile.ZipFile(temporary, "a") as archive:
-                    archive.writestr(CARD, dump_json(card))
+                    archive.writestr(CARD, dump_json({"schema": SCHEMA, **card}))
         except Exception as error:
             raise _cause(error) from None
     remember(path)

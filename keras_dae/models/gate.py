@@ -19,7 +19,13 @@ from keras_dae.errors import KerasDAEError, UsageError
 from keras_dae.system.limits import bounds_of
 from keras_dae.system.own import is_own
 from keras_dae.system.private import KERAS_FILE_MODULES, KERAS_OPERATIONS
-from keras_dae.system.storage import MAX_JSON, is_file, parse_json, reason
+from keras_dae.system.storage import (
+    MAX_JSON,
+    is_file,
+    parse_json,
+    parse_record,
+    reason,
+)
 from keras_dae.system.walls import FILES, MODELS
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
@@ -144,7 +150,8 @@ def read_card(path: Path) -> dict[str, Any] | None:
     """Return the card of a `.keras` file; None if it has none.
 
     Raises:
-        KerasDAEError: the card is not a JSON object, or too large.
+        KerasDAEError: the card is not a JSON object, has another schema, or is too
+            large.
     """
     card: dict[str, Any] | None = _within(path, card_in)
     return card
@@ -195,12 +202,8 @@ def card_in(path: str) -> dict[str, Any] | None:
         raise
     except (OSError, ValueError, RuntimeError, NotImplementedError, *_DAMAGE):
         return None  # not a model; loading it raises an error
-    try:
-        card = parse_json(content)
-    except ValueError as error:
-        raise KerasDAEError(f"{CARD} in {path} is not valid JSON.") from error
-    if not isinstance(card, dict):
-        raise KerasDAEError(f"{CARD} in {path} is not a JSON object.")
+    card = parse_record(content, f"{CARD} in {path}")
+    del card["schema"]
     return card
 
 

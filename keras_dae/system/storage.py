@@ -127,18 +127,35 @@ def read_json(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        value = parse_json(read(path, MAX_JSON))
+        content = read(path, MAX_JSON)
     except OSError as error:
         raise KerasDAEError(f"Cannot read {path}: {reason(error)}.") from error
+    return parse_record(content, str(path))
+
+
+def parse_record(content: bytes, source: str) -> dict[str, Any]:
+    """Parse a JSON object with a schema, such as `write_json` writes.
+
+    Args:
+        content: the JSON text.
+        source: where it comes from, for messages.
+
+    Raises:
+        KerasDAEError: it is not a JSON object, or has another schema.
+    """
+    try:
+        value = parse_json(content)
     except KerasDAEError:
         raise  # also a ValueError, but its message is complete
     except ValueError as error:
-        raise KerasDAEError(f"{path} is not valid JSON; it may be damaged.") from error
+        raise KerasDAEError(
+            f"{source} is not valid JSON; it may be damaged."
+        ) from error
     if not isinstance(value, dict):
-        raise KerasDAEError(f"{path} is not a JSON object.")
+        raise KerasDAEError(f"{source} is not a JSON object.")
     if type(value.get("schema")) is not int or value["schema"] != SCHEMA:
         raise KerasDAEError(
-            f"{path} has schema {repr(value.get('schema'))[:40]}; "
+            f"{source} has schema {repr(value.get('schema'))[:40]}; "
             f"this version of keras_dae reads schema {SCHEMA}."
         )
     return value

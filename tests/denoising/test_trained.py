@@ -114,12 +114,11 @@ def test_a_damaged_model(tmp_path):
         kd.load(path)
 
 
-def test_a_card_beside_a_file_is_used(tmp_path):
+def test_another_json_file_is_not_taken_for_a_card(tmp_path):
     path = tmp_path / "a.keras"
     path.write_bytes((PRESETS / "DAE_1_13.keras").read_bytes())
-    assert find_model(path).card == {}
     write_json(tmp_path / "a.json", {"data": "cells"})
-    assert find_model(path).card["data"] == "cells"
+    assert find_model(path).card == {}
 
 
 def test_a_run_folder_is_a_model_with_its_data_and_noise(tmp_path, tiny):

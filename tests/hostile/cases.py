@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from keras_dae.models.gate import CARD
 from tests.hostile import data, models, more, pictures
 
 DIGITS = data.GOLDEN.parent / "digits.npz"
@@ -104,7 +106,9 @@ def _cards(folder: Path) -> Found:
     for name, make in data.CARDS.items():
         path = folder / f"{name}.keras"
         shutil.copy(MODEL, path)
-        make(path.with_suffix(".json"))
+        make(folder / "card.json")
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.write(folder / "card.json", CARD)
         yield f"{name}.json", path, READERS[1]
 
 

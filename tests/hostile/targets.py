@@ -25,7 +25,7 @@ from keras_dae.images.noise_words import (
     parse_noise,
     short_label,
 )
-from keras_dae.models.gate import LAYERS, look_into
+from keras_dae.models.gate import CARD, LAYERS, look_into
 from keras_dae.study.report.publish import write_report
 from keras_dae.training.config import (
     RunConfig,
@@ -189,7 +189,10 @@ def _read_record(name: str, folder: Path) -> None:
     elif name.endswith("history.json"):
         run.history()
     elif name == "cards.json":
-        card = find_model(written(folder, "cards.keras", b"")).card
+        model = shutil.copyfile(STUDY / MODEL, folder / "cards.keras")
+        with zipfile.ZipFile(model, "a") as archive:
+            archive.write(folder / name, CARD)
+        card = find_model(model).card
         advise({"sigma": 9.0, "mean": 9.0, "std": 9.0}, usual(card), card)
     else:
         write_report(folder)
