@@ -1,11 +1,11 @@
 """Make tests/golden/photo.npz: what the PyTorch program answers to random images.
 
-    python -m benchmarks.photo_golden PROGRAM
+    python -m benchmarks.photo_golden PROGRAM PHOTO PHOTO_GRAY
 
-PROGRAM is the folder of train.py, photo.npz and photo-gray.npz. For each model the
-file holds images, the answers with the weights as they were trained ("trained"), and
-the answers with the weights rounded as the package ships them ("shipped"). Keras
-computes nothing here.
+PROGRAM is the folder of train.py; PHOTO and PHOTO_GRAY are the files of the weights
+before they were rounded, .keras or .npz. For each model the golden file holds images,
+the answers with the weights as they were trained ("trained"), and the answers with the
+weights rounded as the package ships them ("shipped"). Keras computes no answer here.
 """
 
 import os
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.pack_photo import rounded
+from benchmarks.pack_photo import rounded, weights_of
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "photo.npz"
-ARCHITECTURE = "flat64"
+ARCHITECTURES = {"photo": "flat64x6", "photo-gray": "flat64"}
 SHAPES = {"photo": (2, 20, 26, 3), "photo-gray": (2, 24, 18, 1)}
 
 
@@ -32,19 +32,20 @@ def program(folder: Path) -> dict[str, Any]:
     return names
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *files: Path) -> None:
     """Write the golden file."""
     architectures = program(folder)["ARCH"]
     found = {}
-    for name, shape in SHAPES.items():
+    for (name, shape), file in zip(SHAPES.items(), files, strict=True):
         images = np.random.default_rng(shape[1]).random(shape, dtype=np.float32)
         found[f"{name} images"] = images
-        arrays = dict(np.load(folder / f"{name}.npz", allow_pickle=False))
         for kind, change in (("trained", np.asarray), ("shipped", rounded)):
-            net = architectures[ARCHITECTURE](shape[3])
-            net.load_state_dict(
-                {key: torch.from_numpy(change(array)) for key, array in arrays.items()}
-            )
+            net = architectures[ARCHITECTURES[name]](shape[3])
+            kernels = [change(one).transpose(3, 2, 0, 1) for one in weights_of(file)]
+            # The layers are defined in the order of the data, except for the last.
+            order = sorted(net.state_dict(), key=lambda key: key == "tail.weight")
+            arrays = map(torch.from_numpy, kernels)
+            net.load_state_dict(dict(zip(order, arrays, strict=True)))
             with torch.no_grad():
                 answer = net(torch.from_numpy(images).permute(0, 3, 1, 2))
             found[f"{name} {kind}"] = answer.permute(0, 2, 3, 1).numpy()
@@ -53,4 +54,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:4]))

@@ -37,7 +37,7 @@ def test_fine_tuning_and_more_epochs(photos, tmp_path):
     first = run(*given, "--steps", 2)
     assert first.exit_code == 0, first.output
     row = json.loads(first.stdout)
-    assert (row["name"], row["parameters"], row["epochs"]) == ("photo", 227_328, 1)
+    assert (row["name"], row["parameters"], row["epochs"]) == ("photo-6", 448_512, 1)
     record = json.loads((tmp_path / "runs" / row["run"] / "config.json").read_text())
     assert record["config"]["noise"] == "camera:0..0.2157"
     assert record["config"]["channels"] == 3

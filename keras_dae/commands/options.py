@@ -259,7 +259,7 @@ recipe_options = _apply(
         click.option(
             "--augment/--no-augment",
             default=None,
-            help="Randomly rotate, flip and darken training images.",
+            help="Randomly rotate, flip and darken training images; make some finer.",
         ),
         click.option(
             "--repeat",
@@ -371,7 +371,9 @@ model_options = _apply(
             "--latent", type=int, help="Height and width of the latent.  [default: 13]"
         ),
         click.option(
-            "--blocks", type=int, help="Residual blocks of photo.  [default: 3]"
+            "--blocks",
+            type=int,
+            help="Residual blocks of photo.  [default: 3; with --start photo: 6]",
         ),
         click.option(
             "--start",

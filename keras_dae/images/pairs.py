@@ -50,7 +50,7 @@ class NoisyCleanPairs(keras.utils.PyDataset):  # type: ignore[misc]  # keras is 
         low: image value that is scaled to 0; the default depends on the type.
         high: image value that is scaled to 1; the default depends on the type, and is 1
             for floats.
-        augment: rotate, flip and darken the images, see `augment.augmented`.
+        augment: change the images at random, see `augment.augmented`.
         prefetch: draw the next item in a thread, or this many items in as many threads.
             The numbers are the same.
 

@@ -70,7 +70,7 @@ class RunConfig(BaseModel):
     noisy_files: bool = False  # the files are already noisy
     train_images: int | None = Field(None, ge=1, le=MAX_SEED)  # None uses all
     validation_images: int | None = Field(None, ge=1, le=MAX_SEED)
-    augment: bool = False  # rotate, flip and darken training images
+    augment: bool = False  # rotate, flip, darken or refine training images
     repeat: int = Field(1, ge=1, le=MAX_COUNT)  # of each training image per epoch
     epochs: int = Field(15, ge=1, le=MAX_COUNT)
     steps: int | None = Field(None, ge=1, le=MAX_SEED)  # replaces epochs

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_dae.images.augment import DARKER, SMOOTH, augmented, ramp, turned
+from keras_dae.images.augment import DARKER, FINE, SMOOTH, augmented, fine, ramp, turned
 from keras_dae.images.pairs import NoisyCleanPairs
 
 
@@ -43,6 +43,40 @@ def test_a_ramp_is_a_plane():
     assert len(inside) > 10
     for axis in (1, 2):
         assert np.abs(np.diff(inside, n=2, axis=axis)).max() < 1e-6
+
+
+def test_a_fine_image_holds_every_second_to_fourth_pixel():
+    rng = np.random.default_rng(0)
+    image = rng.random((13, 10, 3), dtype=np.float32)
+    steps, coloured = set(), 0
+    for seed in range(60):
+        found = fine(image, np.random.default_rng(seed))
+        assert (found.shape, found.dtype) == (image.shape, np.float32)
+        assert 0 <= found.min() <= found.max() <= 1
+        # The second copy of the pixels is a reflection of the first one.
+        step = next(n for n in (2, 3, 4) if reflected(found, n, image.shape))
+        steps.add(step)
+        rows, columns = -(-13 // step), -(-10 // step)
+        same = (found[:rows, :columns] == image[::step, ::step]).all()
+        coloured += not same
+    assert steps == {2, 3, 4}
+    assert 15 < coloured < 45  # half of them
+
+
+def reflected(found, step, shape):
+    rows, columns = (-(-side // step) for side in shape[:2])
+    down, across = found[rows], found[:, columns]
+    return (down == found[rows - 1]).all() and (across == found[:, columns - 1]).all()
+
+
+def test_share_of_fine_images():
+    count = 4000
+    images = np.random.default_rng(1).random((count, 4, 4, 1), dtype=np.float32)
+    changed = augmented(images, np.random.default_rng(0)).reshape(count, -1)
+    # A fine image keeps at most four of the sixteen pixels.
+    share = np.mean([len(np.unique(image)) <= 4 for image in changed])
+    expected = FINE * (1 - SMOOTH)
+    assert abs(share - expected) < 4 * (expected / count) ** 0.5
 
 
 def test_pairs_are_augmented_by_seed_epoch_and_batch_alone():

@@ -84,10 +84,12 @@ def test_a_card_says_what_the_file_is_and_how_it_came_to_be(name, channels):
     card, model = pretrained_cards()[name], kd.load(name)
     assert list(model.input_shape[1:]) == card["image_shape"] == [None, None, channels]
     assert model.count_params() == card["parameters"] < 500_000
-    assert PhotoSpec(channels).parameters == card["parameters"]
+    blocks = {"photo": 6, "photo-gray": 3}[name]
+    assert PhotoSpec(channels, blocks).parameters == card["parameters"]
     assert "H100" in card["training"]["hardware"]
-    seconds = {"photo": 990, "photo-gray": 385}[name]
+    seconds = {"photo": 1900, "photo-gray": 385}[name]
     assert card["training"]["seconds"] == seconds
+    assert (card["training"]["fine_tuned"] is None) == (name == "photo-gray")
     for figures in card["figures"].values():
         assert figures["psnr"] > 27.9
 

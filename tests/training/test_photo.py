@@ -179,7 +179,7 @@ def test_a_start_of_another_architecture_is_refused(splits):
 
 
 def test_a_start_implies_its_geometry(tmp_path, splits):
-    photo = {"model": "photo", "channels": 3, "blocks": 3, "filters": 64}
+    photo = {"model": "photo", "channels": 3, "blocks": 6, "filters": 64}
     assert start_options("photo") == photo
     dae = {"model": "dae", "depth": 3, "latent": 8}
     assert start_options("DAE_3_8") == dae
