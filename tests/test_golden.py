@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from keras_dae.denoising.trained import find_model
 from keras_dae.errors import KerasDAEError
 from keras_dae.images.datasets import load
 from keras_dae.models.files import load as load_model
+from keras_dae.models.gate import CARD
 from keras_dae.study.nine.measure import evaluate
 from keras_dae.study.report.publish import write_report
 from keras_dae.system.storage import SCHEMA, read_json
@@ -77,7 +79,8 @@ def test_golden_models_score_what_they_scored(study, monkeypatch):
 
 def test_a_golden_card_is_read(tmp_path):
     shutil.copy(STUDY / "runs/npz-digits-DAE_1_5-seed0/model.keras", tmp_path)
-    shutil.copy(STUDY / "cards.json", tmp_path / "model.json")
+    with zipfile.ZipFile(tmp_path / "model.keras", "a") as archive:
+        archive.write(STUDY / "cards.json", CARD)
     found = find_model(tmp_path / "model.keras")
     assert found.card["data"] == "mnist"
     assert load_model(found.path).count_params() == 133

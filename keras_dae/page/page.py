@@ -25,7 +25,7 @@ from keras_dae.page.samples import SIDE, Samples
 from keras_dae.system.path_names import stems
 from keras_dae.system.storage import write_text
 
-MOST_BYTES = 2_500_000  # size limit of the page with pretrained models
+MOST_BYTES = 3_000_000  # size limit of the page with pretrained models
 # In order of dependency. The workers run the first three and `worker.js`.
 SCRIPTS = (
     *("weights", "layers", "kernels", "digits", "noise", "tiles"),
